@@ -1,0 +1,142 @@
+"""Every error raysync raises on purpose.
+
+    RaysyncError                        exit 1
+    ├── ConfigurationError              exit 2: the user can mend it before anything ran
+    │   ├── UnknownTenantError
+    │   ├── TenantTakenError            slug or guild already belongs to a tenant
+    │   ├── TokenUnavailableError       the reference leads nowhere
+    │   ├── TokenRejectedError          Discord says 401, or it is not a bot's
+    │   ├── GuildUnavailableError       the bot is not in that guild
+    │   ├── ContentIntentError          syncing would store empty messages
+    │   ├── DatabaseUnavailableError    cannot connect, or lost for good
+    │   ├── SchemaOutdatedError         migrations are behind, or ahead
+    │   └── JobRunningError             the tenant has a running job
+    └── SyncError
+        ├── RetryableError              the same request may succeed later
+        │   ├── RateLimitedError        429 after the client's own tries
+        │   ├── PermitUnavailableError  the governor did not answer in time
+        │   └── StoreUnavailableError   the database went away in mid-run
+        ├── PermanentError              asking again gives the same answer
+        │   ├── AccessDeniedError       403
+        │   ├── NotFoundError           404
+        │   └── PayloadError            an answer that is not what Discord documents
+        ├── ClaimLostError              another worker took the channel over
+        └── RunStoppedError             nothing may be asked any more
+            └── BannedError             Discord blocks this address
+
+All arguments are positional, for Ray rebuilds an exception from ``args``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class RaysyncError(Exception):
+    """Base of all errors raised on purpose; its text is a sentence for the user."""
+
+    exit_code = 1
+
+
+class ConfigurationError(RaysyncError):
+    """The user can mend this before anything ran."""
+
+    exit_code = 2
+
+
+class UnknownTenantError(ConfigurationError):
+    """No tenant has that slug."""
+
+
+class TenantTakenError(ConfigurationError):
+    """The slug or the guild belongs to a tenant already."""
+
+
+class TokenUnavailableError(ConfigurationError):
+    """The token's reference leads nowhere."""
+
+
+class TokenRejectedError(ConfigurationError):
+    """Discord refuses the token, or it is not a bot's."""
+
+
+class GuildUnavailableError(ConfigurationError):
+    """The bot is not a member of the guild, or the guild does not exist."""
+
+
+class ContentIntentError(ConfigurationError):
+    """The bot lacks the message content intent: every message would be empty."""
+
+
+class DatabaseUnavailableError(ConfigurationError):
+    """The database cannot be reached."""
+
+
+class SchemaOutdatedError(ConfigurationError):
+    """The database's schema is not the one this version needs."""
+
+
+class JobRunningError(ConfigurationError):
+    """The tenant has a running job, and two would ask for the same pages."""
+
+
+class SyncError(RaysyncError):
+    """Something failed while syncing."""
+
+
+class RetryableError(SyncError):
+    """The same request may succeed later."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RateLimitedError(RetryableError):
+    """Discord kept answering 429."""
+
+
+class PermitUnavailableError(RetryableError):
+    """The governor granted no permit in time, so nothing was asked."""
+
+
+class StoreUnavailableError(RetryableError):
+    """The database went away in mid-run."""
+
+
+class PermanentError(SyncError):
+    """Asking again gives the same answer."""
+
+
+class AccessDeniedError(PermanentError):
+    """Discord answers 403."""
+
+
+class NotFoundError(PermanentError):
+    """Discord answers 404."""
+
+
+class PayloadError(PermanentError):
+    """An answer is not what Discord documents."""
+
+
+class ClaimLostError(SyncError):
+    """Another worker took the channel over; what it writes counts."""
+
+
+class RunStoppedError(SyncError):
+    """Nothing may be asked of Discord any more in this run."""
+
+
+class BannedError(RunStoppedError):
+    """Discord blocks this address for exceeding its limits."""
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        super().__init__(message, until)
+        self.until = until
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -1,0 +1,94 @@
+"""What workers stream to the tracker, and what the tracker tells.
+
+Reports are cumulative and numbered: folding one twice, late or out of order changes nothing,
+which is what an actor whose methods run out of order and again after a crash needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
+from raysync.models.work import ChannelTally, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelProgress:
+    """Where one attempt at a channel stands."""
+
+    channel_id: ChannelId
+    attempt: int
+    worker_id: str
+    started_at: datetime
+    tally: ChannelTally
+    fraction: float | None  #: of the channel's time span already read; None while unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUsage:
+    """What one client has asked of Discord for one job since the client began."""
+
+    calls: Mapping[str, int] = field(default_factory=dict)  #: by ``"METHOD /route status"``
+    rate_limit_hits: Mapping[str, int] = field(default_factory=dict)  #: 429 by scope
+    permit_wait_s: float = 0.0  #: waited for the token's budget
+    bucket_wait_s: float = 0.0  #: waited for a channel's bucket
+    store_s: float = 0.0  #: spent in the database
+    first_request_at: datetime | None = None
+    last_request_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker has done for one job; the highest *sequence* of a worker counts."""
+
+    job_id: JobId
+    worker_id: str
+    sequence: int
+    channels: tuple[ChannelProgress, ...]
+    usage: ApiUsage
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """One channel of a job, as shown to people."""
+
+    channel_id: ChannelId
+    name: str
+    status: ChannelJobStatus
+    worker_id: str | None
+    messages: int
+    messages_per_second: float
+    fraction: float | None
+    eta_s: float | None
+    retry_count: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job at one moment, as shown to people. Rates are over the last few seconds."""
+
+    job_id: JobId
+    tenant: str
+    status: JobStatus
+    sync_type: SyncType
+    started_at: datetime
+    heartbeat_at: datetime
+    completed_at: datetime | None
+    planning: bool  #: more channels may yet be found
+    channels_total: int
+    channels_completed: int
+    channels_failed: int
+    channels_skipped: int
+    messages: int
+    requests: int
+    rate_limit_encounters: int
+    messages_per_second: float
+    requests_per_second: float
+    budget_per_second: float
+    fraction: float | None
+    eta_s: float | None
+    channels: tuple[ChannelView, ...] = ()

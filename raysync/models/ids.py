@@ -1,0 +1,34 @@
+"""Identifiers, and the time inside Discord's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NewType
+
+TenantId = NewType("TenantId", int)
+"""Our own key of a tenant."""
+ChannelKey = NewType("ChannelKey", int)
+"""Our own key of a channel (``channels.id``), short-lived compared with Discord's."""
+GuildId = NewType("GuildId", int)
+ChannelId = NewType("ChannelId", int)
+MessageId = NewType("MessageId", int)
+UserId = NewType("UserId", int)
+JobId = NewType("JobId", str)
+"""A sync job's UUID, as text."""
+
+DISCORD_EPOCH_MS = 1_420_070_400_000
+_EPOCH = datetime.fromtimestamp(DISCORD_EPOCH_MS / 1000, UTC)
+TIMESTAMP_SHIFT = 22
+"""A snowflake's low bits that are not time: two ids that differ only there share a millisecond."""
+MAX_SNOWFLAKE = (1 << 63) - 1
+
+
+def snowflake_at(moment: datetime) -> int:
+    """The lowest snowflake of the millisecond of *moment*; 0 for anything before 2015."""
+    elapsed_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return min(max(elapsed_ms, 0) << TIMESTAMP_SHIFT, MAX_SNOWFLAKE)
+
+
+def moment_of(snowflake: int) -> datetime:
+    """When *snowflake* was made, to the millisecond, in UTC."""
+    return _EPOCH + timedelta(milliseconds=snowflake >> TIMESTAMP_SHIFT)

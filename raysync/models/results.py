@@ -1,0 +1,77 @@
+"""The result of a run, as `--json` prints it: a public contract."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ChannelError(_Result):
+    """One thing that went wrong."""
+
+    channel_id: str | None
+    error: str
+    timestamp: datetime
+
+
+class SkippedChannel(_Result):
+    """A channel that was left out, and why."""
+
+    channel_id: str
+    name: str
+    reason: str
+
+
+class ParallelStats(_Result):
+    """How well the run used what Discord allows. Times in seconds."""
+
+    max_concurrent_channels: int
+    average_channel_time: float
+    total_api_calls: int
+    rate_limit_encounters: int
+    ideal_s: float
+    efficiency: float | None  #: ideal_s over the time from first to last request; None: no request
+
+
+class ChannelResult(_Result):
+    """How one channel ended."""
+
+    channel_id: str
+    status: Literal["completed", "failed", "pending"]
+    worker_id: str | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    messages_processed: int
+    last_message_id: str | None
+    error: str | None
+    retry_count: int
+
+
+class SyncJobResult(_Result):
+    """How one tenant's job ended."""
+
+    job_id: str
+    tenant: str
+    status: Literal["completed", "partial", "failed", "cancelled"]
+    channels_processed: int
+    messages_processed: int
+    reactions_processed: int
+    attachments_processed: int
+    errors: list[ChannelError]
+    skipped: list[SkippedChannel]
+    started_at: datetime
+    completed_at: datetime
+    parallel_stats: ParallelStats
+    channel_results: list[ChannelResult]
+
+
+class RunResult(_Result):
+    """What `raysync start --json` prints."""
+
+    jobs: list[SyncJobResult]

@@ -1,0 +1,145 @@
+"""What travels between driver, workers and store while a job runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from raysync.models.entities import Channel, Message
+from raysync.models.ids import ChannelId, ChannelKey, JobId, MessageId, TenantId
+from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IdRange:
+    """Message ids from *start* up to, and without, *stop*."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"not a range of ids: [{self.start}, {self.stop})")
+
+    def __contains__(self, message_id: int) -> bool:
+        return self.start <= message_id < self.stop
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTask:
+    """One channel to read in one job."""
+
+    job_id: JobId
+    tenant_id: TenantId
+    channel_key: ChannelKey
+    channel_id: ChannelId
+    name: str
+    sync_type: SyncType
+    window: IdRange  #: from --since up to --until
+    last_message_id: MessageId | None  #: as listed at planning: where to stop without asking
+    lookback_start: MessageId  #: an incremental run re-reads from here
+    expected_pages: float  #: the priority: the largest first
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The exclusive right to read one channel and to write its rows, until the lease expires."""
+
+    task: ChannelTask
+    worker_id: str
+    epoch: int  #: grows with every claim; a write under an old one is refused
+    coverage: tuple[IdRange, ...]  #: proven complete, ascending, apart
+    resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
+
+
+@dataclass(frozen=True, slots=True)
+class PageWrite:
+    """One page, with what it proves."""
+
+    messages: tuple[Message, ...]
+    covered: IdRange | None  #: no message of the channel in this range is missing
+    checkpoint: MessageId | None  #: an interrupted attempt goes on after this id
+
+
+@dataclass(frozen=True, slots=True)
+class PageReceipt:
+    """What a page changed in the database."""
+
+    inserted: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something was given up."""
+
+    failure_class: FailureClass
+    error: str  #: the class of the error
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTally:
+    """What one attempt at a channel has done so far."""
+
+    requests: int = 0
+    pages: int = 0
+    messages: int = 0
+    reactions: int = 0
+    attachments: int = 0
+    last_message_id: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOutcome:
+    """How an attempt at a channel ended."""
+
+    channel_id: ChannelId
+    status: ChannelJobStatus
+    worker_id: str
+    attempt: int
+    started_at: datetime
+    completed_at: datetime
+    tally: ChannelTally
+    retry_count: int  #: requests asked again
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A channel that is left out, and why."""
+
+    channel_id: ChannelId
+    name: str
+    type: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChannel:
+    """What the store knows of a channel before a run."""
+
+    key: ChannelKey
+    channel_id: ChannelId
+    coverage: tuple[IdRange, ...]
+    message_count: int  #: rows stored, as of the last finished run
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """A planned channel before the store has given it a key."""
+
+    channel: Channel
+    expected_pages: float
+
+
+@dataclass(frozen=True, slots=True)
+class SyncWindow:
+    """What a user asked to read: everything by default."""
+
+    sync_type: SyncType
+    since: datetime | None = None
+    until: datetime | None = None
+    channels: frozenset[ChannelId] = field(default_factory=frozenset)  #: empty: all
+    lookback_s: float = 0.0

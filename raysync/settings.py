@@ -1,0 +1,73 @@
+"""The configuration, read once at the edge; layers below get values, never Settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from raysync.errors import ConfigurationError
+
+
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir("raysync", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """What the environment says. Names are public: scripts and clusters depend on them."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_ignore_empty=True)
+
+    home: Path = Field(default_factory=_default_home, alias="RAYSYNC_HOME")
+    database_url: SecretStr | None = Field(default=None, alias="RAYSYNC_DATABASE_URL")
+    discord_api_url: str = Field(
+        default="https://discord.com/api/v10", alias="RAYSYNC_DISCORD_API_URL"
+    )
+    secret_key: SecretStr | None = Field(default=None, alias="RAYSYNC_SECRET_KEY")
+    max_channel_workers: int = Field(default=10, ge=1, le=1000, alias="SYNC_MAX_CHANNEL_WORKERS")
+    channel_batch_size: int = Field(default=5, ge=1, le=100, alias="SYNC_CHANNEL_BATCH_SIZE")
+    message_fetch_size: int = Field(default=100, ge=1, le=100, alias="SYNC_MESSAGE_FETCH_SIZE")
+    retry_delay_ms: int = Field(default=1000, ge=0, le=600_000, alias="SYNC_RETRY_DELAY_MS")
+    global_requests_per_second: float = Field(
+        default=48.0, gt=0, le=10_000, alias="SYNC_GLOBAL_REQUESTS_PER_SECOND"
+    )
+    ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
+
+    @field_validator("discord_api_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError(
+                "must have at least 16 characters; make one with `openssl rand -hex 32`"
+            )
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+def read_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        ConfigurationError: a variable's value cannot be used; it is named, a secret is not shown.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(
+            f"The environment variable {name} cannot be used: {first['msg']}."
+        ) from None

@@ -1,0 +1,124 @@
+"""What the engine needs of the world. Adapters satisfy these by shape and never import them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
+from raysync.models.events import JobView, WorkerReport
+from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTask,
+    Claim,
+    PageReceipt,
+    PageWrite,
+    Skipped,
+    StoredChannel,
+)
+
+
+class GuildSource(Protocol):
+    """Lists what there is to sync. Every method raises the errors of `raysync.errors`."""
+
+    async def identify(self) -> BotIdentity:
+        """Say who the token is."""
+        ...
+
+    async def fetch_guild(self, guild_id: GuildId) -> Guild: ...
+
+    async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember: ...
+
+    async def list_channels(self, guild_id: GuildId) -> Sequence[Channel]:
+        """All channels of the guild, those the bot may not see included; never threads."""
+        ...
+
+    async def list_active_threads(self, guild_id: GuildId) -> Sequence[Channel]: ...
+
+    def list_archived_threads(
+        self, parent: Channel, *, private: bool, joined_only: bool = False
+    ) -> AsyncIterator[Channel]:
+        """The archived threads under *parent*, the last archived first, page after page."""
+        ...
+
+
+class HistorySource(Protocol):
+    """Reads messages."""
+
+    async def fetch_after(
+        self, channel_id: ChannelId, after: MessageId, limit: int
+    ) -> Sequence[Message]:
+        """Up to *limit* messages above *after*: the oldest of them, in no promised order."""
+        ...
+
+
+class PageStore(Protocol):
+    """Keeps what a worker reads; see `raysync.store.pages`."""
+
+    async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
+        """Take the channel, or None where another worker's lease on it lives."""
+        ...
+
+    async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
+        """Write the page, its coverage and its checkpoint in one transaction; renew the lease.
+
+        Raises:
+            ClaimLostError: another worker took over; nothing was written.
+        """
+        ...
+
+    async def renew(self, claim: Claim) -> None:
+        """Keep the lease while nothing is written. Raises ClaimLostError."""
+        ...
+
+    async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
+        """Give the channel back and record how the attempt ended; no error if it was lost."""
+        ...
+
+
+class ChannelCatalog(Protocol):
+    """The store's list of a tenant's channels."""
+
+    async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
+        """Insert or update *channels* and return what is stored of each."""
+        ...
+
+
+class ChannelDispatcher(Protocol):
+    """Runs channel tasks somewhere."""
+
+    async def run(self, task: ChannelTask) -> ChannelOutcome:
+        """Wait for a slot, have the channel synced, and return how it ended; never raises SyncError."""
+        ...
+
+
+class ProgressSink(Protocol):
+    """Takes in what happens in a job."""
+
+    async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
+        """Add planned channels; a channel that is known already is left as it is."""
+        ...
+
+    async def planned(self) -> None:
+        """No more channels will be planned."""
+        ...
+
+    async def report(self, report: WorkerReport) -> None: ...
+
+    async def settle(self, outcome: ChannelOutcome) -> None:
+        """Record how an attempt at a channel ended."""
+        ...
+
+    async def view(self, busiest: int) -> JobView:
+        """The job now, with its *busiest* channels first."""
+        ...
+
+
+class Moments(Protocol):
+    """The clock the engine reads; see `raysync.clock.Clock`."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic_s(self) -> float: ...
