@@ -90,7 +90,7 @@ class ChannelDispatcher(Protocol):
     """Runs channel tasks somewhere."""
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
-        """Wait for a slot, have the channel synced, and return how it ended; never raises SyncError."""
+        """Wait for a slot, have it synced, and return how that ended; a failure is an outcome."""
         ...
 
 
