@@ -1,0 +1,166 @@
+"""Secrets: where they come from, and how they travel.
+
+A token is named by reference: ``env:NAME``, ``file:/path`` or ``stored`` (sealed in the
+database). The driver resolves the reference; a worker gets its secrets sealed to a key that only
+that worker's memory holds, so that neither Ray's store, its control plane nor its dashboard ever
+has them in clear.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.secret import SecretBox
+
+from raysync.errors import ConfigurationError, TokenUnavailableError
+from raysync.settings import Settings
+
+STORED = "stored"
+_KEY_FILE = "secret.key"
+
+
+def secret_key(settings: Settings) -> bytes:
+    """The installation's secret: ``RAYSYNC_SECRET_KEY``, or one kept beside the embedded database.
+
+    Raises:
+        ConfigurationError: the database is the user's own and no key is set.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    if settings.database_url is not None:
+        raise ConfigurationError(
+            "RAYSYNC_SECRET_KEY is not set. Pseudonyms and stored tokens need it, and every "
+            "machine that uses this database needs the same: `openssl rand -hex 32` makes one."
+        )
+    return _kept_key(settings.home / _KEY_FILE)
+
+
+def _kept_key(path: Path) -> bytes:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_once(path)
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot keep the secret key in {path}: {error.strerror}."
+        ) from None
+    if len(key) < 32:
+        raise ConfigurationError(
+            f"{path} holds no usable key. Restore it from a backup: the pseudonyms depend on it."
+        )
+    return key
+
+
+def _write_once(path: Path) -> None:
+    """Create the key file whole or not at all, whoever else tries at the same time."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another command was first: its key counts
+    finally:
+        draft.unlink()
+
+
+def tenant_key(secret: bytes, guild_id: int) -> bytes:
+    """The key of one tenant's pseudonyms: the same guild gets the same, no other does."""
+    return hmac.new(secret, f"raysync/pseudonyms/v1/{guild_id}".encode(), hashlib.sha256).digest()
+
+
+def token_fingerprint(secret: bytes, token: str) -> str:
+    """Names a token without telling it: what limits and logs are keyed by."""
+    return hmac.new(secret, b"raysync/token/v1/" + token.encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def _token_box(secret: bytes) -> SecretBox:
+    return SecretBox(hmac.new(secret, b"raysync/stored-token/v1", hashlib.sha256).digest())
+
+
+def seal_token(token: str, secret: bytes) -> bytes:
+    """Encrypt *token* for the database."""
+    return bytes(_token_box(secret).encrypt(token.encode()))
+
+
+def resolve_token(reference: str, sealed: bytes | None, secret: bytes) -> str:
+    """The token that *reference* names; *sealed* is what the database keeps for ``stored``.
+
+    Raises:
+        TokenUnavailableError: the variable is not set, the file cannot be read, the key is another.
+    """
+    kind, _, rest = reference.partition(":")
+    if kind == "env":
+        token = os.environ.get(rest, "")
+        missing = (
+            f"The environment variable {rest}, which should hold the bot token, is not set here."
+        )
+    elif kind == "file":
+        token = _read_token_file(Path(rest))
+        missing = f"The token file {rest} is empty."
+    elif kind == STORED and sealed is not None:
+        token = _unseal_stored(sealed, secret)
+        missing = "The stored token is empty: add the tenant again."
+    else:
+        raise TokenUnavailableError(
+            "The tenant has no usable token reference: remove it and add it again with "
+            "--token-env, --token-file or --token-stdin."
+        )
+    if not token.strip():
+        raise TokenUnavailableError(missing)
+    return token.strip()
+
+
+def _read_token_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise TokenUnavailableError(f"The token file {path} cannot be read: {reason}.") from None
+
+
+def _unseal_stored(sealed: bytes, secret: bytes) -> str:
+    try:
+        return _token_box(secret).decrypt(sealed).decode()
+    except CryptoError:
+        raise TokenUnavailableError(
+            "The stored token was sealed under another RAYSYNC_SECRET_KEY: set that key again, or "
+            "add the tenant anew with its token."
+        ) from None
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether others than the owner may read the file."""
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+class Letterbox:
+    """Receives secrets in a worker: anyone may seal to its public key, only it can open."""
+
+    def __init__(self) -> None:
+        self._private = PrivateKey.generate()
+
+    def address(self) -> bytes:
+        """What a sender needs."""
+        return bytes(self._private.public_key)
+
+    def open(self, sealed: bytes) -> bytes:
+        """The plain secret. Raises nacl's CryptoError if it was sealed for another box."""
+        return bytes(SealedBox(self._private).decrypt(sealed))
+
+
+def seal_for(address: bytes, plain: bytes) -> bytes:
+    """Encrypt *plain* so that only the letterbox with *address* can read it."""
+    return bytes(SealedBox(PublicKey(address)).encrypt(plain))

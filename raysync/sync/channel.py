@@ -1,0 +1,290 @@
+"""Reads one channel from where it stands to its end, page by page.
+
+While page N is being written, page N+1 is fetched; nothing else is ever in memory, whatever the
+channel's size. No transaction is open while Discord is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from raysync.errors import RaysyncError, RetryableError
+from raysync.models.entities import Message
+from raysync.models.events import ChannelProgress
+from raysync.models.ids import MessageId
+from raysync.models.status import ChannelJobStatus, SyncType
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTally,
+    ChannelTask,
+    Claim,
+    Failure,
+    IdRange,
+    PageWrite,
+)
+from raysync.sync.ports import HistorySource, Moments, PageStore
+from raysync.sync.retry import GiveUp, RetryPolicy, failure_of
+from raysync.sync.window import cursor_below, fraction_read, unread, without
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+RENEWAL_S = 20.0
+"""How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSync:
+    """Syncs channels for one worker; holds no state of any channel."""
+
+    source: HistorySource
+    store: PageStore
+    policy: RetryPolicy
+    clock: Moments
+    worker_id: str
+    page_size: int = 100
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def run(
+        self, task: ChannelTask, on_progress: Callable[[ChannelProgress], None]
+    ) -> ChannelOutcome:
+        """Sync the channel of *task*; a failure is an outcome, only cancellation is raised.
+
+        What was written before a failure stays, with its checkpoint: the next attempt goes on
+        there.
+        """
+        started_at = self.clock.now()
+        reading = _Reading(self, task, started_at, on_progress)
+        failure: Failure | None = None
+        try:
+            claim = await reading.attempt(lambda: self.store.claim(task, self.worker_id))
+            if claim is None:
+                failure = failure_of(RetryableError("Another worker is reading this channel."))
+                return self._outcome(task, reading, started_at, failure)
+        except RaysyncError as error:
+            return self._outcome(task, reading, started_at, failure_of(error))
+        renewal = asyncio.create_task(self._keep(claim))
+        try:
+            await reading.read(claim)
+        except RaysyncError as error:
+            failure = failure_of(error)
+        except Exception as error:  # noqa: BLE001 the outermost: a bug must not take other channels along
+            _log.exception("a channel failed unexpectedly", extra=_where(task, "channel_crashed"))
+            failure = failure_of(error)
+        finally:
+            renewal.cancel()
+            outcome = self._outcome(task, reading, started_at, failure)
+            await asyncio.shield(self._release(claim, outcome))
+        return outcome
+
+    def _outcome(
+        self,
+        task: ChannelTask,
+        reading: _Reading,
+        started_at: datetime,
+        failure: Failure | None,
+    ) -> ChannelOutcome:
+        status = ChannelJobStatus.PENDING  # interrupted: neither read to its end nor given up
+        if failure is not None:
+            status = ChannelJobStatus.FAILED
+        elif reading.finished:
+            status = ChannelJobStatus.COMPLETED
+        return ChannelOutcome(
+            channel_id=task.channel_id,
+            status=status,
+            worker_id=self.worker_id,
+            attempt=task.attempt,
+            started_at=started_at,
+            completed_at=self.clock.now(),
+            tally=reading.tally,
+            retry_count=reading.retries,
+            failure=failure,
+        )
+
+    async def _keep(self, claim: Claim) -> None:
+        """Renew the lease during long waits; a lost claim shows at the next write."""
+        while True:
+            await self.sleep(RENEWAL_S)
+            try:
+                await self.store.renew(claim)
+            except RaysyncError as error:
+                _log.warning(
+                    "a claim was not renewed: %s", error, extra=_where(claim.task, "renewal_failed")
+                )
+
+    async def _release(self, claim: Claim, outcome: ChannelOutcome) -> None:
+        try:
+            await self.store.release(claim, outcome)
+        except RaysyncError as error:  # the lease expires by itself
+            _log.warning(
+                "a claim was not released: %s", error, extra=_where(claim.task, "release_failed")
+            )
+
+
+class _Reading:
+    """One attempt at one channel."""
+
+    def __init__(
+        self,
+        engine: ChannelSync,
+        task: ChannelTask,
+        started_at: datetime,
+        on_progress: Callable[[ChannelProgress], None],
+    ) -> None:
+        self._engine = engine
+        self._task = task
+        self._started_at = started_at
+        self._on_progress = on_progress
+        self._first_id: MessageId | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self.tally = ChannelTally()
+        self.retries = 0
+        self.finished = False
+
+    async def read(self, claim: Claim) -> None:
+        """Read everything the task asks for and the claim's coverage lacks."""
+        try:
+            for each in ranges_to_read(claim):
+                await self._read_range(claim, each)
+        finally:
+            await self._saved()
+        self.finished = True
+
+    async def _read_range(self, claim: Claim, wanted: IdRange) -> None:
+        cursor = MessageId(max(wanted.start - 1, 0))
+        confirming = False
+        while True:
+            messages = await self.attempt(partial(self._fetch, cursor))
+            step = judge(messages, cursor, wanted, self._engine.page_size)
+            await self._saved()
+            if step.page is not None:
+                self._count(step.page.messages)
+                self._saving = asyncio.create_task(self._save(claim, step.page))
+            newest = self._task.last_message_id
+            if step.is_end and (confirming or not expects_more(step, newest, wanted)):
+                return
+            if newest is not None and step.highest >= newest:
+                return
+            confirming = step.is_end
+            cursor = step.highest if confirming else step.next_cursor
+
+    async def _fetch(self, after: MessageId) -> Sequence[Message]:
+        self.tally = replace(self.tally, requests=self.tally.requests + 1)
+        return await self._engine.source.fetch_after(
+            self._task.channel_id, after, self._engine.page_size
+        )
+
+    async def _save(self, claim: Claim, page: PageWrite) -> None:
+        await self.attempt(lambda: self._engine.store.save_page(claim, page))
+
+    async def _saved(self) -> None:
+        """Wait for the page under way, so that pages are written in order, one at a time."""
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            await saving
+
+    def _count(self, messages: Sequence[Message]) -> None:
+        seen = self.tally.last_message_id or 0
+        new = [each for each in messages if each.id > seen]
+        if new and self._first_id is None:
+            self._first_id = min(each.id for each in new)
+        self.tally = replace(
+            self.tally,
+            pages=self.tally.pages + 1,
+            messages=self.tally.messages + len(new),
+            reactions=self.tally.reactions + sum(len(each.reactions) for each in new),
+            attachments=self.tally.attachments + sum(len(each.attachments) for each in new),
+            last_message_id=max((each.id for each in new), default=self.tally.last_message_id),
+        )
+        self._on_progress(self._progress())
+
+    def _progress(self) -> ChannelProgress:
+        last, first, at = self._task.last_message_id, self._first_id, self.tally.last_message_id
+        fraction = fraction_read(first, at, last) if first and at and last else None
+        return ChannelProgress(
+            channel_id=self._task.channel_id,
+            attempt=self._task.attempt,
+            worker_id=self._engine.worker_id,
+            started_at=self._started_at,
+            tally=self.tally,
+            fraction=fraction,
+        )
+
+    async def attempt(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask until it works or the policy gives up."""
+        clock, policy = self._engine.clock, self._engine.policy
+        started_s, attempt = clock.monotonic_s(), 1
+        while True:
+            try:
+                return await ask()
+            except RaysyncError as error:
+                decision = policy.decide(error, attempt, clock.monotonic_s() - started_s)
+                if isinstance(decision, GiveUp):
+                    raise
+                _log.info("asking again: %s", error, extra=_where(self._task, "request_retried"))
+            attempt += 1
+            self.retries += 1
+            await self._engine.sleep(decision.delay_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one page means for the reading."""
+
+    page: PageWrite | None  #: what to write; None for an empty page
+    highest: MessageId  #: the highest id seen, or the cursor where the page was empty
+    next_cursor: MessageId
+    is_end: bool  #: nothing more is to be expected in the range
+
+
+def judge(messages: Sequence[Message], cursor: MessageId, wanted: IdRange, limit: int) -> Step:
+    """Say what a page read after *cursor* proves, and where to go on.
+
+    A page holds the oldest messages above the cursor, so it proves the ids from there to its
+    highest. An empty page proves nothing: it is also what a lost permission looks like.
+    """
+    if not messages:
+        return Step(None, cursor, cursor, is_end=True)
+    highest = max(each.id for each in messages)
+    beyond = highest >= wanted.stop - 1
+    kept = tuple(sorted((m for m in messages if m.id in wanted), key=lambda m: m.id))
+    start = cursor + 1 if cursor else 0
+    stop = min(highest + 1, wanted.stop)
+    next_cursor = cursor_below(highest)
+    if next_cursor <= cursor:  # a page within one millisecond: no overlap, or it never ends
+        next_cursor = highest
+    page = PageWrite(kept, IdRange(start, stop) if start < stop else None, next_cursor)
+    return Step(page, highest, next_cursor, is_end=beyond or len(messages) < limit)
+
+
+def expects_more(step: Step, newest: MessageId | None, wanted: IdRange) -> bool:
+    """Whether a short page deserves one more request: the channel names a newer message."""
+    return newest is not None and step.highest < min(newest, wanted.stop - 1) and bool(step.page)
+
+
+def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
+    """What is left of the task, ascending; an earlier attempt of the same job is not repeated."""
+    task = claim.task
+    if task.sync_type is SyncType.FULL:
+        wanted: tuple[IdRange, ...] = (task.window,)
+    else:
+        wanted = unread(task.window, claim.coverage, task.lookback_start)
+    if claim.resume_after:
+        done = IdRange(0, claim.resume_after + 1)
+        wanted = tuple(part for each in wanted for part in without(each, [done]))
+    return wanted
+
+
+def _where(task: ChannelTask, event: str) -> dict[str, object]:
+    return {
+        "event": event,
+        "job_id": task.job_id,
+        "tenant_id": task.tenant_id,
+        "channel_id": task.channel_id,
+    }

@@ -1,0 +1,47 @@
+"""How short a run could have been, and how near it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from raysync.models.work import ChannelOutcome
+
+CHANNEL_BURST = 5
+"""Pages one channel gives at once, before it gives one a second. [discord, observed]"""
+CHANNEL_PERIOD_S = 1.0
+
+
+def ideal_s(total_requests: int, per_channel_requests: Iterable[int], budget_per_s: float) -> float:
+    """Seconds that Discord's limits alone demand, from the first request to the last.
+
+    The token's budget bounds all requests together, the channel's bucket the largest channel.
+    """
+    largest = max(per_channel_requests, default=0)
+    by_token = max(total_requests - 1, 0) / budget_per_s
+    by_channel = max(largest - CHANNEL_BURST, 0) * CHANNEL_PERIOD_S
+    return max(by_token, by_channel)
+
+
+def efficiency(ideal: float, first: datetime | None, last: datetime | None) -> float | None:
+    """*ideal* over the time from the first request to the last; None without two requests."""
+    if first is None or last is None or last <= first:
+        return None
+    return min(ideal / (last - first).total_seconds(), 1.0)
+
+
+def most_at_once(outcomes: Sequence[ChannelOutcome]) -> int:
+    """How many channels were under way at the same moment, at most."""
+    edges = [(o.started_at, 1) for o in outcomes] + [(o.completed_at, -1) for o in outcomes]
+    most = now = 0
+    for _, change in sorted(edges):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def average_s(outcomes: Sequence[ChannelOutcome]) -> float:
+    """The mean time from a channel's start to its end."""
+    if not outcomes:
+        return 0.0
+    return sum((o.completed_at - o.started_at).total_seconds() for o in outcomes) / len(outcomes)

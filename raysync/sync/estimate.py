@@ -1,0 +1,55 @@
+"""How many pages a channel is likely to take: the order of work depends on it, nothing else."""
+
+from __future__ import annotations
+
+from raysync.models.entities import Channel
+from raysync.models.ids import moment_of
+from raysync.models.status import SyncType
+from raysync.models.work import IdRange, StoredChannel, SyncWindow
+from raysync.sync.window import without
+
+MESSAGES_PER_DAY = 20.0
+"""A guess for a channel of which nothing but its age is known."""
+PAGE = 100
+
+
+def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) -> float:
+    """An estimate: exact for threads of known size, by rate where rows are stored, else by age."""
+    total = expected_messages(channel, stored)
+    if window.sync_type is SyncType.FULL:
+        return max(total / PAGE, 1.0)
+    return max((total - stored.message_count) / PAGE, 1.0)
+
+
+def expected_messages(channel: Channel, stored: StoredChannel) -> float:
+    """How many messages the channel probably holds now."""
+    if channel.thread is not None and channel.thread.message_count is not None:
+        return float(channel.thread.message_count)
+    last = channel.last_message_id
+    if last is None:
+        return 0.0
+    if stored.message_count and stored.coverage:
+        first, stop = stored.coverage[0].start, stored.coverage[-1].stop
+        read_days = max(_days(max(first, channel.id), stop), 1e-3)
+        return stored.message_count * max(_days(channel.id, last) / read_days, 1.0)
+    return max(_days(channel.id, last), 0.0) * MESSAGES_PER_DAY
+
+
+def is_unchanged(
+    channel: Channel, stored: StoredChannel, window: IdRange, lookback_start: int
+) -> bool:
+    """Whether an incremental run has nothing to ask: all that the channel names is covered.
+
+    ``last_message_id`` is null only where nothing was ever posted.
+    """
+    last = channel.last_message_id
+    if last is None:
+        return True
+    if last < window.start:
+        return True
+    named = IdRange(window.start, min(window.stop, last + 1))
+    return last < lookback_start and not without(named, stored.coverage)
+
+
+def _days(first: int, last: int) -> float:
+    return (moment_of(last) - moment_of(first)).total_seconds() / 86400

@@ -1,0 +1,129 @@
+"""What there is to read: every channel and thread of a guild, or the reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raysync.errors import ContentIntentError
+from raysync.models import channel_types
+from raysync.models.entities import BotMember, Channel, Guild
+from raysync.models.ids import ChannelId, GuildId
+from raysync.models.work import Skipped
+from raysync.sync.permissions import (
+    Permission,
+    channel_permissions,
+    missing_permission,
+    reason_unreadable,
+)
+from raysync.sync.ports import GuildSource
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A guild as the bot sees it at the start of a run."""
+
+    guild: Guild
+    member: BotMember
+    channels: Mapping[ChannelId, Channel]
+    active_threads: tuple[Channel, ...]
+
+    def parents_to_list(self) -> tuple[Channel, ...]:
+        """The channels whose archived threads the bot may list."""
+        return tuple(
+            each
+            for each in self.channels.values()
+            if each.type in channel_types.THREAD_PARENTS and self._history_readable(each)
+        )
+
+    def manages_threads(self, channel: Channel) -> bool:
+        """Whether the bot sees private threads it has not joined."""
+        granted = channel_permissions(self.guild, self.member, channel)
+        return bool(granted & Permission.MANAGE_THREADS)
+
+    def _history_readable(self, channel: Channel) -> bool:
+        granted = channel_permissions(self.guild, self.member, channel)
+        return missing_permission(granted, channel.type) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Channels told apart: what can be read, and what is left out for which reason."""
+
+    readable: tuple[Channel, ...]
+    skipped: tuple[Skipped, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class GuildPlanner:
+    """Lists a guild; asks for nothing that the bot's permissions rule out."""
+
+    source: GuildSource
+    guild_id: GuildId
+
+    async def survey(self) -> Survey:
+        """List channels and active threads.
+
+        Raises:
+            ContentIntentError: every message would come back empty.
+            GuildUnavailableError: the bot is not in the guild.
+        """
+        identity = await self.source.identify()
+        if not identity.has_content_intent:
+            raise ContentIntentError(
+                "The bot lacks the Message Content intent, so Discord would send every message "
+                "empty. Turn it on: Discord Developer Portal, your application, Bot, "
+                "Privileged Gateway Intents."
+            )
+        guild = await self.source.fetch_guild(self.guild_id)
+        member, channels, threads = await asyncio.gather(
+            self.source.fetch_member(self.guild_id, identity.user_id),
+            self.source.list_channels(self.guild_id),
+            self.source.list_active_threads(self.guild_id),
+        )
+        return Survey(guild, member, {each.id: each for each in channels}, tuple(threads))
+
+    async def archived_threads(self, survey: Survey, parent: Channel) -> AsyncIterator[Channel]:
+        """The archived threads under *parent* that the bot may list."""
+        async for each in self.source.list_archived_threads(parent, private=False):
+            yield each
+        if parent.type != channel_types.TEXT:  # private threads exist in text channels alone
+            return
+        joined_only = not survey.manages_threads(parent)
+        async for each in self.source.list_archived_threads(
+            parent, private=True, joined_only=joined_only
+        ):
+            yield each
+
+    async def active_threads(self) -> Sequence[Channel]:
+        """The active threads now: some may have been archived, or revived, since the survey."""
+        return await self.source.list_active_threads(self.guild_id)
+
+
+def tell_apart(
+    survey: Survey, channels: Iterable[Channel], only: frozenset[ChannelId] = frozenset()
+) -> Sorted:
+    """Say which of *channels* can be read. *only* limits them to those ids and their threads.
+
+    What holds no messages of its own (a category, a forum) is neither readable nor skipped.
+    """
+    readable: list[Channel] = []
+    skipped: list[Skipped] = []
+    for each in channels:
+        if only and each.id not in only and each.parent_id not in only:
+            continue
+        if each.type in channel_types.WITHOUT_MESSAGES:
+            continue
+        reason = _reason_to_skip(survey, each)
+        if reason is None:
+            readable.append(each)
+        else:
+            skipped.append(Skipped(each.id, each.name, each.type, reason))
+    return Sorted(tuple(readable), tuple(skipped))
+
+
+def _reason_to_skip(survey: Survey, channel: Channel) -> str | None:
+    if channel.type not in channel_types.WITH_MESSAGES:
+        return f"its type ({channel.type}) is unknown to this version"
+    return reason_unreadable(survey.guild, survey.member, channel, survey.channels)
