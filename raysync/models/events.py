@@ -12,7 +12,7 @@ from datetime import datetime
 
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
-from raysync.models.work import ChannelTally, Failure
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,26 @@ class WorkerReport:
     sequence: int
     channels: tuple[ChannelProgress, ...]
     usage: ApiUsage
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """One channel of a job, as the store keeps it."""
+
+    task: ChannelTask
+    status: ChannelJobStatus = ChannelJobStatus.PENDING
+    attempt: int = 0
+    worker_id: str | None = None
+    started_at: datetime | None = None
+    progress: ChannelProgress | None = None
+    outcome: ChannelOutcome | None = None
+
+    @property
+    def tally(self) -> ChannelTally:
+        """What has been done, by the newest word of it."""
+        if self.outcome is not None:
+            return self.outcome.tally
+        return self.progress.tally if self.progress is not None else ChannelTally()
 
 
 @dataclass(frozen=True, slots=True)

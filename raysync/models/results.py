@@ -36,7 +36,8 @@ class ParallelStats(_Result):
     total_api_calls: int
     rate_limit_encounters: int
     ideal_s: float
-    efficiency: float | None  #: ideal_s over the time from first to last request; None: no request
+    actual_s: float  #: from the first request to the last
+    efficiency: float | None  #: ideal_s over actual_s; None: fewer than two requests
 
 
 class ChannelResult(_Result):
@@ -60,6 +61,7 @@ class SyncJobResult(_Result):
     tenant: str
     status: Literal["completed", "partial", "failed", "cancelled"]
     channels_processed: int
+    channels_unchanged: int  #: asked nothing of: Discord's lists name nothing new in them
     messages_processed: int
     reactions_processed: int
     attachments_processed: int

@@ -37,7 +37,7 @@ class ChannelTask:
     sync_type: SyncType
     window: IdRange  #: from --since up to --until
     last_message_id: MessageId | None  #: as listed at planning: where to stop without asking
-    lookback_start: MessageId  #: an incremental run re-reads from here
+    lookback_start: int  #: an incremental run re-reads from here
     expected_pages: float  #: the priority: the largest first
     attempt: int = 1
 

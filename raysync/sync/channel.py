@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
 from raysync.errors import RaysyncError, RetryableError
 from raysync.models.entities import Message
@@ -29,11 +28,10 @@ from raysync.models.work import (
     PageWrite,
 )
 from raysync.sync.ports import HistorySource, Moments, PageStore
-from raysync.sync.retry import GiveUp, RetryPolicy, failure_of
+from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 from raysync.sync.window import cursor_below, fraction_read, unread, without
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
@@ -63,7 +61,7 @@ class ChannelSync:
         reading = _Reading(self, task, started_at, on_progress)
         failure: Failure | None = None
         try:
-            claim = await reading.attempt(lambda: self.store.claim(task, self.worker_id))
+            claim = await reading.again(lambda: self.store.claim(task, self.worker_id))
             if claim is None:
                 failure = failure_of(RetryableError("Another worker is reading this channel."))
                 return self._outcome(task, reading, started_at, failure)
@@ -103,7 +101,7 @@ class ChannelSync:
             started_at=started_at,
             completed_at=self.clock.now(),
             tally=reading.tally,
-            retry_count=reading.retries,
+            retry_count=reading.again.retries,
             failure=failure,
         )
 
@@ -144,7 +142,7 @@ class _Reading:
         self._first_id: MessageId | None = None
         self._saving: asyncio.Task[None] | None = None
         self.tally = ChannelTally()
-        self.retries = 0
+        self.again = Retrier(engine.policy, engine.clock, engine.sleep)
         self.finished = False
 
     async def read(self, claim: Claim) -> None:
@@ -160,7 +158,7 @@ class _Reading:
         cursor = MessageId(max(wanted.start - 1, 0))
         confirming = False
         while True:
-            messages = await self.attempt(partial(self._fetch, cursor))
+            messages = await self.again(partial(self._fetch, cursor))
             step = judge(messages, cursor, wanted, self._engine.page_size)
             await self._saved()
             if step.page is not None:
@@ -181,7 +179,7 @@ class _Reading:
         )
 
     async def _save(self, claim: Claim, page: PageWrite) -> None:
-        await self.attempt(lambda: self._engine.store.save_page(claim, page))
+        await self.again(lambda: self._engine.store.save_page(claim, page))
 
     async def _saved(self) -> None:
         """Wait for the page under way, so that pages are written in order, one at a time."""
@@ -215,22 +213,6 @@ class _Reading:
             tally=self.tally,
             fraction=fraction,
         )
-
-    async def attempt(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask until it works or the policy gives up."""
-        clock, policy = self._engine.clock, self._engine.policy
-        started_s, attempt = clock.monotonic_s(), 1
-        while True:
-            try:
-                return await ask()
-            except RaysyncError as error:
-                decision = policy.decide(error, attempt, clock.monotonic_s() - started_s)
-                if isinstance(decision, GiveUp):
-                    raise
-                _log.info("asking again: %s", error, extra=_where(self._task, "request_retried"))
-            attempt += 1
-            self.retries += 1
-            await self._engine.sleep(decision.delay_s)
 
 
 @dataclass(frozen=True, slots=True)

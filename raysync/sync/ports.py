@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
-from raysync.models.events import JobView, WorkerReport
+from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 from raysync.models.work import (
     ChannelOutcome,
@@ -109,6 +109,10 @@ class ProgressSink(Protocol):
 
     async def settle(self, outcome: ChannelOutcome) -> None:
         """Record how an attempt at a channel ended."""
+        ...
+
+    async def usage(self) -> Mapping[str, ApiUsage]:
+        """What each worker has asked of Discord for the job."""
         ...
 
     async def view(self, busiest: int) -> JobView:

@@ -6,9 +6,12 @@ actor is the dispatcher's, a dead letter the operator's.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from raysync.errors import (
     ClaimLostError,
@@ -20,6 +23,10 @@ from raysync.errors import (
 )
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
+from raysync.sync.ports import Moments
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,37 @@ class RetryPolicy:
         if elapsed_s + delay_s > self.total_s:
             return GiveUp(f"gave up after {elapsed_s:.0f} s")
         return Retry(delay_s)
+
+
+@dataclass
+class Retrier:
+    """Carries the policy out, and counts."""
+
+    policy: RetryPolicy
+    clock: Moments
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    retries: int = 0
+
+    async def __call__(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask until it works or the policy gives up; then the last error is raised."""
+        started_s, attempt = self.clock.monotonic_s(), 1
+        while True:
+            try:
+                return await ask()
+            except RaysyncError as error:
+                elapsed_s = self.clock.monotonic_s() - started_s
+                decision = self.policy.decide(error, attempt, elapsed_s)
+                if isinstance(decision, GiveUp):
+                    raise
+                _log.info(
+                    "asking again in %.1f s: %s",
+                    decision.delay_s,
+                    error,
+                    extra={"event": "request_retried", "attempt": attempt},
+                )
+            attempt += 1
+            self.retries += 1
+            await self.sleep(decision.delay_s)
 
 
 def failure_of(error: BaseException) -> Failure:

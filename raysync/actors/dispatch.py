@@ -1,0 +1,239 @@
+"""Gives channels to workers: the largest first, one slot per channel in flight.
+
+`ray.util.ActorPool` keeps the idle slots; what is in flight, and what becomes of it when an actor
+dies, is kept here, since the pool tells neither which item a dead actor held nor that its queue
+was lost. No Ray call is made in this module: workers come as `WorkerPort`s, so tests run without.
+
+Invariants: a channel is in exactly one of waiting, in flight and returned; a worker in exactly one
+of starting, alive and gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ray.util import ActorPool
+
+from raysync.clock import Clock
+from raysync.errors import RaysyncError, SyncError
+from raysync.models.status import ChannelJobStatus
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
+from raysync.sync.retry import failure_of
+
+_log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+"""Workers that may die on one channel before it is taken for the cause."""
+MAX_FAILED_STARTS = 3
+"""Workers that may fail to start, one after another, before the run is given up."""
+
+
+class WorkerLostError(SyncError):
+    """The worker's process died, or its node is out of reach."""
+
+
+class WorkersUnavailableError(RaysyncError):
+    """No worker could be started."""
+
+
+class WorkerPort(Protocol):
+    """A worker somewhere."""
+
+    worker_id: str
+
+    async def start(self) -> None:
+        """Wait until it is up and has its secrets. Raises RaysyncError."""
+        ...
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        """Have it sync one channel. Raises WorkerLostError."""
+        ...
+
+    async def close(self) -> None:
+        """Let it finish its reports and end; never raises."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, so that it cannot go on unseen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """Room for one channel in flight in one worker."""
+
+    worker: WorkerPort
+
+
+@dataclass(slots=True)
+class _Work:
+    task: ChannelTask
+    returned: asyncio.Future[ChannelOutcome]
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    priority: float
+    order: int
+    work: _Work = field(compare=False)
+
+
+class Dispatcher:
+    """The pool of workers of one run; satisfies the engine's `ChannelDispatcher`."""
+
+    def __init__(
+        self, spawn: Callable[[int], WorkerPort], size: int, slots_per_worker: int, clock: Clock
+    ) -> None:
+        self._spawn = spawn
+        self._size = size
+        self._slots_per_worker = slots_per_worker
+        self._clock = clock
+        self._idle = ActorPool([])
+        self._waiting: list[_Waiting] = []
+        self._order = itertools.count()
+        self._numbers = itertools.count()
+        self._in_flight: dict[asyncio.Task[None], Slot] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._alive: set[WorkerPort] = set()
+        self._failed_starts = 0
+        self._broken: RaysyncError | None = None
+
+    async def run(self, task: ChannelTask) -> ChannelOutcome:
+        """Wait for a slot, have the channel synced, and return how that ended."""
+        returned: asyncio.Future[ChannelOutcome] = asyncio.get_running_loop().create_future()
+        self._queue(_Work(task, returned))
+        self._turn()
+        return await returned
+
+    def warm_up(self) -> None:
+        """Start one worker before there is work: a process takes seconds to come up."""
+        if not self._alive and not self._starting:
+            self._start_one()
+
+    async def close(self) -> None:
+        """End all workers; what they have under way is cancelled, its progress kept."""
+        under_way = [*self._in_flight, *self._starting]
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*(worker.close() for worker in self._alive))
+        self._alive.clear()
+
+    def _queue(self, work: _Work) -> None:
+        entry = _Waiting(-work.task.expected_pages, next(self._order), work)
+        heapq.heappush(self._waiting, entry)
+
+    def _turn(self) -> None:
+        """Do what can be done now: fill slots, then ask for as many workers as there is work."""
+        self._assign()
+        self._grow()
+
+    def _assign(self) -> None:
+        while self._waiting:
+            if self._waiting[0].work.returned.done():  # its job was cancelled
+                heapq.heappop(self._waiting)
+                continue
+            if not self._idle.has_free():
+                return
+            slot = self._idle.pop_idle()
+            work = heapq.heappop(self._waiting).work
+            serving = asyncio.create_task(self._serve(slot, work))
+            self._in_flight[serving] = slot
+            serving.add_done_callback(self._forget)
+
+    def _forget(self, serving: asyncio.Task[None]) -> None:
+        del self._in_flight[serving]
+        self._turn()
+
+    def _grow(self) -> None:
+        channels = len(self._waiting) + len(self._in_flight)
+        wanted = min(self._size, math.ceil(channels / self._slots_per_worker))
+        while len(self._alive) + len(self._starting) < wanted and self._broken is None:
+            self._start_one()
+        if self._broken is not None and not self._alive:
+            self._refuse_all(self._broken)
+
+    def _start_one(self) -> None:
+        starting = asyncio.create_task(self._bring_up(self._spawn(next(self._numbers))))
+        self._starting.add(starting)
+        starting.add_done_callback(self._started)
+
+    def _started(self, starting: asyncio.Task[None]) -> None:
+        self._starting.discard(starting)
+        if not starting.cancelled():
+            self._turn()
+
+    async def _bring_up(self, worker: WorkerPort) -> None:
+        try:
+            await worker.start()
+        except RaysyncError as error:
+            worker.kill()
+            self._failed_starts += 1
+            _log.warning("a worker did not start: %s", error, extra={"event": "worker_failed"})
+            if not isinstance(error, SyncError) or self._failed_starts >= MAX_FAILED_STARTS:
+                self._broken = WorkersUnavailableError(f"No worker could be started: {error}")
+            return
+        except asyncio.CancelledError:
+            worker.kill()
+            raise
+        self._failed_starts = 0
+        self._alive.add(worker)
+        for _ in range(self._slots_per_worker):
+            self._idle.push(Slot(worker))
+
+    async def _serve(self, slot: Slot, work: _Work) -> None:
+        task = work.task
+        started_at = self._clock.now()
+        try:
+            outcome = await slot.worker.sync_channel(task)
+        except WorkerLostError as error:
+            self._bury(slot.worker)
+            if task.attempt < MAX_ATTEMPTS:
+                work.task = replace(task, attempt=task.attempt + 1)
+                self._queue(work)
+                return
+            outcome = ChannelOutcome(
+                channel_id=task.channel_id,
+                status=ChannelJobStatus.FAILED,
+                worker_id=slot.worker.worker_id,
+                attempt=task.attempt,
+                started_at=started_at,
+                completed_at=self._clock.now(),
+                tally=ChannelTally(),
+                retry_count=task.attempt - 1,
+                failure=failure_of(error),
+            )
+        except asyncio.CancelledError:
+            work.returned.cancel()
+            raise
+        if slot.worker in self._alive:
+            self._idle.push(slot)
+        if not work.returned.done():
+            work.returned.set_result(outcome)
+
+    def _bury(self, worker: WorkerPort) -> None:
+        """Take a lost worker out, its idle slots too, and make sure that it is dead."""
+        if worker not in self._alive:
+            return
+        self._alive.discard(worker)
+        worker.kill()
+        _log.warning("lost %s", worker.worker_id, extra={"event": "worker_lost"})
+        idle = []
+        while self._idle.has_free():
+            idle.append(self._idle.pop_idle())
+        for slot in reversed(idle):
+            if slot.worker is not worker:
+                self._idle.push(slot)
+
+    def _refuse_all(self, error: RaysyncError) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.work.returned.done():
+                each.work.returned.set_exception(error)

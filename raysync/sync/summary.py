@@ -1,0 +1,123 @@
+"""Puts the end of a job into the words of the public result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, cast
+
+from raysync.models.events import ApiUsage
+from raysync.models.results import (
+    ChannelError,
+    ChannelResult,
+    ParallelStats,
+    SkippedChannel,
+    SyncJobResult,
+)
+from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.sync.efficiency import average_s, efficiency, ideal_s, most_at_once
+from raysync.sync.job import JobEnd
+from raysync.sync.progress import JobHeader
+
+
+def summarize(
+    header: JobHeader, end: JobEnd, usage: Mapping[str, ApiUsage], completed_at: datetime
+) -> SyncJobResult:
+    """The result that `start --json` prints and `status` keeps."""
+    outcomes = sorted(end.outcomes, key=lambda each: each.channel_id)
+    return SyncJobResult(
+        job_id=header.job_id,
+        tenant=header.tenant,
+        status=cast("Literal['completed', 'partial', 'failed', 'cancelled']", end.status.value),
+        channels_processed=sum(1 for each in outcomes if each.failure is None),
+        channels_unchanged=end.unchanged,
+        messages_processed=sum(each.tally.messages for each in outcomes),
+        reactions_processed=sum(each.tally.reactions for each in outcomes),
+        attachments_processed=sum(each.tally.attachments for each in outcomes),
+        errors=_errors(end, outcomes, completed_at),
+        skipped=[
+            SkippedChannel(channel_id=str(each.channel_id), name=each.name, reason=each.reason)
+            for each in sorted(end.skipped, key=lambda each: each.channel_id)
+        ],
+        started_at=header.started_at,
+        completed_at=completed_at,
+        parallel_stats=_stats(header, outcomes, usage),
+        channel_results=[
+            *(_channel_result(each) for each in outcomes),
+            *(_unfinished(each) for each in end.unfinished),
+        ],
+    )
+
+
+def _errors(
+    end: JobEnd, outcomes: list[ChannelOutcome], completed_at: datetime
+) -> list[ChannelError]:
+    failed = [
+        ChannelError(
+            channel_id=str(each.channel_id),
+            error=f"{each.failure.error}: {each.failure.message}",
+            timestamp=each.completed_at,
+        )
+        for each in outcomes
+        if each.failure is not None
+    ]
+    troubles = [
+        ChannelError(
+            channel_id=None if each.channel_id is None else str(each.channel_id),
+            error=each.message,
+            timestamp=completed_at,
+        )
+        for each in end.troubles
+    ]
+    return troubles + failed
+
+
+def _stats(
+    header: JobHeader, outcomes: list[ChannelOutcome], usage: Mapping[str, ApiUsage]
+) -> ParallelStats:
+    total = sum(sum(each.calls.values()) for each in usage.values())
+    ideal = ideal_s(total, (o.tally.requests for o in outcomes), header.budget_per_second)
+    first = min((u.first_request_at for u in usage.values() if u.first_request_at), default=None)
+    last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
+    return ParallelStats(
+        max_concurrent_channels=most_at_once(outcomes),
+        average_channel_time=round(average_s(outcomes), 3),
+        total_api_calls=total,
+        rate_limit_encounters=sum(sum(u.rate_limit_hits.values()) for u in usage.values()),
+        ideal_s=round(ideal, 3),
+        actual_s=round((last - first).total_seconds(), 3) if first and last else 0.0,
+        efficiency=_rounded(efficiency(ideal, first, last)),
+    )
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+def _channel_result(outcome: ChannelOutcome) -> ChannelResult:
+    last = outcome.tally.last_message_id
+    return ChannelResult(
+        channel_id=str(outcome.channel_id),
+        status="failed" if outcome.failure else "completed",
+        worker_id=outcome.worker_id,
+        started_at=outcome.started_at,
+        completed_at=outcome.completed_at,
+        messages_processed=outcome.tally.messages,
+        last_message_id=None if last is None else str(last),
+        error=outcome.failure.message if outcome.failure else None,
+        retry_count=outcome.retry_count,
+    )
+
+
+def _unfinished(task: ChannelTask) -> ChannelResult:
+    return ChannelResult(
+        channel_id=str(task.channel_id),
+        status="pending",
+        worker_id=None,
+        started_at=None,
+        completed_at=None,
+        messages_processed=0,
+        last_message_id=None,
+        error=None,
+        retry_count=0,
+    )
