@@ -1,0 +1,182 @@
+"""Routes about messages: pages, one, reactors, pins, poll voters, fresh addresses."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+import orjson
+
+from raysync.emulator import replies
+from raysync.emulator.access import channel_named, reads_history, require_history
+from raysync.emulator.entities import MESSAGE_TYPES, Channel
+from raysync.emulator.messages import PageQuery
+from raysync.emulator.payloads import user_payload
+from raysync.emulator.reactions import emoji_known, reactor_ids, voter_ids
+from raysync.emulator.replies import Reply, json_reply
+from raysync.emulator.routing import ApiRequest, Router, parse_limit, parse_snowflake
+from raysync.emulator.snowflakes import iso, iso_to_ms, made_at_ms
+
+_CURSORS: Final = ("before", "after", "around")
+_MAX_PAGE: Final = 100
+_MAX_PINS: Final = 50
+_MAX_REFRESHED: Final = 50
+
+
+def add_routes(router: Router) -> None:
+    """Serve them."""
+    message = "/channels/{channel_id}/messages/{message_id}"
+    router.add("GET", "/channels/{channel_id}/messages", messages)
+    router.add("GET", "/channels/{channel_id}/messages/pins", pins)
+    router.add("GET", "/channels/{channel_id}/pins", old_pins)
+    router.add("GET", message, one_message)
+    router.add("GET", message + "/reactions/{emoji}", reactors)
+    router.add("GET", "/channels/{channel_id}/polls/{message_id}/answers/{answer_id}", voters)
+    router.add("POST", "/attachments/refresh-urls", refresh_urls)
+
+
+def messages(request: ApiRequest) -> Reply:
+    """Answer a page, newest first whatever the cursor; 200 `[]` without the permission."""
+    channel = channel_named(request)
+    query = _page_query(request)
+    if channel.type not in MESSAGE_TYPES or not reads_history(request, channel):
+        return json_reply([])
+    chosen = channel.log.select(query)
+    if request.quirks.scramble_ties:
+        chosen = scrambled(chosen, query.limit)
+    if not chosen and request.quirks.null_for_empty:
+        return json_reply(None)
+    return Reply(200, b"[" + b",".join(request.world.render(request.bot, channel, chosen)) + b"]")
+
+
+def one_message(request: ApiRequest) -> Reply:
+    """Answer one message."""
+    channel, message_id = _message_named(request)
+    return Reply(200, request.world.render(request.bot, channel, [message_id])[0])
+
+
+def reactors(request: ApiRequest) -> Reply:
+    """List who reacted with an emoji, ids ascending; normal (0) and burst (1) apart."""
+    channel, message_id = _message_named(request)
+    guild, emoji = request.world.guild_of(channel), request.path_values["emoji"]
+    if not emoji_known(guild, emoji):
+        raise replies.unknown_emoji()
+    query = request.query()
+    limit = parse_limit(query, 25, 100)
+    after = parse_snowflake("after", query.get("after", "0"))
+    burst = _reaction_type(query.get("type", "0"))
+    ids = reactor_ids(guild, channel.log, message_id, (emoji, burst))
+    chosen = [each for each in ids if each > after][:limit]
+    return json_reply([user_payload(guild.users[each]) for each in chosen])
+
+
+def voters(request: ApiRequest) -> Reply:
+    """List who chose a poll's answer, ids ascending."""
+    channel, message_id = _message_named(request)
+    guild = request.world.guild_of(channel)
+    query = request.query()
+    limit = parse_limit(query, 25, 100)
+    after = parse_snowflake("after", query.get("after", "0"))
+    ids = voter_ids(guild, channel.log, message_id, request.snowflake("answer_id"))
+    chosen = [each for each in ids if each > after][:limit]
+    return json_reply({"users": [user_payload(guild.users[each]) for each in chosen]})
+
+
+def pins(request: ApiRequest) -> Reply:
+    """List pins, latest pinned first; empty without READ_MESSAGE_HISTORY."""
+    channel, query = channel_named(request), request.query()
+    limit = parse_limit(query, _MAX_PINS, _MAX_PINS)
+    before = parse_time("before", query["before"]) if "before" in query else None
+    pinned = _pins(request, channel)
+    later = [pin for pin in pinned if before is None or pin[0] < before]
+    chosen = later[:limit]
+    rendered = request.world.render(request.bot, channel, [pin[1] for pin in chosen])
+    items = [
+        b'{"pinned_at":"%b","message":%b}' % (iso(pin[0]).encode(), message)
+        for pin, message in zip(chosen, rendered, strict=True)
+    ]
+    has_more = b"true" if len(later) > limit else b"false"
+    return Reply(200, b'{"items":[' + b",".join(items) + b'],"has_more":' + has_more + b"}")
+
+
+def old_pins(request: ApiRequest) -> Reply:
+    """List the latest 50 pinned messages as the deprecated route does: without reactions."""
+    channel = channel_named(request)
+    chosen = [pin[1] for pin in _pins(request, channel)[:_MAX_PINS]]
+    rendered = [orjson.loads(each) for each in _clean(request, channel, chosen)]
+    return json_reply([{key: m[key] for key in m if key != "reactions"} for m in rendered])
+
+
+def refresh_urls(request: ApiRequest) -> Reply:
+    """Sign attachments' addresses anew, at most 50."""
+    urls = _urls(request.body)
+    now_s = request.world.clock.now_ms() // 1000
+    fresh = [(url, request.world.cdn.refreshed(url, now_s)) for url in urls]
+    listed = [{"original": url, "refreshed": refreshed} for url, refreshed in fresh]
+    return json_reply({"refreshed_urls": listed})
+
+
+def scrambled(message_ids: Sequence[int], limit: int) -> list[int]:
+    """Order the messages of one millisecond by a rule that depends on *limit*."""
+    ordered: list[int] = []
+    for _, tied in groupby(message_ids, key=made_at_ms):
+        ordered += sorted(tied, key=lambda each: (each * 2_654_435_761 + limit) % 65_537)
+    return ordered
+
+
+def parse_time(name: str, text: str) -> int:
+    """Read an ISO time as milliseconds; Discord's form error where it is none."""
+    try:
+        return iso_to_ms(text)
+    except ValueError:
+        message = f"Could not parse {text}. Should be ISO8601."
+        raise replies.invalid_form(name, "DATETIME_TYPE_PARSE", message) from None
+
+
+def _page_query(request: ApiRequest) -> PageQuery:
+    query = request.query()
+    given = {name: parse_snowflake(name, query[name]) for name in _CURSORS if name in query}
+    if len(given) > 1:
+        message = "Only one of before, after and around may be passed at a time."
+        raise replies.invalid_form(next(iter(given)), "MUTUALLY_EXCLUSIVE", message)
+    return PageQuery(parse_limit(query, 50, _MAX_PAGE), **given)
+
+
+def _message_named(request: ApiRequest) -> tuple[Channel, int]:
+    channel = channel_named(request)
+    require_history(request, channel)
+    message_id = request.snowflake("message_id")
+    if message_id not in channel.log:
+        raise replies.unknown_message()
+    return channel, message_id
+
+
+def _pins(request: ApiRequest, channel: Channel) -> list[tuple[int, int]]:
+    if not reads_history(request, channel):
+        return []
+    pairs = [(pinned_ms, message_id) for message_id, pinned_ms in channel.log.pins.items()]
+    return sorted(pairs, reverse=True)
+
+
+def _clean(request: ApiRequest, channel: Channel, chosen: list[int]) -> list[bytes]:
+    now_s = request.world.clock.now_ms() // 1000
+    rendered = request.world.render(request.bot, channel, chosen)
+    return [request.world.cdn.sign_encoded(each, now_s) for each in rendered]
+
+
+def _reaction_type(text: str) -> bool:
+    if text not in ("0", "1"):
+        message = "Value must be one of {0, 1}."
+        raise replies.invalid_form("type", "BASE_TYPE_CHOICES", message)
+    return text == "1"
+
+
+def _urls(body: bytes) -> list[str]:
+    try:
+        urls = orjson.loads(body)["attachment_urls"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = "This field is required"
+        raise replies.invalid_form("attachment_urls", "BASE_TYPE_REQUIRED", message) from None
+    if not isinstance(urls, list) or not 1 <= len(urls) <= _MAX_REFRESHED:
+        message = f"Must be between 1 and {_MAX_REFRESHED} in length."
+        raise replies.invalid_form("attachment_urls", "BASE_TYPE_BAD_LENGTH", message)
+    return [str(url) for url in urls]

@@ -1,0 +1,164 @@
+"""Routes about threads: archived ones in three lists, and the search."""
+
+from collections.abc import Callable
+from typing import Final
+
+from raysync.emulator import replies
+from raysync.emulator.access import (
+    channel_named,
+    manages_threads,
+    require_history,
+)
+from raysync.emulator.api_guilds import thread_list
+from raysync.emulator.api_messages import parse_time
+from raysync.emulator.entities import (
+    POST_PARENT_TYPES,
+    THREAD_PARENT_TYPES,
+    Channel,
+    ChannelType,
+    Thread,
+)
+from raysync.emulator.messages import Payload
+from raysync.emulator.permissions import can_view
+from raysync.emulator.replies import Reply, json_reply
+from raysync.emulator.routing import ApiRequest, Router, parse_limit, parse_snowflake
+
+_MAX_ARCHIVED: Final = 100
+_MAX_SEARCHED: Final = 25
+_MAX_OFFSET: Final = 9975
+_SORTS: Final[dict[str, Callable[[Thread], int]]] = {
+    "last_message_time": lambda thread: thread.last_message_id or thread.id,
+    "archive_time": lambda thread: thread.archive_ms,
+    "relevance": lambda thread: thread.id,
+    "creation_time": lambda thread: thread.id,
+}
+
+
+def add_routes(router: Router) -> None:
+    """Serve them."""
+    channel = "/channels/{channel_id}"
+    router.add("GET", channel + "/threads/archived/public", archived_public)
+    router.add("GET", channel + "/threads/archived/private", archived_private)
+    router.add("GET", channel + "/users/@me/threads/archived/private", joined_private)
+    router.add("GET", channel + "/threads/search", search)
+
+
+def archived_public(request: ApiRequest) -> Reply:
+    """List archived public threads, latest archived first."""
+    channel = _parent_named(request)
+    wanted = ChannelType.PUBLIC_THREAD
+    if channel.type == ChannelType.ANNOUNCEMENT:
+        wanted = ChannelType.ANNOUNCEMENT_THREAD
+    threads = _archived(request, channel, wanted)
+    if channel.type == ChannelType.ANNOUNCEMENT and request.quirks.announcement_archive_gap:
+        threads = []
+    return _by_archive_time(request, threads)
+
+
+def archived_private(request: ApiRequest) -> Reply:
+    """List archived private threads; needs MANAGE_THREADS."""
+    channel = _parent_named(request)
+    if not manages_threads(request, channel):
+        raise replies.missing_permissions()
+    return _by_archive_time(request, _archived(request, channel, ChannelType.PRIVATE_THREAD))
+
+
+def joined_private(request: ApiRequest) -> Reply:
+    """List the archived private threads the bot has joined, newest id first."""
+    channel, query = _parent_named(request), request.query()
+    limit = parse_limit(query, 50, _MAX_ARCHIVED, least=2)
+    before = parse_snowflake("before", query["before"]) if "before" in query else None
+    threads = _archived(request, channel, ChannelType.PRIVATE_THREAD)
+    joined = [each for each in threads if request.bot.user.id in each.member_ids]
+    older = [each for each in joined if before is None or each.id < before]
+    older.sort(key=_SORTS["creation_time"], reverse=True)
+    return _page(request, older, limit)
+
+
+def search(request: ApiRequest) -> Reply:
+    """Search the threads of a channel; 202 while its index is not made."""
+    channel, query = _parent_named(request), request.query()
+    if not query:
+        raise replies.server_error()
+    if channel.id in request.world.unindexed_channel_ids:
+        return json_reply(INDEX_NOT_READY, 202)
+    limit = parse_limit(query, _MAX_SEARCHED, _MAX_SEARCHED)
+    found = _found(request, channel, query)
+    start = _offset(query)
+    chosen = found[start : start + limit]
+    user_id = request.bot.user.id
+    answer = thread_list(chosen, user_id, has_more=len(found) > start + limit)
+    answer["total_results"] = len(found)
+    if channel.type in POST_PARENT_TYPES:
+        answer["first_messages"] = _first_messages(request, chosen)
+    return json_reply(answer)
+
+
+INDEX_NOT_READY: Final[Payload] = {
+    "message": "Index not yet available. Try again later",
+    "code": 110000,
+    "documents_indexed": 0,
+    "retry_after": 2,
+}
+
+
+def _parent_named(request: ApiRequest) -> Channel:
+    channel = channel_named(request)
+    if channel.type not in THREAD_PARENT_TYPES:
+        raise replies.wrong_channel_type()
+    require_history(request, channel)
+    return channel
+
+
+def _archived(request: ApiRequest, channel: Channel, wanted: int) -> list[Thread]:
+    threads = request.world.threads_under(channel)
+    return [each for each in threads if each.archived and each.type == wanted]
+
+
+def _by_archive_time(request: ApiRequest, threads: list[Thread]) -> Reply:
+    query = request.query()
+    limit = parse_limit(query, 50, _MAX_ARCHIVED, least=2)
+    before = parse_time("before", query["before"]) if "before" in query else None
+    older = [each for each in threads if before is None or each.archive_ms < before]
+    older.sort(key=lambda thread: (thread.archive_ms, thread.id), reverse=True)
+    return _page(request, older, limit)
+
+
+def _page(request: ApiRequest, threads: list[Thread], limit: int) -> Reply:
+    has_more = len(threads) > limit
+    return json_reply(thread_list(threads[:limit], request.bot.user.id, has_more=has_more))
+
+
+def _found(request: ApiRequest, channel: Channel, query: dict[str, str]) -> list[Thread]:
+    guild, user_id = request.world.guild_of(channel), request.bot.user.id
+    every = request.world.threads_under(channel)
+    threads = [each for each in every if can_view(guild, each, user_id)]
+    if "archived" in query:
+        archived = query["archived"].lower() in ("true", "1")
+        threads = [each for each in threads if each.archived == archived]
+    if "name" in query:
+        threads = [each for each in threads if query["name"].lower() in each.name.lower()]
+    if "min_id" in query:
+        least = parse_snowflake("min_id", query["min_id"])
+        threads = [each for each in threads if each.id > least]
+    if "max_id" in query:
+        most = parse_snowflake("max_id", query["max_id"])
+        threads = [each for each in threads if each.id < most]
+    key = _SORTS.get(query.get("sort_by", "last_message_time"))
+    if key is None:
+        message = f"Value must be one of {sorted(_SORTS)}."
+        raise replies.invalid_form("sort_by", "BASE_TYPE_CHOICES", message)
+    return sorted(threads, key=key, reverse=query.get("sort_order", "desc") != "asc")
+
+
+def _offset(query: dict[str, str]) -> int:
+    offset = parse_snowflake("offset", query.get("offset", "0"))
+    if offset > _MAX_OFFSET:
+        message = f"int value should be less than or equal to {_MAX_OFFSET}."
+        raise replies.invalid_form("offset", "NUMBER_TYPE_MAX", message)
+    return offset
+
+
+def _first_messages(request: ApiRequest, threads: list[Thread]) -> list[Payload]:
+    posts = [each for each in threads if each.id in each.log]
+    return [request.world.message(each, each.id) for each in posts]

@@ -1,0 +1,113 @@
+"""One request's way through: ban, token, limits, route, answer.
+
+The HTTP server lies around it (`server`), the faults on demand in front of it (`faults`).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from raysync.emulator import api_guilds, api_identity, api_messages, api_threads, replies
+from raysync.emulator.entities import Bot
+from raysync.emulator.limiter import GLOBAL, Limiter
+from raysync.emulator.limits import Limits
+from raysync.emulator.quirks import Quirks
+from raysync.emulator.replies import ApiError, Reply, json_reply
+from raysync.emulator.routing import ApiRequest, Match, Router
+from raysync.emulator.world import World
+
+_BLOCKED_CLIENT: Final = {"message": "internal network error", "code": 40333}
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request to the API as it came in; *path* is without the /api/v10."""
+
+    method: str
+    path: str
+    query: str
+    address: str
+    authorization: str | None
+    user_agent: str
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """An answer, with what the log tells of it."""
+
+    reply: Reply
+    match: Match | None = None
+    bot: Bot | None = None
+    scope: str | None = None
+    banned: bool = False
+
+
+def make_router() -> Router:
+    """Return all routes of the API."""
+    router = Router()
+    for module in (api_identity, api_guilds, api_messages, api_threads):
+        module.add_routes(router)
+    return router
+
+
+class Engine:
+    """Answers API requests from a world under limits."""
+
+    def __init__(self, world: World, limits: Limits, quirks: Quirks) -> None:
+        self.world = world
+        self.quirks = quirks
+        self.limiter = Limiter(limits)
+        self.router = make_router()
+
+    def find(self, incoming: Incoming) -> Match | None:
+        """Return the route of a request, if there is one."""
+        found = self.router.find(incoming.method, incoming.path)
+        return found if isinstance(found, Match) else None
+
+    def answer(self, incoming: Incoming, match: Match | None) -> Outcome:
+        """Answer a request and count it where it is invalid."""
+        ban = self.limiter.banned(incoming.address)
+        if ban is not None:
+            return Outcome(ban, match, banned=True, scope="ban")
+        outcome = self._outcome(incoming, match)
+        if outcome.reply.status in (401, 403, 429) and outcome.scope != "shared":
+            self.limiter.count_invalid(incoming.address)
+        return outcome
+
+    def _outcome(self, incoming: Incoming, match: Match | None) -> Outcome:
+        if self.quirks.require_user_agent and not incoming.user_agent.startswith("DiscordBot "):
+            return Outcome(json_reply(_BLOCKED_CLIENT, 403), match)
+        bot = self.bot_of(incoming.authorization)
+        if bot is None:
+            return Outcome(replies.unauthorized().reply(), match)
+        if match is None:
+            return Outcome(self._no_route(incoming), None, bot)
+        admission = self.limiter.admit(bot.token, match)
+        if admission.refusal is not None:
+            scope = admission.refusal.headers.get("x-ratelimit-scope", GLOBAL)
+            return Outcome(admission.refusal, match, bot, scope)
+        reply = self._handle(incoming, match, bot)
+        reply.headers.update(admission.headers)
+        return Outcome(reply, match, bot)
+
+    def bot_of(self, authorization: str | None) -> Bot | None:
+        """Return whose token an Authorization header holds."""
+        scheme, _, token = (authorization or "").partition(" ")
+        return self.world.bots.get(token) if scheme == "Bot" else None
+
+    def _handle(self, incoming: Incoming, match: Match, bot: Bot) -> Reply:
+        request = ApiRequest(
+            self.world, bot, match.values, incoming.query, incoming.body, self.quirks
+        )
+        try:
+            reply = match.route.handler(request)
+        except ApiError as error:
+            return error.reply()
+        now_s = self.world.clock.now_ms() // 1000
+        reply.body = self.world.cdn.sign_encoded(reply.body, now_s)
+        return reply
+
+    def _no_route(self, incoming: Incoming) -> Reply:
+        methods = self.router.find(incoming.method, incoming.path)
+        error = replies.method_not_allowed() if methods else replies.not_found()
+        return error.reply()

@@ -1,0 +1,6 @@
+"""Guilds made from a seed, of any size, with everything Discord knows."""
+
+from raysync.emulator.generator.guild import generate_guild
+from raysync.emulator.generator.spec import GuildSpec
+
+__all__ = ["GuildSpec", "generate_guild"]

@@ -1,0 +1,46 @@
+"""A guild from a spec and a seed: its people, its channels, its threads."""
+
+from raysync.emulator.entities import Emoji, Guild, Member, Role, User
+from raysync.emulator.generator.channels import add_channels
+from raysync.emulator.generator.draws import Draws
+from raysync.emulator.generator.history import Cast, seed_of
+from raysync.emulator.generator.spec import GuildSpec
+from raysync.emulator.generator.words import title
+from raysync.emulator.permissions import READER, Permission
+from raysync.emulator.snowflakes import snowflake
+
+
+def generate_guild(spec: GuildSpec, seed: int = 1) -> Guild:
+    """Make a guild; the same spec and seed make the same guild, to the byte."""
+    start_ms = int(spec.end_ms - spec.span_days * 86_400_000)
+    guild_id = snowflake(start_ms - 86_400_000, seed & 0xFFF)
+    users = _users(spec, seed, guild_id)
+    guild = Guild(guild_id, spec.name, users[0].id, start_ms - 86_400_000)
+    everyone = int(READER | Permission.SEND_MESSAGES)
+    guild.roles[guild_id] = Role(guild_id, "@everyone", everyone)
+    guild.emojis = _emojis(spec, guild_id)
+    for user in users:
+        guild.users[user.id] = user
+        guild.members[user.id] = Member(user.id, guild.made_ms)
+    guild.user_ids = sorted(guild.users)
+    add_channels(guild, spec, seed, Cast.of(users, list(guild.emojis.values())))
+    return guild
+
+
+def _users(spec: GuildSpec, seed: int, guild_id: int) -> list[User]:
+    users = []
+    for index in range(max(1, spec.users)):
+        draws = Draws(seed_of(seed, 1), index)
+        name = f"{title(draws)}-{index}"
+        user = User(guild_id - (1 << 40) + (index << 22), name, bot=draws.below(20) == 0)
+        user.global_name = title(draws) if draws.below(2) else None
+        users.append(user)
+    return users
+
+
+def _emojis(spec: GuildSpec, guild_id: int) -> dict[int, Emoji]:
+    emojis = {}
+    for index in range(spec.custom_emojis):
+        emoji_id = guild_id + ((index + 1) << 22)
+        emojis[emoji_id] = Emoji(emoji_id, f"emoji_{index}", animated=index % 3 == 0)
+    return emojis

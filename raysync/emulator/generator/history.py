@@ -1,0 +1,110 @@
+"""The history of one generated channel: ids at once, each message when it is read."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from raysync.emulator.entities import Emoji, User
+from raysync.emulator.generator.draws import Draws, mix
+from raysync.emulator.generator.spec import Rates
+from raysync.emulator.generator.words import odd_sentence, sentence
+from raysync.emulator.messages import Payload
+from raysync.emulator.payloads import user_payload
+from raysync.emulator.snowflakes import iso, made_at_ms
+
+MAX_REPLY_DISTANCE: Final = 20
+
+Dress = Callable[["History", int, Payload, Draws], None]
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who writes in a guild, what they react with; user payloads are shared, never changed."""
+
+    users: list[User]
+    payloads: list[Payload]
+    emojis: list[Emoji]
+
+    @classmethod
+    def of(cls, users: list[User], emojis: list[Emoji]) -> "Cast":
+        """Return the cast of these users."""
+        return cls(users, [user_payload(user) for user in users], emojis)
+
+
+@dataclass(slots=True)
+class History:
+    """A `MessageSource`: message *i* follows from the seed and *i* alone.
+
+    *dress* turns a plain message into something else where the draws say so.
+    *opening*, if set, is the first message in place of a drawn one.
+    """
+
+    channel_id: int
+    guild_id: int
+    ids: Sequence[int]
+    seed: int
+    cast: Cast
+    rates: Rates
+    dress: Dress
+    content_bytes: int = 120
+    odd_text: bool = False
+    opening: Payload | None = None
+    threads_from: frozenset[int] = frozenset()
+
+    def build(self, index: int) -> Payload:
+        """Make a message again."""
+        draws = Draws(self.seed, index)
+        payload = self.plain(index, draws)
+        if index == 0 and self.opening is not None:
+            return payload | self.opening
+        self.dress(self, index, payload, draws)
+        if self.ids[index] in self.threads_from:
+            payload["flags"] |= 1 << 5
+        return payload
+
+    def plain(self, index: int, draws: Draws) -> Payload:
+        """Make a message that only says something."""
+        message_id, cast = self.ids[index], self.cast
+        length = self.content_bytes // 2 + draws.below(self.content_bytes)
+        odd = self.odd_text and draws.below(4) == 0
+        return {
+            "type": 0,
+            "content": odd_sentence(draws) if odd else sentence(draws, length),
+            "mentions": [],
+            "mention_roles": [],
+            "attachments": [],
+            "embeds": [],
+            "timestamp": iso(made_at_ms(message_id)),
+            "edited_timestamp": None,
+            "flags": 0,
+            "components": [],
+            "id": str(message_id),
+            "channel_id": str(self.channel_id),
+            "author": cast.payloads[draws.below(len(cast.payloads))],
+            "pinned": False,
+            "mention_everyone": False,
+            "tts": False,
+        }
+
+    def reply_target(self, index: int) -> int | None:
+        """Return the index that message *index* answers, if it is a reply."""
+        draws = Draws(self.seed ^ 0x5EED, index)
+        if index == 0 or not draws.chance(self.rates.replies):
+            return None
+        return max(0, index - 1 - draws.below(MAX_REPLY_DISTANCE))
+
+    def repliers(self, index: int) -> Iterable[int]:
+        """Return the indexes of the replies to message *index*."""
+        last = min(len(self.ids), index + MAX_REPLY_DISTANCE + 1)
+        return [each for each in range(index + 1, last) if self.reply_target(each) == index]
+
+
+def plain_only(history: History, index: int, payload: Payload, draws: Draws) -> None:
+    """Leave the message as it is."""
+
+
+def seed_of(seed: int, *places: int) -> int:
+    """Return a seed for a part of a whole."""
+    for place in places:
+        seed = mix(seed, place)
+    return seed

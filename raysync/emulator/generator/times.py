@@ -1,0 +1,28 @@
+"""When the messages of a history were written, as their ids."""
+
+from array import array
+
+from raysync.emulator.generator.draws import mix
+from raysync.emulator.snowflakes import EPOCH_MS
+
+_SEQUENCES = 0x3FFF
+
+
+def message_ids(
+    count: int, start_ms: int, end_ms: int, seed: int, tie_rate: float = 0.0
+) -> "array[int]":
+    """Return *count* rising ids spread over the time; some share a millisecond.
+
+    The low eight bits stay free for the ids of attachments.
+    """
+    step = (end_ms - start_ms) / max(1, count)
+    tie_below = int(tie_rate * (1 << 32))
+    ids, at_ms = array("Q"), start_ms - 1
+    for index in range(count):
+        bits = mix(seed, index)
+        sequence = index & _SEQUENCES
+        if not (sequence and bits >> 32 < tie_below):
+            jitter = (bits & 0xFFFF) / 0x10000
+            at_ms = max(at_ms + 1, int(start_ms + (index + jitter) * step))
+        ids.append((at_ms - EPOCH_MS) << 22 | sequence << 8)
+    return ids

@@ -1,0 +1,41 @@
+"""What generated people say."""
+
+from typing import Final
+
+from raysync.emulator.generator.draws import Draws
+
+_TEXT: Final = (
+    "server deploy thanks maybe later again config why because error fixed release branch "
+    "queue restart latency channel message token worker page limit bucket night morning "
+    "coffee works here locally staging rollback merge review docs link please anyone tried "
+    "upgrade version broken since yesterday agree exactly weird faster slower memory disk "
+    "network timeout retry cluster node actor query index table schema ship it nice "
+    "question answer thread voice event friday weekend the a to of and is that it for on"
+)
+_WORDS: Final = _TEXT.split()
+_ODD: Final = (
+    "naïve café Straße 漢字かな 👩‍👩‍👧‍👦 \u202eright-to-left\u202c",
+    "line\nbreak\r\nand\ttab \\ backslash \"quote\" 'single'",
+    "zero\u200bwidth\ufeffmark e\u0301 é ﷽ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "nul\u0000inside and \u0001\u001f\u007f controls",
+    "null",
+    "\\u0000 written out",
+    " leading and trailing ",
+    "\u2028line separator\u2029 \U0010ffff",
+)
+
+
+def sentence(draws: Draws, about_bytes: int) -> str:
+    """Return words, about as many bytes as asked for."""
+    words = [_WORDS[draws.below(len(_WORDS))] for _ in range(max(1, about_bytes // 6))]
+    return " ".join(words)
+
+
+def odd_sentence(draws: Draws) -> str:
+    """Return text that breaks careless programs, U+0000 among it."""
+    return _ODD[draws.below(len(_ODD))]
+
+
+def title(draws: Draws) -> str:
+    """Return a short name."""
+    return "-".join(_WORDS[draws.below(len(_WORDS))] for _ in range(2))

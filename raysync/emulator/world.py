@@ -1,0 +1,223 @@
+"""The world the emulator serves: guilds, the bots in them, and what each may see."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from raysync.emulator.cdn import Cdn
+from raysync.emulator.entities import (
+    MESSAGE_TYPES,
+    Bot,
+    Channel,
+    Guild,
+    Member,
+    Role,
+    Thread,
+    User,
+)
+from raysync.emulator.messages import EncodingBudget, Payload, encode
+from raysync.emulator.payloads import thread_payload
+from raysync.emulator.permissions import READER, can_read_history
+from raysync.emulator.snowflakes import snowflake
+
+REPLY: Final = 19
+THREAD_STARTER: Final = 21
+HAS_THREAD: Final = 1 << 5
+_QUOTING_TYPES: Final = (REPLY, THREAD_STARTER)
+
+
+@dataclass(slots=True)
+class WorldClock:
+    """The world's time: the system's, moved by *offset_ms*, or stopped at *frozen_ms*."""
+
+    offset_ms: int = 0
+    frozen_ms: int | None = None
+
+    def now_ms(self) -> int:
+        """Return the Unix millisecond."""
+        return self.offset_ms + (self.frozen_ms or time.time_ns() // 1_000_000)
+
+
+class World:
+    """Guilds, bots and their messages. Change them through `edits.Edits` only."""
+
+    def __init__(self, *guilds: Guild, cdn: Cdn | None = None) -> None:
+        self.guilds: dict[int, Guild] = {}
+        self.channels: dict[int, Channel] = {}
+        self.bots: dict[str, Bot] = {}
+        self.cdn = cdn or Cdn()
+        self.clock = WorldClock()
+        self.budget = EncodingBudget()
+        self.unindexed_channel_ids: set[int] = set()
+        self.referrers: dict[int, list[tuple[int, int]]] = {}
+        for guild in guilds:
+            self.add_guild(guild)
+
+    def add_guild(self, guild: Guild) -> Guild:
+        """Take in a guild with its channels and threads."""
+        self.guilds[guild.id] = guild
+        self.channels.update(guild.channels)
+        self.channels.update(guild.threads)
+        return guild
+
+    def add_bot(
+        self,
+        token: str,
+        guild_ids: Iterable[int] | None = None,
+        *,
+        permissions: int = READER,
+        name: str = "archivist",
+        content_intent: bool = True,
+        members_intent: bool = True,
+    ) -> Bot:
+        """Let a token in, as a bot of the guilds named (all by default).
+
+        It gets a managed role with *permissions*, as an installed bot does.
+        """
+        bot_id = snowflake(1_577_836_800_000, 1 + len(self.bots))
+        bot = Bot(token, User(bot_id, name, bot=True), bot_id)
+        bot.content_intent, bot.members_intent = content_intent, members_intent
+        self.bots[token] = bot
+        for guild_id in self.guilds if guild_ids is None else guild_ids:
+            self.install(bot, guild_id, permissions)
+        return bot
+
+    def install(self, bot: Bot, guild_id: int, permissions: int = READER) -> None:
+        """Add a bot to a guild with a role of its own."""
+        guild = self.guilds[guild_id]
+        role_id = bot.user.id + 1_000_000 + len(bot.guild_ids)
+        guild.roles[role_id] = Role(role_id, bot.user.name, int(permissions), 1, bot.user.id)
+        guild.members[bot.user.id] = Member(bot.user.id, guild.made_ms, [role_id])
+        guild.users[bot.user.id] = bot.user
+        bot.guild_ids.add(guild_id)
+
+    def guild_of(self, channel: Channel) -> Guild:
+        """Return the guild a channel belongs to."""
+        return self.guilds[channel.guild_id]
+
+    def threads_under(self, channel: Channel) -> list[Thread]:
+        """Return the threads of a channel."""
+        threads = self.guild_of(channel).threads.values()
+        return [thread for thread in threads if thread.parent_id == channel.id]
+
+    def readable_channels(self, token: str, guild_id: int) -> list[Channel]:
+        """Return the channels and threads whose history a token can read, whole."""
+        guild, user_id = self.guilds[guild_id], self.bots[token].user.id
+        every: list[Channel] = [*guild.channels.values(), *guild.threads.values()]
+        holders = [channel for channel in every if channel.type in MESSAGE_TYPES]
+        return [channel for channel in holders if can_read_history(guild, channel, user_id)]
+
+    def truth(self, guild_id: int, token: str | None = None) -> Iterator[tuple[int, Payload]]:
+        """Yield (channel id, message) of every message an archive must hold.
+
+        With a token: of what it can read. Addresses of the CDN are unsigned.
+        """
+        guild = self.guilds[guild_id]
+        channels: Iterable[Channel] = [*guild.channels.values(), *guild.threads.values()]
+        if token is not None:
+            channels = self.readable_channels(token, guild_id)
+        for channel in channels:
+            if channel.type in MESSAGE_TYPES:
+                for message_id in channel.log.ids:
+                    yield channel.id, self.message(channel, message_id)
+
+    def message(self, channel: Channel, message_id: int) -> Payload:
+        """Return one message as a bot with the content intent reads it, but unsigned.
+
+        Raises KeyError where there is none.
+        """
+        encoded = channel.log.encoded(message_id, self.resolve, self.budget)
+        payload: Payload = orjson.loads(self.cdn.plain_encoded(encoded))
+        return payload
+
+    def render(self, bot: Bot, channel: Channel, message_ids: Sequence[int]) -> list[bytes]:
+        """Return messages as JSON, as a bot sees them, their CDN paths still marked."""
+        log = channel.log
+        every = [log.encoded(each, self.resolve, self.budget) for each in message_ids]
+        if bot.content_intent and not log.reactors:
+            return every
+        seen = zip(message_ids, every, strict=True)
+        return [self._personal(bot, channel, each, encoded) for each, encoded in seen]
+
+    def attachment(self, path: str) -> Payload | None:
+        """Return the attachment behind a CDN path (attachments/channel/id/name)."""
+        _, channel_text, id_text, _ = [*path.split("/", 3), "", "", ""][:4]
+        if not (channel_text.isdigit() and id_text.isdigit()):
+            return None
+        channel = self.channels.get(int(channel_text))
+        at = bisect_right(channel.log.ids, int(id_text)) - 1 if channel else -1
+        if channel is None or at < 0:
+            return None
+        found = channel.log.payload(channel.log.ids[at])["attachments"]
+        return next((each for each in found if each["id"] == id_text), None)
+
+    def resolve(self, payload: Payload) -> Payload:
+        """Return a payload with what other messages and threads add to it."""
+        if payload["type"] in _QUOTING_TYPES and "message_reference" in payload:
+            payload = payload | {"referenced_message": self._quoted(payload)}
+        if payload["flags"] & HAS_THREAD:
+            thread = self.channels.get(int(payload["id"]))
+            if isinstance(thread, Thread):
+                payload = payload | {"thread": thread_payload(thread)}
+        return payload
+
+    def touch(self, channel: Channel, message_id: int) -> None:
+        """Have a changed message, and whatever quotes it, encoded anew."""
+        channel.log.forget_encoding(message_id)
+        for channel_id, replier_id in self.referrers.get(message_id, ()):
+            if channel_id in self.channels:
+                self.channels[channel_id].log.forget_encoding(replier_id)
+        thread = self.channels.get(message_id)
+        if isinstance(thread, Thread) and thread.log.ids:
+            thread.log.forget_encoding(thread.log.ids[0])
+
+    def _quoted(self, payload: Payload) -> Payload | None:
+        reference = payload["message_reference"]
+        channel = self.channels.get(int(reference["channel_id"]))
+        try:
+            quoted = channel.log.payload(int(reference["message_id"])) if channel else None
+        except KeyError:
+            quoted = None
+        return quoted and {key: quoted[key] for key in quoted if key != "reactions"}
+
+    def _personal(self, bot: Bot, channel: Channel, message_id: int, encoded: bytes) -> bytes:
+        own = channel.log.own_reactions(message_id, bot.user.id)
+        if bot.content_intent and not own:
+            return encoded
+        payload = self.resolve(channel.log.payload(message_id))
+        if own:
+            payload = payload | {"reactions": _marked(payload["reactions"], own)}
+        return encode(payload if bot.content_intent else without_content(payload, bot.user.id))
+
+
+def without_content(payload: Payload, user_id: int) -> Payload:
+    """Return a message as Discord shows it to a bot without the content intent.
+
+    The bot's own messages and those that mention it stay whole.
+    """
+    quoted = payload.get("referenced_message")
+    if quoted:
+        payload = payload | {"referenced_message": without_content(quoted, user_id)}
+    mentioned = any(user["id"] == str(user_id) for user in payload["mentions"])
+    if mentioned or payload["author"]["id"] == str(user_id):
+        return payload
+    stripped = {key: payload[key] for key in payload if key not in ("poll", "message_snapshots")}
+    return stripped | {"content": "", "embeds": [], "attachments": [], "components": []}
+
+
+def emoji_key(emoji: Payload) -> str:
+    """Return an emoji as a path names it: the character, or `name:id`."""
+    return f"{emoji['name']}:{emoji['id']}" if emoji["id"] else str(emoji["name"])
+
+
+def _marked(reactions: list[Payload], own: set[tuple[str, bool]]) -> list[Payload]:
+    marked = []
+    for reaction in reactions:
+        key = emoji_key(reaction["emoji"])
+        marks = {"me": (key, False) in own, "me_burst": (key, True) in own}
+        marked.append(reaction | marks)
+    return marked
