@@ -17,7 +17,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from ray.util import ActorPool
 
@@ -76,6 +76,7 @@ class Slot:
 class _Work:
     task: ChannelTask
     returned: asyncio.Future[ChannelOutcome]
+    serving: asyncio.Task[None] | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -95,11 +96,11 @@ class Dispatcher:
         self._size = size
         self._slots_per_worker = slots_per_worker
         self._clock = clock
-        self._idle = ActorPool([])
+        self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
         self._numbers = itertools.count()
-        self._in_flight: dict[asyncio.Task[None], Slot] = {}
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._alive: set[WorkerPort] = set()
         self._failed_starts = 0
@@ -108,9 +109,15 @@ class Dispatcher:
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         """Wait for a slot, have the channel synced, and return how that ended."""
         returned: asyncio.Future[ChannelOutcome] = asyncio.get_running_loop().create_future()
-        self._queue(_Work(task, returned))
+        work = _Work(task, returned)
+        self._queue(work)
         self._turn()
-        return await returned
+        try:
+            return await returned
+        except asyncio.CancelledError:
+            if work.serving is not None:
+                work.serving.cancel()
+            raise
 
     def warm_up(self) -> None:
         """Start one worker before there is work: a process takes seconds to come up."""
@@ -142,14 +149,14 @@ class Dispatcher:
                 continue
             if not self._idle.has_free():
                 return
-            slot = self._idle.pop_idle()
+            slot: Slot = self._idle.pop_idle()
             work = heapq.heappop(self._waiting).work
-            serving = asyncio.create_task(self._serve(slot, work))
-            self._in_flight[serving] = slot
-            serving.add_done_callback(self._forget)
+            work.serving = asyncio.create_task(self._serve(slot, work))
+            self._in_flight.add(work.serving)
+            work.serving.add_done_callback(self._forget)
 
     def _forget(self, serving: asyncio.Task[None]) -> None:
-        del self._in_flight[serving]
+        self._in_flight.discard(serving)
         self._turn()
 
     def _grow(self) -> None:
@@ -213,8 +220,9 @@ class Dispatcher:
         except asyncio.CancelledError:
             work.returned.cancel()
             raise
-        if slot.worker in self._alive:
-            self._idle.push(slot)
+        finally:
+            if slot.worker in self._alive:
+                self._idle.push(slot)
         if not work.returned.done():
             work.returned.set_result(outcome)
 

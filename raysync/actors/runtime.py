@@ -1,0 +1,81 @@
+"""The Ray that a run lives on: a cluster the user names, or a local one for as long as the run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from raysync.errors import ConfigurationError
+
+NAMESPACE = "raysync"
+LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Nothing big crosses actors: pages go from a worker straight to the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayRuntime:
+    """A connection to Ray."""
+
+    is_local: bool  #: started by this process, and ends with it
+    dashboard_url: str | None
+    submission_id: str | None  #: what `ray job` calls it, where the run was submitted
+
+
+def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
+    """Join the cluster at *address*, or start a local one where it is None.
+
+    Installs Ray's own SIGTERM handling: signal handlers of ours come after this.
+
+    Raises:
+        ConfigurationError: nothing answers at *address*, or it refuses us.
+    """
+    if address is None:
+        # `uv run` would make every worker start through uv, in an uploaded copy of the folder
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    import ray  # after the environment is set: Ray reads it at import
+
+    options: dict[str, Any] = {
+        "address": address or "local",
+        "namespace": NAMESPACE,
+        "log_to_driver": False,  # workers log to files; what a user must know comes as a result
+        "logging_level": logging.WARNING,
+        "configure_logging": False,
+    }
+    if address is None:
+        options |= {
+            "include_dashboard": dashboard,
+            "dashboard_host": "127.0.0.1",
+            "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
+        }
+    try:
+        context = ray.init(**options)
+    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        where = f"the Ray cluster at {address}" if address else "a local Ray"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigurationError(f"Cannot use {where}: {reason}") from error
+    url = context.dashboard_url
+    return RayRuntime(
+        is_local=address is None,
+        dashboard_url=f"http://{url}" if url else None,
+        submission_id=_submission_id(),
+    )
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local one ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def _submission_id() -> str | None:
+    """The id under which `ray job` knows this process, left in our environment by its supervisor."""
+    try:
+        config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON", "{}"))
+        found = config.get("metadata", {}).get("job_submission_id")
+    except (ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
