@@ -1,0 +1,134 @@
+"""Hand-written stand-ins for the engine's ports, and makers of values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from raysync.errors import ClaimLostError
+from raysync.models.entities import Message
+from raysync.models.ids import (
+    MAX_SNOWFLAKE,
+    ChannelId,
+    ChannelKey,
+    JobId,
+    MessageId,
+    TenantId,
+    moment_of,
+)
+from raysync.models.status import SyncType
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTask,
+    Claim,
+    IdRange,
+    PageReceipt,
+    PageWrite,
+)
+from raysync.sync.window import union
+
+WHOLE = IdRange(0, MAX_SNOWFLAKE)
+
+
+def make_message(message_id: int, content: str = "hello") -> Message:
+    return Message(
+        id=MessageId(message_id),
+        type=0,
+        content=content,
+        author_ref="u_someone",
+        reply_to_id=None,
+        created_at=moment_of(message_id),
+        edited_at=None,
+        metadata=b"{}",
+        raw=b"{}",
+    )
+
+
+def make_task(channel_id: int = 1, **changes: object) -> ChannelTask:
+    task = ChannelTask(
+        job_id=JobId("job"),
+        tenant_id=TenantId(1),
+        channel_key=ChannelKey(channel_id),
+        channel_id=ChannelId(channel_id),
+        name=f"channel-{channel_id}",
+        sync_type=SyncType.INCREMENTAL,
+        window=WHOLE,
+        last_message_id=None,
+        lookback_start=MAX_SNOWFLAKE,
+        expected_pages=1.0,
+    )
+    return replace(task, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeHistory:
+    """A channel's messages, served as Discord does; errors to raise come first."""
+
+    messages: dict[int, Message] = field(default_factory=dict)
+    errors: list[Exception] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+    def post(self, *ids: int) -> None:
+        self.messages.update({each: make_message(each) for each in ids})
+
+    async def fetch_after(
+        self, channel_id: ChannelId, after: MessageId, limit: int
+    ) -> Sequence[Message]:
+        self.asked.append(after)
+        if self.errors:
+            raise self.errors.pop(0)
+        above = sorted(each for each in self.messages if each > after)[:limit]
+        return [self.messages[each] for each in reversed(above)]
+
+
+@dataclass
+class FakePages:
+    """Keeps pages in memory, with claims that exclude."""
+
+    rows: dict[int, Message] = field(default_factory=dict)
+    coverage: tuple[IdRange, ...] = ()
+    checkpoint: MessageId | None = None
+    errors: list[Exception] = field(default_factory=list)
+    holder: str | None = None
+    epoch: int = 0
+    pages: int = 0
+    released: list[ChannelOutcome] = field(default_factory=list)
+
+    async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
+        if self.holder is not None:
+            return None
+        self.holder = worker_id
+        self.epoch += 1
+        return Claim(task, worker_id, self.epoch, self.coverage, self.checkpoint)
+
+    async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
+        if self.errors:
+            raise self.errors.pop(0)
+        if claim.epoch != self.epoch:
+            raise ClaimLostError("another worker took over")
+        inserted = sum(1 for each in page.messages if each.id not in self.rows)
+        self.rows.update({each.id: each for each in page.messages})
+        if page.covered is not None:
+            self.coverage = union([*self.coverage, page.covered])
+        self.checkpoint = page.checkpoint
+        self.pages += 1
+        return PageReceipt(inserted, 0)
+
+    async def renew(self, claim: Claim) -> None:
+        if claim.epoch != self.epoch:
+            raise ClaimLostError("another worker took over")
+
+    async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
+        self.released.append(outcome)
+        self.holder = None
+
+
+def snowflakes(count: int, start: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> list[int]:
+    """*count* ids, a minute apart."""
+    first = int((start.timestamp() * 1000) - 1_420_070_400_000) << 22
+    return [first + (minute * 60_000 << 22) for minute in range(count)]
+
+
+def ids_of(rows: Mapping[int, Message]) -> list[int]:
+    return sorted(rows)

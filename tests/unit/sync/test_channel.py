@@ -1,0 +1,293 @@
+"""One channel, read against a fake history and a fake store in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysync.errors import AccessDeniedError, ClaimLostError, RetryableError, StoreUnavailableError
+from raysync.models.events import ChannelProgress
+from raysync.models.ids import MessageId, snowflake_at
+from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
+from raysync.models.work import ChannelOutcome, ChannelTask, IdRange
+from raysync.sync.channel import ChannelSync, judge
+from raysync.sync.retry import RetryPolicy
+from tests.unit.sync.fakes import (
+    WHOLE,
+    FakeHistory,
+    FakePages,
+    ids_of,
+    make_message,
+    make_task,
+    snowflakes,
+)
+from tests.virtual_time import LoopClock, run_virtual
+
+
+def sync(
+    history: FakeHistory,
+    pages: FakePages,
+    task: ChannelTask | None = None,
+    page_size: int = 10,
+    seen: list[ChannelProgress] | None = None,
+) -> ChannelOutcome:
+    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", page_size)
+    reports = [] if seen is None else seen
+    return run_virtual(engine.run(task or make_task(), reports.append))
+
+
+def test_everything_is_read_once_and_proven_complete() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(35)
+    history.post(*ids)
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert outcome.tally.messages == 35
+    assert ids_of(pages.rows) == ids
+    assert pages.coverage == (IdRange(0, ids[-1] + 1),)
+
+
+def test_the_known_last_message_saves_the_empty_page() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(10)
+    history.post(*ids)
+
+    sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert len(history.asked) == 1
+
+
+def test_a_short_page_below_the_known_last_message_is_asked_once_more() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(5)
+    history.post(*ids)
+    deleted_since = ids[-1] + (60_000 << 22)
+
+    outcome = sync(history, pages, make_task(last_message_id=deleted_since))
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert history.asked == [0, ids[-1]]
+
+
+def test_messages_of_one_millisecond_survive_a_page_boundary_between_them() -> None:
+    history, pages = FakeHistory(), FakePages()
+    ids = snowflakes(9)
+    tie = ids[-1] + (60_000 << 22)
+    history.post(*ids, tie + 5)
+    full_page = asyncio.run(history.fetch_after(make_task().channel_id, MessageId(0), 10))
+
+    step = judge(full_page, MessageId(0), WHOLE, 10)
+
+    history.post(tie + 1)  # a lower id of the same millisecond, which the page left out
+    rest = asyncio.run(history.fetch_after(make_task().channel_id, step.next_cursor, 10))
+    assert {each.id for each in rest} == {tie + 1, tie + 5}
+    assert pages.rows == {}
+
+
+def test_a_page_full_of_one_millisecond_does_not_stop_the_reading() -> None:
+    history, pages = FakeHistory(), FakePages()
+    base = snowflakes(1)[0]
+    ids = [base + each for each in range(25)]
+    history.post(*ids)
+
+    sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert ids_of(pages.rows) == ids
+
+
+def test_an_empty_channel_proves_nothing() -> None:
+    pages = FakePages()
+
+    outcome = sync(FakeHistory(), pages)
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert pages.coverage == ()
+
+
+def test_an_incremental_run_reads_above_the_watermark_alone() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(100)
+    history.post(*ids[:80])
+    sync(history, pages, make_task(last_message_id=ids[79]))
+    history.post(*ids[80:])
+    history.asked.clear()
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]), page_size=100)
+
+    assert ids_of(pages.rows) == ids
+    assert len(history.asked) == 1
+    assert outcome.tally.messages < 30
+
+
+def test_an_incremental_run_fills_gaps_in_coverage() -> None:
+    history, ids = FakeHistory(), snowflakes(60)
+    history.post(*ids)
+    pages = FakePages(coverage=(IdRange(0, ids[10]), IdRange(ids[30], ids[50] + 1)))
+
+    sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert pages.coverage == (IdRange(0, ids[-1] + 1),)
+    assert set(ids[10:30]) <= set(pages.rows)
+    assert set(ids[51:]) <= set(pages.rows)
+
+
+def test_a_full_run_reads_everything_again() -> None:
+    history, ids = FakeHistory(), snowflakes(30)
+    history.post(*ids)
+    pages = FakePages(coverage=(IdRange(0, ids[-1] + 1),))
+
+    task = make_task(sync_type=SyncType.FULL, last_message_id=ids[-1])
+    outcome = sync(history, pages, task)
+
+    assert outcome.tally.messages == 30
+
+
+def test_a_second_attempt_goes_on_where_the_first_stopped() -> None:
+    history, ids = FakeHistory(), snowflakes(30)
+    history.post(*ids)
+    pages = FakePages(checkpoint=MessageId(ids[19]))
+
+    task = make_task(sync_type=SyncType.FULL, last_message_id=ids[-1], attempt=2)
+    sync(history, pages, task)
+
+    assert ids_of(pages.rows) == ids[20:]
+
+
+def test_a_window_keeps_what_lies_inside_it() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(60)
+    history.post(*ids)
+    window = IdRange(
+        snowflake_at(datetime(2025, 1, 1, 0, 10, tzinfo=UTC)),
+        snowflake_at(datetime(2025, 1, 1, 0, 30, tzinfo=UTC)),
+    )
+
+    sync(history, pages, make_task(window=window, last_message_id=ids[-1]))
+
+    assert ids_of(pages.rows) == ids[10:30]
+    assert pages.coverage == (IdRange(window.start, window.stop),)
+
+
+def test_a_passing_failure_is_asked_again() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
+    history.post(*ids)
+    history.errors = [RetryableError("502"), RetryableError("reset")]
+    pages.errors = [StoreUnavailableError("gone for a moment")]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert ids_of(pages.rows) == ids
+    assert outcome.retry_count == 3
+
+
+def test_a_lasting_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
+    history.post(*ids)
+    seen: list[ChannelProgress] = []
+
+    async def scenario() -> ChannelOutcome:
+        engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+
+        def deny_after_one_page(progress: ChannelProgress) -> None:
+            seen.append(progress)
+            history.errors = [AccessDeniedError("403")]
+
+        return await engine.run(make_task(last_message_id=ids[-1]), deny_after_one_page)
+
+    outcome = run_virtual(scenario())
+
+    assert outcome.status is ChannelJobStatus.FAILED
+    assert outcome.failure is not None
+    assert outcome.failure.failure_class is FailureClass.PERMANENT
+    assert ids_of(pages.rows) == ids[:10]
+    assert pages.coverage == (IdRange(0, ids[9] + 1),)
+    assert pages.holder is None
+
+
+def test_a_claimed_channel_is_left_alone() -> None:
+    history, pages = FakeHistory(), FakePages(holder="another")
+
+    outcome = sync(history, pages)
+
+    assert outcome.status is ChannelJobStatus.FAILED
+    assert history.asked == []
+
+
+def test_a_lost_claim_ends_the_attempt() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
+    history.post(*ids)
+    pages.errors = [ClaimLostError("another worker took over")]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.failure is not None
+    assert outcome.failure.error == "ClaimLostError"
+
+
+def test_a_cancelled_channel_gives_its_claim_back() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
+    history.post(*ids)
+    history.errors = [RetryableError("wait", 30.0)]
+
+    async def scenario() -> None:
+        engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+        running = asyncio.create_task(engine.run(make_task(), lambda _: None))
+        await asyncio.sleep(5)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run_virtual(scenario())
+
+    assert pages.holder is None
+    assert [each.status for each in pages.released] == [ChannelJobStatus.PENDING]
+
+
+def test_progress_tells_how_much_of_the_time_is_read() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(30)
+    history.post(*ids)
+    seen: list[ChannelProgress] = []
+
+    sync(history, pages, make_task(last_message_id=ids[-1]), seen=seen)
+
+    assert [each.tally.messages for each in seen] == [10, 19, 28, 30]
+    assert seen[-1].fraction == 1.0
+    assert 0.2 < (seen[0].fraction or 0) < 0.4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps_ms=st.lists(st.integers(0, 3), min_size=1, max_size=80),
+    page_size=st.integers(2, 12),
+    read_first=st.integers(0, 80),
+)
+def test_any_history_is_copied_exactly_in_two_runs(
+    gaps_ms: list[int], page_size: int, read_first: int
+) -> None:
+    history, pages = FakeHistory(), FakePages()
+    at, ids = snowflakes(1)[0] >> 22, []
+    for number, gap in enumerate(gaps_ms):
+        at += gap
+        ids.append((at << 22) + number)
+    first, rest = ids[:read_first], ids[read_first:]
+    history.post(*first)
+    sync(history, pages, make_task(last_message_id=max(first, default=None)), page_size)
+    history.post(*rest)
+
+    sync(history, pages, make_task(last_message_id=ids[-1]), page_size)
+
+    assert ids_of(pages.rows) == ids
+    assert pages.coverage == (IdRange(0, ids[-1] + 1),)
+
+
+def test_a_page_beyond_the_window_ends_the_reading() -> None:
+    page = [make_message(each) for each in (100, 200, 300)]
+
+    step = judge(page, MessageId(50), IdRange(60, 250), limit=3)
+
+    assert step.is_end
+    assert step.page is not None
+    assert [each.id for each in step.page.messages] == [100, 200]
+    assert step.page.covered == IdRange(51, 250)
