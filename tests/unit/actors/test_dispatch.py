@@ -1,0 +1,226 @@
+"""The dispatcher, with workers that live in the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from raysync.actors.dispatch import (
+    MAX_ATTEMPTS,
+    Dispatcher,
+    WorkerLostError,
+    WorkersUnavailableError,
+)
+from raysync.errors import SyncError, TokenUnavailableError
+from raysync.models.ids import ChannelId
+from raysync.models.status import ChannelJobStatus
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
+from tests.unit.sync.fakes import make_task
+from tests.virtual_time import LoopClock, run_virtual
+
+
+class FakeWorker:
+    """Takes as many seconds for a channel as it has expected pages."""
+
+    def __init__(self, number: int, hall: Hall) -> None:
+        self.worker_id = f"worker-{number}"
+        self.hall = hall
+        self.alive = True
+        self.dying = asyncio.Event()
+
+    async def start(self) -> None:
+        await asyncio.sleep(0.5)
+        if self.hall.start_errors:
+            raise self.hall.start_errors.pop(0)
+        self.hall.up.append(self)
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        self.hall.begun.append((self.worker_id, task.channel_id))
+        self.hall.now += 1
+        self.hall.most = max(self.hall.most, self.hall.now)
+        started_at = self.hall.clock.now()
+        try:
+            working = asyncio.create_task(asyncio.sleep(task.expected_pages))
+            dying = asyncio.create_task(self.dying.wait())
+            await asyncio.wait({working, dying}, return_when=asyncio.FIRST_COMPLETED)
+            dead = dying.done()
+            working.cancel()
+            dying.cancel()
+            if dead or task.channel_id in self.hall.poison:
+                self.dying.set()
+                raise WorkerLostError("killed")
+        finally:
+            self.hall.now -= 1
+        return ChannelOutcome(
+            task.channel_id,
+            ChannelJobStatus.COMPLETED,
+            self.worker_id,
+            task.attempt,
+            started_at,
+            self.hall.clock.now(),
+            ChannelTally(),
+            0,
+        )
+
+    async def close(self) -> None:
+        self.alive = False
+
+    def kill(self) -> None:
+        self.alive = False
+        self.dying.set()
+
+
+class Hall:
+    """Where the fake workers work."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock()
+        self.up: list[FakeWorker] = []
+        self.spawned: list[FakeWorker] = []
+        self.begun: list[tuple[str, ChannelId]] = []
+        self.start_errors: list[Exception] = []
+        self.poison: set[ChannelId] = set()
+        self.now = self.most = 0
+
+    def spawn(self, number: int) -> FakeWorker:
+        self.spawned.append(FakeWorker(number, self))
+        return self.spawned[-1]
+
+    def dispatcher(self, size: int, slots: int) -> Dispatcher:
+        return Dispatcher(self.spawn, size, slots, self.clock)
+
+
+async def run_all(
+    dispatcher: Dispatcher, tasks: list[ChannelTask], meanwhile: Callable[[], None] | None = None
+) -> list[ChannelOutcome]:
+    running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+    if meanwhile is not None:
+        await asyncio.sleep(1.0)
+        meanwhile()
+    return list(await asyncio.gather(*running))
+
+
+def test_all_slots_are_filled_and_no_more() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=3.0) for number in range(30)]
+
+    outcomes = run_virtual(run_all(hall.dispatcher(2, 5), tasks))
+
+    assert len(outcomes) == 30
+    assert hall.most == 10
+    assert len(hall.spawned) == 2
+
+
+def test_the_largest_channels_come_first() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=float(number)) for number in range(1, 7)]
+
+    run_virtual(run_all(hall.dispatcher(1, 1), tasks))
+
+    assert [channel for _, channel in hall.begun] == [6, 5, 4, 3, 2, 1]
+
+
+def test_little_work_starts_few_workers() -> None:
+    hall = Hall()
+
+    run_virtual(run_all(hall.dispatcher(10, 5), [make_task(1), make_task(2)]))
+
+    assert len(hall.spawned) == 1
+
+
+def test_what_a_dead_worker_held_is_done_by_another() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=4.0) for number in range(20)]
+
+    outcomes = run_virtual(run_all(hall.dispatcher(2, 5), tasks, lambda: hall.up[0].kill()))
+
+    assert {each.channel_id for each in outcomes} == set(range(20))
+    assert all(each.status is ChannelJobStatus.COMPLETED for each in outcomes)
+    assert max(each.attempt for each in outcomes) == 2
+    assert len(hall.spawned) == 3
+
+
+def test_nothing_is_lost_when_all_workers_die() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=4.0) for number in range(20)]
+
+    def kill_all() -> None:
+        for worker in hall.up:
+            worker.kill()
+
+    outcomes = run_virtual(run_all(hall.dispatcher(2, 5), tasks, kill_all))
+
+    assert {each.channel_id for each in outcomes} == set(range(20))
+    assert all(each.failure is None for each in outcomes)
+
+
+def test_a_channel_that_kills_its_workers_is_given_up() -> None:
+    hall = Hall()
+    hall.poison = {ChannelId(3)}
+    tasks = [make_task(number) for number in range(6)]
+
+    outcomes = run_virtual(run_all(hall.dispatcher(2, 1), tasks))
+
+    poisoned = next(each for each in outcomes if each.channel_id == 3)
+    assert poisoned.status is ChannelJobStatus.FAILED
+    assert poisoned.attempt == MAX_ATTEMPTS
+    assert sum(1 for each in outcomes if each.failure is None) == 5
+
+
+def test_a_worker_that_does_not_start_is_replaced() -> None:
+    hall = Hall()
+    hall.start_errors = [SyncError("the node went away")]
+
+    outcomes = run_virtual(run_all(hall.dispatcher(1, 1), [make_task(1)]))
+
+    assert outcomes[0].status is ChannelJobStatus.COMPLETED
+    assert len(hall.spawned) == 2
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param([SyncError("no")] * 3, id="three-in-a-row"),
+        pytest.param([TokenUnavailableError("no token")], id="the-users-mistake-at-once"),
+    ],
+)
+def test_workers_that_never_start_end_the_wait(errors: list[Exception]) -> None:
+    hall = Hall()
+    hall.start_errors = errors
+
+    with pytest.raises(WorkersUnavailableError, match="No worker could be started: no"):
+        run_virtual(run_all(hall.dispatcher(1, 1), [make_task(1), make_task(2)]))
+
+
+def test_a_cancelled_channel_frees_its_slot() -> None:
+    hall = Hall()
+
+    async def scenario() -> ChannelOutcome:
+        dispatcher = hall.dispatcher(1, 1)
+        first = asyncio.create_task(dispatcher.run(make_task(1, expected_pages=1000.0)))
+        await asyncio.sleep(1)
+        first.cancel()
+        return await dispatcher.run(make_task(2))
+
+    assert run_virtual(scenario()).channel_id == 2
+
+
+def test_close_ends_what_is_under_way() -> None:
+    hall = Hall()
+
+    async def scenario() -> None:
+        dispatcher = hall.dispatcher(2, 2)
+        running = [
+            asyncio.create_task(dispatcher.run(make_task(n, expected_pages=99.0))) for n in range(8)
+        ]
+        await asyncio.sleep(1)
+        for each in running:
+            each.cancel()
+        await dispatcher.close()
+
+    run_virtual(scenario())
+
+    assert hall.now == 0
+    assert not any(worker.alive for worker in hall.spawned)

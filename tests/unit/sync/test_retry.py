@@ -1,0 +1,81 @@
+"""The retry decision, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from raysync import errors
+from raysync.errors import PermanentError, RaysyncError, RetryableError
+from raysync.models.status import FailureClass
+from raysync.sync.retry import GiveUp, Retrier, Retry, RetryPolicy, failure_of
+from tests.virtual_time import LoopClock, run_virtual
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retry_after_s", "expected"),
+    [
+        pytest.param(1, None, Retry(1.0), id="first-pause-is-the-base"),
+        pytest.param(3, None, Retry(4.0), id="the-pause-doubles"),
+        pytest.param(5, 40.0, Retry(40.0), id="discords-word-wins-when-longer"),
+        pytest.param(6, None, GiveUp("gave up after 6 attempts"), id="attempts-spent"),
+        pytest.param(2, 1200.0, GiveUp("gave up after 10 s"), id="no-time-left"),
+    ],
+)
+def test_decide_backs_off_then_gives_up(
+    attempt: int, retry_after_s: float | None, expected: object
+) -> None:
+    error = RetryableError("502", retry_after_s)
+
+    assert expected == RetryPolicy().decide(error, attempt, 10.0, jitter=lambda: 1.0)
+
+
+def test_jitter_halves_a_pause_at_most() -> None:
+    assert Retry(0.5) == RetryPolicy().decide(RetryableError("x"), 1, 0.0, jitter=lambda: 0.0)
+
+
+def test_what_is_not_retryable_is_given_up_at_once() -> None:
+    assert isinstance(RetryPolicy().decide(PermanentError("404"), 1, 0.0), GiveUp)
+
+
+def test_the_retrier_raises_the_last_error_and_counts() -> None:
+    asked: list[float] = []
+    clock = LoopClock()
+    again = Retrier(RetryPolicy(max_attempts=4), clock)
+
+    async def ask() -> None:
+        asked.append(clock.monotonic_s())
+        raise RetryableError(f"try {len(asked)}")
+
+    with pytest.raises(RetryableError, match="try 4"):
+        run_virtual(again(ask))
+
+    assert len(asked) == 4
+    assert again.retries == 3
+
+
+def all_errors(root: type[RaysyncError]) -> list[type[RaysyncError]]:
+    return [root, *(each for child in root.__subclasses__() for each in all_errors(child))]
+
+
+@pytest.mark.parametrize("kind", all_errors(RaysyncError))
+def test_every_error_has_a_failure_class(kind: type[RaysyncError]) -> None:
+    failure = failure_of(kind("a sentence"))
+
+    assert failure.failure_class in FailureClass
+    assert failure.message == "a sentence"
+
+
+@pytest.mark.parametrize("kind", all_errors(RaysyncError))
+def test_every_error_survives_pickling(kind: type[RaysyncError]) -> None:
+    import pickle
+
+    copy = pickle.loads(pickle.dumps(kind("a sentence")))
+
+    assert (type(copy), str(copy)) == (kind, "a sentence")
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    own = [each for each in all_errors(RaysyncError) if each.__module__ == errors.__name__]
+
+    assert [each.__name__ for each in own if each.__name__ not in drawn] == []
