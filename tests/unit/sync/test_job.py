@@ -1,0 +1,366 @@
+"""A job from plan to result, with fake guild, catalog, dispatcher and sink."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from raysync.errors import AccessDeniedError, BannedError, ContentIntentError
+from raysync.models import channel_types
+from raysync.models.entities import (
+    BotIdentity,
+    BotMember,
+    Channel,
+    Guild,
+    Overwrite,
+    Privacy,
+    Role,
+    Tenant,
+    TenantStatus,
+    ThreadState,
+)
+from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
+from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTally,
+    ChannelTask,
+    IdRange,
+    Skipped,
+    StoredChannel,
+    SyncWindow,
+)
+from raysync.sync.job import JobEnd, SyncJob
+from raysync.sync.permissions import Permission
+from raysync.sync.planner import GuildPlanner
+from raysync.sync.progress import JobHeader, ProgressBoard
+from raysync.sync.retry import Retrier, RetryPolicy, failure_of
+from raysync.sync.summary import summarize
+from tests.unit.sync.fakes import snowflakes
+from tests.virtual_time import LoopClock, run_virtual
+
+GUILD = GuildId(100)
+HIDDEN = Overwrite(GUILD, is_member=False, allow=0, deny=Permission.VIEW_CHANNEL)
+IDS = snowflakes(100)
+HEADER = JobHeader(
+    JobId("job"), "takaro", SyncType.INCREMENTAL, datetime(2026, 1, 1, tzinfo=UTC), 48.0
+)
+TENANT = Tenant(
+    TenantId(1), "takaro", "Takaro", TenantStatus.ACTIVE, GUILD, "env:T", Privacy.PSEUDONYMOUS
+)
+
+
+def make_channel(
+    channel_id: int, kind: int = channel_types.TEXT, last: int | None = IDS[50]
+) -> Channel:
+    last_id = None if last is None else MessageId(last)
+    return Channel(ChannelId(channel_id), GUILD, kind, f"c{channel_id}", None, last_id)
+
+
+def make_thread(channel_id: int, parent: int, *, archived: bool = False, kind: int = 11) -> Channel:
+    state = ThreadState(archived, None, 20, bot_is_member=False)
+    return replace(make_channel(channel_id, kind), parent_id=ChannelId(parent), thread=state)
+
+
+@dataclass
+class FakeGuild:
+    """Lists what a test put in."""
+
+    channels: list[Channel] = field(default_factory=list)
+    active: list[Channel] = field(default_factory=list)
+    archived: dict[tuple[int, bool], list[Channel]] = field(default_factory=dict)
+    refuse_archived: set[int] = field(default_factory=set)
+    has_intent: bool = True
+    everyone: int = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY
+    listed: list[tuple[int, bool, bool]] = field(default_factory=list)
+
+    async def identify(self) -> BotIdentity:
+        return BotIdentity(UserId(7), self.has_intent)
+
+    async def fetch_guild(self, guild_id: GuildId) -> Guild:
+        return Guild(guild_id, "g", UserId(1), (Role(guild_id, self.everyone),))
+
+    async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember:
+        return BotMember(user_id, frozenset())
+
+    async def list_channels(self, guild_id: GuildId) -> Sequence[Channel]:
+        return self.channels
+
+    async def list_active_threads(self, guild_id: GuildId) -> Sequence[Channel]:
+        return list(self.active)
+
+    async def list_archived_threads(
+        self, parent: Channel, *, private: bool, joined_only: bool = False
+    ) -> AsyncIterator[Channel]:
+        self.listed.append((parent.id, private, joined_only))
+        if parent.id in self.refuse_archived:
+            raise AccessDeniedError("403")
+        for each in self.archived.get((parent.id, private), []):
+            yield each
+
+
+@dataclass
+class FakeCatalog:
+    coverage: dict[int, tuple[IdRange, ...]] = field(default_factory=dict)
+    recorded: list[ChannelId] = field(default_factory=list)
+
+    async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
+        self.recorded += [each.id for each in channels]
+        return {
+            each.id: StoredChannel(ChannelKey(each.id), each.id, self.coverage.get(each.id, ()), 0)
+            for each in channels
+        }
+
+
+@dataclass
+class FakeDispatcher:
+    clock: LoopClock
+    tasks: list[ChannelTask] = field(default_factory=list)
+    failures: dict[int, Exception] = field(default_factory=dict)
+    pause_s: float = 1.0
+
+    async def run(self, task: ChannelTask) -> ChannelOutcome:
+        self.tasks.append(task)
+        started_at = self.clock.now()
+        await asyncio.sleep(self.pause_s)
+        error = self.failures.get(task.channel_id)
+        return ChannelOutcome(
+            task.channel_id,
+            ChannelJobStatus.FAILED if error else ChannelJobStatus.COMPLETED,
+            "worker-0",
+            task.attempt,
+            started_at,
+            self.clock.now(),
+            ChannelTally(requests=2, pages=2, messages=150),
+            0,
+            failure_of(error) if error else None,
+        )
+
+
+class BoardSink:
+    """The real board, without an actor round it."""
+
+    def __init__(self, board: ProgressBoard) -> None:
+        self.board = board
+
+    async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
+        self.board.plan(tasks, skipped)
+
+    async def planned(self) -> None:
+        self.board.planned()
+
+    async def report(self, report: WorkerReport) -> None:
+        self.board.report(report)
+
+    async def settle(self, outcome: ChannelOutcome) -> None:
+        self.board.settle(outcome)
+
+    async def usage(self) -> Mapping[str, ApiUsage]:
+        return self.board.usage()
+
+    async def view(self, busiest: int) -> JobView:
+        return self.board.view(busiest)
+
+
+class Stage:
+    """Everything a job needs."""
+
+    def __init__(self, guild: FakeGuild, window: SyncWindow | None = None) -> None:
+        self.clock = LoopClock()
+        self.guild = guild
+        self.catalog = FakeCatalog()
+        self.dispatcher = FakeDispatcher(self.clock)
+        self.window = window or SyncWindow(SyncType.INCREMENTAL)
+
+    def job(self) -> SyncJob:
+        self.board = ProgressBoard(HEADER, self.clock)
+        return SyncJob(
+            HEADER,
+            TENANT,
+            self.window,
+            GuildPlanner(self.guild, GUILD),
+            self.catalog,
+            self.dispatcher,
+            BoardSink(self.board),
+            self.clock,
+            Retrier(RetryPolicy(), self.clock),
+        )
+
+    def run(self) -> JobEnd:
+        async def scenario() -> JobEnd:
+            return await self.job().run()
+
+        return run_virtual(scenario())
+
+    @property
+    def synced(self) -> set[int]:
+        return {each.channel_id for each in self.dispatcher.tasks}
+
+
+def test_channels_and_threads_of_every_kind_are_synced_once() -> None:
+    guild = FakeGuild(
+        channels=[
+            make_channel(1),
+            make_channel(2, channel_types.FORUM, None),
+            make_channel(3, channel_types.CATEGORY, None),
+            make_channel(4, channel_types.ANNOUNCEMENT),
+        ],
+        active=[make_thread(10, 1), make_thread(11, 2)],
+        archived={(1, False): [make_thread(12, 1)], (2, False): [make_thread(11, 2)]},
+    )
+    stage = Stage(guild)
+
+    end = stage.run()
+
+    assert end.status is JobStatus.COMPLETED
+    assert sorted(each.channel_id for each in stage.dispatcher.tasks) == [1, 4, 10, 11, 12]
+    assert sorted(stage.catalog.recorded) == [1, 2, 3, 4, 10, 11, 12]
+
+
+def test_what_the_bot_may_not_read_is_skipped_with_its_reason_and_never_listed() -> None:
+    hidden = replace(make_channel(2), overwrites=(HIDDEN,))
+    unknown = make_channel(3, 99)
+    stage = Stage(FakeGuild(channels=[make_channel(1), hidden, unknown]))
+
+    end = stage.run()
+
+    assert stage.synced == {1}
+    assert {each.channel_id: each.reason for each in end.skipped} == {
+        2: "the bot lacks VIEW_CHANNEL",
+        3: "its type (99) is unknown to this version",
+    }
+    assert {parent for parent, *_ in stage.guild.listed} == {1}
+
+
+@pytest.mark.parametrize(("extra", "joined_only"), [(0, True), (Permission.MANAGE_THREADS, False)])
+def test_private_archived_threads_are_listed_as_far_as_allowed(
+    extra: int, joined_only: bool
+) -> None:
+    guild = FakeGuild(channels=[make_channel(1)])
+    guild.everyone |= extra
+
+    Stage(guild).run()
+
+    assert guild.listed == [(1, False, False), (1, True, joined_only)]
+
+
+def test_an_unchanged_channel_is_not_asked() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),), 2: (IdRange(0, IDS[40]),)}
+
+    end = stage.run()
+
+    assert stage.synced == {2}
+    assert end.unchanged == 1
+
+
+def test_the_look_back_asks_for_recent_channels_again() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, lookback_s=400 * 86400)
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
+
+    stage.run()
+
+    assert stage.synced == {1}
+
+
+def test_a_full_run_asks_for_everything() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), SyncWindow(SyncType.FULL))
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
+
+    stage.run()
+
+    assert stage.synced == {1}
+
+
+def test_named_channels_bring_their_threads() -> None:
+    guild = FakeGuild(
+        channels=[make_channel(1), make_channel(2)],
+        active=[make_thread(10, 1), make_thread(20, 2)],
+        archived={(1, False): [make_thread(11, 1)]},
+    )
+    stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(1)})))
+
+    stage.run()
+
+    assert stage.synced == {1, 10, 11}
+    assert {parent for parent, *_ in guild.listed} == {1}
+
+
+def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    stage.dispatcher.failures = {1: AccessDeniedError("403")}
+
+    end = stage.run()
+    result = summarize(HEADER, end, {}, LoopClock.start)
+
+    assert end.status is JobStatus.PARTIAL
+    assert result.channels_processed == 1
+    assert [(each.channel_id, each.error) for each in result.errors] == [
+        ("1", "AccessDeniedError: 403")
+    ]
+
+
+def test_a_refused_list_of_archived_threads_is_trouble_of_that_channel_alone() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)], refuse_archived={1}))
+
+    end = stage.run()
+
+    assert end.status is JobStatus.PARTIAL
+    assert stage.synced == {1, 2}
+    assert [each.channel_id for each in end.troubles] == [1]
+
+
+def test_a_ban_ends_the_job_at_once() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(n) for n in range(1, 9)]))
+    stage.dispatcher.failures = {3: BannedError("Discord blocks this address")}
+
+    end = stage.run()
+
+    assert end.status is JobStatus.FAILED
+    assert [each.message for each in end.troubles] == ["Discord blocks this address"]
+
+
+def test_a_guild_without_the_content_intent_is_refused() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)], has_intent=False))
+
+    with pytest.raises(ContentIntentError, match="Message Content intent"):
+        stage.run()
+
+    assert stage.synced == set()
+
+
+def test_a_cancelled_job_says_what_is_left() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    stage.dispatcher.pause_s = 1000.0
+
+    async def scenario() -> JobEnd:
+        job = stage.job()
+        running = asyncio.create_task(job.run())
+        await asyncio.sleep(1)
+        job.cancel()
+        return await running
+
+    end = run_virtual(scenario())
+
+    assert end.status is JobStatus.CANCELLED
+    assert {each.channel_id for each in end.unfinished} == {1, 2}
+
+
+def test_the_board_counts_what_the_job_did() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+
+    stage.run()
+    view = run_virtual(_view(stage.board))
+
+    assert (view.channels_total, view.channels_completed, view.messages) == (2, 2, 300)
+    assert not view.planning
+
+
+async def _view(board: ProgressBoard) -> JobView:
+    return board.view(busiest=10)

@@ -1,0 +1,106 @@
+"""The board folds reports that come twice, late or out of order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from raysync.models.events import ApiUsage, ChannelProgress, WorkerReport
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.status import ChannelJobStatus, SyncType
+from raysync.models.work import ChannelOutcome, ChannelTally
+from raysync.sync.progress import JobHeader, ProgressBoard
+from tests.unit.sync.fakes import make_task
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.elapsed_s
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.elapsed_s)
+
+
+def make_board() -> tuple[ProgressBoard, HandClock]:
+    clock = HandClock()
+    header = JobHeader(JobId("job"), "takaro", SyncType.FULL, START, 48.0)
+    board = ProgressBoard(header, clock)
+    board.plan([make_task(1), make_task(2)], [])
+    return board, clock
+
+
+def report(sequence: int, messages: int, attempt: int = 1, calls: int = 1) -> WorkerReport:
+    tally = ChannelTally(requests=calls, pages=calls, messages=messages)
+    progress = ChannelProgress(ChannelId(1), attempt, "worker-0", START, tally, 0.5)
+    usage = ApiUsage(calls={"GET /channels/{}/messages 200": calls})
+    return WorkerReport(JobId("job"), "worker-0", sequence, (progress,), usage)
+
+
+def outcome(attempt: int = 1, messages: int = 500) -> ChannelOutcome:
+    tally = ChannelTally(messages=messages)
+    done = ChannelJobStatus.COMPLETED
+    return ChannelOutcome(ChannelId(1), done, "worker-0", attempt, START, START, tally, 0)
+
+
+def test_a_report_counts_once_however_often_it_comes() -> None:
+    board, _ = make_board()
+
+    for each in (report(2, 200, calls=2), report(1, 100), report(2, 200, calls=2)):
+        board.report(each)
+
+    view = board.view(10)
+    assert (view.messages, view.requests) == (200, 2)
+
+
+def test_a_late_report_does_not_reopen_a_settled_channel() -> None:
+    board, _ = make_board()
+    board.settle(outcome())
+
+    board.report(report(9, 100))
+
+    assert board.view(10).channels_completed == 1
+    assert board.view(10).messages == 500
+
+
+def test_a_new_attempt_replaces_the_old_ones_progress() -> None:
+    board, _ = make_board()
+    board.report(report(1, 300))
+
+    board.report(report(2, 100, attempt=2))
+    board.settle(outcome(attempt=1))
+
+    assert board.view(10).channels_completed == 0
+    assert board.view(10).messages == 100
+
+
+def test_rates_are_over_the_last_seconds() -> None:
+    board, clock = make_board()
+    board.view(10)
+    for second in range(1, 11):
+        clock.elapsed_s = second
+        board.report(report(second, 100 * min(second, 3), calls=second))
+        view = board.view(10)
+
+    assert view.messages_per_second == 0.0
+    assert abs(view.requests_per_second - 1.0) < 0.2
+
+
+def test_changed_rows_are_told_once_and_again_when_put_back() -> None:
+    board, _ = make_board()
+    rows = board.take_changed()
+
+    assert len(rows) == 2
+    assert board.take_changed() == ()
+    board.put_back(rows[:1])
+    assert board.take_changed() == rows[:1]
+
+
+def test_the_busiest_channels_come_first() -> None:
+    board, _ = make_board()
+    board.report(report(1, 100))
+
+    assert [each.channel_id for each in board.view(1).channels] == [1]
