@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+.PHONY: help check lint format types contracts test slow bench demo constraints wheel
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+check: lint types contracts test  ## Everything: format, lint, types, import contracts, tests
+
+lint:  ## Formatting and lint, changing nothing
+	uv run ruff format --check
+	uv run ruff check
+
+format:  ## Put the formatting right, and what lint can mend
+	uv run ruff format
+	uv run ruff check --fix
+
+types:  ## mypy --strict
+	uv run mypy
+
+contracts:  ## The layers of docs/architecture.md, by import-linter
+	uv run lint-imports
+
+test:  ## The tests
+	uv run pytest
+
+slow:  ## The tests that take minutes
+	uv run pytest -m slow
+
+bench:  ## The benchmarks; they print figures and assert none
+	uv run pytest -m bench -s
+
+demo:  ## The demo: an emulated guild, synced before your eyes
+	uv run raysync demo
+
+constraints:  ## Resolve anew and pin what comes out
+	uv run python .ci/constraints.py
+
+wheel:  ## Build the wheel into dist/
+	uv build --wheel
