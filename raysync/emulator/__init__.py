@@ -3,22 +3,34 @@
 It imports nothing else of raysync: an oracle must not share the bugs of what it judges.
 """
 
+from raysync.emulator.corpus import Corpus, load_corpus
+from raysync.emulator.edits import Edits
+from raysync.emulator.entities import Guild
+from raysync.emulator.faults import Action, FaultRule
 from raysync.emulator.generator import GuildSpec, generate_guild
-from raysync.emulator.limits import Form, Headers, Limits, RouteLimit
+from raysync.emulator.limits import BanBody, Form, Headers, Limits, RouteLimit
 from raysync.emulator.quirks import Quirks
-from raysync.emulator.server import Emulator, EmulatorThread, serve
+from raysync.emulator.server import Emulator, EmulatorThread, Latency, serve
 from raysync.emulator.world import World
 
 __all__ = [
+    "Action",
+    "BanBody",
+    "Corpus",
+    "Edits",
     "Emulator",
     "EmulatorThread",
+    "FaultRule",
     "Form",
+    "Guild",
     "GuildSpec",
     "Headers",
+    "Latency",
     "Limits",
     "Quirks",
     "RouteLimit",
     "World",
     "generate_guild",
+    "load_corpus",
     "serve",
 ]

@@ -3,32 +3,25 @@
 The HTTP server lies around it (`server`), the faults on demand in front of it (`faults`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from raysync.emulator import api_guilds, api_identity, api_messages, api_threads, replies
 from raysync.emulator.entities import Bot
-from raysync.emulator.limiter import GLOBAL, Limiter
-from raysync.emulator.limits import Limits
+from raysync.emulator.faults import Action, FaultRule, Incoming
+from raysync.emulator.limiter import GLOBAL, SHARED, Limiter, ban_reply, rate_limited
+from raysync.emulator.limits import BanBody, Limits
 from raysync.emulator.quirks import Quirks
 from raysync.emulator.replies import ApiError, Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Match, Router
 from raysync.emulator.world import World
 
+BAN: Final = "ban"
 _BLOCKED_CLIENT: Final = {"message": "internal network error", "code": 40333}
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A request to the API as it came in; *path* is without the /api/v10."""
-
-    method: str
-    path: str
-    query: str
-    address: str
-    authorization: str | None
-    user_agent: str
-    body: bytes = b""
+_PROXY_PAGE: Final = (
+    b"<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>cloudflare</h1></center>"
+    b"\r\n</body>\r\n</html>\r\n"
+)
 
 
 @dataclass(slots=True)
@@ -68,9 +61,23 @@ class Engine:
         """Answer a request and count it where it is invalid."""
         ban = self.limiter.banned(incoming.address)
         if ban is not None:
-            return Outcome(ban, match, banned=True, scope="ban")
+            return Outcome(ban, match, banned=True, scope=BAN)
         outcome = self._outcome(incoming, match)
-        if outcome.reply.status in (401, 403, 429) and outcome.scope != "shared":
+        if outcome.reply.status in (401, 403, 429) and outcome.scope != SHARED:
+            self.limiter.count_invalid(incoming.address)
+        return outcome
+
+    def spoiled(self, incoming: Incoming, match: Match | None, rule: FaultRule) -> Outcome:
+        """Answer a request that a fault rule has taken."""
+        instead = reply_instead(rule)
+        if instead is None:
+            outcome = self.answer(incoming, match)
+            outcome.reply = spoil(outcome.reply, rule)
+            return outcome
+        banned = rule.action in (Action.BAN, Action.BAN_HTML)
+        scope = BAN if banned else SHARED if rule.action is Action.SHARED else None
+        outcome = Outcome(instead, match, self.bot_of(incoming.authorization), scope, banned)
+        if instead.status in (401, 403, 429) and scope != SHARED:
             self.limiter.count_invalid(incoming.address)
         return outcome
 
@@ -111,3 +118,40 @@ class Engine:
         methods = self.router.find(incoming.method, incoming.path)
         error = replies.method_not_allowed() if methods else replies.not_found()
         return error.reply()
+
+
+def reply_instead(rule: FaultRule) -> Reply | None:
+    """Return what a rule answers by itself; None where it spoils the true answer."""
+    match rule.action:
+        case Action.ANSWER if isinstance(rule.body, str):
+            return Reply(rule.status, rule.body.encode(), "text/plain; charset=utf-8")
+        case Action.ANSWER:
+            default = {"message": f"{rule.status}: Error", "code": 0}
+            return json_reply(default if rule.body is None else rule.body, rule.status)
+        case Action.HTML:
+            return Reply(rule.status, _PROXY_PAGE % rule.status, "text/html; charset=UTF-8")
+        case Action.BAN:
+            return ban_reply(BanBody.JSON)
+        case Action.BAN_HTML:
+            return ban_reply(BanBody.HTML)
+        case Action.SHARED:
+            return rate_limited(rule.retry_after_s, SHARED)
+        case Action.RESET | Action.HANG:
+            return Reply(0, b"")
+        case _:
+            return None
+
+
+def spoil(reply: Reply, rule: FaultRule) -> Reply:
+    """Return the true answer with what a rule does to it."""
+    match rule.action:
+        case Action.MALFORMED:
+            return replace(reply, body=reply.body[: rule.keep_bytes])
+        case Action.NULL:
+            return replace(reply, body=b"null")
+        case Action.EMPTY:
+            return replace(reply, body=b"[]")
+        case Action.CONTENT_TYPE:
+            return replace(reply, content_type=rule.content_type)
+        case _:
+            return reply

@@ -141,6 +141,10 @@ class Guild:
     removed_emoji_ids: set[int] = field(default_factory=set)
     user_ids: list[int] = field(default_factory=list)
 
+    def every_channel(self) -> "list[Channel]":
+        """Return channels and threads."""
+        return [*self.channels.values(), *self.threads.values()]
+
 
 @dataclass(slots=True)
 class Bot:

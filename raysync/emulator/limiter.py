@@ -65,7 +65,7 @@ class Limiter:
         verdict = self._global(token).take(now_s)
         if not verdict.allowed:
             return Admission(self._refuse(verdict, GLOBAL, ""))
-        name = f"{match.route.method} {match.route.template}"
+        name = match.route.name
         shared = self._take(limits.shared_routes, name, match, "", now_s)
         if shared is not None and not shared.allowed:
             return Admission(self._refuse(shared, SHARED, name))

@@ -29,7 +29,10 @@ _MARK_BYTES: Final = CDN_MARK.encode()
 class MessageSource(Protocol):
     """An unchanging history."""
 
-    ids: Sequence[int]
+    @property
+    def ids(self) -> Sequence[int]:
+        """Return all ids, rising."""
+        ...
 
     def build(self, index: int) -> Payload:
         """Make the payload of the message at *index*, the same at every call."""

@@ -47,6 +47,11 @@ class Route:
     names: tuple[str, ...]
     major: str | None
 
+    @property
+    def name(self) -> str:
+        """Return method and template, as the tables name a route."""
+        return f"{self.method} {self.template}"
+
 
 @dataclass(slots=True)
 class _Node:

@@ -1,43 +1,66 @@
 """The emulator as an HTTP server, in the running loop or in a thread of its own."""
 
 import asyncio
-import gzip
-import secrets
+import random
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from email.utils import formatdate
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
-from raysync.emulator.cdn import attachment_bytes, parse_query
-from raysync.emulator.engine import Engine, Incoming, Outcome
+from raysync.emulator.control import PREFIX as CONTROL_PREFIX
+from raysync.emulator.control import Control
+from raysync.emulator.edits import Edits
+from raysync.emulator.engine import Engine, Outcome
+from raysync.emulator.faults import FaultRule, FaultScript, Incoming
 from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import Limits
 from raysync.emulator.quirks import Quirks
-from raysync.emulator.replies import Reply
 from raysync.emulator.request_log import Counters, LogEntry, RequestLog
+from raysync.emulator.routing import Match
+from raysync.emulator.wire import CUTTING_ACTIONS, attachment_response, cut_connection, respond
 from raysync.emulator.world import World
 
 API_PREFIX: Final = "/api/v10"
-_WIRE: Final = {
-    "via": "1.1 google",
-    "server": "cloudflare",
-    "cf-cache-status": "DYNAMIC",
-    "alt-svc": 'h3=":443"; ma=86400',
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long an answer takes: evenly drawn around the mean, repeatably by the seed."""
+
+    mean_s: float = 0.0
+    spread_s: float = 0.0
+    seed: int = 0
+
+    def draws(self) -> Iterator[float]:
+        """Yield one delay after the other."""
+        dice = random.Random(self.seed)  # noqa: S311 -- repeatable, nothing secret
+        while True:
+            yield max(0.0, self.mean_s + dice.uniform(-self.spread_s, self.spread_s))
 
 
 class Emulator:
     """A Discord on loopback. Made by `serve` or `EmulatorThread`."""
 
-    def __init__(self, world: World, limits: Limits, quirks: Quirks) -> None:
+    def __init__(
+        self,
+        world: World,
+        limits: Limits,
+        quirks: Quirks,
+        faults: Iterable[FaultRule] = (),
+        latency: Latency | None = None,
+    ) -> None:
         self.world = world
+        self.edits = Edits(world)
         self.engine = Engine(world, limits, quirks)
+        self.faults = FaultScript(*faults)
         self.log = RequestLog()
         self.origin = ""
+        self._control = Control(self)
+        self._delays = latency.draws() if latency else None
 
     @property
     def url(self) -> str:
@@ -56,13 +79,22 @@ class Emulator:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request to the server."""
         path, _, query = request.path_qs.partition("?")
+        body = await request.read() if request.can_read_body else b""
         if path.startswith(API_PREFIX + "/"):
-            return await self._api(request, path.removeprefix(API_PREFIX), query)
+            return await self._api(request, path.removeprefix(API_PREFIX), query, body)
         if path.startswith(("/attachments/", "/media/")):
-            return self._attachment(path.lstrip("/"), query)
+            return attachment_response(self.world, path.lstrip("/"), query)
+        if path.startswith(CONTROL_PREFIX):
+            name, address = path.removeprefix(CONTROL_PREFIX), request.remote or ""
+            reply = self._control.answer(request.method, name, query, body, address)
+            return web.Response(
+                status=reply.status, body=reply.body, content_type=reply.content_type
+            )
         return web.Response(status=404, text="404: Not Found")
 
-    async def _api(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+    async def _api(
+        self, request: web.BaseRequest, path: str, query: str, body: bytes
+    ) -> web.StreamResponse:
         headers = request.headers
         incoming = Incoming(
             method=request.method,
@@ -71,51 +103,57 @@ class Emulator:
             address=request.remote or "",
             authorization=headers.get("Authorization"),
             user_agent=headers.get("User-Agent", ""),
-            body=await request.read() if request.can_read_body else b"",
+            body=body,
         )
-        outcome = self.engine.answer(incoming, self.engine.find(incoming))
-        self._note(incoming, outcome)
-        accepted = headers.get("Accept-Encoding", "") if self.engine.quirks.gzip else ""
+        match, bot = self.engine.find(incoming), self.engine.bot_of(incoming.authorization)
+        rule = self.faults.choose(incoming, match, bot)
+        if self._delays is not None:
+            await asyncio.sleep(next(self._delays))
+        if rule is None:
+            return self._respond(request, incoming, self.engine.answer(incoming, match))
+        return await self._spoil(request, incoming, match, rule)
+
+    async def _spoil(
+        self, request: web.BaseRequest, incoming: Incoming, match: Match | None, rule: FaultRule
+    ) -> web.StreamResponse:
+        for edit in rule.before:
+            self.edits.apply(edit)
+        if rule.delay_s:
+            await asyncio.sleep(rule.delay_s)
+        outcome = self.engine.spoiled(incoming, match, rule)
+        for edit in rule.after:
+            self.edits.apply(edit)
+        if rule.action in CUTTING_ACTIONS:
+            self._note(incoming, outcome, rule.action)
+            return await cut_connection(request, rule, outcome)
+        return self._respond(request, incoming, outcome, rule.action)
+
+    def _respond(
+        self,
+        request: web.BaseRequest,
+        incoming: Incoming,
+        outcome: Outcome,
+        fault: str | None = None,
+    ) -> web.Response:
+        self._note(incoming, outcome, fault)
+        accepted = request.headers.get("Accept-Encoding", "") if self.engine.quirks.gzip else ""
         return respond(outcome.reply, banned=outcome.banned, gzipped="gzip" in accepted)
 
-    def _note(self, incoming: Incoming, outcome: Outcome) -> None:
+    def _note(self, incoming: Incoming, outcome: Outcome, fault: str | None) -> None:
         match, bot = outcome.match, outcome.bot
         entry = LogEntry(
             at_s=time.time(),
             method=incoming.method,
             path=f"{incoming.path}?{incoming.query}" if incoming.query else incoming.path,
-            route=f"{match.route.method} {match.route.template}" if match else None,
+            route=match.route.name if match else None,
             major_id=match.major_id if match else None,
             bot=bot.user.name if bot else None,
             status=outcome.reply.status,
             sent_bytes=len(outcome.reply.body),
             scope=outcome.scope,
+            fault=fault,
         )
         self.log.add(entry)
-
-    def _attachment(self, path: str, query: str) -> web.Response:
-        now_s = self.world.clock.now_ms() // 1000
-        if not self.world.cdn.admits(path, parse_query(query), now_s):
-            return web.Response(status=404, text="This content is no longer available.")
-        found = self.world.attachment(path.removeprefix("media/"))
-        if found is None:
-            return web.Response(status=404, text="404: Not Found")
-        body = attachment_bytes(int(found["id"]), int(found["size"]))
-        return web.Response(body=body, headers={"content-type": found["content_type"]})
-
-
-def respond(reply: Reply, *, banned: bool = False, gzipped: bool = False) -> web.Response:
-    """Lay the wire rules on an answer; a ban comes from Cloudflare and bears no Via."""
-    headers = _WIRE | reply.headers
-    if banned:
-        del headers["via"]
-    headers["content-type"] = reply.content_type
-    headers["date"] = formatdate(usegmt=True)
-    headers["cf-ray"] = f"{secrets.token_hex(8)}-FRA"
-    body = reply.body
-    if gzipped:
-        body, headers["content-encoding"] = gzip.compress(body, 6), "gzip"
-    return web.Response(status=reply.status, body=body, headers=headers)
 
 
 @asynccontextmanager
@@ -124,11 +162,13 @@ async def serve(
     *,
     limits: Limits | None = None,
     quirks: Quirks | None = None,
+    faults: Iterable[FaultRule] = (),
+    latency: Latency | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> AsyncIterator[Emulator]:
     """Serve a world until the block ends; port 0 takes any. OSError where it is taken."""
-    emulator = Emulator(world, limits or Limits(), quirks or Quirks())
+    emulator = Emulator(world, limits or Limits(), quirks or Quirks(), faults, latency)
     runner = web.ServerRunner(web.Server(emulator.handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -149,10 +189,20 @@ class EmulatorThread:
         *,
         limits: Limits | None = None,
         quirks: Quirks | None = None,
+        faults: Iterable[FaultRule] = (),
+        latency: Latency | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self._served = serve(world, limits=limits, quirks=quirks, host=host, port=port)
+        self._served = serve(
+            world,
+            limits=limits,
+            quirks=quirks,
+            faults=faults,
+            latency=latency,
+            host=host,
+            port=port,
+        )
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="emulator", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -107,7 +107,7 @@ class World:
     def readable_channels(self, token: str, guild_id: int) -> list[Channel]:
         """Return the channels and threads whose history a token can read, whole."""
         guild, user_id = self.guilds[guild_id], self.bots[token].user.id
-        every: list[Channel] = [*guild.channels.values(), *guild.threads.values()]
+        every = guild.every_channel()
         holders = [channel for channel in every if channel.type in MESSAGE_TYPES]
         return [channel for channel in holders if can_read_history(guild, channel, user_id)]
 
@@ -117,7 +117,7 @@ class World:
         With a token: of what it can read. Addresses of the CDN are unsigned.
         """
         guild = self.guilds[guild_id]
-        channels: Iterable[Channel] = [*guild.channels.values(), *guild.threads.values()]
+        channels = guild.every_channel()
         if token is not None:
             channels = self.readable_channels(token, guild_id)
         for channel in channels:

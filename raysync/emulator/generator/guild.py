@@ -10,10 +10,10 @@ from raysync.emulator.permissions import READER, Permission
 from raysync.emulator.snowflakes import snowflake
 
 
-def generate_guild(spec: GuildSpec, seed: int = 1) -> Guild:
-    """Make a guild; the same spec and seed make the same guild, to the byte."""
+def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = None) -> Guild:
+    """Make a guild; the same spec, seed and id make the same guild, to the byte."""
     start_ms = int(spec.end_ms - spec.span_days * 86_400_000)
-    guild_id = snowflake(start_ms - 86_400_000, seed & 0xFFF)
+    guild_id = guild_id or snowflake(start_ms - 86_400_000, seed & 0xFFF)
     users = _users(spec, seed, guild_id)
     guild = Guild(guild_id, spec.name, users[0].id, start_ms - 86_400_000)
     everyone = int(READER | Permission.SEND_MESSAGES)

@@ -110,10 +110,10 @@ class GuildSpec:
         return cls(text_channels=channels, text_messages=total, content_bytes=420, end_ms=end_ms)
 
     @classmethod
-    def tiny(cls, end_ms: int = DEFAULT_END_MS) -> Self:
-        """Return three channels and a few hundred messages: for a first look."""
+    def tiny(cls, messages: int = 300, end_ms: int = DEFAULT_END_MS) -> Self:
+        """Return three channels of a few hundred messages: for a first look."""
         rates = Rates(reactions=0.1, replies=0.2, attachments=0.05)
-        return cls(text_channels=3, text_messages=300, users=12, rates=rates, end_ms=end_ms)
+        return cls(text_channels=3, text_messages=messages, users=12, rates=rates, end_ms=end_ms)
 
     @classmethod
     def lively(cls, messages: int = 40_000, end_ms: int = DEFAULT_END_MS) -> Self:

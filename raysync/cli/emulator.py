@@ -1,0 +1,218 @@
+"""`raysync emulator`: the Discord emulator as a program of its own."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
+
+app = typer.Typer(help="A Discord of your own, for trials, tests and benchmarks.")
+
+
+class Preset(StrEnum):
+    """A kind of generated guild."""
+
+    TINY = "tiny"
+    UNIFORM = "uniform"
+    LIVELY = "lively"
+
+
+class LimitsChoice(StrEnum):
+    """Which limits hold."""
+
+    DISCORD = "discord"
+    OFF = "off"
+
+
+class BucketChoice(StrEnum):
+    """How a route's limit is held."""
+
+    SLIDING = "sliding"
+    FIXED = "fixed"
+    SLIDING_LOG = "sliding-log"
+
+
+class GlobalChoice(StrEnum):
+    """How the global limit is held."""
+
+    FIXED = "fixed"
+    LEAKY = "leaky"
+    SLIDING_LOG = "sliding-log"
+
+
+class HeadersChoice(StrEnum):
+    """What rate limit headers tell."""
+
+    HONEST = "honest"
+    MASKED = "masked"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What is served, and where."""
+
+    guild: "Guild"
+    token: str
+    limits: "Limits"
+    faults: list["FaultRule"]
+    latency: "Latency | None"
+    host: str
+    port: int
+    ready_file: Path | None
+
+
+@app.callback()
+def emulator() -> None:
+    """Keep `serve` a command of its own."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes any free one.")] = 8750,
+    corpus: Annotated[Path | None, typer.Option(help="Serve the chat of a .jsonl[.gz].")] = None,
+    preset: Annotated[Preset, typer.Option(help="The guild to generate.")] = Preset.TINY,
+    messages: Annotated[int | None, typer.Option(help="Messages in all.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels (uniform only).")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same guild.")] = 1,
+    token: Annotated[str | None, typer.Option(help="The bot's token. [default: new]")] = None,
+    guild_id: Annotated[int | None, typer.Option(help="The guild's id.")] = None,
+    limits: Annotated[LimitsChoice, typer.Option(help="Rate limits.")] = LimitsChoice.DISCORD,
+    bucket: Annotated[BucketChoice, typer.Option(help="Route limits.")] = BucketChoice.SLIDING,
+    headers: Annotated[HeadersChoice, typer.Option(help="Headers.")] = HeadersChoice.HONEST,
+    global_limit: Annotated[int, typer.Option(help="Requests a second, per token.")] = 50,
+    global_form: Annotated[GlobalChoice, typer.Option(help="Global limit.")] = GlobalChoice.FIXED,
+    latency_ms: Annotated[float, typer.Option(help="Delay of every answer.")] = 0.0,
+    faults: Annotated[Path | None, typer.Option(help="JSON list of fault rules.")] = None,
+    speed: Annotated[float, typer.Option(help="How much faster the limits' time runs.")] = 1.0,
+    ready_file: Annotated[Path | None, typer.Option(help="Write URL and token here.")] = None,
+) -> None:
+    """Serve a guild over HTTP until interrupted."""
+    from raysync.emulator import Form, Headers, Latency, Limits
+
+    leaky = global_form is GlobalChoice.LEAKY
+    chosen_limits = Limits(
+        enabled=limits is LimitsChoice.DISCORD,
+        bucket_form=Form(bucket),
+        headers=Headers(headers),
+        global_limit=global_limit,
+        global_form=Form.SLIDING if leaky else Form(global_form),
+        speed=speed,
+    )
+    offer = _Offer(
+        guild=_guild(corpus, preset, messages, channels, seed, guild_id),
+        token=token or secrets.token_urlsafe(24),
+        limits=chosen_limits,
+        faults=_fault_rules(faults),
+        latency=Latency(latency_ms / 1000) if latency_ms else None,
+        host=host,
+        port=port,
+        ready_file=ready_file,
+    )
+    _run(offer)
+
+
+def _guild(
+    corpus: Path | None,
+    preset: Preset,
+    messages: int | None,
+    channels: int | None,
+    seed: int,
+    guild_id: int | None,
+) -> "Guild":
+    from raysync.emulator import GuildSpec, generate_guild, load_corpus
+
+    if channels is not None and (corpus or preset is not Preset.UNIFORM):
+        raise typer.BadParameter("--channels goes with --preset uniform")
+    if corpus is not None:
+        if messages is not None:
+            raise typer.BadParameter("--messages does not go with --corpus")
+        if not corpus.is_file():
+            raise typer.BadParameter(f"no such file: {corpus}", param_hint="--corpus")
+        return load_corpus(corpus, guild_id=guild_id)
+    match preset:
+        case Preset.TINY:
+            spec = GuildSpec.tiny(messages or 300)
+        case Preset.LIVELY:
+            spec = GuildSpec.lively(messages or 40_000)
+        case Preset.UNIFORM:
+            count = channels or 100
+            spec = GuildSpec.uniform(count, (messages or 1_500 * count) // count)
+    return generate_guild(spec, seed, guild_id=guild_id)
+
+
+def _fault_rules(path: Path | None) -> "list[FaultRule]":
+    from raysync.emulator import FaultRule
+
+    if path is None:
+        return []
+    try:
+        return [FaultRule.from_json(rule) for rule in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError) as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint="--faults") from None
+
+
+def _run(offer: _Offer) -> None:
+    try:
+        asyncio.run(_serve_until_stopped(offer))
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        typer.echo(f"Cannot listen on {offer.host}:{offer.port}: {reason}.", err=True)
+        raise typer.Exit(2) from None
+
+
+async def _serve_until_stopped(offer: _Offer) -> None:
+    from raysync.emulator import World
+    from raysync.emulator import serve as serve_world
+
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    world = World(offer.guild)
+    world.add_bot(offer.token)
+    async with serve_world(
+        world,
+        limits=offer.limits,
+        faults=offer.faults,
+        latency=offer.latency,
+        host=offer.host,
+        port=offer.port,
+    ) as served:
+        _announce(served, offer)
+        await stopped.wait()
+
+
+def _announce(served: "Emulator", offer: _Offer) -> None:
+    guild_id = str(offer.guild.id)
+    if offer.ready_file is not None:
+        ready = {
+            "url": served.url,
+            "port": int(served.origin.rpartition(":")[2]),
+            "guilds": [guild_id],
+            "token": offer.token,
+            "pid": os.getpid(),
+        }
+        _write_whole(offer.ready_file, json.dumps(ready))
+    messages = sum(len(channel.log.ids) for channel in offer.guild.every_channel())
+    typer.echo(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
+    typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
+    typer.echo(f"  export DISCORD_TOKEN={offer.token}")
+    typer.echo(f"  raysync tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that nobody ever sees half of."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.chmod(0o600)
+    draft.replace(path)

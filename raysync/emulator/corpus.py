@@ -1,0 +1,217 @@
+"""Real chat as a guild: each log a channel, each speaker a user, linked lines replies.
+
+A message's id follows from the logs' order and the line alone, its `nonce` is the line, and
+its channel's `topic` the log. So whoever has the file knows what the archive must hold.
+"""
+
+import gzip
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from raysync.emulator.entities import Channel, ChannelType, Guild, Member, Role, User
+from raysync.emulator.messages import MessageLog, Payload
+from raysync.emulator.payloads import user_payload
+from raysync.emulator.permissions import READER
+from raysync.emulator.snowflakes import EPOCH_MS, iso, made_at_ms, snowflake
+
+MESSAGE: Final = "message"
+ACTION: Final = "action"
+SYSTEM: Final = "system"
+
+_GUILD_MADE_MS: Final = 1_423_000_000_000
+_USERS_FROM_MS: Final = _GUILD_MADE_MS + 1_000
+_FIRST_DAY_MS: Final = 1_451_606_400_000  # 2016-01-01, for the earliest of chats
+_FIRST_CHAT_DAY: Final = date(2004, 1, 1)
+_DAY_MS: Final = 86_400_000
+_NOBODY: Final = "system"
+
+
+@dataclass(slots=True)
+class CorpusLog:
+    """A `MessageSource`: one log's lines, each a message."""
+
+    name: str
+    channel_id: int
+    guild_id: int
+    ids: "array[int]" = field(default_factory=lambda: array("Q"))
+    lines: "array[int]" = field(default_factory=lambda: array("L"))
+    texts: list[str] = field(default_factory=list)
+    authors: list[Payload] = field(default_factory=list)
+    targets: "array[int]" = field(default_factory=lambda: array("l"))
+
+    def build(self, index: int) -> Payload:
+        """Make a line's message."""
+        message_id, target = self.ids[index], self.targets[index]
+        payload: Payload = {
+            "type": 0,
+            "content": self.texts[index],
+            "mentions": [],
+            "mention_roles": [],
+            "attachments": [],
+            "embeds": [],
+            "timestamp": iso(made_at_ms(message_id)),
+            "edited_timestamp": None,
+            "flags": 0,
+            "components": [],
+            "id": str(message_id),
+            "channel_id": str(self.channel_id),
+            "author": self.authors[index],
+            "pinned": False,
+            "mention_everyone": False,
+            "tts": False,
+            "nonce": str(self.lines[index]),
+        }
+        return payload if target < 0 else payload | self._reply(target)
+
+    def repliers(self, index: int) -> Iterable[int]:
+        """Return the indexes of the lines linked to a line."""
+        return [at for at in range(index + 1, len(self.ids)) if self.targets[at] == index]
+
+    def _reply(self, target: int) -> Payload:
+        reference = {
+            "type": 0,
+            "channel_id": str(self.channel_id),
+            "message_id": str(self.ids[target]),
+            "guild_id": str(self.guild_id),
+        }
+        return {"type": 19, "message_reference": reference}
+
+
+@dataclass(slots=True)
+class Corpus:
+    """A guild of real chat, with the way back from its messages to the lines."""
+
+    guild: Guild
+    logs: dict[str, CorpusLog]
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        kinds: Iterable[str] = (MESSAGE,),
+        *,
+        guild_id: int | None = None,
+    ) -> Self:
+        """Read a file of one JSON object a line (gzipped where its name ends in .gz).
+
+        *kinds* says which lines become messages: spoken ones, actions, system lines.
+        """
+        reader = _Reader(frozenset(kinds), guild_id or snowflake(_GUILD_MADE_MS))
+        opener = gzip.open if str(path).endswith(".gz") else open
+        with opener(path, "rb") as lines:
+            for line in lines:
+                reader.add(orjson.loads(line))
+        return cls(reader.finished_guild(), reader.logs)
+
+    def message_id(self, log: str, line: int) -> int:
+        """Return the id of a line's message; KeyError where the line is none."""
+        found = self.logs[log]
+        for index, each in enumerate(found.lines):
+            if each == line:
+                return found.ids[index]
+        raise KeyError((log, line))
+
+    def lines(self) -> Iterator[tuple[str, int, int, int]]:
+        """Yield (log, line, channel id, message id) of every message."""
+        for log in self.logs.values():
+            for line, message_id in zip(log.lines, log.ids, strict=True):
+                yield log.name, line, log.channel_id, message_id
+
+
+def load_corpus(
+    path: Path | str, kinds: Iterable[str] = (MESSAGE,), *, guild_id: int | None = None
+) -> Guild:
+    """Return the guild of a corpus file; see `Corpus.load`."""
+    return Corpus.load(path, kinds, guild_id=guild_id).guild
+
+
+class _Reader:
+    """Builds the guild line by line."""
+
+    def __init__(self, kinds: frozenset[str], guild_id: int) -> None:
+        self.kinds = kinds
+        self.logs: dict[str, CorpusLog] = {}
+        self.guild = Guild(guild_id, "corpus", 0, _GUILD_MADE_MS)
+        self._authors: dict[str, Payload] = {}
+        self._index_of: dict[int, int] = {}
+        self._clock = _LogClock(_FIRST_DAY_MS)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Take in a line; lines of one log stand together."""
+        log = self.logs.get(line["log"])
+        if log is None:
+            log = self._new_log(line)
+        at_ms = self._clock.next_ms(line["time"])
+        if line["kind"] not in self.kinds:
+            return
+        self._index_of[line["line"]] = len(log.ids)
+        log.ids.append((at_ms - EPOCH_MS) << 22 | (line["line"] & 0x3FFF) << 8)
+        log.lines.append(line["line"])
+        log.texts.append(line["text"])
+        log.authors.append(self._author(line["nick"] or _NOBODY))
+        linked = (self._index_of.get(each, -1) for each in line.get("replies_to", ()))
+        log.targets.append(next((each for each in linked if 0 <= each < len(log.ids) - 1), -1))
+
+    def finished_guild(self) -> Guild:
+        """Return the guild with its channels."""
+        guild = self.guild
+        guild.roles[guild.id] = Role(guild.id, "@everyone", int(READER))
+        guild.owner_id = next(iter(guild.users), guild.id)
+        guild.user_ids = sorted(guild.users)
+        for position, log in enumerate(self.logs.values()):
+            name = log.name.lower().replace(".", "-")
+            channel = Channel(log.channel_id, guild.id, ChannelType.TEXT, name, MessageLog(log))
+            channel.topic, channel.position = log.name, position
+            channel.last_message_id = log.ids[-1] if log.ids else None
+            guild.channels[channel.id] = channel
+        return guild
+
+    def _new_log(self, line: dict[str, Any]) -> CorpusLog:
+        channel_id = snowflake(_GUILD_MADE_MS + 60_000_000 + len(self.logs))
+        log = CorpusLog(line["log"], channel_id, self.guild.id)
+        self.logs[log.name] = log
+        self._index_of = {}
+        self._clock = _LogClock(_day_ms(line["day"], len(self.logs)))
+        return log
+
+    def _author(self, nick: str) -> Payload:
+        author = self._authors.get(nick)
+        if author is None:
+            user = User(snowflake(_USERS_FROM_MS + len(self._authors)), nick)
+            self.guild.users[user.id] = user
+            self.guild.members[user.id] = Member(user.id, _GUILD_MADE_MS)
+            author = self._authors[nick] = user_payload(user)
+        return author
+
+
+class _LogClock:
+    """Gives each line a later time than the one before, by its clock where it has one."""
+
+    def __init__(self, day_ms: int) -> None:
+        self._day_ms = day_ms
+        self._clock_ms = 0
+        self._last_ms = day_ms - 1000
+
+    def next_ms(self, time: str | None) -> int:
+        """Return when a line was written; a clock that falls back has passed midnight."""
+        if time is not None:
+            hours, minutes = time.split(":")
+            clock_ms = (int(hours) * 60 + int(minutes)) * 60_000
+            if clock_ms < self._clock_ms - _DAY_MS // 2:
+                self._day_ms += _DAY_MS
+            self._clock_ms = clock_ms
+            self._last_ms = max(self._last_ms, self._day_ms + clock_ms - 1000)
+        self._last_ms += 1000
+        return self._last_ms
+
+
+def _day_ms(day: str | None, number: int) -> int:
+    """Return a log's day at half the distance: the chats span more years than Discord has."""
+    days = number if day is None else (date.fromisoformat(day) - _FIRST_CHAT_DAY).days // 2
+    return _FIRST_DAY_MS + days * _DAY_MS

@@ -1,0 +1,144 @@
+"""Faults on demand: ordered rules, each saying which request and what happens to it."""
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from raysync.emulator.entities import Bot
+from raysync.emulator.messages import Payload
+from raysync.emulator.routing import Match
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request to the API as it came in; *path* is without the /api/v10."""
+
+    method: str
+    path: str
+    query: str
+    address: str
+    authorization: str | None
+    user_agent: str
+    body: bytes = b""
+
+
+class Action(StrEnum):
+    """What happens to a request that a rule takes.
+
+    Those of the first kind answer before the limits see the request; those of the second
+    spoil the true answer.
+    """
+
+    ANSWER = "answer"  #: *status* with *body*
+    HTML = "html"  #: *status* with a page as proxies make them
+    BAN = "ban"  #: Cloudflare's answer to a banned address, JSON
+    BAN_HTML = "ban-html"  #: the same as a page
+    SHARED = "shared"  #: 429 of the shared scope with *retry_after_s*
+    RESET = "reset"  #: the connection is reset
+    HANG = "hang"  #: nothing is answered for *delay_s*, then the connection closes
+    PASS = "pass"  # noqa: S105  #: the true answer; for *delay_s* and edits alone
+    TRUNCATE = "truncate"  #: only *keep_bytes* of the body, then the connection closes
+    MALFORMED = "malformed"  #: the body cut to *keep_bytes*, its length telling so
+    NULL = "null"  #: `null` in place of the body
+    EMPTY = "empty"  #: `[]` in place of the body
+    CONTENT_TYPE = "content-type"  #: the true body under *content_type*
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    """Takes requests that fit every condition given; the first fitting rule wins.
+
+    *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression.
+    Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
+    that *probability* picks (repeatably, by *seed*), and at most *times* in all.
+    *before* and *after* are edits (see `Edits.apply`) made around the answer.
+    """
+
+    action: Action = Action.PASS
+    method: str | None = None
+    route: str | None = None
+    path: str | None = None
+    channel_id: int | None = None
+    token: str | None = None
+    nth: tuple[int, ...] = ()
+    every: int = 1
+    probability: float = 1.0
+    seed: int = 0
+    times: int | None = None
+    status: int = 500
+    body: Any = None
+    content_type: str = "application/json; charset=utf-8"
+    retry_after_s: float = 1.0
+    delay_s: float = 0.0
+    keep_bytes: int = 20
+    before: tuple[Payload, ...] = ()
+    after: tuple[Payload, ...] = ()
+
+    @classmethod
+    def from_json(cls, rule: Mapping[str, Any]) -> Self:
+        """Read a rule of a script; ValueError names what is wrong with it."""
+        known = {each.name for each in fields(cls)}
+        unknown = rule.keys() - known
+        if unknown:
+            raise ValueError(f"unknown in a fault rule: {', '.join(sorted(unknown))}")
+        values = dict(rule)
+        values["action"] = Action(values.get("action", Action.PASS))
+        if values.get("channel_id") is not None:
+            values["channel_id"] = int(values["channel_id"])
+        for name in ("nth", "before", "after"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
+
+    def fits(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> bool:
+        """Say whether a request meets the conditions."""
+        if self.method is not None and incoming.method != self.method:
+            return False
+        if self.route is not None and (match is None or match.route.name != self.route):
+            return False
+        if self.path is not None and not re.search(self.path, incoming.path):
+            return False
+        if self.token is not None and (bot is None or bot.token != self.token):
+            return False
+        channel = match.values.get("channel_id") if match else None
+        return self.channel_id is None or channel == str(self.channel_id)
+
+
+@dataclass(slots=True)
+class _Progress:
+    fitting: int = 0
+    taken: int = 0
+    dice: random.Random = field(default_factory=random.Random)
+
+
+class FaultScript:
+    """Rules with how far each has come."""
+
+    def __init__(self, *rules: FaultRule) -> None:
+        self.rules = rules
+        self._progress = [_Progress(dice=random.Random(rule.seed)) for rule in rules]  # noqa: S311
+
+    @property
+    def taken(self) -> list[int]:
+        """Return how many requests each rule has taken."""
+        return [progress.taken for progress in self._progress]
+
+    def choose(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> FaultRule | None:
+        """Return the rule that takes this request."""
+        for rule, progress in zip(self.rules, self._progress, strict=True):
+            if rule.fits(incoming, match, bot) and _takes(rule, progress):
+                return rule
+        return None
+
+
+def _takes(rule: FaultRule, progress: _Progress) -> bool:
+    if rule.times is not None and progress.taken >= rule.times:
+        return False
+    progress.fitting += 1
+    chosen = progress.fitting in rule.nth if rule.nth else progress.fitting % rule.every == 0
+    if not chosen or progress.dice.random() >= rule.probability:
+        return False
+    progress.taken += 1
+    return True

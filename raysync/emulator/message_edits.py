@@ -1,0 +1,212 @@
+"""Changes to messages at run time, as people make them on Discord."""
+
+from collections.abc import Iterable
+
+from raysync.emulator.entities import Channel, Thread
+from raysync.emulator.messages import Payload
+from raysync.emulator.payloads import user_payload
+from raysync.emulator.reactions import insert_sorted, reactor_ids
+from raysync.emulator.snowflakes import iso, made_at_ms, snowflake
+from raysync.emulator.world import REPLY, World, emoji_key
+
+_SEQUENCE_STEP = 1 << 8
+
+
+class MessageEdits:
+    """Posts, edits and deletes messages, reactions and pins, and keeps the truth.
+
+    Each method raises KeyError for a channel or message that is not there.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def post_message(
+        self,
+        channel_id: int,
+        content: str = "hello",
+        *,
+        author_id: int | None = None,
+        reply_to_id: int | None = None,
+        at_ms: int | None = None,
+        fields: Payload | None = None,
+    ) -> int:
+        """Post a message and return its id; *fields* are laid over its payload.
+
+        An *at_ms* in the past makes a message that shows up late, under later ones.
+        Posting in an archived thread unarchives it.
+        """
+        channel, world = self.world.channels[channel_id], self.world
+        message_id = _free_id(channel, world.clock.now_ms() if at_ms is None else at_ms)
+        guild = world.guild_of(channel)
+        author = guild.users[author_id or guild.owner_id]
+        payload = _plain(channel_id, message_id, user_payload(author), content)
+        if reply_to_id is not None:
+            payload |= _reply_fields(channel, reply_to_id)
+            world.referrers.setdefault(reply_to_id, []).append((channel_id, message_id))
+        channel.log.put(payload | (fields or {}))
+        channel.last_message_id = max(channel.last_message_id or 0, message_id)
+        self._count_in_thread(channel)
+        return message_id
+
+    def edit_message(
+        self,
+        channel_id: int,
+        message_id: int,
+        content: str | None = None,
+        *,
+        silent: bool = False,
+        fields: Payload | None = None,
+    ) -> None:
+        """Change a message; *silent* leaves edited_timestamp, as embeds and pins do."""
+        changes: Payload = {} if content is None else {"content": content}
+        if not silent:
+            changes["edited_timestamp"] = iso(self.world.clock.now_ms())
+        self._change(channel_id, message_id, changes | (fields or {}))
+
+    def delete_message(self, channel_id: int, message_id: int) -> None:
+        """Delete a message; last_message_id stays, as on Discord."""
+        channel = self.world.channels[channel_id]
+        channel.log.remove(message_id)
+        self.world.touch(channel, message_id)
+
+    def delete_messages(self, channel_id: int, message_ids: Iterable[int]) -> None:
+        """Delete several messages at once."""
+        for message_id in message_ids:
+            self.delete_message(channel_id, message_id)
+
+    def add_reaction(
+        self, channel_id: int, message_id: int, emoji: str, user_id: int, *, burst: bool = False
+    ) -> bool:
+        """React for a user with a character or `name:id`; False where they had."""
+        ids = self._reactors(channel_id, message_id, emoji, burst)
+        added = insert_sorted(ids, user_id)
+        self._recount(channel_id, message_id, emoji, burst, ids)
+        return added
+
+    def remove_reaction(
+        self, channel_id: int, message_id: int, emoji: str, user_id: int, *, burst: bool = False
+    ) -> bool:
+        """Take a user's reaction back; False where there was none."""
+        ids = self._reactors(channel_id, message_id, emoji, burst)
+        removed = user_id in ids
+        if removed:
+            ids.remove(user_id)
+        self._recount(channel_id, message_id, emoji, burst, ids)
+        return removed
+
+    def clear_reactions(self, channel_id: int, message_id: int) -> None:
+        """Take all reactions away."""
+        self.world.channels[channel_id].log.reactors.pop(message_id, None)
+        self._change(channel_id, message_id, {"reactions": []})
+
+    def pin_message(self, channel_id: int, message_id: int) -> None:
+        """Pin a message now."""
+        now_ms = self.world.clock.now_ms()
+        self._change(channel_id, message_id, {"pinned": True})
+        channel = self.world.channels[channel_id]
+        channel.log.pins[message_id] = channel.last_pin_ms = now_ms
+
+    def unpin_message(self, channel_id: int, message_id: int) -> None:
+        """Unpin a message; last_pin_timestamp stays."""
+        self._change(channel_id, message_id, {"pinned": False})
+        self.world.channels[channel_id].log.pins.pop(message_id, None)
+
+    def _change(self, channel_id: int, message_id: int, changes: Payload) -> None:
+        channel = self.world.channels[channel_id]
+        payload = channel.log.payload(message_id) | changes
+        if payload.get("reactions") == []:
+            del payload["reactions"]
+        channel.log.put(payload)
+        self.world.touch(channel, message_id)
+
+    def _reactors(self, channel_id: int, message_id: int, emoji: str, burst: bool) -> list[int]:
+        channel = self.world.channels[channel_id]
+        guild = self.world.guild_of(channel)
+        return list(reactor_ids(guild, channel.log, message_id, (emoji, burst)))
+
+    def _recount(
+        self, channel_id: int, message_id: int, emoji: str, burst: bool, ids: list[int]
+    ) -> None:
+        channel = self.world.channels[channel_id]
+        other = self._reactors(channel_id, message_id, emoji, not burst)
+        known = channel.log.reactors.setdefault(message_id, {})
+        known[emoji, burst], known[emoji, not burst] = ids, other
+        normal, bursts = (other, ids) if burst else (ids, other)
+        reactions = channel.log.payload(message_id).get("reactions", [])
+        changed = with_reaction(reactions, emoji, len(normal), len(bursts))
+        self._change(channel_id, message_id, {"reactions": changed})
+
+    def _count_in_thread(self, channel: Channel) -> None:
+        if isinstance(channel, Thread):
+            channel.total_message_sent += 1
+            channel.archived = False
+            channel.archive_ms = self.world.clock.now_ms()
+            self.touch_parent(channel)
+
+    def touch_parent(self, thread: Thread) -> None:
+        """Have the message a thread hangs on encoded anew: it shows the thread."""
+        parent = self.world.channels.get(thread.parent_id or 0)
+        if parent is not None:
+            parent.log.forget_encoding(thread.id)
+
+
+def with_reaction(reactions: list[Payload], emoji: str, normal: int, burst: int) -> list[Payload]:
+    """Return a message's reactions with new counts of one emoji; none left drops it."""
+    others = [each for each in reactions if emoji_key(each["emoji"]) != emoji]
+    if not normal + burst:
+        return others
+    place = next((at for at, each in enumerate(reactions) if each not in others), len(others))
+    return [*others[:place], reaction(emoji, normal, burst), *others[place:]]
+
+
+def reaction(emoji: str, normal: int, burst: int) -> Payload:
+    """Return a reaction as messages show it."""
+    name, _, emoji_id = emoji.rpartition(":")
+    custom = bool(name) and emoji_id.isdigit()
+    return {
+        "emoji": {"id": emoji_id, "name": name} if custom else {"id": None, "name": emoji},
+        "count": normal + burst,
+        "count_details": {"burst": burst, "normal": normal},
+        "burst_colors": ["#ff7a3d"] if burst else [],
+        "me_burst": False,
+        "me": False,
+    }
+
+
+def _free_id(channel: Channel, at_ms: int) -> int:
+    message_id = snowflake(at_ms)
+    while message_id in channel.log:
+        message_id += _SEQUENCE_STEP
+    return message_id
+
+
+def _plain(channel_id: int, message_id: int, author: Payload, content: str) -> Payload:
+    return {
+        "type": 0,
+        "content": content,
+        "mentions": [],
+        "mention_roles": [],
+        "attachments": [],
+        "embeds": [],
+        "timestamp": iso(made_at_ms(message_id)),
+        "edited_timestamp": None,
+        "flags": 0,
+        "components": [],
+        "id": str(message_id),
+        "channel_id": str(channel_id),
+        "author": author,
+        "pinned": False,
+        "mention_everyone": False,
+        "tts": False,
+    }
+
+
+def _reply_fields(channel: Channel, reply_to_id: int) -> Payload:
+    reference = {
+        "type": 0,
+        "channel_id": str(channel.id),
+        "message_id": str(reply_to_id),
+        "guild_id": str(channel.guild_id),
+    }
+    return {"type": REPLY, "message_reference": reference}

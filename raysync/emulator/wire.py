@@ -1,0 +1,82 @@
+"""Answers on the wire: Discord's headers, its CDN, and connections that break."""
+
+import gzip
+import secrets
+import socket
+import struct
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp import web
+
+from raysync.emulator.cdn import attachment_bytes, parse_query
+from raysync.emulator.engine import Outcome
+from raysync.emulator.faults import Action, FaultRule
+from raysync.emulator.replies import Reply
+from raysync.emulator.world import World
+
+CUTTING_ACTIONS: Final = frozenset({Action.RESET, Action.HANG, Action.TRUNCATE})
+_GZIP_LEVEL: Final = 1
+_WIRE: Final = {
+    "via": "1.1 google",
+    "server": "cloudflare",
+    "cf-cache-status": "DYNAMIC",
+    "alt-svc": 'h3=":443"; ma=86400',
+}
+
+
+def respond(reply: Reply, *, banned: bool = False, gzipped: bool = False) -> web.Response:
+    """Lay the wire rules on an answer; a ban comes from Cloudflare and bears no Via."""
+    body = gzip.compress(reply.body, _GZIP_LEVEL) if gzipped else reply.body
+    headers = wire_headers(reply, banned=banned)
+    if gzipped:
+        headers["content-encoding"] = "gzip"
+    return web.Response(status=reply.status, body=body, headers=headers)
+
+
+def wire_headers(reply: Reply, *, banned: bool = False) -> dict[str, str]:
+    """Return the headers an answer goes out with."""
+    headers = _WIRE | reply.headers
+    if banned:
+        del headers["via"]
+    headers["content-type"] = reply.content_type
+    headers["date"] = formatdate(usegmt=True)
+    headers["cf-ray"] = f"{secrets.token_hex(8)}-FRA"
+    return headers
+
+
+def attachment_response(world: World, path: str, query: str) -> web.Response:
+    """Answer for the CDN: an address must be signed and alive."""
+    now_s = world.clock.now_ms() // 1000
+    if not world.cdn.admits(path, parse_query(query), now_s):
+        return web.Response(status=404, text="This content is no longer available.")
+    found = world.attachment(path.removeprefix("media/"))
+    if found is None:
+        return web.Response(status=404, text="404: Not Found")
+    body = attachment_bytes(int(found["id"]), int(found["size"]))
+    content_type = found.get("content_type", "application/octet-stream")
+    return web.Response(body=body, headers={"content-type": content_type})
+
+
+async def cut_connection(
+    request: web.BaseRequest, rule: FaultRule, outcome: Outcome
+) -> web.StreamResponse:
+    """Break the connection: at once with a reset, or in the middle of the body."""
+    response = web.StreamResponse(status=outcome.reply.status)
+    if rule.action is Action.TRUNCATE:
+        response.headers.update(wire_headers(outcome.reply))
+        response.content_length = len(outcome.reply.body)
+        await response.prepare(request)
+        await response.write(outcome.reply.body[: rule.keep_bytes])
+    elif rule.action is Action.RESET:
+        _reset_on_close(request)
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+def _reset_on_close(request: web.BaseRequest) -> None:
+    """Have the kernel send RST in place of FIN."""
+    raw = request.transport.get_extra_info("socket") if request.transport else None
+    if raw is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
