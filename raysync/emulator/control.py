@@ -5,6 +5,7 @@ Only loopback may use it.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/_emulator/"
 _LOOPBACK: Final = ("127.0.0.1", "::1")
-_ENUMS: Final[dict[str, Callable[[str], Any]]] = {
+_ENUMS: Final[dict[str, type[StrEnum]]] = {
     "bucket_form": Form,
     "global_form": Form,
     "headers": Headers,
@@ -156,12 +157,12 @@ def changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
     unknown = changes.keys() - known
     if unknown:
         raise ValueError(f"unknown limits: {sorted(unknown)}")
-    values = {name: _ENUMS.get(name, _as_given)(changes[name]) for name in changes}
+    values = {name: _value(name, changes[name]) for name in changes}
     return dataclasses.replace(limits, **values)
 
 
-def _as_given(value: Any) -> Any:
-    return value
+def _value(name: str, value: Any) -> Any:
+    return _ENUMS[name](value) if name in _ENUMS else value
 
 
 def _plain(limits: Limits) -> dict[str, Any]:

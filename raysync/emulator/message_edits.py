@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from raysync.emulator.entities import Channel, Thread
 from raysync.emulator.messages import Payload
 from raysync.emulator.payloads import user_payload
-from raysync.emulator.reactions import insert_sorted, reactor_ids
+from raysync.emulator.reactions import insert_sorted, reactor_ids, with_reaction
 from raysync.emulator.snowflakes import iso, made_at_ms, snowflake
-from raysync.emulator.world import REPLY, World, emoji_key
+from raysync.emulator.world import REPLY, World
 
 _SEQUENCE_STEP = 1 << 8
 
@@ -149,29 +149,6 @@ class MessageEdits:
         parent = self.world.channels.get(thread.parent_id or 0)
         if parent is not None:
             parent.log.forget_encoding(thread.id)
-
-
-def with_reaction(reactions: list[Payload], emoji: str, normal: int, burst: int) -> list[Payload]:
-    """Return a message's reactions with new counts of one emoji; none left drops it."""
-    others = [each for each in reactions if emoji_key(each["emoji"]) != emoji]
-    if not normal + burst:
-        return others
-    place = next((at for at, each in enumerate(reactions) if each not in others), len(others))
-    return [*others[:place], reaction(emoji, normal, burst), *others[place:]]
-
-
-def reaction(emoji: str, normal: int, burst: int) -> Payload:
-    """Return a reaction as messages show it."""
-    name, _, emoji_id = emoji.rpartition(":")
-    custom = bool(name) and emoji_id.isdigit()
-    return {
-        "emoji": {"id": emoji_id, "name": name} if custom else {"id": None, "name": emoji},
-        "count": normal + burst,
-        "count_details": {"burst": burst, "normal": normal},
-        "burst_colors": ["#ff7a3d"] if burst else [],
-        "me_burst": False,
-        "me": False,
-    }
 
 
 def _free_id(channel: Channel, at_ms: int) -> int:

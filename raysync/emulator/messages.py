@@ -101,6 +101,11 @@ class MessageLog:
         at = bisect_left(self.ids, message_id)
         return at < len(self.ids) and self.ids[at] == message_id
 
+    @property
+    def source(self) -> MessageSource:
+        """Return the history as it was made."""
+        return self._source
+
     def select(self, query: PageQuery) -> Sequence[int]:
         """Return the ids asked for, newest first; `around` may bring one more than limit."""
         ids, limit = self.ids, query.limit

@@ -8,7 +8,7 @@ import zlib
 from bisect import bisect_left
 
 from raysync.emulator.entities import Guild
-from raysync.emulator.messages import MessageLog
+from raysync.emulator.messages import MessageLog, Payload
 from raysync.emulator.world import emoji_key
 
 ReactionKey = tuple[str, bool]
@@ -59,3 +59,26 @@ def insert_sorted(ids: list[int], user_id: int) -> bool:
         return False
     ids.insert(at, user_id)
     return True
+
+
+def with_reaction(reactions: list[Payload], emoji: str, normal: int, burst: int) -> list[Payload]:
+    """Return a message's reactions with new counts of one emoji; none left drops it."""
+    others = [each for each in reactions if emoji_key(each["emoji"]) != emoji]
+    if not normal + burst:
+        return others
+    place = next((at for at, each in enumerate(reactions) if each not in others), len(others))
+    return [*others[:place], reaction(emoji, normal, burst), *others[place:]]
+
+
+def reaction(emoji: str, normal: int, burst: int) -> Payload:
+    """Return a reaction as messages show it."""
+    name, _, emoji_id = emoji.rpartition(":")
+    custom = bool(name) and emoji_id.isdigit()
+    return {
+        "emoji": {"id": emoji_id, "name": name} if custom else {"id": None, "name": emoji},
+        "count": normal + burst,
+        "count_details": {"burst": burst, "normal": normal},
+        "burst_colors": ["#ff7a3d"] if burst else [],
+        "me_burst": False,
+        "me": False,
+    }

@@ -1,48 +1,17 @@
 """The channels of a generated guild."""
 
-from dataclasses import dataclass
-
 from raysync.emulator.entities import Channel, ChannelType, Guild, Overwrite
 from raysync.emulator.generator.draws import Draws
-from raysync.emulator.generator.history import Cast, History, plain_only, seed_of
+from raysync.emulator.generator.history import Cast, History
+from raysync.emulator.generator.maker import Maker
 from raysync.emulator.generator.spec import GuildSpec, Spread
-from raysync.emulator.generator.times import message_ids
+from raysync.emulator.generator.threads import add_threads
 from raysync.emulator.generator.words import title
 from raysync.emulator.messages import MessageLog
 from raysync.emulator.permissions import Permission
-from raysync.emulator.snowflakes import snowflake
+from raysync.emulator.snowflakes import made_at_ms, snowflake
 
 _UNKNOWN_TYPE = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """What making a guild's channels needs."""
-
-    guild: Guild
-    spec: GuildSpec
-    seed: int
-    cast: Cast
-
-    @property
-    def start_ms(self) -> int:
-        """Return when histories begin."""
-        return int(self.spec.end_ms - self.spec.span_days * 86_400_000)
-
-    def history(self, channel_id: int, count: int, start_ms: int) -> History:
-        """Return the history of a channel with *count* messages."""
-        spec, seed = self.spec, seed_of(self.seed, 2, channel_id)
-        return History(
-            channel_id=channel_id,
-            guild_id=self.guild.id,
-            ids=message_ids(count, start_ms, spec.end_ms, seed, spec.tie_rate),
-            seed=seed,
-            cast=self.cast,
-            rates=spec.rates,
-            dress=plain_only,
-            content_bytes=spec.content_bytes,
-            odd_text=spec.odd_text,
-        )
 
 
 def add_channels(guild: Guild, spec: GuildSpec, seed: int, cast: Cast) -> None:
@@ -51,17 +20,21 @@ def add_channels(guild: Guild, spec: GuildSpec, seed: int, cast: Cast) -> None:
     for channel_type, count, messages in _kinds(spec):
         for share in shares(messages, count, spec.spread):
             add_channel(maker, channel_type, share)
+    _file_under_categories(guild)
+    _close_some(guild, spec)
+    add_threads(maker)
 
 
 def add_channel(maker: Maker, channel_type: int, messages: int) -> Channel:
     """Add a channel with that many messages."""
     guild, index = maker.guild, len(maker.guild.channels)
     channel_id = snowflake(maker.start_ms - 3_600_000 + index, 77)
-    history = maker.history(channel_id, messages, maker.start_ms)
+    history = maker.history(channel_id, messages, maker.start_ms, maker.spec.end_ms)
     name = f"{title(Draws(maker.seed, channel_id))}-{index}"
     channel = Channel(channel_id, guild.id, channel_type, name, MessageLog(history))
     channel.position = index
     channel.last_message_id = history.ids[-1] if messages else None
+    _pin_some(maker, channel, history)
     guild.channels[channel_id] = channel
     return channel
 
@@ -89,6 +62,31 @@ def _kinds(spec: GuildSpec) -> list[tuple[int, int, int]]:
     ]
 
 
-def deny_everyone(guild: Guild, channel: Channel, denied: Permission) -> None:
-    """Take a permission from @everyone in a channel."""
+def _file_under_categories(guild: Guild) -> None:
+    every = list(guild.channels.values())
+    categories = [each.id for each in every if each.type == ChannelType.CATEGORY]
+    for index, channel in enumerate(every):
+        if categories and channel.type != ChannelType.CATEGORY:
+            channel.parent_id = categories[index % len(categories)]
+
+
+def _close_some(guild: Guild, spec: GuildSpec) -> None:
+    texts = [each for each in guild.channels.values() if each.type == ChannelType.TEXT]
+    hidden, muted = spec.hidden_channels, spec.mute_channels
+    for channel in texts[-hidden:] if hidden else ():
+        _deny_everyone(guild, channel, Permission.VIEW_CHANNEL)
+    for channel in texts[-hidden - muted : len(texts) - hidden]:
+        _deny_everyone(guild, channel, Permission.READ_MESSAGE_HISTORY)
+
+
+def _pin_some(maker: Maker, channel: Channel, history: History) -> None:
+    count = round(len(history.ids) * maker.spec.rates.pins)
+    if count:
+        step = len(history.ids) // count
+        history.pinned = frozenset(history.ids[each * step] for each in range(count))
+        channel.log.pins = {each: made_at_ms(each) + 60_000 for each in sorted(history.pinned)}
+        channel.last_pin_ms = max(channel.log.pins.values())
+
+
+def _deny_everyone(guild: Guild, channel: Channel, denied: Permission) -> None:
     channel.overwrites[guild.id] = Overwrite(guild.id, 0, deny=int(denied))

@@ -14,11 +14,11 @@ def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = Non
     """Make a guild; the same spec, seed and id make the same guild, to the byte."""
     start_ms = int(spec.end_ms - spec.span_days * 86_400_000)
     guild_id = guild_id or snowflake(start_ms - 86_400_000, seed & 0xFFF)
-    users = _users(spec, seed, guild_id)
+    users = _users(spec, seed, snowflake(start_ms - 172_800_000))
     guild = Guild(guild_id, spec.name, users[0].id, start_ms - 86_400_000)
     everyone = int(READER | Permission.SEND_MESSAGES)
     guild.roles[guild_id] = Role(guild_id, "@everyone", everyone)
-    guild.emojis = _emojis(spec, guild_id)
+    guild.emojis = _emojis(spec, snowflake(start_ms - 43_200_000))
     for user in users:
         guild.users[user.id] = user
         guild.members[user.id] = Member(user.id, guild.made_ms)
@@ -27,20 +27,20 @@ def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = Non
     return guild
 
 
-def _users(spec: GuildSpec, seed: int, guild_id: int) -> list[User]:
+def _users(spec: GuildSpec, seed: int, first_id: int) -> list[User]:
     users = []
     for index in range(max(1, spec.users)):
         draws = Draws(seed_of(seed, 1), index)
         name = f"{title(draws)}-{index}"
-        user = User(guild_id - (1 << 40) + (index << 22), name, bot=draws.below(20) == 0)
+        user = User(first_id + (index << 22), name, bot=draws.below(20) == 0)
         user.global_name = title(draws) if draws.below(2) else None
         users.append(user)
     return users
 
 
-def _emojis(spec: GuildSpec, guild_id: int) -> dict[int, Emoji]:
+def _emojis(spec: GuildSpec, first_id: int) -> dict[int, Emoji]:
     emojis = {}
     for index in range(spec.custom_emojis):
-        emoji_id = guild_id + ((index + 1) << 22)
+        emoji_id = first_id + (index << 22)
         emojis[emoji_id] = Emoji(emoji_id, f"emoji_{index}", animated=index % 3 == 0)
     return emojis

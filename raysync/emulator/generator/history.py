@@ -1,7 +1,8 @@
 """The history of one generated channel: ids at once, each message when it is read."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from raysync.emulator.entities import Emoji, User
@@ -13,6 +14,7 @@ from raysync.emulator.payloads import user_payload
 from raysync.emulator.snowflakes import iso, made_at_ms
 
 MAX_REPLY_DISTANCE: Final = 20
+_THREAD_CREATED: Final = 18
 
 Dress = Callable[["History", int, Payload, Draws], None]
 
@@ -31,6 +33,14 @@ class Cast:
         return cls(users, [user_payload(user) for user in users], emojis)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Has a message tell that a thread was opened."""
+
+    thread_id: int
+    name: str
+
+
 @dataclass(slots=True)
 class History:
     """A `MessageSource`: message *i* follows from the seed and *i* alone.
@@ -41,7 +51,7 @@ class History:
 
     channel_id: int
     guild_id: int
-    ids: Sequence[int]
+    ids: "array[int]"
     seed: int
     cast: Cast
     rates: Rates
@@ -49,16 +59,23 @@ class History:
     content_bytes: int = 120
     odd_text: bool = False
     opening: Payload | None = None
-    threads_from: frozenset[int] = frozenset()
+    in_thread: bool = False
+    thread_ids: set[int] = field(default_factory=set)
+    notices: dict[int, Notice] = field(default_factory=dict)
+    pinned: frozenset[int] = frozenset()
 
     def build(self, index: int) -> Payload:
         """Make a message again."""
-        draws = Draws(self.seed, index)
+        draws, message_id = Draws(self.seed, index), self.ids[index]
         payload = self.plain(index, draws)
+        if self.in_thread:
+            payload["position"] = index
         if index == 0 and self.opening is not None:
             return payload | self.opening
+        if message_id in self.notices:
+            return payload | self._notice(self.notices[message_id])
         self.dress(self, index, payload, draws)
-        if self.ids[index] in self.threads_from:
+        if message_id in self.thread_ids:
             payload["flags"] |= 1 << 5
         return payload
 
@@ -97,6 +114,14 @@ class History:
         """Return the indexes of the replies to message *index*."""
         last = min(len(self.ids), index + MAX_REPLY_DISTANCE + 1)
         return [each for each in range(index + 1, last) if self.reply_target(each) == index]
+
+    def _notice(self, notice: "Notice") -> Payload:
+        reference = {"channel_id": str(notice.thread_id), "guild_id": str(self.guild_id)}
+        return {
+            "type": _THREAD_CREATED,
+            "content": notice.name,
+            "message_reference": {"type": 0} | reference,
+        }
 
 
 def plain_only(history: History, index: int, payload: Payload, draws: Draws) -> None:

@@ -63,8 +63,9 @@ class Rates:
 class GuildSpec:
     """How many of each; `generate_guild` makes it. Messages are counted per kind of channel.
 
-    The first *hidden_channels* text channels deny VIEW_CHANNEL to everyone, the next
-    *mute_channels* READ_MESSAGE_HISTORY. Histories end at *end_ms* and span *span_days*.
+    The last *hidden_channels* text channels deny VIEW_CHANNEL to everyone, the
+    *mute_channels* before them READ_MESSAGE_HISTORY. Histories end at *end_ms* and span
+    *span_days*.
     """
 
     name: str = "emulated guild"

@@ -1,5 +1,6 @@
 """What generated people say."""
 
+from functools import cache
 from typing import Final
 
 from raysync.emulator.generator.draws import Draws
@@ -27,13 +28,21 @@ _ODD: Final = (
 
 def sentence(draws: Draws, about_bytes: int) -> str:
     """Return words, about as many bytes as asked for."""
-    words = [_WORDS[draws.below(len(_WORDS))] for _ in range(max(1, about_bytes // 6))]
-    return " ".join(words)
+    text = _long_text()
+    start = draws.below(len(text) - about_bytes)
+    return text[start : start + max(1, about_bytes)].strip() or "ok"
 
 
 def odd_sentence(draws: Draws) -> str:
     """Return text that breaks careless programs, U+0000 among it."""
     return _ODD[draws.below(len(_ODD))]
+
+
+@cache
+def _long_text() -> str:
+    """Return a text to cut sentences from: drawing each word costs ten times as much."""
+    draws = Draws(0, 0)
+    return " ".join(_WORDS[draws.below(len(_WORDS))] for _ in range(20_000))
 
 
 def title(draws: Draws) -> str:

@@ -1,0 +1,39 @@
+"""What every part of making a guild needs."""
+
+from dataclasses import astuple, dataclass
+
+from raysync.emulator.entities import Guild
+from raysync.emulator.generator.dress import lively
+from raysync.emulator.generator.history import Cast, History, plain_only, seed_of
+from raysync.emulator.generator.spec import GuildSpec
+from raysync.emulator.generator.times import message_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What making a guild's channels needs."""
+
+    guild: Guild
+    spec: GuildSpec
+    seed: int
+    cast: Cast
+
+    @property
+    def start_ms(self) -> int:
+        """Return when histories begin."""
+        return int(self.spec.end_ms - self.spec.span_days * 86_400_000)
+
+    def history(self, channel_id: int, count: int, start_ms: int, end_ms: int) -> History:
+        """Return the history of a channel with *count* messages."""
+        spec, seed = self.spec, seed_of(self.seed, 2, channel_id)
+        return History(
+            channel_id=channel_id,
+            guild_id=self.guild.id,
+            ids=message_ids(count, start_ms, end_ms, seed, spec.tie_rate),
+            seed=seed,
+            cast=self.cast,
+            rates=spec.rates,
+            dress=lively if any(astuple(spec.rates)) else plain_only,
+            content_bytes=spec.content_bytes,
+            odd_text=spec.odd_text,
+        )
