@@ -1,0 +1,16 @@
+"""How Alembic reaches the database: by the connection that `raysync.store.migrate` gives it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from raysync.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    compare_type=True,
+    compare_server_default=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

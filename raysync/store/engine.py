@@ -1,0 +1,161 @@
+"""Opening a database, and telling its errors in our words."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, event, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from raysync.errors import ConfigurationError, DatabaseUnavailableError, StoreUnavailableError
+
+CONNECT_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_S = 60
+"""No statement of a sync takes seconds; one that does waits for something that will not come."""
+POOL_TIMEOUT_S = 30
+
+_ACCEPTED = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,  # milliseconds: a peer that vanished is noticed within them
+}
+_SESSION = (
+    "SELECT set_config('TimeZone', 'UTC', false), "
+    "set_config('statement_timeout', %s, false), "
+    "set_config('idle_in_transaction_session_timeout', %s, false)"
+)
+
+
+def normalize_url(url: str) -> str:
+    """*url* as SQLAlchemy needs it, its driver named.
+
+    Raises:
+        ConfigurationError: not a PostgreSQL URL; nothing of it is repeated but its scheme.
+    """
+    try:
+        parsed = make_url(url.strip())
+    except (exc.ArgumentError, ValueError):
+        raise ConfigurationError(
+            "The database URL cannot be read; it looks like "
+            "postgresql://USER:PASSWORD@HOST:5432/DATABASE."
+        ) from None
+    if parsed.drivername not in _ACCEPTED:
+        raise ConfigurationError(
+            f"raysync keeps its data in PostgreSQL: the database URL must begin with "
+            f"postgresql://, not {parsed.drivername}://."
+        )
+    with_driver = parsed.set(drivername="postgresql+psycopg")
+    return with_driver.render_as_string(hide_password=False)
+
+
+def where_is(url: str) -> str:
+    """The database's host, port and name, for people: never the password."""
+    parsed = make_url(normalize_url(url))
+    host = parsed.host or parsed.query.get("host") or "the local socket"
+    return f"{parsed.database or parsed.username} at {host}, port {parsed.port or _port(parsed)}"
+
+
+def _port(parsed: URL) -> str:
+    port = parsed.query.get("port", "5432")
+    return port if isinstance(port, str) else ",".join(port)
+
+
+def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngine:
+    """An engine of at most *pool_size* connections, none of them open yet.
+
+    A connection that died while idle is replaced when it is asked for, at the price of one
+    ``poll``; one that dies in use shows as `StoreUnavailableError`.
+    """
+    engine = create_async_engine(
+        normalize_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": application_name,
+            **_KEEPALIVE,
+        },
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_session)
+    event.listen(engine.sync_engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _prepare_session(connection: Any, _record: object) -> None:
+    """Statements, not start-up options: connection poolers refuse those."""
+    timeout = f"{STATEMENT_TIMEOUT_S}s"
+    cursor = connection.cursor()
+    cursor.execute(_SESSION, (timeout, timeout))
+    cursor.close()
+    connection.commit()
+
+
+def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
+    """Nothing is sent to an idle connection, so one that can be read from has been closed."""
+    driver = connection.driver_connection
+    if driver.closed or _is_readable(driver.fileno()):
+        raise exc.InvalidatePoolError("the server closed this connection")
+
+
+def _is_readable(descriptor: int) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """In mid-run: a database that went away is a `StoreUnavailableError`, to be tried again."""
+    try:
+        yield
+    except (exc.DBAPIError, psycopg.Error) as error:
+        cause = _driver_error(error)
+        if cause is None:
+            raise
+        raise StoreUnavailableError(f"The database did not answer: {_sentence(cause)}") from None
+    except exc.TimeoutError:
+        raise StoreUnavailableError(
+            f"No database connection came free within {POOL_TIMEOUT_S} s."
+        ) from None
+    except OSError as error:
+        raise StoreUnavailableError(f"The database did not answer: {error}.") from None
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """At the first contact: a database that is not there is a `DatabaseUnavailableError`."""
+    try:
+        with translated():
+            yield
+    except StoreUnavailableError as error:
+        raise DatabaseUnavailableError(
+            f"Cannot use the database {where_is(url)}. {error} "
+            "Is it running, and is RAYSYNC_DATABASE_URL right?"
+        ) from None
+
+
+def _driver_error(error: BaseException) -> psycopg.Error | None:
+    """The driver's error, if it tells of the server's state and not of a wrong statement."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return cause
+    if isinstance(
+        cause,
+        psycopg.errors.IdleInTransactionSessionTimeout | psycopg.errors.ReadOnlySqlTransaction,
+    ):
+        return cause
+    return None
+
+
+def _sentence(error: psycopg.Error) -> str:
+    text = (error.diag.message_primary or str(error)).strip().splitlines()
+    first = text[0].rstrip(".") if text else type(error).__name__
+    return f"{first}."
