@@ -72,10 +72,11 @@ def _file_under_categories(guild: Guild) -> None:
 
 def _close_some(guild: Guild, spec: GuildSpec) -> None:
     texts = [each for each in guild.channels.values() if each.type == ChannelType.TEXT]
-    hidden, muted = spec.hidden_channels, spec.mute_channels
-    for channel in texts[-hidden:] if hidden else ():
+    hidden_from = len(texts) - spec.hidden_channels
+    muted_from = hidden_from - spec.mute_channels
+    for channel in texts[hidden_from:]:
         _deny_everyone(guild, channel, Permission.VIEW_CHANNEL)
-    for channel in texts[-hidden - muted : len(texts) - hidden]:
+    for channel in texts[muted_from:hidden_from]:
         _deny_everyone(guild, channel, Permission.READ_MESSAGE_HISTORY)
 
 
