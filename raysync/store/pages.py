@@ -1,0 +1,319 @@
+"""What workers write: claims, pages, checkpoints.
+
+A page costs one transaction: the claim's row is locked and compared, the rows go by COPY into a
+temporary table of the connection, and one statement merges them. The lock comes first and is the
+only one that two transactions can both want, so they cannot deadlock; a worker that lost its
+channel is stopped there, before it wrote anything.
+
+Page transactions do not wait for the disk (``synchronous_commit = off``): a crash of the server
+may lose the last fraction of a second, but a page and its checkpoint go together, so the copy
+stays true and the channel is read on from an earlier place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.errors import ClaimLostError
+from raysync.models.status import ChannelJobStatus, ProgressStatus
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTask,
+    Claim,
+    Failure,
+    IdRange,
+    PageReceipt,
+    PageWrite,
+)
+from raysync.store.engine import translated
+from raysync.store.page_rows import COLUMNS, rows_of, storable_text
+
+_Driver = psycopg.AsyncConnection[Any]
+
+_CLAIM = """
+UPDATE sync_progress SET
+    worker_id = %(worker_id)s, attempt = %(attempt)s, epoch = epoch + 1,
+    resume_after = CASE WHEN job_id = %(job_id)s THEN resume_after END,
+    job_id = %(job_id)s, status = 'in_progress', error_details = NULL, started_at = now(),
+    lease_expires_at = now() + make_interval(secs => %(lease_s)s), updated_at = now()
+WHERE channel_id = %(channel_key)s AND (
+    lease_expires_at IS NULL OR lease_expires_at <= now()
+    OR (job_id = %(job_id)s AND (
+        attempt < %(attempt)s OR (attempt = %(attempt)s AND worker_id = %(worker_id)s))))
+RETURNING epoch, coverage, resume_after
+"""
+
+_LOCK = """
+SELECT set_config('synchronous_commit', 'off', true) FROM sync_progress
+WHERE channel_id = %s AND epoch = %s AND worker_id = %s
+FOR UPDATE
+"""
+
+_STAGE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS raysync_page (
+    platform_message_id bigint, tenant_id bigint, anonymized_author_id text, content text,
+    type integer, reply_to_id bigint, platform_created_at timestamptz, edited_at timestamptz,
+    metadata jsonb, raw jsonb, reactions jsonb, attachments jsonb
+) ON COMMIT DELETE ROWS
+"""
+
+_COPY = f"COPY raysync_page ({', '.join(COLUMNS)}) FROM STDIN"
+
+_MERGE = """
+WITH earlier AS (
+    INSERT INTO message_versions (channel_id, platform_message_id, seen_at, content, edited_at)
+    SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at
+    FROM messages m JOIN raysync_page p USING (platform_message_id)
+    WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
+        AND m.content <> p.content
+), merged AS (
+    INSERT INTO messages AS m (
+        channel_id, platform_message_id, tenant_id, anonymized_author_id, content, type,
+        reply_to_id, platform_created_at, edited_at, metadata, raw)
+    SELECT %(channel)s, platform_message_id, tenant_id, anonymized_author_id, content, type,
+        reply_to_id, platform_created_at, edited_at, metadata, raw
+    FROM raysync_page
+    ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
+        anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
+        type = excluded.type, reply_to_id = excluded.reply_to_id,
+        platform_created_at = excluded.platform_created_at, edited_at = excluded.edited_at,
+        deleted_at = NULL, metadata = excluded.metadata, raw = excluded.raw, updated_at = now()
+    WHERE (m.anonymized_author_id, m.content, m.type, m.reply_to_id, m.platform_created_at,
+            m.edited_at, m.deleted_at, m.metadata, m.raw)
+        IS DISTINCT FROM (excluded.anonymized_author_id, excluded.content, excluded.type,
+            excluded.reply_to_id, excluded.platform_created_at, excluded.edited_at,
+            NULL::timestamptz, excluded.metadata, excluded.raw)
+    RETURNING xmax = 0 AS is_new
+), counted AS (
+    SELECT count(*) FILTER (WHERE is_new) AS inserted,
+        count(*) FILTER (WHERE NOT is_new) AS updated
+    FROM merged
+), advanced AS (
+    UPDATE sync_progress SET
+        coverage = coverage + int8multirange(int8range(%(start)s, %(stop)s)),
+        last_synced_message_id = greatest(last_synced_message_id, %(high)s::bigint),
+        last_synced_at = now(), updated_at = now(),
+        message_count = message_count + (SELECT inserted FROM counted),
+        resume_after = coalesce(%(checkpoint)s::bigint, resume_after),
+        lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+    WHERE channel_id = %(channel)s
+)
+SELECT inserted, updated FROM counted
+"""
+
+_MIRROR_REACTIONS = """
+WITH given AS (
+    SELECT p.platform_message_id, r.emoji, r.count, r.burst_count
+    FROM raysync_page p,
+        jsonb_to_recordset(p.reactions) AS r (emoji text, count integer, burst_count integer)
+), gone AS (
+    DELETE FROM message_emoji_reactions e USING raysync_page p
+    WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
+        AND e.platform_message_id = p.platform_message_id
+        AND NOT EXISTS (
+            SELECT FROM given g
+            WHERE g.platform_message_id = e.platform_message_id AND g.emoji = e.emoji)
+)
+INSERT INTO message_emoji_reactions AS e (
+    channel_id, platform_message_id, emoji, count, burst_count)
+SELECT %(channel)s, platform_message_id, emoji, count, burst_count FROM given
+ON CONFLICT (channel_id, platform_message_id, emoji, anonymized_user_id) DO UPDATE SET
+    count = excluded.count, burst_count = excluded.burst_count, updated_at = now()
+WHERE (e.count, e.burst_count) IS DISTINCT FROM (excluded.count, excluded.burst_count)
+"""
+
+_MIRROR_ATTACHMENTS = """
+WITH given AS (
+    SELECT p.platform_message_id, a.id, a.filename, a.size, a.content_type, a.url
+    FROM raysync_page p, jsonb_to_recordset(p.attachments)
+        AS a (id bigint, filename text, size bigint, content_type text, url text)
+), gone AS (
+    DELETE FROM message_attachments e USING raysync_page p
+    WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
+        AND e.platform_message_id = p.platform_message_id
+        AND NOT EXISTS (
+            SELECT FROM given g WHERE g.platform_message_id = e.platform_message_id
+                AND g.id = e.platform_attachment_id)
+)
+INSERT INTO message_attachments AS e (
+    channel_id, platform_message_id, platform_attachment_id,
+    filename, file_size, content_type, url)
+SELECT %(channel)s, platform_message_id, id, filename, size, content_type, url FROM given
+ON CONFLICT (channel_id, platform_message_id, platform_attachment_id) DO UPDATE SET
+    filename = excluded.filename, file_size = excluded.file_size,
+    content_type = excluded.content_type, url = excluded.url, updated_at = now()
+WHERE (e.filename, e.file_size, e.content_type, e.url)
+    IS DISTINCT FROM (excluded.filename, excluded.file_size, excluded.content_type, excluded.url)
+"""
+
+_RENEW = """
+UPDATE sync_progress SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+"""
+
+_RELEASE = """
+UPDATE sync_progress SET
+    status = %(status)s, error_details = %(error)s, worker_id = NULL, lease_expires_at = NULL,
+    messages_per_second = %(rate)s, retry_count = %(retry_count)s, updated_at = now()
+WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+"""
+
+_STATUS_AFTER = {
+    ChannelJobStatus.COMPLETED: ProgressStatus.COMPLETED,
+    ChannelJobStatus.FAILED: ProgressStatus.FAILED,
+    ChannelJobStatus.PENDING: ProgressStatus.IDLE,
+    ChannelJobStatus.IN_PROGRESS: ProgressStatus.IDLE,
+}
+
+
+class PostgresPages:
+    """The `PageStore` of a worker; every method is one transaction and may be repeated.
+
+    A lease is counted by the database's clock alone, so workers' clocks need not agree.
+    """
+
+    def __init__(self, engine: AsyncEngine, lease_s: float = 60.0) -> None:
+        self._engine = engine
+        self._lease_s = lease_s
+
+    async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
+        """Take the channel, or None where another worker's lease on it lives.
+
+        A later attempt of the same job takes it over at once: the driver starts one only when
+        the worker of the earlier is gone.
+        """
+        values = {
+            "channel_key": task.channel_key,
+            "job_id": task.job_id,
+            "attempt": task.attempt,
+            "worker_id": worker_id,
+            "lease_s": self._lease_s,
+        }
+        async with self._transaction() as driver:
+            row = await (await driver.execute(_CLAIM, values)).fetchone()
+        if row is None:
+            return None
+        epoch, coverage, resume_after = row
+        ranges = tuple(IdRange(each.lower, each.upper) for each in coverage)
+        return Claim(task, worker_id, epoch, ranges, resume_after)
+
+    async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
+        """Write the page, its coverage and its checkpoint in one transaction; renew the lease.
+
+        Messages that did not change are not written, an edited one leaves its earlier content in
+        `message_versions`, and reactions and attachments become those of the page.
+
+        Raises:
+            ClaimLostError: another worker took over; nothing was written.
+        """
+        ids = [each.id for each in page.messages]
+        values = {
+            "channel": claim.task.channel_key,
+            "low": min(ids, default=None),
+            "high": max(ids, default=None),
+            "start": page.covered.start if page.covered else 0,
+            "stop": page.covered.stop if page.covered else 0,
+            "checkpoint": page.checkpoint,
+            "lease_s": self._lease_s,
+        }
+        async with self._transaction(staged=True) as driver:
+            await self._lock(driver, claim)
+            if page.messages:
+                await _stage(driver, claim, page)
+            inserted, updated = await _merge(driver, values)
+            known = inserted < len(set(ids))  # rows that were there may have lost some of theirs
+            if known or any(each.reactions for each in page.messages):
+                await driver.execute(_MIRROR_REACTIONS, values)
+            if known or any(each.attachments for each in page.messages):
+                await driver.execute(_MIRROR_ATTACHMENTS, values)
+        return PageReceipt(inserted, updated)
+
+    async def renew(self, claim: Claim) -> None:
+        """Keep the lease while nothing is written.
+
+        Raises:
+            ClaimLostError: another worker took over.
+        """
+        async with self._transaction() as driver:
+            renewed = await driver.execute(_RENEW, self._of(claim))
+        if renewed.rowcount == 0:
+            raise _lost(claim)
+
+    async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
+        """Give the channel back and record how the attempt ended; no error if it was lost."""
+        elapsed_s = (outcome.completed_at - outcome.started_at).total_seconds()
+        failure = outcome.failure
+        values = {
+            **self._of(claim),
+            "status": _STATUS_AFTER[outcome.status].value,
+            "error": Jsonb(failure_details(failure)) if failure else None,
+            "rate": outcome.tally.messages / elapsed_s if elapsed_s > 0 else None,
+            "retry_count": outcome.retry_count,
+        }
+        async with self._transaction() as driver:
+            await driver.execute(_RELEASE, values)
+
+    def _of(self, claim: Claim) -> dict[str, Any]:
+        return {
+            "channel": claim.task.channel_key,
+            "epoch": claim.epoch,
+            "worker_id": claim.worker_id,
+            "lease_s": self._lease_s,
+        }
+
+    async def _lock(self, driver: _Driver, claim: Claim) -> None:
+        found = await driver.execute(_LOCK, (claim.task.channel_key, claim.epoch, claim.worker_id))
+        if found.rowcount == 0:
+            raise _lost(claim)
+
+    @asynccontextmanager
+    async def _transaction(self, *, staged: bool = False) -> AsyncIterator[_Driver]:
+        """A transaction on the driver's own connection: COPY is nothing that SQLAlchemy knows."""
+        with translated():
+            async with self._engine.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                driver: _Driver = pooled.driver_connection  # type: ignore[assignment]  # untyped there
+                try:
+                    if staged and not pooled.info.get("staged"):
+                        await driver.execute(_STAGE)
+                        await driver.commit()
+                        pooled.info["staged"] = True
+                    yield driver
+                    await driver.commit()
+                except psycopg.Error:
+                    if driver.closed:
+                        await connection.invalidate()
+                    raise
+
+
+async def _stage(driver: _Driver, claim: Claim, page: PageWrite) -> None:
+    async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for row in rows_of(page.messages, claim.task.tenant_id):
+            await copy.write_row(row)
+
+
+async def _merge(driver: _Driver, values: dict[str, Any]) -> tuple[int, int]:
+    row = await (await driver.execute(_MERGE, values)).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def failure_details(failure: Failure) -> dict[str, str]:
+    """A failure as the ``error_details`` columns keep it."""
+    return {
+        "failure_class": failure.failure_class.value,
+        "error": storable_text(failure.error),
+        "message": storable_text(failure.message),
+    }
+
+
+def _lost(claim: Claim) -> ClaimLostError:
+    return ClaimLostError(
+        f"Another worker took over channel {claim.task.channel_id}; what {claim.worker_id} "
+        "still had of it was not written."
+    )
