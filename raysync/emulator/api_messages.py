@@ -1,5 +1,6 @@
 """Routes about messages: pages, one, reactors, pins, poll voters, fresh addresses."""
 
+import zlib
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
@@ -119,7 +120,7 @@ def scrambled(message_ids: Sequence[int], limit: int) -> list[int]:
     """Order the messages of one millisecond by a rule that depends on *limit*."""
     ordered: list[int] = []
     for _, tied in groupby(message_ids, key=made_at_ms):
-        ordered += sorted(tied, key=lambda each: (each * 2_654_435_761 + limit) % 65_537)
+        ordered += sorted(tied, key=lambda each: zlib.crc32(f"{each}/{limit}".encode()))
     return ordered
 
 

@@ -9,7 +9,6 @@ from raysync.emulator.entities import (
 )
 from raysync.emulator.message_edits import MessageEdits
 from raysync.emulator.messages import MessageLog
-from raysync.emulator.snowflakes import snowflake
 
 
 class ChannelEdits(MessageEdits):
@@ -19,7 +18,7 @@ class ChannelEdits(MessageEdits):
         self, guild_id: int, name: str, kind: int = 0, parent_id: int | None = None
     ) -> int:
         """Create an empty channel and return its id."""
-        guild, channel_id = self.world.guilds[guild_id], self._new_id()
+        guild, channel_id = self.world.guilds[guild_id], self.world.new_id()
         channel = Channel(channel_id, guild_id, kind, name, MessageLog(), parent_id)
         guild.channels[channel_id] = self.world.channels[channel_id] = channel
         return channel_id
@@ -45,7 +44,7 @@ class ChannelEdits(MessageEdits):
         if kind not in THREAD_TYPES:
             raise ValueError(f"no kind of thread: {kind}")
         parent, now_ms = self.world.channels[channel_id], self.world.clock.now_ms()
-        thread_id = self._new_id() if message_id is None else message_id
+        thread_id = self.world.new_id() if message_id is None else message_id
         log = MessageLog()
         thread = Thread(thread_id, parent.guild_id, kind, name, log, channel_id)
         guild = self.world.guild_of(parent)
@@ -115,9 +114,3 @@ class ChannelEdits(MessageEdits):
         thread.archived = archived
         thread.archive_ms = self.world.clock.now_ms() if at_ms is None else at_ms
         self.touch_parent(thread)
-
-    def _new_id(self) -> int:
-        new_id = snowflake(self.world.clock.now_ms())
-        while new_id in self.world.channels:
-            new_id += 1
-        return new_id

@@ -6,10 +6,8 @@ from raysync.emulator.entities import Channel, Thread
 from raysync.emulator.messages import Payload
 from raysync.emulator.payloads import user_payload
 from raysync.emulator.reactions import insert_sorted, reactor_ids, with_reaction
-from raysync.emulator.snowflakes import iso, made_at_ms, snowflake
+from raysync.emulator.snowflakes import iso, made_at_ms
 from raysync.emulator.world import REPLY, World
-
-_SEQUENCE_STEP = 1 << 8
 
 
 class MessageEdits:
@@ -37,7 +35,7 @@ class MessageEdits:
         Posting in an archived thread unarchives it.
         """
         channel, world = self.world.channels[channel_id], self.world
-        message_id = _free_id(channel, world.clock.now_ms() if at_ms is None else at_ms)
+        message_id = world.new_id(at_ms)
         guild = world.guild_of(channel)
         author = guild.users[author_id or guild.owner_id]
         payload = _plain(channel_id, message_id, user_payload(author), content)
@@ -149,13 +147,6 @@ class MessageEdits:
         parent = self.world.channels.get(thread.parent_id or 0)
         if parent is not None:
             parent.log.forget_encoding(thread.id)
-
-
-def _free_id(channel: Channel, at_ms: int) -> int:
-    message_id = snowflake(at_ms)
-    while message_id in channel.log:
-        message_id += _SEQUENCE_STEP
-    return message_id
 
 
 def _plain(channel_id: int, message_id: int, author: Payload, content: str) -> Payload:

@@ -4,6 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import orjson
@@ -53,6 +54,7 @@ class World:
         self.clock = WorldClock()
         self.budget = EncodingBudget()
         self.unindexed_channel_ids: set[int] = set()
+        self._sequence = count(1)
         self.referrers: dict[int, list[tuple[int, int]]] = {}
         for guild in guilds:
             self.add_guild(guild)
@@ -94,6 +96,11 @@ class World:
         guild.members[bot.user.id] = Member(bot.user.id, guild.made_ms, [role_id])
         guild.users[bot.user.id] = bot.user
         bot.guild_ids.add(guild_id)
+
+    def new_id(self, at_ms: int | None = None) -> int:
+        """Return an unused id of this or the given millisecond; its low eight bits are 0."""
+        sequence = next(self._sequence) & 0x3FFF
+        return snowflake(self.clock.now_ms() if at_ms is None else at_ms, sequence << 8)
 
     def guild_of(self, channel: Channel) -> Guild:
         """Return the guild a channel belongs to."""
