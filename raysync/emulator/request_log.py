@@ -39,7 +39,15 @@ class Counters:
 
     def as_json(self) -> dict[str, Any]:
         """Return them as plain values."""
-        return asdict(self) | {"by_status": {str(k): n for k, n in self.by_status.items()}}
+        return {
+            "requests": self.requests,
+            "by_status": {str(status): count for status, count in self.by_status.items()},
+            "by_route": dict(self.by_route),
+            "refused_by_scope": dict(self.refused_by_scope),
+            "invalid": self.invalid,
+            "faults": self.faults,
+            "sent_bytes": self.sent_bytes,
+        }
 
 
 class RequestLog:

@@ -60,7 +60,12 @@ class World:
             self.add_guild(guild)
 
     def add_guild(self, guild: Guild) -> Guild:
-        """Take in a guild with its channels and threads."""
+        """Take in a guild with its channels and threads.
+
+        Raises ValueError where an id is taken: make guilds of different seeds.
+        """
+        if guild.id in self.guilds or not self.channels.keys().isdisjoint(guild.channels):
+            raise ValueError(f"guild {guild.id} or a channel of it is there already")
         self.guilds[guild.id] = guild
         self.channels.update(guild.channels)
         self.channels.update(guild.threads)

@@ -153,3 +153,18 @@ def test_without_the_content_intent_messages_say_nothing(world):
     _, answer = ask(world, f"/channels/{channel_id}/messages?limit=3")
     assert [each["content"] for each in answer] == ["mentioned", "own", "stripped"]
     assert ask(world, "/oauth2/applications/@me")[1]["flags"] & 1 << 19
+
+
+def test_guilds_and_tokens_of_one_world_are_apart():
+    first, second = generate_guild(SPEC, 1), generate_guild(SPEC, 2)
+    world = World(first, second)
+    world.add_bot("one", [first.id])
+    world.add_bot("both", [first.id, second.id])
+    channel_id = next(each.id for each in second.channels.values() if each.type == 0)
+
+    assert len(world.channels) == len(first.every_channel()) + len(second.every_channel())
+    assert ask(world, f"/channels/{channel_id}", "one")[1]["code"] == 50001
+    assert ask(world, f"/channels/{channel_id}", "both")[0] == 200
+    assert [each["id"] for each in ask(world, "/users/@me/guilds", "one")[1]] == [str(first.id)]
+    with pytest.raises(ValueError, match="already"):
+        world.add_guild(generate_guild(SPEC, 2))

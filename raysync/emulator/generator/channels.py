@@ -1,7 +1,7 @@
 """The channels of a generated guild."""
 
 from raysync.emulator.entities import Channel, ChannelType, Guild, Overwrite
-from raysync.emulator.generator.draws import Draws
+from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.history import Cast, History
 from raysync.emulator.generator.maker import Maker
 from raysync.emulator.generator.spec import GuildSpec, Spread
@@ -28,7 +28,7 @@ def add_channels(guild: Guild, spec: GuildSpec, seed: int, cast: Cast) -> None:
 def add_channel(maker: Maker, channel_type: int, messages: int) -> Channel:
     """Add a channel with that many messages."""
     guild, index = maker.guild, len(maker.guild.channels)
-    channel_id = snowflake(maker.start_ms - 3_600_000 + index, 77)
+    channel_id = snowflake(maker.start_ms - 3_600_000 + index, mix(maker.seed, guild.id) & 0x3FFFFF)
     history = maker.history(channel_id, messages, maker.start_ms, maker.spec.end_ms)
     name = f"{title(Draws(maker.seed, channel_id))}-{index}"
     channel = Channel(channel_id, guild.id, channel_type, name, MessageLog(history))

@@ -2,7 +2,7 @@
 
 from raysync.emulator.entities import Emoji, Guild, Member, Role, User
 from raysync.emulator.generator.channels import add_channels
-from raysync.emulator.generator.draws import Draws
+from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.history import Cast, seed_of
 from raysync.emulator.generator.spec import GuildSpec
 from raysync.emulator.generator.words import title
@@ -14,11 +14,12 @@ def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = Non
     """Make a guild; the same spec, seed and id make the same guild, to the byte."""
     start_ms = int(spec.end_ms - spec.span_days * 86_400_000)
     guild_id = guild_id or snowflake(start_ms - 86_400_000, seed & 0xFFF)
-    users = _users(spec, seed, snowflake(start_ms - 172_800_000))
+    own_bits = mix(seed, guild_id) & 0x3FFFFF
+    users = _users(spec, seed, snowflake(start_ms - 172_800_000, own_bits))
     guild = Guild(guild_id, spec.name, users[0].id, start_ms - 86_400_000)
     everyone = int(READER | Permission.SEND_MESSAGES)
     guild.roles[guild_id] = Role(guild_id, "@everyone", everyone)
-    guild.emojis = _emojis(spec, snowflake(start_ms - 43_200_000))
+    guild.emojis = _emojis(spec, snowflake(start_ms - 43_200_000, own_bits))
     for user in users:
         guild.users[user.id] = user
         guild.members[user.id] = Member(user.id, guild.made_ms)

@@ -13,16 +13,17 @@ def message_ids(
 ) -> "array[int]":
     """Return *count* rising ids spread over the time; some share a millisecond.
 
-    The low eight bits stay free for the ids of attachments.
+    The low eight bits stay free for the ids of attachments. The seed decides where the
+    sequence numbers begin, so that ids of different channels do not meet.
     """
     step = (end_ms - start_ms) / max(1, count)
     tie_below = int(tie_rate * (1 << 32))
     ids, at_ms = array("Q"), start_ms - 1
     for index in range(count):
         bits = mix(seed, index)
-        sequence = index & _SEQUENCES
+        sequence = (index + seed) & _SEQUENCES
         if not (sequence and bits >> 32 < tie_below):
-            jitter = (bits & 0xFFFF) / 0x10000
+            jitter = (bits & 0xFFFFFFFF) / 0x100000000
             at_ms = max(at_ms + 1, int(start_ms + (index + jitter) * step))
         ids.append((at_ms - EPOCH_MS) << 22 | sequence << 8)
     return ids

@@ -1,0 +1,79 @@
+"""`raysync emulator serve` as a program."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+pytestmark = pytest.mark.cli
+
+PROGRAM = [sys.executable, "-c", "from raysync.cli.emulator import app; app()", "serve"]
+
+
+def start(*options):
+    """Start the program."""
+    return subprocess.Popen(
+        [*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def ready_at(path, program):
+    """Wait for the line that says it is ready; return what the ready file says, and it."""
+    line = program.stdout.readline()
+    return json.loads(path.read_text()), line
+
+
+def get(ready, path):
+    """Ask the emulator as its bot."""
+    request = urllib.request.Request(ready["url"] + path)
+    request.add_header("Authorization", f"Bot {ready['token']}")
+    with urllib.request.urlopen(request) as response:
+        return json.loads(response.read())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_is_serves_and_ends_cleanly(tmp_path, number):
+    path = tmp_path / "ready.json"
+    options = ["--port", "0", "--ready-file", str(path), "--token", "abc", "--guild-id", "42"]
+    program = start(*options, "--preset", "uniform", "--channels", "2", "--messages", "600")
+    ready, line = ready_at(path, program)
+    guild = get(ready, "/guilds/42")
+    program.send_signal(number)
+    output, _ = program.communicate(timeout=30)
+
+    assert guild["id"] == "42"
+    assert (ready["token"], ready["guilds"], ready["pid"]) == ("abc", ["42"], program.pid)
+    assert f"export RAYSYNC_DISCORD_API_URL={ready['url']}" in output
+    assert "guild 42, 600 messages" in line
+    assert program.returncode == 0
+
+
+def test_a_taken_port_is_one_sentence_and_exit_2():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program = start("--port", str(port))
+        output, _ = program.communicate(timeout=60)
+
+    assert program.returncode == 2
+    assert output == f"Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["--corpus", "/nowhere.jsonl"], id="no-such-corpus"),
+        pytest.param(["--faults", "/nowhere.json"], id="no-such-script"),
+        pytest.param(["--channels", "3"], id="channels-of-a-preset-without"),
+        pytest.param(["--bucket", "round"], id="no-such-bucket"),
+    ],
+)
+def test_a_wrong_option_is_exit_2(options):
+    program = start(*options)
+    output, _ = program.communicate(timeout=60)
+
+    assert program.returncode == 2
+    assert "Traceback" not in output
