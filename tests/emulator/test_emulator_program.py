@@ -40,10 +40,11 @@ def test_it_says_where_it_is_serves_and_ends_cleanly(tmp_path, number):
     path = tmp_path / "ready.json"
     options = ["--port", "0", "--ready-file", str(path), "--token", "abc", "--guild-id", "42"]
     program = start(*options, "--preset", "uniform", "--channels", "2", "--messages", "600")
-    ready, line = ready_at(path, program)
-    guild = get(ready, "/guilds/42")
-    program.send_signal(number)
-    output, _ = program.communicate(timeout=30)
+    with program:
+        ready, line = ready_at(path, program)
+        guild = get(ready, "/guilds/42")
+        program.send_signal(number)
+        output = program.stdout.read()
 
     assert guild["id"] == "42"
     assert (ready["token"], ready["guilds"], ready["pid"]) == ("abc", ["42"], program.pid)
