@@ -4,6 +4,7 @@ from raysync.emulator import replies
 from raysync.emulator.entities import Bot, Channel, Guild
 from raysync.emulator.permissions import (
     Permission,
+    can_open_text,
     can_read_history,
     can_view,
     channel_permissions,
@@ -27,6 +28,14 @@ def channel_named(request: ApiRequest) -> Channel:
         raise replies.unknown_channel()
     in_guild = channel.guild_id in request.bot.guild_ids
     if not in_guild or not can_view(request.world.guild_of(channel), channel, request.bot.user.id):
+        raise replies.missing_access()
+    return channel
+
+
+def text_channel_named(request: ApiRequest) -> Channel:
+    """Return the path's channel, if the bot may ask for its messages."""
+    channel = channel_named(request)
+    if not can_open_text(request.world.guild_of(channel), channel, request.bot.user.id):
         raise replies.missing_access()
     return channel
 

@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from raysync.emulator import replies
-from raysync.emulator.access import channel_named, reads_history, require_history
+from raysync.emulator.access import reads_history, require_history, text_channel_named
 from raysync.emulator.entities import MESSAGE_TYPES, Channel
 from raysync.emulator.messages import PageQuery
 from raysync.emulator.payloads import user_payload
@@ -37,7 +37,7 @@ def add_routes(router: Router) -> None:
 
 def messages(request: ApiRequest) -> Reply:
     """Answer a page, newest first whatever the cursor; 200 `[]` without the permission."""
-    channel = channel_named(request)
+    channel = text_channel_named(request)
     query = _page_query(request)
     if channel.type not in MESSAGE_TYPES or not reads_history(request, channel):
         return json_reply([])
@@ -84,7 +84,7 @@ def voters(request: ApiRequest) -> Reply:
 
 def pins(request: ApiRequest) -> Reply:
     """List pins, latest pinned first; empty without READ_MESSAGE_HISTORY."""
-    channel, query = channel_named(request), request.query()
+    channel, query = text_channel_named(request), request.query()
     limit = parse_limit(query, _MAX_PINS, _MAX_PINS)
     before = parse_time("before", query["before"]) if "before" in query else None
     pinned = _pins(request, channel)
@@ -101,7 +101,7 @@ def pins(request: ApiRequest) -> Reply:
 
 def old_pins(request: ApiRequest) -> Reply:
     """List the latest 50 pinned messages as the deprecated route does: without reactions."""
-    channel = channel_named(request)
+    channel = text_channel_named(request)
     chosen = [pin[1] for pin in _pins(request, channel)[:_MAX_PINS]]
     rendered = [orjson.loads(each) for each in _clean(request, channel, chosen)]
     return json_reply([{key: m[key] for key in m if key != "reactions"} for m in rendered])
@@ -143,7 +143,7 @@ def _page_query(request: ApiRequest) -> PageQuery:
 
 
 def _message_named(request: ApiRequest) -> tuple[Channel, int]:
-    channel = channel_named(request)
+    channel = text_channel_named(request)
     require_history(request, channel)
     message_id = request.snowflake("message_id")
     if message_id not in channel.log:

@@ -38,7 +38,7 @@ class Action(StrEnum):
     BAN_HTML = "ban-html"  #: the same as a page
     SHARED = "shared"  #: 429 of the shared scope with *retry_after_s*
     RESET = "reset"  #: the connection is reset
-    HANG = "hang"  #: nothing is answered for *delay_s*, then the connection closes
+    HANG = "hang"  #: no answer for *delay_s* (0: ever), then the connection closes
     PASS = "pass"  # noqa: S105  #: the true answer; for *delay_s* and edits alone
     TRUNCATE = "truncate"  #: only *keep_bytes* of the body, then the connection closes
     MALFORMED = "malformed"  #: the body cut to *keep_bytes*, its length telling so

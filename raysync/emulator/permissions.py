@@ -55,25 +55,32 @@ def channel_permissions(guild: Guild, channel: Channel, user_id: int) -> int:
 
 
 def can_view(guild: Guild, channel: Channel, user_id: int) -> bool:
-    """Say whether the channel opens at all to a member (else Discord answers 403 50001).
+    """Say whether the channel exists for a member (else Discord answers 403 50001).
 
-    Voice and stage text need CONNECT besides, a private thread membership or MANAGE_THREADS.
+    A private thread needs membership or MANAGE_THREADS besides.
     """
     granted = channel_permissions(guild, channel, user_id)
     if not granted & Permission.VIEW_CHANNEL:
         return False
-    if channel.type in (ChannelType.VOICE, ChannelType.STAGE):
-        return bool(granted & Permission.CONNECT)
     if isinstance(channel, Thread) and channel.type == ChannelType.PRIVATE_THREAD:
         return bool(granted & Permission.MANAGE_THREADS) or user_id in channel.member_ids
     return True
+
+
+def can_open_text(guild: Guild, channel: Channel, user_id: int) -> bool:
+    """Say whether a member may ask for messages; those of voice and stage need CONNECT."""
+    if not can_view(guild, channel, user_id):
+        return False
+    spoken = channel.type in (ChannelType.VOICE, ChannelType.STAGE)
+    granted = channel_permissions(guild, channel, user_id)
+    return not spoken or bool(granted & Permission.CONNECT)
 
 
 def can_read_history(guild: Guild, channel: Channel, user_id: int) -> bool:
     """Say whether a member sees the channel's past messages."""
     granted = channel_permissions(guild, channel, user_id)
     readable = bool(granted & Permission.READ_MESSAGE_HISTORY)
-    return readable and can_view(guild, channel, user_id)
+    return readable and can_open_text(guild, channel, user_id)
 
 
 def _apply(granted: int, overwrites: Iterable[Overwrite | None]) -> int:

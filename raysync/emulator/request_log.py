@@ -2,7 +2,9 @@
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+KEPT_ENTRIES: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Counters:
 
 
 class RequestLog:
-    """Every request since the last reset. Reading from another thread is safe."""
+    """The latest requests since the last reset. Reading from another thread is safe."""
 
     def __init__(self) -> None:
         self._entries: list[LogEntry] = []
@@ -65,6 +67,8 @@ class RequestLog:
     def add(self, entry: LogEntry) -> None:
         """Note an answer."""
         self._entries.append(entry)
+        if len(self._entries) > 2 * KEPT_ENTRIES:
+            self._entries = self._entries[-KEPT_ENTRIES:]
         counters = self.counters
         counters.requests += 1
         counters.by_status[entry.status] += 1

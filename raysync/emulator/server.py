@@ -15,7 +15,7 @@ from raysync.emulator.control import PREFIX as CONTROL_PREFIX
 from raysync.emulator.control import Control
 from raysync.emulator.edits import Edits
 from raysync.emulator.engine import Engine, Outcome
-from raysync.emulator.faults import FaultRule, FaultScript, Incoming
+from raysync.emulator.faults import Action, FaultRule, FaultScript, Incoming
 from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import Limits
 from raysync.emulator.quirks import Quirks
@@ -25,6 +25,7 @@ from raysync.emulator.wire import CUTTING_ACTIONS, attachment_response, cut_conn
 from raysync.emulator.world import World
 
 API_PREFIX: Final = "/api/v10"
+_FOR_EVER_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,8 @@ class Emulator:
     ) -> web.StreamResponse:
         for edit in rule.before:
             self.edits.apply(edit)
-        if rule.delay_s:
-            await asyncio.sleep(rule.delay_s)
+        if rule.delay_s or rule.action is Action.HANG:
+            await asyncio.sleep(rule.delay_s or _FOR_EVER_S)
         outcome = self.engine.spoiled(incoming, match, rule)
         for edit in rule.after:
             self.edits.apply(edit)

@@ -17,6 +17,7 @@ from raysync.emulator.world import World
 
 CUTTING_ACTIONS: Final = frozenset({Action.RESET, Action.HANG, Action.TRUNCATE})
 _GZIP_LEVEL: Final = 1
+_MEDIA_BYTES: Final = 4096
 _WIRE: Final = {
     "via": "1.1 google",
     "server": "cloudflare",
@@ -53,7 +54,7 @@ def attachment_response(world: World, path: str, query: str) -> web.Response:
     found = world.attachment(path.removeprefix("media/"))
     if found is None:
         return web.Response(status=404, text="404: Not Found")
-    body = attachment_bytes(int(found["id"]), int(found["size"]))
+    body = attachment_bytes(int(found["id"]), int(found.get("size", _MEDIA_BYTES)))
     content_type = found.get("content_type", "application/octet-stream")
     return web.Response(body=body, headers={"content-type": content_type})
 

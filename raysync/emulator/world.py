@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -28,6 +28,13 @@ from raysync.emulator.snowflakes import snowflake
 REPLY: Final = 19
 THREAD_STARTER: Final = 21
 HAS_THREAD: Final = 1 << 5
+_SNAPSHOTS: Final = "message_snapshots"
+_NO_CONTENT: Final[Payload] = {
+    "content": "",
+    "embeds": [],
+    "attachments": [],
+    "components": [],
+}
 _QUOTING_TYPES: Final = (REPLY, THREAD_STARTER)
 
 
@@ -164,8 +171,9 @@ class World:
         at = bisect_right(channel.log.ids, int(id_text)) - 1 if channel else -1
         if channel is None or at < 0:
             return None
-        found = channel.log.payload(channel.log.ids[at])["attachments"]
-        return next((each for each in found if each["id"] == id_text), None)
+        message = channel.log.payload(channel.log.ids[at])
+        files = [*message["attachments"], *media_in(message["components"])]
+        return next((each for each in files if each["id"] == id_text), None)
 
     def resolve(self, payload: Payload) -> Payload:
         """Return a payload with what other messages and threads add to it."""
@@ -217,8 +225,23 @@ def without_content(payload: Payload, user_id: int) -> Payload:
     mentioned = any(user["id"] == str(user_id) for user in payload["mentions"])
     if mentioned or payload["author"]["id"] == str(user_id):
         return payload
-    stripped = {key: payload[key] for key in payload if key not in ("poll", "message_snapshots")}
-    return stripped | {"content": "", "embeds": [], "attachments": [], "components": []}
+    stripped = {key: payload[key] for key in payload if key != "poll"} | _NO_CONTENT
+    if _SNAPSHOTS in stripped:
+        snapshots = [{"message": each["message"] | _NO_CONTENT} for each in stripped[_SNAPSHOTS]]
+        stripped[_SNAPSHOTS] = snapshots
+    return stripped
+
+
+def media_in(part: Any) -> Iterator[Payload]:
+    """Yield the media that components show, however deep."""
+    if isinstance(part, list):
+        for each in part:
+            yield from media_in(each)
+    elif isinstance(part, dict):
+        if "proxy_url" in part:
+            yield part
+        for each in part.values():
+            yield from media_in(each)
 
 
 def emoji_key(emoji: Payload) -> str:

@@ -98,6 +98,14 @@ def test_overwrites_go_everyone_then_roles_then_member(world):
     assert seen == [False, True, False]
 
 
+def test_a_voice_channel_is_told_of_without_connect(world):
+    world.add_bot("token", permissions=VIEW | HISTORY)
+    channel_id = next(each.id for each in world.channels.values() if each.type == 2)
+
+    assert ask(world, f"/channels/{channel_id}")[0] == 200
+    assert ask(world, f"/channels/{channel_id}/messages")[0] == 403
+
+
 def test_the_owner_sees_all(world):
     bot = world.add_bot("token", permissions=0)
     (guild,) = world.guilds.values()

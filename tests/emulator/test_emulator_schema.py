@@ -9,6 +9,7 @@ from tests.emulator.openapi import errors_of
 pytestmark = pytest.mark.emulator
 
 MESSAGES = "/channels/{channel_id}/messages"
+VOTERS = "/channels/{channel_id}/polls/{message_id}/answers/{answer_id}"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,19 @@ def paths_of(guild, world):
         MESSAGES + "/pins": f"/channels/{text.id}/messages/pins?limit=3",
         "/channels/{channel_id}/pins": f"/channels/{text.id}/pins",
     }
+
+
+async def test_voters_are_as_many_as_the_poll_counts(emulator, get, lively_guild):
+    channel_id, message = next(
+        each for each in emulator.world.truth(lively_guild.id) if "poll" in each[1]
+    )
+    for entry in message["poll"]["results"]["answer_counts"]:
+        answer = await get(f"/channels/{channel_id}/polls/{message['id']}/answers/{entry['id']}")
+
+        assert (
+            errors_of("/channels/{channel_id}/polls/{message_id}/answers/{answer_id}", answer) == []
+        )
+        assert len(answer["users"]) == entry["count"]
 
 
 def reacted(channel):

@@ -156,6 +156,28 @@ async def test_a_fault_breaks_the_connection(open_site, action, error):
     assert (await site.get(site.path)).status == 200
 
 
+async def test_a_hung_request_is_never_answered_and_does_not_hold_up_the_end(open_site):
+    site = await open_site(faults=[FaultRule(action=Action.HANG)])
+    asked = asyncio.create_task(site.get(site.path))
+    while not site.emulator.faults.taken[0]:
+        await asyncio.sleep(0)
+
+    assert not asked.done()
+    asked.cancel()
+
+
+async def test_media_in_components_can_be_downloaded(open_site):
+    site = await open_site()
+    layouts = (each for each in site.world.truth(site.guild.id) if each[1]["flags"] & 1 << 15)
+    channel_id, message = next(layouts)
+    answer = await site.get(f"/channels/{channel_id}/messages/{message['id']}")
+    section, gallery, _ = orjson.loads(answer.body)["components"][0]["components"]
+    urls = [section["accessory"]["media"]["url"], gallery["items"][0]["media"]["proxy_url"]]
+    for url in urls:
+        async with site.session.get(url) as response:
+            assert (response.status, response.headers["content-type"]) == (200, "image/png")
+
+
 async def test_a_fault_takes_one_channel_at_a_rate(open_site):
     site = await open_site()
     await site.control(
