@@ -1,0 +1,14 @@
+"""``python -m raysync``, which is ``raysync``."""
+
+from __future__ import annotations
+
+from raysync.cli.app import app
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    app(prog_name="raysync")
+
+
+if __name__ == "__main__":
+    main()

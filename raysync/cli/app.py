@@ -1,0 +1,48 @@
+"""The commands, put together. Modules with weight are imported by the commands that need them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raysync import __version__
+from raysync.cli import db, demo, emulator, start, tenant
+from raysync.cli.boundary import RaysyncGroup
+
+app = typer.Typer(
+    cls=RaysyncGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raysync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def raysync(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    debug: Annotated[  # read by RaysyncGroup
+        bool, typer.Option("--debug", envvar="RAYSYNC_DEBUG", help="Show where an error arose.")
+    ] = False,
+) -> None:
+    """Keep a complete, true copy of Discord servers in PostgreSQL.
+
+    As fast as Discord allows, and never faster. Begin with `raysync demo`.
+    """
+
+
+app.command(rich_help_panel="Sync")(start.start)
+app.add_typer(tenant.app, name="tenant", rich_help_panel="Set up")
+app.add_typer(db.app, name="db", rich_help_panel="Set up")
+app.command(rich_help_panel="Try")(demo.demo)
+app.add_typer(emulator.app, name="emulator", rich_help_panel="Try")

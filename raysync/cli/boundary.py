@@ -1,0 +1,58 @@
+"""The one place where an error becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from raysync.cli.console import say
+from raysync.errors import RaysyncError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class RaysyncGroup(TyperGroup):
+    """The root of the commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what it raises on purpose is told in a sentence."""
+        debug = bool(ctx.params.get("debug"))
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except RaysyncError as error:
+            raise self._end(str(error), error, debug, error.exit_code) from None
+        except KeyboardInterrupt as error:
+            raise self._end("Interrupted.", error, debug, EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            _discard_stdout()
+            raise typer.Exit(EXIT_FAILED) from None
+        except (typer.Exit, typer.Abort, typer.TyperException, SystemExit):
+            raise
+        except Exception as error:  # noqa: BLE001 the outermost: a user sees a sentence
+            raise self._end(_unexpected(error, debug), error, debug, EXIT_FAILED) from None
+        return result
+
+    @staticmethod
+    def _end(sentence: str, error: BaseException, debug: bool, code: int) -> typer.Exit:
+        if debug:
+            traceback.print_exception(error)
+        say(sentence)
+        return typer.Exit(code)
+
+
+def _unexpected(error: Exception, debug: bool) -> str:
+    told = f"Unexpected {type(error).__name__}: {error}"
+    return told if debug else f"{told}\nRun it again as `raysync --debug …` to see where."
+
+
+def _discard_stdout() -> None:
+    """Whoever read our output has gone: let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,22 @@
+"""Asking before something is lost."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from raysync.cli.console import say
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Go on only if the user agrees. Without a terminal there is nobody to ask: exit 2."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "there is no terminal to ask on; give --yes if you mean it.", param_hint="--yes"
+        )
+    if not typer.confirm(question, err=True):
+        say("Nothing was changed.")
+        raise typer.Exit(1)

@@ -1,0 +1,40 @@
+"""Where and how the command line prints: results on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+MIN_WIDTH = 60
+
+
+def out() -> Console:
+    """The console of results. Colour only on a terminal, and never under ``NO_COLOR``."""
+    return Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
+
+
+def err() -> Console:
+    """The console of progress, hints and complaints."""
+    return Console(file=sys.stderr, highlight=False, emoji=False, markup=False)
+
+
+def say(sentence: str) -> None:
+    """Tell the user something that is no result. Long sentences wrap at words, on a terminal."""
+    err().print(sentence, soft_wrap=not sys.stderr.isatty())
+
+
+def plain_table(*headings: str) -> Table:
+    """A table without frames, its first row of headings underlined by weight alone."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for heading in headings:
+        numeric = heading.startswith(">")
+        table.add_column(
+            heading.removeprefix(">"),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="ellipsis",
+        )
+    return table

@@ -1,0 +1,70 @@
+"""`raysync db`: the database and its schema."""
+
+from __future__ import annotations
+
+import typer
+
+from raysync.cli.console import say
+
+app = typer.Typer(help="The database and its schema.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring the schema to what this version needs. Harmless when it is there already."""
+    from raysync.database import database_url
+    from raysync.settings import read_settings
+    from raysync.store.migrate import current
+    from raysync.store.migrate import upgrade as upgrade_schema
+
+    url = database_url(read_settings())
+    before = current(url)
+    upgrade_schema(url)
+    after = current(url)
+    if before == after:
+        say(f"The schema is up to date: {after}.")
+    else:
+        say(f"The schema is now {after}; it was {before or 'empty'}.")
+
+
+@app.command()
+def url() -> None:
+    """Print the URL of the database in use, password included, for psql and the like.
+
+    The embedded server is started if it is not running.
+    """
+    from raysync.database import database_url
+    from raysync.settings import read_settings
+
+    # without the driver's name, which only SQLAlchemy knows
+    typer.echo("postgresql://" + database_url(read_settings()).partition("://")[2])
+
+
+@app.command()
+def current() -> None:
+    """Print the schema's revision, and say whether this version needs another."""
+    from raysync.database import database_url
+    from raysync.settings import read_settings
+    from raysync.store.migrate import current as current_revision
+    from raysync.store.migrate import head
+
+    found, needed = current_revision(database_url(read_settings())), head()
+    typer.echo(found or "empty")
+    if found != needed:
+        say(f"This version needs {needed}: run `raysync db upgrade`.")
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded server. The next command that needs it starts it again."""
+    from raysync.errors import ConfigurationError
+    from raysync.settings import read_settings
+    from raysync.store.embedded import stop_embedded
+
+    settings = read_settings()
+    if settings.database_url is not None:
+        raise ConfigurationError(
+            "RAYSYNC_DATABASE_URL names a server of your own, which raysync does not stop."
+        )
+    stopped = stop_embedded(settings.home)
+    say("The embedded server is stopped." if stopped else "The embedded server was not running.")

@@ -1,0 +1,212 @@
+"""`raysync demo`: everything, with no token, no database server and no Discord."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raysync.cli.console import out
+from raysync.cli.hints import invocation
+from raysync.cli.start import exit_code, observer
+
+if TYPE_CHECKING:
+    from raysync.cli.demo_emulator import DemoEmulator
+    from raysync.models.results import RunResult
+    from raysync.settings import Settings
+
+TENANT = "demo"
+FAST_REQUESTS_PER_SECOND = 1000.0
+NEW_CHANNELS = 8
+NEW_MESSAGES = 40  # in each of them
+_SQL = "select count(*), min(platform_created_at)::date as first from messages"
+
+_UNSET_LATER = ("RAYSYNC_HOME", "RAYSYNC_DISCORD_API_URL")
+
+
+def demo(
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Lift Discord's limits, to see the machine's.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the emulator and the database running.")
+    ] = False,
+    messages: Annotated[
+        int | None,
+        typer.Option(
+            min=1_000, max=1_000_000, help="Messages in the emulated guild. [default: 40,000]"
+        ),
+    ] = None,
+) -> None:
+    """See a sync from beginning to end: an emulated Discord, an embedded database, no token.
+
+    It has a home of its own, beside yours, and can be run again. Under two minutes; --fast is
+    quicker.
+    """
+    from raysync.cli.demo_emulator import start_emulator
+    from raysync.settings import read_settings
+
+    home = read_settings().home / "demo"
+    home.mkdir(parents=True, exist_ok=True)
+    _tell("Starting an emulated Discord with a lively guild, and an embedded PostgreSQL …")
+    with _ending_on_signals():
+        emulator = start_emulator(home, limited=not fast, messages=messages)
+        settings = _settings(home, emulator, fast=fast)
+        try:
+            _tell(f"Discord's API is at {emulator.url}; the copy will be under {home}.")
+            code = _two_runs(settings, emulator, fast=fast)
+        finally:
+            if not keep:
+                _clean_up(emulator, settings)
+    if code == 0:
+        _tell("\n".join(_next_steps(home, emulator if keep else None)))
+    raise typer.Exit(code)
+
+
+def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
+    """The demo's own: nothing of a real installation is touched, whatever the environment says."""
+    from raysync.settings import Settings
+
+    own = Settings(
+        home=home,
+        database_url=None,
+        secret_key=None,
+        discord_api_url=emulator.url,
+        ray_address=None,
+    )
+    if not fast:
+        return own
+    return own.model_copy(update={"global_requests_per_second": FAST_REQUESTS_PER_SECOND})
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Have SIGTERM and a closed terminal unwind the stack, so that no process is left behind."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _clean_up(emulator: DemoEmulator, settings: Settings) -> None:
+    from raysync.store.embedded import stop_embedded
+
+    emulator.stop()
+    stop_embedded(settings.home)
+
+
+def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
+    asyncio.run(_renew_tenant(settings, emulator))
+    limits = "with the limits lifted" if fast else "at Discord's true limits"
+    _tell(f"Tenant {TENANT} is added. First run: everything, {limits}.\n")
+    first = _sync(settings)
+    if (code := exit_code(first)) != 0:
+        return code
+    new = NEW_CHANNELS * NEW_MESSAGES
+    _tell(f"\nMeanwhile {new} new messages are written. Second run: only what is new.\n")
+    emulator.post_messages(_news(first))
+    return exit_code(_sync(settings))
+
+
+async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
+    """Begin from nothing, also where an earlier demo left its copy."""
+    from raysync.credentials import STORED, seal_token, secret_key
+    from raysync.database import open_store
+    from raysync.models.entities import Privacy
+    from raysync.models.ids import GuildId
+    from raysync.store.tenants import TenantStore
+
+    sealed = seal_token(emulator.token, secret_key(settings))
+    guild_id = GuildId(emulator.guild_id)
+    async with open_store(settings) as engine:
+        tenants = TenantStore(engine)
+        for each in await tenants.list():
+            await tenants.remove(each.slug)
+        await tenants.add(TENANT, guild_id, "Demo", STORED, Privacy.PSEUDONYMOUS, sealed)
+
+
+def _sync(settings: Settings) -> RunResult:
+    from raysync.cli.summary import print_result
+    from raysync.driver import SyncRequest, sync
+
+    with observer() as watching:
+        result = sync(SyncRequest(tenants=(TENANT,)), settings, watching)
+    print_result(out(), result)
+    return result
+
+
+def _news(result: RunResult) -> list[tuple[int, str]]:
+    """New messages for the channels that had the most."""
+    busiest = sorted(
+        result.jobs[0].channel_results, key=lambda each: each.messages_processed, reverse=True
+    )[:NEW_CHANNELS]
+    return [
+        (int(each.channel_id), f"News of the day, number {number}")
+        for each in busiest
+        for number in range(1, NEW_MESSAGES + 1)
+    ]
+
+
+def _next_steps(home: Path, kept: DemoEmulator | None) -> list[str]:
+    """What to try, in commands that work when pasted; *kept* is the emulator that goes on."""
+    command = invocation()
+    steps = [
+        "",
+        "Now look at the copy; these work as they stand:",
+        "",
+        f"  export {_environment(home)}",
+        f"  {command} status --tenant {TENANT}",
+        f"  {command} export --tenant {TENANT} --format jsonl | head -3",
+    ]
+    if shutil.which("psql") is not None:
+        steps.append(f'  psql "$({command} db url)" -c "{_SQL}"')
+    steps += _when_kept(kept, command) if kept else _when_gone(home, command)
+    own = f"{command} tenant add SLUG --guild ID --token-env NAME"
+    return [*steps, "", f"Your own server: {own}, then {command} start"]
+
+
+def _when_kept(emulator: DemoEmulator, command: str) -> list[str]:
+    return [
+        f"  export RAYSYNC_DISCORD_API_URL={emulator.url}",
+        f"  {command} start --tenant {TENANT}",
+        "",
+        "The emulator and the database go on. To end them:",
+        "",
+        f"  kill {emulator.process.pid}; {command} db stop; unset {' '.join(_UNSET_LATER)}",
+    ]
+
+
+def _when_gone(home: Path, command: str) -> list[str]:
+    return [
+        "",
+        f"`{command} demo --keep` leaves the emulator running, to sync again. When you are done:",
+        "",
+        f"  {command} db stop; rm -r {shlex.quote(str(home))}; unset RAYSYNC_HOME",
+    ]
+
+
+def _environment(home: Path) -> str:
+    """What makes later commands use the demo's home, whatever a real installation has set."""
+    masked = [
+        each for each in ("RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY") if os.environ.get(each)
+    ]
+    return " ".join([f"RAYSYNC_HOME={shlex.quote(str(home))}", *(f"{each}=" for each in masked)])
+
+
+def _tell(text: str) -> None:
+    out().print(text, soft_wrap=True)

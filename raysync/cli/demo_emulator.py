@@ -1,0 +1,109 @@
+"""The demo's Discord: an emulator in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysync.errors import RaysyncError
+
+READY_WITHIN_S = 60.0
+_POLL_S = 0.05
+_STOP_WITHIN_S = 5.0
+_ANSWER_WITHIN_S = 10.0
+
+
+class DemoEmulatorError(RaysyncError):
+    """The emulator does not come up, or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoEmulator:
+    """A running emulator with one guild and one bot."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    token: str
+    guild_id: int
+
+    def post_messages(self, contents: list[tuple[int, str]]) -> None:
+        """Post new messages, each a channel's id and a content."""
+        self._edit(
+            [
+                {"op": "post_message", "channel_id": str(channel_id), "content": content}
+                for channel_id, content in contents
+            ]
+        )
+
+    def _edit(self, edits: list[dict[str, Any]]) -> None:
+        request = urllib.request.Request(  # noqa: S310 our own emulator on loopback
+            f"{self.url.removesuffix('/api/v10')}/_emulator/edits",
+            data=json.dumps(edits).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN_S):  # noqa: S310 as above
+                pass
+        except OSError as error:
+            raise DemoEmulatorError(f"The emulator did not take new messages: {error}.") from None
+
+    def stop(self) -> None:
+        """End the process, gently first."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_emulator(home: Path, *, limited: bool, messages: int | None = None) -> DemoEmulator:
+    """Start an emulator with the lively guild, its log under *home*, and wait until it answers.
+
+    It is in a session of its own, so that Ctrl-C reaches the demo alone.
+
+    Raises:
+        DemoEmulatorError: it does not come up; the sentence says what it said last.
+    """
+    ready_file, log = home / "emulator.json", home / "emulator.log"
+    ready_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "raysync", "emulator", "serve", "--preset", "lively"]
+    command += ["--port", "0", "--ready-file", str(ready_file)]
+    command += ["--limits", "discord" if limited else "off"]
+    if messages is not None:
+        command += ["--messages", str(messages)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 our own program, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        ready = _await_ready(process, ready_file, log)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return DemoEmulator(process, ready["url"], ready["token"], int(ready["guilds"][0]))
+
+
+def _await_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -> dict[str, Any]:
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline_s:
+        if ready_file.exists():
+            ready: dict[str, Any] = json.loads(ready_file.read_text(encoding="utf-8"))
+            return ready
+        if process.poll() is not None:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = said[-1] if said else f"exit code {process.returncode}"
+            raise DemoEmulatorError(f"The emulator did not start: {last} ({log} has the rest).")
+        time.sleep(_POLL_S)
+    raise DemoEmulatorError(f"The emulator was not ready within {READY_WITHIN_S:.0f} s; see {log}.")

@@ -1,0 +1,27 @@
+"""What to try next, as commands that work when pasted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+
+from rich.console import Console
+
+from raysync.models.ids import JobId
+
+
+def invocation() -> str:
+    """How this user starts raysync: ``uv run`` puts it on the path of its children alone."""
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        return "uv run raysync"
+    if shutil.which("raysync") is not None:
+        return "raysync"
+    return f"{shlex.quote(sys.executable)} -m raysync"
+
+
+def say_started(console: Console, tenant: str, job_id: JobId) -> None:
+    """Name the job, and how to look at it from elsewhere."""
+    command = f"{invocation()} status --job-id {job_id} --watch"
+    console.print(f"{tenant}: job {job_id} (elsewhere: {command})", soft_wrap=True)

@@ -1,0 +1,99 @@
+"""Reads what users type as option values. Whatever cannot be used is a usage error: exit 2."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import typer
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_MAX_DURATION: Final = timedelta(days=36_525)
+_MAX_SNOWFLAKE: Final = (1 << 63) - 1
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{20,}", re.ASCII)
+"""A bot token's shape: id, time and signature."""
+
+
+def duration(text: str | timedelta) -> timedelta:
+    """Read ``7d``, ``12h``, ``30m``, ``45s``, ``2w`` or ``0``. A default comes in as it is."""
+    if isinstance(text, timedelta):
+        return text
+    if text.strip() == "0":
+        return timedelta(0)
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a duration: a number and s, m, h, d or w, as in 7d, 12h or 30m, or 0."
+        )
+    length = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if length > _MAX_DURATION:
+        raise typer.BadParameter(f"{text!r} is more than a hundred years.")
+    return length
+
+
+def moment(text: str | datetime) -> datetime:
+    """Read an ISO 8601 date, or date and time. Without an offset it is UTC."""
+    if isinstance(text, datetime):
+        return text
+    try:
+        read = datetime.fromisoformat(text.strip())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is not an ISO date, such as 2026-01-31, 2026-01-31T18:00 (UTC) "
+            "or 2026-01-31T18:00+02:00."
+        ) from None
+
+
+def snowflake(text: str | int) -> int:
+    """Read one of Discord's ids."""
+    if isinstance(text, int):
+        return text
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:20]) <= _MAX_SNOWFLAKE):
+        raise typer.BadParameter(
+            "That is not one of Discord's ids, which are numbers: turn on Developer Mode in "
+            "Discord, and copy the id from the context menu."
+        )
+    return int(digits)
+
+
+def variable_name(text: str) -> str:
+    """Read the name of an environment variable; a token in its place is refused, not repeated."""
+    _refuse_token(text, "--token-env takes the NAME of an environment variable that holds it")
+    if not _VARIABLE.fullmatch(text):
+        raise typer.BadParameter(
+            "That is not the name of an environment variable (letters, digits, _)."
+        )
+    return text
+
+
+def token_file(text: str | Path) -> Path:
+    """Read the path of a token file; a token in its place is refused, not repeated."""
+    _refuse_token(str(text), "--token-file takes the PATH of a file that holds it")
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise typer.BadParameter(f"{text} begins with the home of a user there is not.") from None
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a directory.")
+    if not path.exists():
+        raise typer.BadParameter(f"There is no file {path}.")
+    return path
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether *text* may be a bot token that was pasted where its whereabouts belong."""
+    return _TOKEN.search(text) is not None
+
+
+def _refuse_token(text: str, instead: str) -> None:
+    if looks_like_token(text):
+        raise typer.BadParameter(
+            f"This looks like a bot token itself, and {instead}. It may now be in your shell's "
+            "history and in the list of processes: reset it in Discord's Developer Portal."
+        )

@@ -1,0 +1,111 @@
+"""What a run did, as people read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raysync.cli import words
+from raysync.models.results import ChannelError, ParallelStats, RunResult, SyncJobResult
+
+MAX_ERRORS = 10
+_STYLES = {"completed": "green", "partial": "yellow", "failed": "red", "cancelled": "yellow"}
+
+
+def print_result(console: Console, result: RunResult) -> None:
+    """Print every job of the run."""
+    for number, job in enumerate(result.jobs):
+        if number:
+            console.print()
+        console.print(job_summary(job))
+
+
+def job_summary(job: SyncJobResult) -> RenderableType:
+    """One job: a heading, then a line for each thing worth knowing."""
+    took_s = (job.completed_at - job.started_at).total_seconds()
+    heading = Text.assemble(
+        (job.tenant, "bold"),
+        ": ",
+        (job.status, _STYLES[job.status]),
+        f" in {words.seconds(took_s)}",
+    )
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in _lines(job):
+        grid.add_row(f"  {label}", text)
+    return Group(heading, grid)
+
+
+def _lines(job: SyncJobResult) -> list[tuple[str, Text]]:
+    stats = job.parallel_stats
+    lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
+    lines.append(("requests", Text(_requests(stats))))
+    if stats.efficiency is not None:
+        lines.append(("efficiency", Text(efficiency_line(stats))))
+    lines += [
+        ("skipped" if number == 0 else "", Text(reason))
+        for number, reason in enumerate(_skip_reasons(job))
+    ]
+    lines += [
+        ("errors" if number == 0 else "", Text(error, "red"))
+        for number, error in enumerate(_errors(job.errors))
+    ]
+    return lines
+
+
+def _channels(job: SyncJobResult) -> str:
+    states = Counter(each.status for each in job.channel_results)
+    parts = [f"{job.channels_processed:,} synced"]
+    if job.channels_unchanged:
+        parts.append(f"{job.channels_unchanged:,} unchanged")
+    if states["failed"]:
+        parts.append(f"{states['failed']:,} failed")
+    if states["pending"]:
+        parts.append(f"{states['pending']:,} not reached")
+    if job.skipped:
+        parts.append(f"{len(job.skipped):,} skipped")
+    return ", ".join(parts)
+
+
+def _messages(job: SyncJobResult) -> str:
+    return (
+        f"{words.count(job.messages_processed)} read, with "
+        f"{words.counted(job.reactions_processed, 'reaction')} and "
+        f"{words.counted(job.attachments_processed, 'attachment')}"
+    )
+
+
+def _requests(stats: ParallelStats) -> str:
+    hits = stats.rate_limit_encounters
+    answered = f"{words.count(hits)} answered with 429" if hits else "none answered with 429"
+    at_once = words.counted(stats.max_concurrent_channels, "channel")
+    return f"{words.count(stats.total_api_calls)}, {answered}; up to {at_once} at once"
+
+
+def efficiency_line(stats: ParallelStats) -> str:
+    """What the headline figure means for this run."""
+    return (
+        f"{stats.efficiency:.2f}: Discord's limits alone ask for {words.seconds(stats.ideal_s)}, "
+        f"and it took {words.seconds(stats.actual_s)}"
+    )
+
+
+def _skip_reasons(job: SyncJobResult) -> list[str]:
+    reasons = Counter(each.reason for each in job.skipped)
+    return [f"{number:,} × {words.printable(reason)}" for reason, number in reasons.most_common()]
+
+
+def _errors(errors: Sequence[ChannelError]) -> list[str]:
+    told = [_error(each) for each in errors[:MAX_ERRORS]]
+    hidden = len(errors) - len(told)
+    return [*told, f"and {hidden} more: --json names all"] if hidden else told
+
+
+def _error(error: ChannelError) -> str:
+    reason = words.printable(error.error)
+    return reason if error.channel_id is None else f"channel {error.channel_id}: {reason}"

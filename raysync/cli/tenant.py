@@ -1,0 +1,200 @@
+"""`raysync tenant`: who is synced, and with which token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raysync.cli import params
+from raysync.cli.confirm import ask
+from raysync.cli.console import out, plain_table, say
+from raysync.models.entities import Privacy
+
+if TYPE_CHECKING:
+    from raysync.models.entities import Tenant
+    from raysync.settings import Settings
+
+app = typer.Typer(help="Who is synced, and with which token.", no_args_is_help=True)
+
+_Slug = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's short name.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def add(
+    slug: _Slug,
+    guild: Annotated[
+        int, typer.Option(parser=params.snowflake, metavar="ID", help="The Discord server's id.")
+    ],
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            parser=params.variable_name,
+            metavar="NAME",
+            help="The environment variable that holds the bot token.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=params.token_file, metavar="PATH", help="The file that holds the bot token."
+        ),
+    ] = None,
+    token_stdin: Annotated[
+        bool,
+        typer.Option("--token-stdin", help="Read the token from stdin, and keep it encrypted."),
+    ] = False,
+    privacy: Annotated[
+        Privacy, typer.Option(help="What to keep of the people who wrote.")
+    ] = Privacy.PSEUDONYMOUS,
+    name: Annotated[str | None, typer.Option(help="A name to read. [default: the slug]")] = None,
+) -> None:
+    """Add a Discord server. Exactly one of the token options says where its bot token is."""
+    if (token_env is not None) + (token_file is not None) + token_stdin != 1:
+        raise typer.BadParameter(
+            "give exactly one of --token-env NAME, --token-file PATH and --token-stdin."
+        )
+    from raysync.settings import read_settings
+
+    settings, sealed = read_settings(), None
+    if token_env is not None:
+        reference = f"env:{token_env}"
+    elif token_file is not None:
+        reference = f"file:{token_file}"
+    else:
+        reference, sealed = _sealed_from_stdin(settings)
+    _warn_of(token_env, token_file)
+    asyncio.run(_add(settings, slug, guild, name or slug, reference, privacy, sealed))
+    say(f"Tenant {slug} is added. Sync it with: raysync start --tenant {slug}")
+
+
+def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:
+    from raysync.credentials import STORED, seal_token, secret_key
+
+    if sys.stdin.isatty():
+        token = typer.prompt("Bot token", hide_input=True, err=True)
+    else:
+        token = sys.stdin.read()
+    token = token.strip()
+    if not token:
+        raise typer.BadParameter("there is no token on stdin.", param_hint="--token-stdin")
+    if len(token.split()) > 1:
+        raise typer.BadParameter("stdin holds more than a token.", param_hint="--token-stdin")
+    return STORED, seal_token(token, secret_key(settings))
+
+
+def _warn_of(variable: str | None, file: Path | None) -> None:
+    if variable is not None and not os.environ.get(variable):
+        say(f"Note: {variable} is not set here. It must be where `raysync start` runs.")
+    if file is not None:
+        from raysync.credentials import readable_by_others
+
+        if readable_by_others(file):
+            say(f"Note: others can read {file}. Close it with: chmod 600 {file}")
+
+
+async def _add(
+    settings: Settings,
+    slug: str,
+    guild_id: int,
+    name: str,
+    reference: str,
+    privacy: Privacy,
+    sealed: bytes | None,
+) -> None:
+    from raysync.database import open_store
+    from raysync.models.ids import GuildId
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(settings) as engine:
+        await TenantStore(engine).add(slug, GuildId(guild_id), name, reference, privacy, sealed)
+
+
+@app.command("list")
+def list_tenants(as_json: _Json = False) -> None:
+    """List the tenants."""
+    tenants = asyncio.run(_all())
+    if as_json:
+        typer.echo(json.dumps([_as_json(each) for each in tenants], indent=2, ensure_ascii=False))
+        return
+    if not tenants:
+        say("No tenant yet. Add one: raysync tenant add SLUG --guild ID --token-env NAME")
+        return
+    table = plain_table("tenant", "name", "guild", "status", "privacy", "token")
+    for each in tenants:
+        table.add_row(
+            each.slug, each.name, str(each.guild_id), each.status, each.privacy, each.token_ref
+        )
+    out().print(table)
+
+
+@app.command()
+def show(slug: _Slug, as_json: _Json = False) -> None:
+    """Show one tenant. The token itself is never shown, only where it is."""
+    shown = _as_json(asyncio.run(_one(slug)))
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    for label, value in shown.items():
+        out().print(f"{label:<11}{value}", soft_wrap=True)
+
+
+@app.command()
+def remove(
+    slug: _Slug, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Remove a tenant, and every message stored of it."""
+    asyncio.run(_one(slug))
+    ask(f"Remove {slug} and ALL its stored messages, for good?", yes=yes)
+    asyncio.run(_remove(slug))
+    say(f"Tenant {slug} and all that was stored of it is removed.")
+
+
+async def _all() -> tuple[Tenant, ...]:
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(read_settings()) as engine:
+        return await TenantStore(engine).list()
+
+
+async def _one(slug: str) -> Tenant:
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(read_settings()) as engine:
+        return await TenantStore(engine).get(slug)
+
+
+async def _remove(slug: str) -> None:
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(read_settings()) as engine:
+        await TenantStore(engine).remove(slug)
+
+
+def _as_json(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "tenant": tenant.slug,
+        "name": tenant.name,
+        "guild_id": str(tenant.guild_id),
+        "status": tenant.status.value,
+        "privacy": tenant.privacy.value,
+        "token": tenant.token_ref,
+        "added_at": _iso(tenant.created_at),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,71 @@
+"""Figures, times and names as people read them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_BARS = " ▏▎▍▌▋▊▉█"
+
+
+def count(number: int) -> str:
+    """``12,345``."""
+    return f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 channel``, ``2 channels``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def rate(per_second: float) -> str:
+    """A rate with one decimal while it is small: ``9.5``, ``1,204``."""
+    return f"{per_second:,.1f}" if per_second < 99.95 else f"{per_second:,.0f}"
+
+
+def seconds(duration_s: float) -> str:
+    """A duration to read in a sentence: ``0.4 s``, ``31.2 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if duration_s < 59.95:
+        return f"{duration_s:.1f} s"
+    whole_s = round(duration_s)
+    if whole_s < 3600:
+        return f"{whole_s // 60} min {whole_s % 60} s"
+    minutes = round(duration_s / 60)
+    if minutes < 2 * 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(duration_s / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def clock(duration_s: float | None) -> str:
+    """A duration for a column: ``0:09``, ``12:34``, ``1:02:03``; ``–`` while unknown."""
+    if duration_s is None:
+        return "–"
+    whole_s = max(round(duration_s), 0)
+    hours, minutes, rest = whole_s // 3600, whole_s // 60 % 60, whole_s % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def percent(share: float | None) -> str:
+    """``62 %``, rounded down: only what is whole is 100 %."""
+    return "–" if share is None else f"{int(min(max(share, 0.0), 1.0) * 100)} %"
+
+
+def bar(share: float | None, width: int) -> str:
+    """A bar of *width* cells, drawn in eighths of a cell."""
+    eighths = int(min(max(share or 0.0, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    partial = _BARS[rest] if rest else ""
+    return ("█" * whole + partial).ljust(width)
+
+
+def printable(text: str) -> str:
+    """*text* without what would command the terminal or turn the line's direction."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Zl", "Zp") or character in "\t\n\r":
+        return " "
+    is_joiner = character in "\u200c\u200d"  # emoji and several scripts are spelled with them
+    return "" if category in ("Cc", "Cf", "Cs") and not is_joiner else character

@@ -1,0 +1,136 @@
+"""The live view and the plain lines, as text."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from raysync.cli.live import LiveObserver, render
+from raysync.cli.plain import PERIOD_S, PlainObserver, progress_line
+from tests.cli.samples import (
+    JOB_ID,
+    STARTED,
+    channel_view,
+    failed_channel,
+    job_result,
+    job_view,
+)
+
+NOW = STARTED + timedelta(seconds=31)
+
+
+def text_of(views, width=80, height=24) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    with console.capture() as capture:
+        console.print(render(views, NOW, width, height))
+    return capture.get()
+
+
+def test_the_view_says_how_far_how_fast_and_how_much_of_the_limit():
+    text = text_of([job_view(rate_limit_encounters=3)])
+
+    for part in (
+        "takaro  incremental  0:31  9 of 60 channels done",
+        "62 %   ETA 0:19",
+        "24,310 messages, 1,204/s",
+        "47.0 requests/s, 97 % of the limit",
+        "3 × 429",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("views", [0, 1, 2, 9])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 12), (200, 60)])
+def test_the_view_fits_the_terminal(views, width, height):
+    wide = (
+        channel_view(1, name="日本語チャンネル" * 9),
+        *(failed_channel(n, "long " * 90) for n in range(8)),
+    )
+    shown = [job_view(tenant=f"tenant-{n}", planning=True, channels=wide) for n in range(views)]
+
+    lines = text_of(shown, width, height).splitlines()
+
+    assert len(lines) <= height
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_the_busiest_running_channels_come_first():
+    done = channel_view(99, fraction=1.0, status="completed")
+
+    text = text_of([job_view(channels=(channel_view(1), done, channel_view(7)))])
+
+    assert text.index("#channel-7") < text.index("#channel-1")
+    assert "#channel-99" not in text
+
+
+def test_the_view_names_what_failed_and_why():
+    text = text_of([job_view(channels=(failed_channel(8, "Discord answers 403"),))])
+
+    assert "#channel-8: Discord answers 403" in text
+
+
+def test_several_tenants_are_told_apart_and_summed():
+    text = text_of([job_view(2), job_view(2, tenant="other")])
+
+    assert "48,620 messages" in text
+    assert "other #channel-1" in text
+
+
+def test_a_channel_name_cannot_command_the_terminal():
+    text = text_of([job_view(channels=(channel_view(1, name="\x1b[2Jboo[red]"),))])
+
+    assert "\x1b" not in text
+    assert "boo[red]" in text
+
+
+def test_a_line_says_the_same_without_a_terminal():
+    expected = (
+        "takaro: 24,310 messages (1,204/s), 9 of 60+ channels, "
+        "47.0 requests/s (97 % of the limit), 2 failed, 1 × 429, ETA 0:19"
+    )
+
+    view = job_view(planning=True, channels_failed=2, channels_completed=7, rate_limit_encounters=1)
+
+    assert expected == progress_line(view)
+
+
+class FakeTime:
+    now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+def test_plain_lines_come_every_few_seconds_and_at_each_failure():
+    out, time = io.StringIO(), FakeTime()
+    observer = PlainObserver(Console(file=out), time.monotonic_s)
+
+    observer.progress([job_view(3)])
+    observer.progress([job_view(3)])
+    assert out.getvalue().count("\n") == 1
+    observer.progress([job_view(channels=(failed_channel(1),))])
+    observer.progress([job_view(channels=(failed_channel(1),))])
+    assert out.getvalue().count("#channel-1 failed: Discord answers 403") == 1
+    time.now_s += PERIOD_S
+    observer.progress([job_view(3)])
+    assert out.getvalue().count("messages") == 2
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_either_observer_tells_a_run_from_beginning_to_end(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=80, height=24, highlight=False)
+    observer = LiveObserver(console) if terminal else PlainObserver(console, lambda: 0.0)
+
+    with observer:
+        observer.ray_ready("http://127.0.0.1:8265")
+        observer.started("takaro", JOB_ID)
+        observer.progress([job_view(3)])
+        observer.finished(job_result())
+
+    assert "http://127.0.0.1:8265" in out.getvalue()
+    assert f"status --job-id {JOB_ID}" in out.getvalue()

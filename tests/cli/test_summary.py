@@ -1,0 +1,74 @@
+"""What a run did, as people read it, and as scripts do."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from raysync.cli.start import exit_code, show
+from raysync.cli.summary import MAX_ERRORS, print_result
+from raysync.models.results import RunResult
+from tests.cli.samples import channel_error, failed_result, job_result
+
+
+def text_of(*jobs) -> str:
+    out = io.StringIO()
+    print_result(Console(file=out, width=80), RunResult(jobs=list(jobs)))
+    return out.getvalue()
+
+
+def test_the_summary_explains_the_efficiency():
+    assert "0.97: Discord's limits alone ask for 31.2 s, and it took 32.0 s" in text_of(
+        job_result()
+    )
+
+
+def test_the_summary_counts_what_was_skipped_by_reason():
+    text = text_of(job_result())
+
+    assert "56 synced, 3 unchanged, 3 skipped" in text
+    assert "2 × no VIEW_CHANNEL" in text
+
+
+def test_the_summary_tells_some_errors_and_how_many_more():
+    errors = [channel_error(number) for number in range(MAX_ERRORS + 4)]
+    job = job_result(status="partial", errors=errors, channel_results=[failed_result(0)])
+
+    text = text_of(job)
+
+    assert "1 failed" in text
+    assert text.count("AccessDeniedError") == MAX_ERRORS
+    assert "and 4 more" in text
+
+
+def test_no_efficiency_is_claimed_for_a_run_that_asked_nothing():
+    stats = job_result().parallel_stats.model_copy(update={"efficiency": None})
+
+    assert "efficiency" not in text_of(job_result(parallel_stats=stats))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        pytest.param([], 0, id="nothing-to-do"),
+        pytest.param(["completed", "completed"], 0, id="all-completed"),
+        pytest.param(["completed", "partial"], 3, id="some-channels-failed"),
+        pytest.param(["partial", "failed"], 1, id="failed-is-worse-than-partial"),
+        pytest.param(["failed", "cancelled"], 130, id="interrupted"),
+    ],
+)
+def test_the_exit_code_tells_the_worst(statuses, expected):
+    jobs = [job_result(status=status) for status in statuses]
+
+    assert expected == exit_code(RunResult(jobs=jobs))
+
+
+def test_json_is_the_result_and_nothing_else(capsys):
+    result = RunResult(jobs=[job_result()])
+
+    show(result, as_json=True)
+
+    assert json.loads(capsys.readouterr().out) == json.loads(result.model_dump_json())
