@@ -75,7 +75,7 @@ class ChannelStore:
     async def _record_some(
         self, connection: AsyncConnection, channels: Sequence[Channel]
     ) -> dict[ChannelId, StoredChannel]:
-        document = storable_json(orjson.dumps([_as_json(each) for each in channels]))
+        document = storable_json(orjson.dumps([_as_json(each) for each in channels])).decode()
         ids = [each.id for each in channels]
         wanted: dict[str, Any] = {"tenant_id": self._tenant_id, "ids": ids}
         await connection.execute(_UPSERT, {"tenant_id": self._tenant_id, "channels": document})

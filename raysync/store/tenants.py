@@ -1,0 +1,164 @@
+"""Tenants: who is synced, and how their token is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.errors import ConfigurationError, TenantTakenError, UnknownTenantError
+from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.models.ids import GuildId, TenantId
+from raysync.store.engine import translated
+from raysync.store.job_lock import refuse_while_running
+from raysync.store.schema import (
+    channels,
+    message_attachments,
+    message_emoji_reactions,
+    message_versions,
+    messages,
+    sync_progress,
+    tenants,
+)
+
+_VIOLATED = {
+    "uq_tenants_slug": "The slug {slug} belongs to a tenant already: choose another.",
+    "uq_tenants_platform_platform_id": (
+        "The guild {guild} belongs to a tenant already: `raysync tenant list` shows which."
+    ),
+    "ck_tenants_slug": (
+        "{slug} is no slug: lower-case letters, digits, - and _ make one, up to 63 of them, "
+        "a letter or digit first and last."
+    ),
+}
+_KEPT_BY_CHANNEL = (message_attachments, message_emoji_reactions, message_versions, messages)
+
+
+class TenantStore:
+    """The list of tenants."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def add(
+        self,
+        slug: str,
+        guild_id: GuildId,
+        name: str,
+        token_ref: str,
+        privacy: Privacy,
+        token_sealed: bytes | None = None,
+    ) -> Tenant:
+        """Add a tenant, active from now on.
+
+        Raises:
+            TenantTakenError: the slug or the guild is another tenant's; the sentence says which.
+            ConfigurationError: the slug cannot be one.
+        """
+        new = insert(tenants).values(
+            slug=slug,
+            platform_id=guild_id,
+            name=name,
+            token_ref=token_ref,
+            privacy=privacy.value,
+            token_sealed=token_sealed,
+        )
+        with translated():
+            try:
+                async with self._engine.begin() as connection:
+                    added = await connection.execute(new.returning(*tenants.c))
+                    return _tenant(added.mappings().one())
+            except IntegrityError as error:
+                raise _refusal(error, slug, guild_id) from None
+
+    async def get(self, slug: str) -> Tenant:
+        """The tenant called *slug*. Raises UnknownTenantError."""
+        rows = await self._select(select(tenants).where(tenants.c.slug == slug))
+        if not rows:
+            raise _unknown(slug)
+        return _tenant(rows[0])
+
+    async def list(self) -> tuple[Tenant, ...]:
+        """All tenants, by slug."""
+        rows = await self._select(select(tenants).order_by(tenants.c.slug))
+        return tuple(_tenant(each) for each in rows)
+
+    async def set_status(self, slug: str, status: TenantStatus) -> None:
+        """Change whether *slug* is synced by default. Raises UnknownTenantError."""
+        change = update(tenants).where(tenants.c.slug == slug)
+        with translated():
+            async with self._engine.begin() as connection:
+                done = await connection.execute(
+                    change.values(status=status.value, updated_at=text("now()"))
+                )
+        if done.rowcount == 0:
+            raise _unknown(slug)
+
+    async def sealed_token(self, slug: str) -> bytes | None:
+        """The stored token, sealed; None where the token is kept elsewhere."""
+        rows = await self._select(select(tenants.c.token_sealed).where(tenants.c.slug == slug))
+        if not rows:
+            raise _unknown(slug)
+        sealed = rows[0]["token_sealed"]
+        return None if sealed is None else bytes(sealed)
+
+    async def remove(self, slug: str) -> None:
+        """Remove a tenant and everything stored of it, for good.
+
+        Raises:
+            UnknownTenantError: there is none.
+            JobRunningError: it is being synced; nothing was removed.
+        """
+        tenant = await self.get(slug)
+        with translated():
+            async with self._engine.begin() as connection:
+                await refuse_while_running(connection, tenant.id)
+                await _remove_messages(connection, tenant.id)
+                await connection.execute(delete(tenants).where(tenants.c.id == tenant.id))
+
+    async def _select(self, query: Any) -> Sequence[RowMapping]:
+        with translated():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(query)).mappings().all()
+
+
+async def _remove_messages(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """What no foreign key removes. The locks keep a page in flight from coming after it."""
+    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    locked = select(sync_progress.c.id).where(sync_progress.c.tenant_id == tenant_id)
+    await connection.execute(locked.order_by(sync_progress.c.id).with_for_update())
+    keys = select(channels.c.id).where(channels.c.tenant_id == tenant_id)
+    for table in _KEPT_BY_CHANNEL:
+        await connection.execute(delete(table).where(table.c.channel_id.in_(keys)))
+
+
+def _tenant(row: RowMapping | Mapping[str, Any]) -> Tenant:
+    return Tenant(
+        id=TenantId(row["id"]),
+        slug=row["slug"],
+        name=row["name"],
+        status=TenantStatus(row["status"]),
+        guild_id=GuildId(row["platform_id"]),
+        token_ref=row["token_ref"],
+        privacy=Privacy(row["privacy"]),
+        settings=row["settings"],
+        created_at=row["created_at"],
+    )
+
+
+def _unknown(slug: str) -> UnknownTenantError:
+    return UnknownTenantError(
+        f"There is no tenant {slug}: `raysync tenant list` shows those there are."
+    )
+
+
+def _refusal(error: IntegrityError, slug: str, guild_id: GuildId) -> Exception:
+    violated = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    sentence = _VIOLATED.get(str(violated))
+    if sentence is None:
+        return error
+    kind = ConfigurationError if str(violated).startswith("ck_") else TenantTakenError
+    return kind(sentence.format(slug=slug, guild=guild_id))
