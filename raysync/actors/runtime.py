@@ -72,7 +72,7 @@ def disconnect() -> None:
 
 
 def _submission_id() -> str | None:
-    """The id under which `ray job` knows this process, left in our environment by its supervisor."""
+    """The id under which `ray job` knows this process; its supervisor left it here."""
     try:
         config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON", "{}"))
         found = config.get("metadata", {}).get("job_submission_id")

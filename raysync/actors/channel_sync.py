@@ -1,0 +1,55 @@
+"""The ChannelSyncActor: a process of the pool, which syncs some channels at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from raysync.actors.handles import lease_from, observe_by, report_to
+from raysync.actors.secrets import opened
+from raysync.actors.worker import ChannelWorker
+from raysync.credentials import Letterbox
+from raysync.models.work import ChannelOutcome, ChannelTask
+
+
+class ChannelSyncActor:
+    """Actor shell. Owned by the run's driver and gone with it.
+
+    What it has committed survives its death: pages with their checkpoints. What it had in flight
+    is given to another worker by the dispatcher, hence no restarts and no retries by Ray.
+    `sync_channel` may be called again for a channel: it goes on after the last committed page.
+    """
+
+    def __init__(self, worker_id: str, slots: int, governor: Any, tracker: Any) -> None:
+        self._worker_id = worker_id
+        self._letterbox = Letterbox()
+        self._worker = ChannelWorker(
+            worker_id,
+            slots,
+            lambda fingerprint, rate: lease_from(governor, fingerprint, worker_id, rate),
+            lambda fingerprint: observe_by(governor, fingerprint),
+            report_to(tracker),
+        )
+
+    def __repr__(self) -> str:
+        return f"ChannelSyncActor({self._worker_id})"
+
+    async def address(self) -> bytes:
+        """Where to seal a job's secrets to."""
+        return self._letterbox.address()
+
+    async def open_job(self, sealed: bytes) -> None:
+        """Log in for a job. Raises what Discord or the database says."""
+        await self._worker.open_job(opened(self._letterbox, sealed))
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        """Sync one channel to its end; a failure is an outcome."""
+        return await self._worker.sync_channel(task)
+
+    async def close(self) -> None:
+        """Tell what is left, and let go of connections."""
+        await self._worker.close()
+
+
+RemoteChannelSync = ray.remote(ChannelSyncActor)

@@ -1,0 +1,87 @@
+"""The actors of one run: how many there may be, where they run, and what Ray does if they die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from raysync.actors.channel_sync import RemoteChannelSync
+from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
+from raysync.actors.handles import RemoteTracker, RemoteWorker, lease_from, observe_by
+from raysync.actors.runtime import NAMESPACE
+from raysync.actors.secrets import JobSecrets
+from raysync.actors.tracker import ProgressTrackerActor
+from raysync.actors.worker import LeaseFor
+from raysync.models.events import WorkerReport
+from raysync.models.ids import JobId
+from raysync.sync.progress import JobHeader
+
+WORKER_CPUS = 0.02
+"""A worker waits for the network: a share small enough for 50 of them on one core."""
+
+
+class RunActors:
+    """Makes the actors of one run; *label* tells people whose they are."""
+
+    def __init__(self, label: str, slots_per_worker: int) -> None:
+        self._label = label
+        self._slots = slots_per_worker
+        self._governor = RateLimitGovernorActor.options(
+            name=GOVERNOR_NAME,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",  # shared by all jobs of the cluster; ends itself when idle
+            num_cpus=0,
+            max_restarts=-1,  # its state is worthless a second later, and workers wait for it
+            max_task_retries=0,  # who asked has given up by then
+        ).remote()
+        self._tracker = ProgressTrackerActor.options(
+            name=f"raysync/{label}/tracker",
+            namespace=NAMESPACE,
+            num_cpus=0,
+            max_restarts=-1,  # a cache: its driver tells the new one all of it again
+            max_task_retries=-1,  # every method is idempotent
+        ).remote()
+
+    def spawn(self, number: int, secrets_of: Callable[[JobId], JobSecrets]) -> RemoteWorker:
+        """A new worker, not waited for."""
+        worker_id = f"worker-{number}"
+        actor = RemoteChannelSync.options(
+            name=f"raysync/{self._label}/{worker_id}",
+            namespace=NAMESPACE,
+            num_cpus=WORKER_CPUS,
+            max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
+            max_task_retries=0,  # the dispatcher counts attempts
+            max_concurrency=self._slots + 4,  # its channels, and the calls that open and close
+        ).remote(worker_id, self._slots, self._governor, self._tracker)
+        return RemoteWorker(actor, worker_id, secrets_of)
+
+    def lease_for(self, worker_id: str) -> LeaseFor:
+        """How a client in this process asks for permits."""
+        return lambda fingerprint, rate: lease_from(self._governor, fingerprint, worker_id, rate)
+
+    def observe_for(self, fingerprint: str) -> Callable[[int, str | None, float | None], None]:
+        """Where a client in this process tells of answers that count."""
+        return observe_by(self._governor, fingerprint)
+
+    async def report(self, report: WorkerReport) -> None:
+        """Tell the tracker what a client in this process has done."""
+        await self._tracker.report.remote(report)
+
+    async def track(self, header: JobHeader, database_url: str) -> RemoteTracker:
+        """Have the tracker follow one job."""
+        tracker = RemoteTracker(self._tracker, header, database_url)
+        await tracker.open()
+        return tracker
+
+    def end(self) -> None:
+        """End the tracker; workers are the dispatcher's, the governor is everybody's."""
+        ray.kill(self._tracker, no_restart=True)
+
+
+def node_count() -> int:
+    """How many machines the cluster has now."""
+    nodes: list[dict[str, Any]] = ray.nodes()
+    return sum(1 for each in nodes if each["Alive"])

@@ -1,0 +1,50 @@
+"""The RateLimitGovernor: one actor a cluster, which shares out each token's requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+import ray
+
+from raysync import __version__
+from raysync.clock import SystemClock
+from raysync.ratelimit.governor import Governor, Lease
+
+IDLE_END_S = 120.0
+"""Without a request for so long, the governor ends itself: it outlives the jobs it serves."""
+
+# the version is in the name, for `get_if_exists` returns an actor with the code it began with
+GOVERNOR_NAME = f"raysync/governor/{__version__}"
+
+
+class RateLimitGovernor:
+    """Actor shell. Detached, for all jobs of the cluster share it; ends itself when idle.
+
+    It keeps no state that must survive: after a restart it begins with an empty second, so that
+    what it granted before its death cannot add up with what it grants after.
+    """
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._governor = Governor(self._clock.monotonic_s())
+        self._end = asyncio.create_task(self._end_when_idle())
+
+    async def lease(self, fingerprint: str, worker: str, want: int, per_second: float) -> Lease:
+        """Permits for one token; see `Governor.lease`."""
+        now_s = self._clock.monotonic_s()
+        return self._governor.lease(fingerprint, worker, want, per_second, now_s)
+
+    async def observe(
+        self, fingerprint: str, status: int, scope: str | None, retry_after_s: float | None
+    ) -> None:
+        """Take in an answer that counts: 401, 403, 429."""
+        now_s = self._clock.monotonic_s()
+        self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
+
+    async def _end_when_idle(self) -> None:
+        while (rest_s := IDLE_END_S - self._governor.idle_s(self._clock.monotonic_s())) > 0:
+            await asyncio.sleep(rest_s)
+        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+RateLimitGovernorActor = ray.remote(RateLimitGovernor)

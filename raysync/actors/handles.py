@@ -1,0 +1,219 @@
+"""The engine's ports over actor handles: every Ray call of the driver and the workers is here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from raysync.actors.dispatch import WorkerLostError
+from raysync.actors.secrets import JobSecrets
+from raysync.actors.tracker import UnknownJobError
+from raysync.credentials import seal_for
+from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
+from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.ids import JobId
+from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
+from raysync.ratelimit.governor import Lease
+from raysync.sync.progress import JobHeader
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+START_TIMEOUT_S = 120.0
+CLOSE_TIMEOUT_S = 10.0
+GOVERNOR_TIMEOUT_S = 10.0
+
+
+class RemoteWorker:
+    """A ChannelSyncActor, as the dispatcher sees it."""
+
+    def __init__(
+        self, actor: Any, worker_id: str, secrets_of: Callable[[JobId], JobSecrets]
+    ) -> None:
+        self.worker_id = worker_id
+        self._actor = actor
+        self._secrets_of = secrets_of
+        self._address: bytes | None = None
+        self._opened: dict[JobId, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Wait until the process is up."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self._address = await self._actor.address.remote()
+        except TimeoutError:
+            raise SyncError(
+                f"{self.worker_id} was not up after {START_TIMEOUT_S:.0f} s; the cluster may have "
+                "no room for it (see the dashboard)"
+            ) from None
+        except RayActorError as error:
+            raise SyncError(f"{self.worker_id} died while starting: {_reason(error)}") from error
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        """Have it sync one channel; a cancelled call has let go of the channel when it returns."""
+        await self._open(task.job_id)
+        call = self._actor.sync_channel.remote(task)
+        try:
+            outcome: ChannelOutcome = await call
+        except asyncio.CancelledError:
+            ray.cancel(call)
+            await _ended(call)
+            raise
+        except RayActorError as error:
+            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
+        return outcome
+
+    async def _open(self, job_id: JobId) -> None:
+        """Give the worker the job's secrets, once."""
+        if job_id not in self._opened:
+            self._opened[job_id] = asyncio.create_task(self._send_secrets(job_id))
+        await asyncio.shield(self._opened[job_id])
+
+    async def _send_secrets(self, job_id: JobId) -> None:
+        sealed = self._secrets_of(job_id).sealed_for(self._address or b"")
+        try:
+            await self._actor.open_job.remote(sealed)
+        except RayActorError as error:
+            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
+
+    async def close(self) -> None:
+        """Have it tell what is left and end."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._actor.close.remote()
+        except (TimeoutError, RayError) as error:
+            _log.info("%s did not close: %s", self.worker_id, error)
+        self.kill()
+
+    def kill(self) -> None:
+        """End its process now."""
+        ray.kill(self._actor, no_restart=True)
+
+
+async def _ended(call: Any) -> None:
+    """Wait until a cancelled call has ended, but not for ever."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await asyncio.shield(call)
+    except (TimeoutError, asyncio.CancelledError, RayError):
+        pass
+
+
+class RemoteTracker:
+    """The run's tracker, for one job; a restarted one is told all of the job again."""
+
+    def __init__(self, actor: Any, header: JobHeader, database_url: str) -> None:
+        self._actor = actor
+        self._header = header
+        self._database_url = database_url
+        self._tasks: list[ChannelTask] = []
+        self._skipped: list[Skipped] = []
+        self._outcomes: list[ChannelOutcome] = []
+        self._planned = False
+
+    async def open(self) -> None:
+        """Make the tracker know the job; what is known here is told again."""
+        job_id = self._header.job_id
+        try:
+            address = await self._actor.address.remote()
+            await self._actor.connect.remote(seal_for(address, self._database_url.encode()))
+            await self._actor.open.remote(self._header)
+            await self._actor.plan.remote(job_id, self._tasks, self._skipped)
+            for each in self._outcomes:
+                await self._actor.settle.remote(job_id, each)
+            if self._planned:
+                await self._actor.planned.remote(job_id)
+        except RayActorError as error:
+            raise SyncError(f"the progress tracker was lost: {_reason(error)}") from error
+
+    async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            return await ask()
+        except UnknownJobError:
+            await self.open()
+            return await ask()
+        except RayActorError as error:
+            raise SyncError(f"the progress tracker was lost: {_reason(error)}") from error
+
+    async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
+        self._tasks += tasks
+        self._skipped += skipped
+        await self._ask(
+            lambda: self._actor.plan.remote(self._header.job_id, list(tasks), list(skipped))
+        )
+
+    async def planned(self) -> None:
+        self._planned = True
+        await self._ask(lambda: self._actor.planned.remote(self._header.job_id))
+
+    async def report(self, report: WorkerReport) -> None:
+        await self._ask(lambda: self._actor.report.remote(report))
+
+    async def settle(self, outcome: ChannelOutcome) -> None:
+        self._outcomes.append(outcome)
+        await self._ask(lambda: self._actor.settle.remote(self._header.job_id, outcome))
+
+    async def usage(self) -> Mapping[str, ApiUsage]:
+        return await self._ask(lambda: self._actor.usage.remote(self._header.job_id))
+
+    async def view(self, busiest: int) -> JobView:
+        return await self._ask(lambda: self._actor.view.remote(self._header.job_id, busiest))
+
+    async def close(self) -> None:
+        """Have the tracker write down what is left of the job."""
+        await self._ask(lambda: self._actor.close.remote(self._header.job_id))
+
+
+def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
+    """How a worker sends its reports; a tracker that is away raises SyncError."""
+
+    async def send(report: WorkerReport) -> None:
+        try:
+            await tracker.report.remote(report)
+        except (RayActorError, RayTaskError) as error:
+            raise SyncError(_reason(error)) from error
+
+    return send
+
+
+def lease_from(
+    governor: Any, fingerprint: str, worker_id: str, per_second: float
+) -> Callable[[int], Awaitable[Lease]]:
+    """How a permit pool asks for permits; no answer means no request to Discord."""
+
+    async def lease(want: int) -> Lease:
+        try:
+            async with asyncio.timeout(GOVERNOR_TIMEOUT_S):
+                granted: Lease = await governor.lease.remote(
+                    fingerprint, worker_id, want, per_second
+                )
+        except (TimeoutError, RayActorError) as error:
+            raise PermitUnavailableError(
+                "The rate limit governor does not answer, so nothing is asked of Discord."
+            ) from error
+        return granted
+
+    return lease
+
+
+def observe_by(governor: Any, fingerprint: str) -> Callable[[int, str | None, float | None], None]:
+    """How a limiter tells the governor of answers that count; not waited for."""
+
+    def observe(status: int, scope: str | None, retry_after_s: float | None) -> None:
+        governor.observe.remote(fingerprint, status, scope, retry_after_s)
+
+    return observe
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what Ray says: the rest is a stack trace."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, RaysyncError):
+        return str(cause)
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,145 @@
+"""The ProgressTracker: one actor a run, which folds reports and writes them down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import ray
+
+from raysync.clock import SystemClock
+from raysync.credentials import Letterbox
+from raysync.errors import RaysyncError, SyncError
+from raysync.models.events import ApiUsage, ChannelRow, JobView, WorkerReport
+from raysync.models.ids import JobId
+from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
+from raysync.store.engine import open_engine
+from raysync.store.jobs import JobStore
+from raysync.sync.progress import JobHeader, ProgressBoard
+
+_log = logging.getLogger(__name__)
+
+FLUSH_PERIOD_S = 1.0
+SHOWN_CHANNELS = 50
+"""Channels of a view that is written down for `raysync status`; the rows hold all of them."""
+
+
+class UnknownJobError(SyncError):
+    """This tracker was restarted, and must be told of the job again."""
+
+
+class JobRecord(Protocol):
+    """Where the tracker writes a job down; the store's JobStore by shape."""
+
+    async def save_progress(
+        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+    ) -> None:
+        """Heartbeat, view, changed channels and API counters, in one transaction."""
+        ...
+
+
+class TrackedJobs:
+    """The boards of a run's jobs, and the beat that writes them down.
+
+    The database has what must survive: checkpoints are committed with the pages. If this dies,
+    its driver tells a new one what it planned and how it ended, and workers go on reporting sums.
+    """
+
+    def __init__(self, record: JobRecord) -> None:
+        self._record = record
+        self._boards: dict[JobId, ProgressBoard] = {}
+        self._beat: asyncio.Task[None] | None = None
+
+    def open(self, header: JobHeader) -> None:
+        """Begin to track a job; again for one that is tracked changes nothing."""
+        if header.job_id not in self._boards:
+            self._boards[header.job_id] = ProgressBoard(header, SystemClock())
+        if self._beat is None:
+            self._beat = asyncio.create_task(self._flush_for_ever())
+
+    def board(self, job_id: JobId) -> ProgressBoard:
+        """The board of a job. Raises UnknownJobError."""
+        try:
+            return self._boards[job_id]
+        except KeyError:
+            raise UnknownJobError(f"job {job_id} is not tracked here") from None
+
+    async def flush(self, job_id: JobId) -> None:
+        """Write down what changed since the last time. Raises the store's errors."""
+        board = self.board(job_id)
+        rows = board.take_changed()
+        try:
+            await self._record.save_progress(board.view(SHOWN_CHANNELS), rows, board.usage())
+        except BaseException:
+            board.put_back(rows)
+            raise
+
+    async def close(self, job_id: JobId) -> None:
+        """Write the rest down and forget the job."""
+        await self.flush(job_id)
+        del self._boards[job_id]
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_PERIOD_S)
+            for job_id in list(self._boards):
+                try:
+                    await self.flush(job_id)
+                except RaysyncError as error:  # it is written with the next beat
+                    _log.warning("progress was not written: %s", error, extra={"job_id": job_id})
+
+
+class ProgressTracker:
+    """Actor shell. Owned by the run's driver and gone with it; every method is idempotent."""
+
+    def __init__(self) -> None:
+        self._letterbox = Letterbox()
+        self._jobs: TrackedJobs | None = None
+
+    async def address(self) -> bytes:
+        """Where to seal the database's URL to."""
+        return self._letterbox.address()
+
+    async def connect(self, sealed_database_url: bytes) -> None:
+        """Open the database; again changes nothing."""
+        if self._jobs is None:
+            url = self._letterbox.open(sealed_database_url).decode()
+            engine = open_engine(url, pool_size=2, application_name="raysync tracker")
+            self._jobs = TrackedJobs(JobStore(engine))
+
+    def _tracked(self) -> TrackedJobs:
+        if self._jobs is None:
+            raise UnknownJobError("this tracker was restarted")
+        return self._jobs
+
+    async def open(self, header: JobHeader) -> None:
+        self._tracked().open(header)
+
+    async def plan(
+        self, job_id: JobId, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]
+    ) -> None:
+        self._tracked().board(job_id).plan(tasks, skipped)
+
+    async def planned(self, job_id: JobId) -> None:
+        self._tracked().board(job_id).planned()
+
+    async def report(self, report: WorkerReport) -> None:
+        self._tracked().board(report.job_id).report(report)
+
+    async def settle(self, job_id: JobId, outcome: ChannelOutcome) -> None:
+        self._tracked().board(job_id).settle(outcome)
+
+    async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
+        return self._tracked().board(job_id).usage()
+
+    async def view(self, job_id: JobId, busiest: int) -> JobView:
+        return self._tracked().board(job_id).view(busiest)
+
+    async def close(self, job_id: JobId) -> None:
+        """Write down what is left of a job."""
+        await self._tracked().close(job_id)
+
+
+ProgressTrackerActor = ray.remote(ProgressTracker)

@@ -1,0 +1,167 @@
+"""What a worker does, without Ray round it: the adapters wired into the engine, job by job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from raysync.actors.reporting import JobReporter
+from raysync.actors.secrets import JobSecrets
+from raysync.clock import SystemClock
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.privacy import identities_for
+from raysync.models.events import ApiUsage, WorkerReport
+from raysync.models.ids import JobId
+from raysync.models.work import (
+    ChannelOutcome,
+    ChannelTask,
+    Claim,
+    PageReceipt,
+    PageWrite,
+)
+from raysync.ratelimit.governor import Lease
+from raysync.ratelimit.limiter import WorkerLimiter
+from raysync.ratelimit.permits import PermitPool
+from raysync.store.engine import open_engine
+from raysync.store.pages import PostgresPages
+from raysync.sync.channel import ChannelSync
+from raysync.sync.ports import PageStore
+from raysync.sync.retry import RetryPolicy
+
+_T = TypeVar("_T")
+LeaseFor = Callable[[str, float], Callable[[int], Awaitable[Lease]]]
+"""From a token's fingerprint and its requests per second to how permits are asked for."""
+ObserveFor = Callable[[str], Callable[[int, str | None, float | None], None]]
+"""From a token's fingerprint to where answers of 401, 403 and 429 are told."""
+
+
+@dataclass(slots=True)
+class TimedPages:
+    """A page store that adds up the time spent in it."""
+
+    inner: PageStore
+    spent_s: float = 0.0
+
+    async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
+        return await self._timed(self.inner.claim(task, worker_id))
+
+    async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
+        return await self._timed(self.inner.save_page(claim, page))
+
+    async def renew(self, claim: Claim) -> None:
+        await self._timed(self.inner.renew(claim))
+
+    async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
+        await self._timed(self.inner.release(claim, outcome))
+
+    async def _timed(self, call: Awaitable[_T]) -> _T:
+        clock = SystemClock()
+        started_s = clock.monotonic_s()
+        try:
+            return await call
+        finally:
+            self.spent_s += clock.monotonic_s() - started_s
+
+
+class JobSession:
+    """One job in one worker: its Discord client, its page store, its engine, its reports."""
+
+    def __init__(
+        self,
+        secrets: JobSecrets,
+        worker_id: str,
+        slots: int,
+        limiter: WorkerLimiter,
+        send: Callable[[WorkerReport], Awaitable[None]],
+    ) -> None:
+        self._limiter = limiter
+        self.client = DiscordClient(
+            token=secrets.token.get_secret_value(),
+            base_url=secrets.discord_api_url,
+            limiter=limiter,
+            identities=identities_for(secrets.privacy, secrets.key()),
+        )
+        self._engine = open_engine(
+            secrets.database_url.get_secret_value(),
+            pool_size=slots,
+            application_name=f"raysync {worker_id}",
+        )
+        self._pages = TimedPages(PostgresPages(self._engine))
+        self.reporter = JobReporter(secrets.job_id, worker_id, send, self.usage)
+        self._sync = ChannelSync(
+            source=self.client,
+            store=self._pages,
+            policy=RetryPolicy(base_s=secrets.retry_base_s),
+            clock=SystemClock(),
+            worker_id=worker_id,
+            page_size=secrets.page_size,
+        )
+
+    async def open(self) -> None:
+        """Log in. Raises TokenRejectedError and what else Discord may say."""
+        await self.client.login()
+
+    def usage(self) -> ApiUsage:
+        """What this session has asked of Discord, and waited for."""
+        return replace(self._limiter.usage(), store_s=self._pages.spent_s)
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        """Sync one channel; all of its progress is told before this returns."""
+        outcome = await self._sync.run(task, self.reporter.note)
+        await self.reporter.flush()
+        return outcome
+
+    async def close(self) -> None:
+        await self.reporter.close()
+        await self.client.close()
+        await self._engine.dispose()
+
+
+class ChannelWorker:
+    """All jobs of one worker. Jobs on one token share its limiter: the limit is the token's."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        slots: int,
+        lease_for: LeaseFor,
+        observe_for: ObserveFor,
+        send: Callable[[WorkerReport], Awaitable[None]],
+    ) -> None:
+        self.worker_id = worker_id
+        self._slots = slots
+        self._lease_for = lease_for
+        self._observe_for = observe_for
+        self._send = send
+        self._limiters: dict[str, WorkerLimiter] = {}
+        self._sessions: dict[JobId, JobSession] = {}
+
+    async def open_job(self, secrets: JobSecrets) -> JobSession:
+        """Log in and connect for a job; again for one that is open changes nothing."""
+        session = self._sessions.get(secrets.job_id)
+        if session is None:
+            session = JobSession(
+                secrets, self.worker_id, self._slots, self._limiter(secrets), self._send
+            )
+            self._sessions[secrets.job_id] = session
+            await session.open()
+        return session
+
+    def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
+        name = secrets.token_fingerprint
+        if name not in self._limiters:
+            permits = PermitPool(self._lease_for(name, secrets.requests_per_second), SystemClock())
+            self._limiters[name] = WorkerLimiter(permits, SystemClock(), self._observe_for(name))
+        return self._limiters[name]
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        """Sync one channel of a job that is open."""
+        return await self._sessions[task.job_id].sync_channel(task)
+
+    async def close(self) -> None:
+        """Tell what is left of all jobs, and log out."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        await asyncio.gather(*(each.close() for each in sessions))

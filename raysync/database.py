@@ -1,0 +1,66 @@
+"""Where the database is: the user's own, or the embedded one, started on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.errors import ConfigurationError
+from raysync.settings import Settings
+from raysync.store.embedded import start_embedded
+from raysync.store.engine import normalize_url, open_engine
+from raysync.store.migrate import require_current, upgrade
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database in use; the embedded server is started if it is not running.
+
+    Raises:
+        ConfigurationError: the URL is not one of PostgreSQL.
+        DatabaseUnavailableError: the embedded server cannot run here.
+    """
+    if settings.database_url is not None:
+        return normalize_url(settings.database_url.get_secret_value())
+    return normalize_url(start_embedded(settings.home))
+
+
+def ready_database_url(settings: Settings) -> str:
+    """The same, its schema being this version's: the embedded one is brought there by itself.
+
+    Raises:
+        SchemaOutdatedError: the user's own database has another schema.
+        DatabaseUnavailableError: it cannot be reached.
+    """
+    url = database_url(settings)
+    if settings.database_url is None:
+        upgrade(url)
+    else:
+        require_current(url)
+    return url
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[AsyncEngine]:
+    """An engine on the database in use, its schema checked; disposed of at the end."""
+    url = await asyncio.to_thread(ready_database_url, settings)
+    engine = open_engine(url, pool_size=pool_size, application_name="raysync")
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def refuse_embedded_on_cluster(settings: Settings, nodes: int) -> None:
+    """A cluster of several machines cannot use a database that listens on one machine's socket.
+
+    Raises:
+        ConfigurationError: several nodes and no URL.
+    """
+    if settings.database_url is None and nodes > 1:
+        raise ConfigurationError(
+            f"This Ray cluster has {nodes} nodes, which cannot share the embedded database: set "
+            "RAYSYNC_DATABASE_URL to a PostgreSQL server that all of them reach."
+        )
