@@ -5,19 +5,13 @@ from collections.abc import Iterable
 from raysync.emulator.entities import Channel, Thread
 from raysync.emulator.messages import Payload
 from raysync.emulator.payloads import user_payload
-from raysync.emulator.reactions import insert_sorted, reactor_ids, with_reaction
+from raysync.emulator.reaction_edits import ReactionEdits
 from raysync.emulator.snowflakes import iso, made_at_ms
-from raysync.emulator.world import REPLY, World
+from raysync.emulator.world import REPLY
 
 
-class MessageEdits:
-    """Posts, edits and deletes messages, reactions and pins, and keeps the truth.
-
-    Each method raises KeyError for a channel or message that is not there.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world = world
+class MessageEdits(ReactionEdits):
+    """Posts, edits and deletes messages. KeyError for what is not there."""
 
     def post_message(
         self,
@@ -60,7 +54,7 @@ class MessageEdits:
         changes: Payload = {} if content is None else {"content": content}
         if not silent:
             changes["edited_timestamp"] = iso(self.world.clock.now_ms())
-        self._change(channel_id, message_id, changes | (fields or {}))
+        self.change(channel_id, message_id, changes | (fields or {}))
 
     def delete_message(self, channel_id: int, message_id: int) -> None:
         """Delete a message; last_message_id stays, as on Discord."""
@@ -73,80 +67,12 @@ class MessageEdits:
         for message_id in message_ids:
             self.delete_message(channel_id, message_id)
 
-    def add_reaction(
-        self, channel_id: int, message_id: int, emoji: str, user_id: int, *, burst: bool = False
-    ) -> bool:
-        """React for a user with a character or `name:id`; False where they had."""
-        ids = self._reactors(channel_id, message_id, emoji, burst)
-        added = insert_sorted(ids, user_id)
-        self._recount(channel_id, message_id, emoji, burst, ids)
-        return added
-
-    def remove_reaction(
-        self, channel_id: int, message_id: int, emoji: str, user_id: int, *, burst: bool = False
-    ) -> bool:
-        """Take a user's reaction back; False where there was none."""
-        ids = self._reactors(channel_id, message_id, emoji, burst)
-        removed = user_id in ids
-        if removed:
-            ids.remove(user_id)
-        self._recount(channel_id, message_id, emoji, burst, ids)
-        return removed
-
-    def clear_reactions(self, channel_id: int, message_id: int) -> None:
-        """Take all reactions away."""
-        self.world.channels[channel_id].log.reactors.pop(message_id, None)
-        self._change(channel_id, message_id, {"reactions": []})
-
-    def pin_message(self, channel_id: int, message_id: int) -> None:
-        """Pin a message now."""
-        now_ms = self.world.clock.now_ms()
-        self._change(channel_id, message_id, {"pinned": True})
-        channel = self.world.channels[channel_id]
-        channel.log.pins[message_id] = channel.last_pin_ms = now_ms
-
-    def unpin_message(self, channel_id: int, message_id: int) -> None:
-        """Unpin a message; last_pin_timestamp stays."""
-        self._change(channel_id, message_id, {"pinned": False})
-        self.world.channels[channel_id].log.pins.pop(message_id, None)
-
-    def _change(self, channel_id: int, message_id: int, changes: Payload) -> None:
-        channel = self.world.channels[channel_id]
-        payload = channel.log.payload(message_id) | changes
-        if payload.get("reactions") == []:
-            del payload["reactions"]
-        channel.log.put(payload)
-        self.world.touch(channel, message_id)
-
-    def _reactors(self, channel_id: int, message_id: int, emoji: str, burst: bool) -> list[int]:
-        channel = self.world.channels[channel_id]
-        guild = self.world.guild_of(channel)
-        return list(reactor_ids(guild, channel.log, message_id, (emoji, burst)))
-
-    def _recount(
-        self, channel_id: int, message_id: int, emoji: str, burst: bool, ids: list[int]
-    ) -> None:
-        channel = self.world.channels[channel_id]
-        other = self._reactors(channel_id, message_id, emoji, not burst)
-        known = channel.log.reactors.setdefault(message_id, {})
-        known[emoji, burst], known[emoji, not burst] = ids, other
-        normal, bursts = (other, ids) if burst else (ids, other)
-        reactions = channel.log.payload(message_id).get("reactions", [])
-        changed = with_reaction(reactions, emoji, len(normal), len(bursts))
-        self._change(channel_id, message_id, {"reactions": changed})
-
     def _count_in_thread(self, channel: Channel) -> None:
         if isinstance(channel, Thread):
             channel.total_message_sent += 1
             channel.archived = False
             channel.archive_ms = self.world.clock.now_ms()
-            self.touch_parent(channel)
-
-    def touch_parent(self, thread: Thread) -> None:
-        """Have the message a thread hangs on encoded anew: it shows the thread."""
-        parent = self.world.channels.get(thread.parent_id or 0)
-        if parent is not None:
-            parent.log.forget_encoding(thread.id)
+            self.world.touch_parent(channel)
 
 
 def _plain(channel_id: int, message_id: int, author: Payload, content: str) -> Payload:

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from raysync.emulator.attachments import find_attachment
 from raysync.emulator.cdn import attachment_bytes, parse_query
 from raysync.emulator.engine import Outcome
 from raysync.emulator.faults import Action, FaultRule
@@ -51,7 +52,7 @@ def attachment_response(world: World, path: str, query: str) -> web.Response:
     now_s = world.clock.now_ms() // 1000
     if not world.cdn.admits(path, parse_query(query), now_s):
         return web.Response(status=404, text="This content is no longer available.")
-    found = world.attachment(path.removeprefix("media/"))
+    found = find_attachment(world, path.removeprefix("media/"))
     if found is None:
         return web.Response(status=404, text="404: Not Found")
     body = attachment_bytes(int(found["id"]), int(found.get("size", _MEDIA_BYTES)))

@@ -1,11 +1,10 @@
 """The world the emulator serves: guilds, the bots in them, and what each may see."""
 
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -20,7 +19,7 @@ from raysync.emulator.entities import (
     Thread,
     User,
 )
-from raysync.emulator.messages import EncodingBudget, Payload, encode
+from raysync.emulator.messages import EncodingBudget, MessageLog, Payload, encode
 from raysync.emulator.payloads import thread_payload
 from raysync.emulator.permissions import READER, can_read_history
 from raysync.emulator.snowflakes import snowflake
@@ -156,24 +155,11 @@ class World:
     def render(self, bot: Bot, channel: Channel, message_ids: Sequence[int]) -> list[bytes]:
         """Return messages as JSON, as a bot sees them, their CDN paths still marked."""
         log = channel.log
-        every = [log.encoded(each, self.resolve, self.budget) for each in message_ids]
+        every = log.encoded_all(message_ids, self.resolve, self.budget)
         if bot.content_intent and not log.reactors:
             return every
         seen = zip(message_ids, every, strict=True)
-        return [self._personal(bot, channel, each, encoded) for each, encoded in seen]
-
-    def attachment(self, path: str) -> Payload | None:
-        """Return the attachment behind a CDN path (attachments/channel/id/name)."""
-        _, channel_text, id_text, _ = [*path.split("/", 3), "", "", ""][:4]
-        if not (channel_text.isdigit() and id_text.isdigit()):
-            return None
-        channel = self.channels.get(int(channel_text))
-        at = bisect_right(channel.log.ids, int(id_text)) - 1 if channel else -1
-        if channel is None or at < 0:
-            return None
-        message = channel.log.payload(channel.log.ids[at])
-        files = [*message["attachments"], *media_in(message["components"])]
-        return next((each for each in files if each["id"] == id_text), None)
+        return [self._seen_by(bot, log, each, encoded) for each, encoded in seen]
 
     def resolve(self, payload: Payload) -> Payload:
         """Return a payload with what other messages and threads add to it."""
@@ -194,6 +180,14 @@ class World:
         thread = self.channels.get(message_id)
         if isinstance(thread, Thread) and thread.log.ids:
             thread.log.forget_encoding(thread.log.ids[0])
+        if isinstance(channel, Thread):
+            self.touch_parent(channel)
+
+    def touch_parent(self, thread: Thread) -> None:
+        """Have the message a thread hangs on encoded anew: it shows the thread."""
+        parent = self.channels.get(thread.parent_id or 0)
+        if parent is not None:
+            parent.log.forget_encoding(thread.id)
 
     def _quoted(self, payload: Payload) -> Payload | None:
         reference = payload["message_reference"]
@@ -204,11 +198,11 @@ class World:
             quoted = None
         return quoted and {key: quoted[key] for key in quoted if key != "reactions"}
 
-    def _personal(self, bot: Bot, channel: Channel, message_id: int, encoded: bytes) -> bytes:
-        own = channel.log.own_reactions(message_id, bot.user.id)
+    def _seen_by(self, bot: Bot, log: MessageLog, message_id: int, encoded: bytes) -> bytes:
+        own = log.own_reactions(message_id, bot.user.id)
         if bot.content_intent and not own:
             return encoded
-        payload = self.resolve(channel.log.payload(message_id))
+        payload = self.resolve(log.payload(message_id))
         if own:
             payload = payload | {"reactions": _marked(payload["reactions"], own)}
         return encode(payload if bot.content_intent else without_content(payload, bot.user.id))
@@ -230,18 +224,6 @@ def without_content(payload: Payload, user_id: int) -> Payload:
         snapshots = [{"message": each["message"] | _NO_CONTENT} for each in stripped[_SNAPSHOTS]]
         stripped[_SNAPSHOTS] = snapshots
     return stripped
-
-
-def media_in(part: Any) -> Iterator[Payload]:
-    """Yield the media that components show, however deep."""
-    if isinstance(part, list):
-        for each in part:
-            yield from media_in(each)
-    elif isinstance(part, dict):
-        if "proxy_url" in part:
-            yield part
-        for each in part.values():
-            yield from media_in(each)
 
 
 def emoji_key(emoji: Payload) -> str:
