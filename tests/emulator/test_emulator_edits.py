@@ -146,6 +146,20 @@ def test_a_thread_shows_on_its_message_and_posting_wakes_it(world, edits, text):
     assert world.message(text, message_id)["thread"]["message_count"] == 2
 
 
+def test_what_goes_in_a_thread_goes_from_the_count_on_its_message(world, edits, text):
+    message_id = edits.post_message(text.id)
+    thread_id = edits.create_thread(text.id, "talk", message_id=message_id)
+    first, _ = edits.post_message(thread_id), edits.post_message(thread_id)
+    before = world.message(text, message_id)["thread"]
+    edits.delete_message(thread_id, first)
+    after = world.message(text, message_id)["thread"]
+    edits.delete_channel(thread_id)
+
+    assert (before["message_count"], after["message_count"]) == (2, 1)
+    assert (before["total_message_sent"], after["total_message_sent"]) == (2, 2)
+    assert "thread" not in world.message(text, message_id)
+
+
 def test_a_deleted_channel_takes_its_threads_along(world, edits, text):
     thread_id = edits.create_thread(text.id, "talk")
     edits.delete_channel(text.id)
