@@ -13,6 +13,7 @@ from raysync.emulator.entities import MESSAGE_TYPES, Channel
 from raysync.emulator.messages import PageQuery
 from raysync.emulator.payloads import user_payload
 from raysync.emulator.reactions import emoji_known, reactor_ids, voter_ids
+from raysync.emulator.rendering import render
 from raysync.emulator.replies import Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Router, parse_limit, parse_snowflake
 from raysync.emulator.snowflakes import iso, iso_to_ms, made_at_ms
@@ -46,13 +47,13 @@ def messages(request: ApiRequest) -> Reply:
         chosen = scrambled(chosen, query.limit)
     if not chosen and request.quirks.null_for_empty:
         return json_reply(None)
-    return Reply(200, b"[" + b",".join(request.world.render(request.bot, channel, chosen)) + b"]")
+    return Reply(200, b"[" + b",".join(render(request.world, request.bot, channel, chosen)) + b"]")
 
 
 def one_message(request: ApiRequest) -> Reply:
     """Answer one message."""
     channel, message_id = _message_named(request)
-    return Reply(200, request.world.render(request.bot, channel, [message_id])[0])
+    return Reply(200, render(request.world, request.bot, channel, [message_id])[0])
 
 
 def reactors(request: ApiRequest) -> Reply:
@@ -90,7 +91,7 @@ def pins(request: ApiRequest) -> Reply:
     pinned = _pins(request, channel)
     later = [pin for pin in pinned if before is None or pin[0] < before]
     chosen = later[:limit]
-    rendered = request.world.render(request.bot, channel, [pin[1] for pin in chosen])
+    rendered = render(request.world, request.bot, channel, [pin[1] for pin in chosen])
     items = [
         b'{"pinned_at":"%b","message":%b}' % (iso(pin[0]).encode(), message)
         for pin, message in zip(chosen, rendered, strict=True)
@@ -160,7 +161,7 @@ def _pins(request: ApiRequest, channel: Channel) -> list[tuple[int, int]]:
 
 def _clean(request: ApiRequest, channel: Channel, chosen: list[int]) -> list[bytes]:
     now_s = request.world.clock.now_ms() // 1000
-    rendered = request.world.render(request.bot, channel, chosen)
+    rendered = render(request.world, request.bot, channel, chosen)
     return [request.world.cdn.sign_encoded(each, now_s) for each in rendered]
 
 

@@ -111,7 +111,7 @@ def _parent_named(request: ApiRequest) -> Channel:
 
 
 def _archived(request: ApiRequest, channel: Channel, wanted: int) -> list[Thread]:
-    threads = request.world.threads_under(channel)
+    threads = request.world.guild_of(channel).threads_under(channel.id)
     return [each for each in threads if each.archived and each.type == wanted]
 
 
@@ -131,7 +131,7 @@ def _page(request: ApiRequest, threads: list[Thread], limit: int) -> Reply:
 
 def _found(request: ApiRequest, channel: Channel, query: dict[str, str]) -> list[Thread]:
     guild, user_id = request.world.guild_of(channel), request.bot.user.id
-    every = request.world.threads_under(channel)
+    every = request.world.guild_of(channel).threads_under(channel.id)
     threads = [each for each in every if can_view(guild, each, user_id)]
     if "archived" in query:
         archived = query["archived"].lower() in ("true", "1")

@@ -21,7 +21,7 @@ class ChannelEdits(ThreadEdits):
         """Delete a channel or thread, and the threads under it."""
         channel = self.world.channels[channel_id]
         guild = self.world.guild_of(channel)
-        for thread in self.world.threads_under(channel):
+        for thread in guild.threads_under(channel_id):
             self.delete_channel(thread.id)
         del self.world.channels[channel_id]
         guild.threads.pop(channel_id, None)

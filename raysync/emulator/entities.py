@@ -145,6 +145,10 @@ class Guild:
         """Return channels and threads."""
         return [*self.channels.values(), *self.threads.values()]
 
+    def threads_under(self, channel_id: int) -> list[Thread]:
+        """Return the threads of a channel."""
+        return [thread for thread in self.threads.values() if thread.parent_id == channel_id]
+
 
 @dataclass(slots=True)
 class Bot:

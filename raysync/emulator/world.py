@@ -1,7 +1,7 @@
 """The world the emulator serves: guilds, the bots in them, and what each may see."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -19,7 +19,7 @@ from raysync.emulator.entities import (
     Thread,
     User,
 )
-from raysync.emulator.messages import EncodingBudget, MessageLog, Payload, encode
+from raysync.emulator.messages import EncodingBudget, Payload
 from raysync.emulator.payloads import thread_payload
 from raysync.emulator.permissions import READER, can_read_history
 from raysync.emulator.snowflakes import snowflake
@@ -27,13 +27,6 @@ from raysync.emulator.snowflakes import snowflake
 REPLY: Final = 19
 THREAD_STARTER: Final = 21
 HAS_THREAD: Final = 1 << 5
-_SNAPSHOTS: Final = "message_snapshots"
-_NO_CONTENT: Final[Payload] = {
-    "content": "",
-    "embeds": [],
-    "attachments": [],
-    "components": [],
-}
 _QUOTING_TYPES: Final = (REPLY, THREAD_STARTER)
 
 
@@ -117,11 +110,6 @@ class World:
         """Return the guild a channel belongs to."""
         return self.guilds[channel.guild_id]
 
-    def threads_under(self, channel: Channel) -> list[Thread]:
-        """Return the threads of a channel."""
-        threads = self.guild_of(channel).threads.values()
-        return [thread for thread in threads if thread.parent_id == channel.id]
-
     def readable_channels(self, token: str, guild_id: int) -> list[Channel]:
         """Return the channels and threads whose history a token can read, whole."""
         guild, user_id = self.guilds[guild_id], self.bots[token].user.id
@@ -151,15 +139,6 @@ class World:
         encoded = channel.log.encoded(message_id, self.resolve, self.budget)
         payload: Payload = orjson.loads(self.cdn.plain_encoded(encoded))
         return payload
-
-    def render(self, bot: Bot, channel: Channel, message_ids: Sequence[int]) -> list[bytes]:
-        """Return messages as JSON, as a bot sees them, their CDN paths still marked."""
-        log = channel.log
-        every = log.encoded_all(message_ids, self.resolve, self.budget)
-        if bot.content_intent and not log.reactors:
-            return every
-        seen = zip(message_ids, every, strict=True)
-        return [self._seen_by(bot, log, each, encoded) for each, encoded in seen]
 
     def resolve(self, payload: Payload) -> Payload:
         """Return a payload with what other messages and threads add to it."""
@@ -198,43 +177,7 @@ class World:
             quoted = None
         return quoted and {key: quoted[key] for key in quoted if key != "reactions"}
 
-    def _seen_by(self, bot: Bot, log: MessageLog, message_id: int, encoded: bytes) -> bytes:
-        own = log.own_reactions(message_id, bot.user.id)
-        if bot.content_intent and not own:
-            return encoded
-        payload = self.resolve(log.payload(message_id))
-        if own:
-            payload = payload | {"reactions": _marked(payload["reactions"], own)}
-        return encode(payload if bot.content_intent else without_content(payload, bot.user.id))
-
-
-def without_content(payload: Payload, user_id: int) -> Payload:
-    """Return a message as Discord shows it to a bot without the content intent.
-
-    The bot's own messages and those that mention it stay whole.
-    """
-    quoted = payload.get("referenced_message")
-    if quoted:
-        payload = payload | {"referenced_message": without_content(quoted, user_id)}
-    mentioned = any(user["id"] == str(user_id) for user in payload["mentions"])
-    if mentioned or payload["author"]["id"] == str(user_id):
-        return payload
-    stripped = {key: payload[key] for key in payload if key != "poll"} | _NO_CONTENT
-    if _SNAPSHOTS in stripped:
-        snapshots = [{"message": each["message"] | _NO_CONTENT} for each in stripped[_SNAPSHOTS]]
-        stripped[_SNAPSHOTS] = snapshots
-    return stripped
-
 
 def emoji_key(emoji: Payload) -> str:
     """Return an emoji as a path names it: the character, or `name:id`."""
     return f"{emoji['name']}:{emoji['id']}" if emoji["id"] else str(emoji["name"])
-
-
-def _marked(reactions: list[Payload], own: set[tuple[str, bool]]) -> list[Payload]:
-    marked = []
-    for reaction in reactions:
-        key = emoji_key(reaction["emoji"])
-        marks = {"me": (key, False) in own, "me_burst": (key, True) in own}
-        marked.append(reaction | marks)
-    return marked

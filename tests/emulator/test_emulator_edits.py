@@ -5,6 +5,7 @@ import pytest
 from raysync.emulator import Edits, GuildSpec, World, generate_guild
 from raysync.emulator.edits import UnknownEditError
 from raysync.emulator.reactions import reactor_ids
+from raysync.emulator.rendering import render
 
 pytestmark = pytest.mark.unit
 
@@ -92,7 +93,7 @@ def test_reactions_count_who_reacted_and_mark_the_bots_own(world, edits, text):
     edits.add_reaction(text.id, message_id, "👍", users[1], burst=True)
     edits.remove_reaction(text.id, message_id, "👍", users[2])
     (reaction,) = world.message(text, message_id)["reactions"]
-    (seen,) = world.render(bot, text, [message_id])
+    (seen,) = render(world, bot, text, [message_id])
     guild = world.guild_of(text)
 
     assert reaction["count_details"] == {"normal": 3, "burst": 1}

@@ -4,6 +4,7 @@ import pytest
 
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.generator.spec import Rates
+from raysync.emulator.rendering import render
 
 pytestmark = pytest.mark.unit
 
@@ -107,7 +108,7 @@ def test_a_page_of_the_uniform_guild_is_about_100_kilobytes():
     world = World(generate_guild(GuildSpec.uniform(1, 300)))
     bot = world.add_bot("token")
     (channel,) = (each for each in world.channels.values() if each.type == 0)
-    page = sum(map(len, world.render(bot, channel, channel.log.ids[:100])))
+    page = sum(map(len, render(world, bot, channel, channel.log.ids[:100])))
 
     assert 85_000 < page < 115_000
 
