@@ -1,13 +1,29 @@
-"""Discord's limits, held on our side, ahead of time.
+"""Keeping within Discord's limits ahead of time, so that no request is ever refused.
 
-Discord limits a token to 50 requests a second, whoever uses it, and a channel's message pages to
-about 5 per 5 seconds. Both are enforced by answers of 429; of those, together with 401 and 403,
-10,000 within ten minutes ban the address. So learning a limit by running into it is no plan.
+Two limits bind at once:
 
-- `governor` holds the token's budget for all processes: paced permits in short leases.
-- `permits` is a process's side of it.
-- `bucket` is one channel's bucket; a channel belongs to one worker at a time, so it stays there.
-- `limiter` puts both before each request, and records what was asked.
+* **The token's**: 50 requests a second, whatever the route. Whether Discord holds it by fixed
+  windows or by a sliding log is not documented, so we keep the stricter promise: in *no* stretch
+  of one second do more than 50 arrive. A `GlobalBudget` grants *permits*: moments, evenly
+  ``1 / rate`` apart, at which one request may be sent. Between the moment and the arrival lie the
+  holder's lateness, which a permit bounds by lapsing, and the network's jitter. ``floor(rate x (1
+  + d)) + 1`` requests can arrive in one second when those two add up to less than ``d``: at 48/s
+  that is 50 for ``d`` below 41 ms. Hence the rate a little below the limit, hence permits that
+  lapse after the part of ``d`` that jitter does not need.
+* **A bucket's**: a route within one channel or guild, 5 pages in 5 s for messages. Since 2022 most
+  are leaky buckets, some are fixed windows, and headers do not tell which. `ChannelBucket` keeps a
+  log of *completions* and starts request ``i`` no sooner than a window after the completion of
+  ``i - limit``. The server counted each request before it answered, and will count the next after
+  we send it: so at the server, too, no window holds more than ``limit``, whatever the latency.
+  Whoever keeps that promise satisfies a fixed window and a leaky bucket of the same limit as well.
 
-Time is an argument of the plain classes; only `permits` and `limiter` wait.
+What a bucket's limit *is* comes from three sources, of which each overrules the one before: what
+people observed (`policies.PRIORS`), what honest headers say, and what a 429 says. Headers on
+success can lie: a masked route shows 999 of 1000 until the 429 shows 0 of 5; values as high as
+that bind nothing, so they are ignored.
+
+Refusals cost more than time: 10,000 answers of 401, 403 or 429 in ten minutes ban the address.
+The `Governor` counts them over all tokens and stops long before.
+
+All of this takes the time as an argument; only `permits` and `limiter` wait.
 """

@@ -1,55 +1,75 @@
-"""One channel's bucket, held on our side."""
+"""One bucket: a route within one channel or guild."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from dataclasses import dataclass, field
+from typing import Final
 
-MARGIN_S = 0.01
+from raysync.ratelimit.policies import RoutePolicy
+
+MARGIN_S: Final = 0.02
+"""Added to each window: Discord rounds its times to the millisecond, and timers wake early."""
+_REMEMBERED: Final = 100
+"""Completions kept while no limit is known: a limit learned later counts them."""
 
 
-@dataclass(slots=True)
 class ChannelBucket:
-    """At most *limit* requests in any *window_s*, as Discord sees them.
+    """A log of completed requests, and a count of those under way.
 
-    A request counts from its *completion*: Discord counted it before that, wherever in the way it
-    was, so no latency can push two windows together. It is right for windows that slide and for
-    windows that are fixed, since any window of that length holds no more than the limit.
+    Whoever sends asks `delay_s`, calls `start` when it is 0, and `finish` or `cancel` afterwards.
     """
 
-    limit: int = 5
-    window_s: float = 5.0
-    under_way: int = 0
-    blocked_until_s: float = 0.0
-    done: deque[float] = field(default_factory=deque)
+    def __init__(self) -> None:
+        self._completed_s: deque[float] = deque(maxlen=_REMEMBERED)
+        self._in_flight = 0
+        self._blocked_until_s = -math.inf
 
-    def delay_s(self, now_s: float) -> float | None:
-        """Seconds until a request may start; None: when one under way has ended."""
-        self._expire(now_s)
-        blocked_s = max(self.blocked_until_s - now_s, 0.0)
-        if self.under_way + len(self.done) < self.limit:
+    def delay_s(self, policy: RoutePolicy | None, now_s: float) -> float:
+        """How long until another request may start; infinite while only a `finish` can help."""
+        blocked_s = max(0.0, self._blocked_until_s - now_s)
+        if policy is None:
             return blocked_s
-        if not self.done:
-            return None
-        return max(self.done[0] + self.window_s + MARGIN_S - now_s, blocked_s)
+        older = policy.limit - self._in_flight  # the next one joins the youngest of these
+        if older <= 0:
+            return math.inf
+        if len(self._completed_s) < older:
+            return blocked_s
+        free_s = self._completed_s[-older] + policy.window_s + MARGIN_S
+        return max(blocked_s, free_s - now_s)
 
     def start(self) -> None:
-        """A request leaves."""
-        self.under_way += 1
+        """Count a request as under way."""
+        self._in_flight += 1
 
     def finish(self, now_s: float) -> None:
-        """Its answer is here."""
-        self.under_way -= 1
-        self.done.append(now_s)
+        """Count it as completed: answered, or lost after it was sent."""
+        self._in_flight -= 1
+        self._completed_s.append(now_s)
 
     def cancel(self) -> None:
-        """It never left."""
-        self.under_way -= 1
+        """Take `start` back: nothing was sent."""
+        self._in_flight -= 1
 
-    def block(self, until_s: float) -> None:
-        """Discord said 429: nothing before *until_s*."""
-        self.blocked_until_s = max(self.blocked_until_s, until_s)
+    def block(self, retry_after_s: float, now_s: float) -> None:
+        """Start nothing for so long."""
+        self._blocked_until_s = max(self._blocked_until_s, now_s + retry_after_s)
 
-    def _expire(self, now_s: float) -> None:
-        while self.done and self.done[0] + self.window_s + MARGIN_S <= now_s:
-            self.done.popleft()
+    def drain(self, policy: RoutePolicy, retry_after_s: float, now_s: float) -> None:
+        """Take the bucket for used up, as a refusal says it is.
+
+        After *retry_after_s* a leaky bucket lets one request pass, and only after a whole window
+        surely as many as it holds.
+        """
+        self.block(retry_after_s, now_s)
+        first_s = min(now_s, now_s + retry_after_s - policy.window_s - MARGIN_S)
+        kept = min(policy.limit, _REMEMBERED)
+        self._completed_s.clear()
+        self._completed_s.extend([first_s] + [now_s] * (kept - 1))
+
+    def is_idle(self, policy: RoutePolicy | None, now_s: float) -> bool:
+        """Whether forgetting the bucket changes nothing."""
+        if self._in_flight or self._blocked_until_s > now_s:
+            return False
+        window_s = policy.window_s + MARGIN_S if policy is not None else 60.0
+        return not self._completed_s or self._completed_s[-1] + window_s <= now_s

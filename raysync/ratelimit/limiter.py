@@ -1,141 +1,223 @@
-"""What a request passes before it leaves: its channel's bucket, then the token's budget."""
+"""A worker's gate for one token: first the bucket, then the token's budget."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+import logging
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import PermitUnavailableError
+from raysync.errors import RateLimitedError
 from raysync.models.events import ApiUsage
 from raysync.ratelimit.bucket import ChannelBucket
-from raysync.ratelimit.permits import PermitPool
+from raysync.ratelimit.governor import BAN
+from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
+from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
 
-PAGES = "GET /channels/{channel_id}/messages"
-"""The only route of a sync with a bucket of its own; the others know the token's budget alone."""
-MAX_WAIT_S = 60.0
-KEPT_LANES = 1_000
+_log = logging.getLogger(__name__)
 
-Observe = Callable[[int, str | None, float | None], None]
-"""Told of each answer of 401, 403 and 429: its status, scope and seconds to wait."""
+Report = Callable[[int, str | None, float | None], Awaitable[None]]
+"""Tells the governor of a refusal: status, scope, seconds until asking again is allowed."""
+
+_USER: Final = "user"
+_GLOBAL: Final = "global"
+_UNTOLD_GLOBAL_S: Final = 1.0
+_FIRST_SWEEP: Final = 512
 
 
 @dataclass(slots=True)
-class _Lane:
-    """A channel's bucket, and the turn of those who wait for it."""
+class _Turn:
+    """A bucket with who waits for it."""
 
     bucket: ChannelBucket = field(default_factory=ChannelBucket)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    queue: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class _Meter:
+    """What `ApiUsage` tells, as it grows."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    permit_wait_s: float = 0.0
+    bucket_wait_s: float = 0.0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
 
 
 class WorkerLimiter:
-    """The limits of one token in one process, and the record of what was asked.
+    """Lets a request pass when its bucket and the token's budget both have room.
 
-    Each `enter` that returns is followed by one `leave`; one that raises has left nothing behind.
+    A request is under way from `enter` to `leave`; whoever entered must leave. Nothing here
+    survives the worker: a bucket is read by one worker at a time, and who takes it over begins
+    with a request that its predecessor's were answered before.
     """
 
-    def __init__(self, permits: PermitPool, clock: Clock, observe: Observe) -> None:
+    def __init__(
+        self,
+        permits: PermitPool,
+        clock: Clock,
+        report: Report | None = None,
+        *,
+        known: Iterable[RoutePolicy] = (),
+        max_wait_s: float = MAX_WAIT_S,
+    ) -> None:
+        """*known* is what earlier runs learned; without *report* nobody counts refusals."""
         self._permits = permits
         self._clock = clock
-        self._observe = observe
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
-        self._calls: Counter[str] = Counter()
-        self._hits: Counter[str] = Counter()
-        self._permit_wait_s = 0.0
-        self._bucket_wait_s = 0.0
-        self._first_at: datetime | None = None
-        self._last_at: datetime | None = None
+        self._report = report
+        self._max_wait_s = max_wait_s
+        self._policies = RoutePolicies(known)
+        self._turns: dict[tuple[str, str | None], _Turn] = {}
+        self._sweep_at = _FIRST_SWEEP
+        self._meter = _Meter()
+        self._telling: set[asyncio.Task[None]] = set()
 
-    async def enter(self, route: str, major: str) -> None:
-        """Wait until a request to *route* may leave.
+    async def enter(self, route: str, major_id: str | None) -> None:
+        """Wait until a request of *route* within *major_id* may be sent; then it is under way.
 
         Raises:
-            PermitUnavailableError: a wait took longer than a minute.
+            RateLimitedError: the bucket stays closed for longer than anybody should wait here.
+            PermitUnavailableError: the token's budget had none in time.
             RunStoppedError: nothing may be asked any more.
         """
-        lane = self._lane(major) if route == PAGES else None
-        if lane is not None:
-            started_s = self._clock.monotonic_s()
-            await self._pass_bucket(lane)
-            self._bucket_wait_s += self._clock.monotonic_s() - started_s
+        turn, began_s = self._turn(route, major_id), self._clock.monotonic_s()
+        async with turn.queue:
+            await self._until_open(route, turn)
+            turn.bucket.start()
+        opened_s = self._clock.monotonic_s()
+        self._meter.bucket_wait_s += opened_s - began_s
         try:
-            self._permit_wait_s += await self._permits.acquire()
+            await self._permits.acquire()
         except BaseException:
-            if lane is not None:
-                lane.bucket.cancel()
-                lane.ended.set()
+            turn.bucket.cancel()
+            turn.changed.set()
             raise
-        self._last_at = self._clock.now()
-        self._first_at = self._first_at or self._last_at
+        self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
+        if self._meter.first_at is None:
+            self._meter.first_at = self._clock.now()
 
-    async def _pass_bucket(self, lane: _Lane) -> None:
-        try:
-            async with asyncio.timeout(MAX_WAIT_S), lane.turn:
-                while True:
-                    delay_s = lane.bucket.delay_s(self._clock.monotonic_s())
-                    if delay_s is None:
-                        lane.ended.clear()
-                        await lane.ended.wait()
-                    elif delay_s > 0:
-                        await asyncio.sleep(delay_s)
-                    else:
-                        break
-                lane.bucket.start()
-        except TimeoutError:
-            raise PermitUnavailableError(
-                f"The channel's rate limit left no room within {MAX_WAIT_S:.0f} s.", MAX_WAIT_S
-            ) from None
-
-    def leave(self, route: str, major: str, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in the answer; *status* is None where none came."""
-        now_s = self._clock.monotonic_s()
-        lane = self._lanes.get(major) if route == PAGES else None
-        if lane is not None:
-            lane.bucket.finish(now_s)
-            lane.ended.set()
-        self._calls[f"{route} {status or 'no answer'}"] += 1
-        if status not in (401, 403, 429):
+    def leave(
+        self, route: str, major_id: str | None, status: int | None, headers: Mapping[str, str]
+    ) -> None:
+        """Take in how a request ended; *status* is None where no answer came."""
+        turn, now_s = self._turn(route, major_id), self._clock.monotonic_s()
+        turn.bucket.finish(now_s)
+        turn.changed.set()
+        self._meter.last_at = self._clock.now()
+        self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
+        if status is None:
             return
-        scope = headers.get("x-ratelimit-scope")
-        retry_after_s = _seconds(headers.get("retry-after"))
+        told = BucketHeaders.read(headers)
         if status == 429:
-            self._hits[scope or "none"] += 1
-            if lane is not None and scope != "global":
-                lane.bucket.block(now_s + (retry_after_s or lane.bucket.window_s))
-        self._observe(status, scope, retry_after_s)
+            self._note_refusal(route, turn, told, now_s)
+        elif status in (401, 403):
+            self._tell(status, told.scope, None)
+        else:
+            self._policies.note_answer(route, told)
 
     def usage(self) -> ApiUsage:
-        """What has been asked since the beginning."""
+        """What has been asked and waited for so far."""
+        meter = self._meter
         return ApiUsage(
-            calls=dict(self._calls),
-            rate_limit_hits=dict(self._hits),
-            permit_wait_s=self._permit_wait_s,
-            bucket_wait_s=self._bucket_wait_s,
-            first_request_at=self._first_at,
-            last_request_at=self._last_at,
+            calls=dict(meter.calls),
+            rate_limit_hits=dict(meter.hits),
+            permit_wait_s=meter.permit_wait_s,
+            bucket_wait_s=meter.bucket_wait_s,
+            first_request_at=meter.first_at,
+            last_request_at=meter.last_at,
         )
 
-    def _lane(self, major: str) -> _Lane:
-        lane = self._lanes.setdefault(major, _Lane())
-        self._lanes.move_to_end(major)
-        if len(self._lanes) > KEPT_LANES:
-            self._forget_one()
-        return lane
+    def learned(self) -> tuple[RoutePolicy, ...]:
+        """What Discord has said of its limits, to be handed to a later run as *known*."""
+        return self._policies.learned()
 
-    def _forget_one(self) -> None:
-        """Forget the bucket that rested longest, if it is full again."""
-        name, lane = next(iter(self._lanes.items()))
-        lane.bucket.delay_s(self._clock.monotonic_s())
-        if not lane.bucket.done and not lane.bucket.under_way:
-            del self._lanes[name]
+    async def close(self) -> None:
+        """Finish telling, and let go of the permits."""
+        await asyncio.gather(*self._telling)
+        await self._permits.close()
 
+    async def _until_open(self, route: str, turn: _Turn) -> None:
+        began_s = self._clock.monotonic_s()
+        while True:
+            turn.changed.clear()
+            now_s = self._clock.monotonic_s()
+            delay_s = turn.bucket.delay_s(self._policies.get(route), now_s)
+            if delay_s <= 0:
+                return
+            left_s = began_s + self._max_wait_s - now_s
+            if (math.isfinite(delay_s) and delay_s > left_s) or left_s <= 0:
+                raise RateLimitedError(
+                    f"{route} stays closed for another {delay_s:.0f} s.", min(delay_s, 3600.0)
+                )
+            await self._changed_within(turn, min(delay_s, left_s))
 
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
+    @staticmethod
+    async def _changed_within(turn: _Turn, delay_s: float) -> None:
+        try:
+            async with asyncio.timeout(delay_s):
+                await turn.changed.wait()
+        except TimeoutError:
+            pass
+
+    def _note_refusal(self, route: str, turn: _Turn, told: BucketHeaders, now_s: float) -> None:
+        scope = told.scope or (BAN if told.retry_after_s is None else _USER)
+        self._meter.hits[scope] += 1
+        _log.warning(
+            "Discord refused %s (%s)", route, scope, extra={"event": "rate_limited", "scope": scope}
+        )
+        if scope == BAN:
+            self._permits.block(self._max_wait_s)
+        elif scope == _GLOBAL:
+            self._permits.block(told.retry_after_s or _UNTOLD_GLOBAL_S)
+        else:
+            self._close_bucket(route, scope, turn, told, now_s)
+        self._tell(429, scope, told.retry_after_s)
+
+    def _close_bucket(
+        self, route: str, scope: str, turn: _Turn, told: BucketHeaders, now_s: float
+    ) -> None:
+        retry_after_s = told.retry_after_s or told.reset_after_s or _UNTOLD_GLOBAL_S
+        if scope == _USER:
+            self._policies.note_refusal(route, told)
+        policy = self._policies.get(route)
+        if policy is None or scope != _USER:
+            turn.bucket.block(retry_after_s, now_s)
+        else:
+            turn.bucket.drain(policy, retry_after_s, now_s)
+
+    def _tell(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
+        if self._report is not None:
+            telling = asyncio.ensure_future(self._told(status, scope, retry_after_s))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    async def _told(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
+        try:
+            if self._report is not None:
+                await self._report(status, scope, retry_after_s)
+        except Exception as error:  # noqa: BLE001 an unreachable governor grants nothing anyway
+            _log.warning("the governor was not told of a refusal: %s", type(error).__name__)
+
+    def _turn(self, route: str, major_id: str | None) -> _Turn:
+        key = (route, major_id)
+        turn = self._turns.get(key)
+        if turn is None:
+            if len(self._turns) >= self._sweep_at:
+                self._forget_idle()
+            turn = self._turns[key] = _Turn()
+        return turn
+
+    def _forget_idle(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for (route, major_id), turn in list(self._turns.items()):
+            idle = turn.bucket.is_idle(self._policies.get(route), now_s)
+            if idle and not turn.queue.locked():
+                del self._turns[route, major_id]
+        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._turns))
