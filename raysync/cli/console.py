@@ -8,8 +8,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-MIN_WIDTH = 60
-
 
 def out() -> Console:
     """The console of results. Colour only on a terminal, and never under ``NO_COLOR``."""

@@ -11,7 +11,10 @@ app = typer.Typer(help="The database and its schema.", no_args_is_help=True)
 
 @app.command()
 def upgrade() -> None:
-    """Bring the schema to what this version needs. Harmless when it is there already."""
+    """Bring the schema to what this version needs.
+
+    Harmless when it is there already. The embedded database is upgraded by itself.
+    """
     from raysync.database import database_url
     from raysync.settings import read_settings
     from raysync.store.migrate import current
@@ -29,9 +32,9 @@ def upgrade() -> None:
 
 @app.command()
 def url() -> None:
-    """Print the URL of the database in use, password included, for psql and the like.
+    """Print the database's URL, password included.
 
-    The embedded server is started if it is not running.
+    For psql and the like. The embedded server is started if it is not running.
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
@@ -42,7 +45,7 @@ def url() -> None:
 
 @app.command()
 def current() -> None:
-    """Print the schema's revision, and say whether this version needs another."""
+    """Print the schema's revision."""
     from raysync.database import database_url
     from raysync.settings import read_settings
     from raysync.store.migrate import current as current_revision
@@ -56,7 +59,10 @@ def current() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the embedded server. The next command that needs it starts it again."""
+    """Stop the embedded server.
+
+    The next command that needs it starts it again.
+    """
     from raysync.errors import ConfigurationError
     from raysync.settings import read_settings
     from raysync.store.embedded import stop_embedded

@@ -43,14 +43,18 @@ def demo(
     messages: Annotated[
         int | None,
         typer.Option(
-            min=1_000, max=1_000_000, help="Messages in the emulated guild. [default: 40,000]"
+            min=1_000,
+            max=1_000_000,
+            metavar="N",
+            help="Messages in the emulated guild. [default: 40,000]",
         ),
     ] = None,
 ) -> None:
-    """See a sync from beginning to end: an emulated Discord, an embedded database, no token.
+    """Watch a sync, with no token and no database server.
 
-    It has a home of its own, beside yours, and can be run again. Under two minutes; --fast is
-    quicker.
+    An emulated Discord with a lively guild is synced into an embedded PostgreSQL, at Discord's
+    true limits, then once more after new messages. It takes under two minutes, has a home of its
+    own and can be run again.
     """
     from raysync.cli.demo_emulator import start_emulator
     from raysync.settings import read_settings

@@ -25,7 +25,9 @@ EXIT_PARTIAL = 3
 def start(
     tenant: Annotated[
         list[str] | None,
-        typer.Option(help="Sync this tenant; may be repeated. [default: every active one]"),
+        typer.Option(
+            metavar="SLUG", help="Sync this tenant; may be repeated. [default: every active one]"
+        ),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again, stored or not.")
@@ -59,7 +61,10 @@ def start(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1000, help="Worker processes. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]"
+            min=1,
+            max=1000,
+            metavar="N",
+            help="Worker processes. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
         ),
     ] = None,
     as_json: Annotated[

@@ -8,11 +8,11 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import params
+from raysync.cli import params, words
 from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say
 from raysync.models.entities import Privacy
@@ -54,9 +54,15 @@ def add(
     privacy: Annotated[
         Privacy, typer.Option(help="What to keep of the people who wrote.")
     ] = Privacy.PSEUDONYMOUS,
-    name: Annotated[str | None, typer.Option(help="A name to read. [default: the slug]")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A name to read. [default: the slug]")
+    ] = None,
 ) -> None:
-    """Add a Discord server. Exactly one of the token options says where its bot token is."""
+    """Add a Discord server to sync.
+
+    Exactly one of the token options says where its bot token is. The token itself is never an
+    argument.
+    """
     if (token_env is not None) + (token_file is not None) + token_stdin != 1:
         raise typer.BadParameter(
             "give exactly one of --token-env NAME, --token-file PATH and --token-stdin."
@@ -129,21 +135,23 @@ def list_tenants(as_json: _Json = False) -> None:
         return
     table = plain_table("tenant", "name", "guild", "status", "privacy", "token")
     for each in tenants:
-        table.add_row(
-            each.slug, each.name, str(each.guild_id), each.status, each.privacy, each.token_ref
-        )
+        name, token = words.printable(each.name), words.printable(each.token_ref)
+        table.add_row(each.slug, name, str(each.guild_id), each.status, each.privacy, token)
     out().print(table)
 
 
 @app.command()
 def show(slug: _Slug, as_json: _Json = False) -> None:
-    """Show one tenant. The token itself is never shown, only where it is."""
+    """Show one tenant.
+
+    The token itself is never shown, only where it is.
+    """
     shown = _as_json(asyncio.run(_one(slug)))
     if as_json:
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     for label, value in shown.items():
-        out().print(f"{label:<11}{value}", soft_wrap=True)
+        out().print(f"{label:<11}{words.printable(value or '–')}", soft_wrap=True)
 
 
 @app.command()
@@ -184,7 +192,7 @@ async def _remove(slug: str) -> None:
         await TenantStore(engine).remove(slug)
 
 
-def _as_json(tenant: Tenant) -> dict[str, Any]:
+def _as_json(tenant: Tenant) -> dict[str, str | None]:
     return {
         "tenant": tenant.slug,
         "name": tenant.name,

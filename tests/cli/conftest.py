@@ -1,0 +1,40 @@
+"""Runs commands in process, on a database of the test's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from raysync.cli.app import app
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test."""
+    for name in os.environ:
+        if name.startswith(("RAYSYNC_", "SYNC_", "RAY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RAYSYNC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def run() -> Run:
+    def invoke(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(app, list(arguments), input=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def with_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
+    """Commands use this migrated database."""
+    monkeypatch.setenv("RAYSYNC_DATABASE_URL", database_url)
+    monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a secret key of the tests alone")
+    return database_url
