@@ -65,11 +65,12 @@ class PageClient:
 def measure(seconds: float) -> dict[str, float]:
     """Return pages/s, MB/s, the server's CPU and the bytes a page."""
     here, there = multiprocessing.Pipe()
+    clients: list[PageClient] = []
     server = multiprocessing.get_context("spawn").Process(target=serve_until_told, args=(there,))
     server.start()
     try:
         port, pages = here.recv()
-        clients = [PageClient(int(port)) for _ in range(CONNECTIONS)]
+        clients += [PageClient(int(port)) for _ in range(CONNECTIONS)]
         drive(clients, pages, len(pages), float("inf"))
         here.send("cpu")
         cpu_before_s, started_s = here.recv(), time.perf_counter()
@@ -79,6 +80,8 @@ def measure(seconds: float) -> dict[str, float]:
         cpu_s = here.recv() - cpu_before_s
         here.send("stop")
     finally:
+        for each in (*[client.socket for client in clients], here, there):
+            each.close()
         server.join(5)
         server.terminate()
     return {
