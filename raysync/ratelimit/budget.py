@@ -62,7 +62,7 @@ class GlobalBudget:
         share = self._share_of(worker, per_second, now_s)
         rate = min(each.per_second for each in self._shares.values())
         holds = max(1, int(HORIZON_S * rate / len(self._shares)))
-        starts = []
+        starts: list[float] = []
         while len(share.booked_s) < holds and len(starts) < want:
             start_s = max(self._next_s, now_s)
             self._next_s = start_s + 1 / rate

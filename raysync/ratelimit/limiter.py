@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import RateLimitedError
+from raysync.errors import BannedError, RateLimitedError
 from raysync.models.events import ApiUsage
 from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.governor import BAN
@@ -173,7 +173,7 @@ class WorkerLimiter:
             "Discord refused %s (%s)", route, scope, extra={"event": "rate_limited", "scope": scope}
         )
         if scope == BAN:
-            self._permits.block(self._max_wait_s)
+            self._permits.stop(BannedError("Discord blocks this address: all requests stop."))
         elif scope == _GLOBAL:
             self._permits.block(told.retry_after_s or _UNTOLD_GLOBAL_S)
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import PermitUnavailableError, RaysyncError
+from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError
 from raysync.ratelimit.budget import Lease
 
 MAX_WAIT_S: Final = 60.0
@@ -79,12 +79,14 @@ class PermitPool:
         self._max_wait_s = max_wait_s
         self._largest_lease = largest_lease
         self._bounds = ClockBounds()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Permit]] = deque()
         self._permits: deque[Permit] = deque()
         self._serving: asyncio.Task[None] | None = None
-        self._leasing: asyncio.Task[Lease] | None = None
+        self._leasing: asyncio.Task[None] | None = None
+        self._ask_at_s = -math.inf
+        self._blocked_until_s = -math.inf
+        self._stopped_by: RunStoppedError | None = None
         self._lapses_in_a_row = 0
-        self._closed_until_s = -math.inf
         self.lapsed = 0  #: permits that came too late or found nobody
 
     async def acquire(self) -> None:
@@ -92,27 +94,34 @@ class PermitPool:
 
         Raises:
             PermitUnavailableError: none in time.
-            RunStoppedError: the governor lets nothing pass any more.
+            RunStoppedError: nothing may pass any more.
         """
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
                 await turn
         except TimeoutError:
+            self._give_back(turn)
             raise PermitUnavailableError(
                 f"No permit within {self._max_wait_s:.0f} s, so nothing was asked of Discord."
             ) from None
-        finally:
-            if not turn.done() or turn.cancelled():
-                self._withdraw(turn)
+        except asyncio.CancelledError:
+            self._give_back(turn)
+            raise
 
     def block(self, for_s: float) -> None:
         """Drop what is leased, and hand out nothing for so long: the token was refused."""
-        self._closed_until_s = max(self._closed_until_s, self._clock.monotonic_s() + for_s)
+        self._blocked_until_s = max(self._blocked_until_s, self._clock.monotonic_s() + for_s)
         self.lapsed += len(self._permits)
         self._permits.clear()
+
+    def stop(self, error: RunStoppedError) -> None:
+        """Fail who waits and who comes, for as long as anybody would wait; then ask again."""
+        self._stopped_by = error
+        self.block(self._max_wait_s)
+        self._fail(error)
 
     async def close(self) -> None:
         """Fail who waits, and let go of the governor."""
@@ -122,38 +131,49 @@ class PermitPool:
         await asyncio.gather(*ending, return_exceptions=True)
         self._fail(PermitUnavailableError("The worker is closing."))
 
-    def _withdraw(self, turn: asyncio.Future[None]) -> None:
+    def _give_back(self, turn: asyncio.Future[Permit]) -> None:
+        """Let the next in line have what a leaving coroutine was given, or would have been."""
         if turn in self._waiting:
             self._waiting.remove(turn)
+        elif turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._permits.appendleft(turn.result())
+            self._serve()
 
     def _serve(self) -> None:
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._hand_out())
+        elif self._permits:
+            self._ask_ahead()
 
     async def _hand_out(self) -> None:
-        try:
-            while self._waiting:
-                await self._step()
-        except RaysyncError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001 whatever the actor call raises: fail closed
-            self._fail(PermitUnavailableError(f"The governor failed: {type(error).__name__}."))
+        while self._waiting:
+            await self._step()
 
     async def _step(self) -> None:
         """Hand out one permit, or get closer to it."""
         now_s = self._clock.monotonic_s()
         self._discard_lapsed(now_s)
-        if now_s < self._closed_until_s:
-            await asyncio.sleep(self._closed_until_s - now_s)
+        if now_s < self._blocked_until_s:
+            await self._sit_out()
         elif not self._permits:
-            await self._take_lease()
+            await self._refill(now_s)
         elif self._permits[0].opens_s > now_s:
             self._ask_ahead()
             await asyncio.sleep(self._permits[0].opens_s - now_s)
         else:
-            self._permits.popleft()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        turn = self._waiting.popleft()
+        if not turn.done():  # one that is being cancelled has not left the line yet
+            turn.set_result(self._permits.popleft())
             self._lapses_in_a_row = 0
-            self._waiting.popleft().set_result(None)
+
+    async def _sit_out(self) -> None:
+        if self._stopped_by is not None:
+            self._fail(self._stopped_by)
+            return
+        await asyncio.sleep(self._blocked_until_s - self._clock.monotonic_s())
 
     def _discard_lapsed(self, now_s: float) -> None:
         while self._permits and self._permits[0].closes_s <= now_s:
@@ -161,34 +181,46 @@ class PermitPool:
             self.lapsed += 1
             self._lapses_in_a_row += 1
 
+    async def _refill(self, now_s: float) -> None:
+        if self._leasing is None and now_s < self._ask_at_s:
+            await asyncio.sleep(self._ask_at_s - now_s)
+            return
+        await asyncio.wait([self._leasing or self._start_asking()])
+
     def _ask_ahead(self) -> None:
         """Have the next lease under way while this one's permits open."""
-        if self._leasing is None and len(self._permits) < len(self._waiting):
-            self._leasing = asyncio.create_task(self._ask())
+        due = self._clock.monotonic_s() >= max(self._ask_at_s, self._blocked_until_s)
+        if self._leasing is None and due and len(self._permits) < len(self._waiting):
+            self._start_asking()
 
-    async def _take_lease(self) -> None:
-        if self._leasing is None:
-            self._leasing = asyncio.create_task(self._ask())
-        try:
-            lease = await asyncio.shield(self._leasing)
-        finally:
-            if self._leasing.done():
-                self._leasing = None
-        if not lease.starts:
-            await asyncio.sleep(max(lease.ask_again_s, _LEAST_PAUSE_S))
+    def _start_asking(self) -> asyncio.Task[None]:
+        self._leasing = asyncio.create_task(self._ask())
+        return self._leasing
 
-    async def _ask(self) -> Lease:
+    async def _ask(self) -> None:
         missing = len(self._waiting) - len(self._permits) + self._lapses_in_a_row
+        try:
+            await self._take_lease(min(max(missing, 1), self._largest_lease))
+        except RaysyncError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 whatever an actor call raises: fail closed
+            self._fail(PermitUnavailableError(f"The governor failed: {type(error).__name__}."))
+        finally:
+            self._leasing = None
+
+    async def _take_lease(self, want: int) -> None:
         asked_s = self._clock.monotonic_s()
-        lease = await self._lease(min(max(missing, 1), self._largest_lease))
-        answered_s = self._clock.monotonic_s()
-        self._bounds.note(asked_s, lease.granted_at_s, answered_s)
-        if asked_s >= self._closed_until_s:
+        lease = await self._lease(want)
+        now_s = self._clock.monotonic_s()
+        self._stopped_by = None
+        self._bounds.note(asked_s, lease.granted_at_s, now_s)
+        if now_s >= self._blocked_until_s:
             self._permits.extend(self._bounds.permits(lease))
-        return lease
+        if not lease.starts:
+            self._ask_at_s = now_s + max(lease.ask_again_s, _LEAST_PAUSE_S)
 
     def _fail(self, error: RaysyncError) -> None:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_exception(error)
+                turn.set_exception(type(error)(*error.args))
