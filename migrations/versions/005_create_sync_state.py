@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("progress", postgresql.JSONB(), nullable=True),
+        sa.Column("usage", postgresql.JSONB(), nullable=True),
         sa.Column("result", postgresql.JSONB(), nullable=True),
         sa.Column("ray_job_id", sa.Text(), nullable=True),
         sa.Column(

@@ -13,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raysync.errors import ConfigurationError, DatabaseUnavailableError, StoreUnavailableError
 
+Engine = AsyncEngine
+"""A pool of connections, as the layers above hand it on."""
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 60
 """No statement of a sync takes seconds; one that does waits for something that will not come."""
 POOL_TIMEOUT_S = 30
 
 _ACCEPTED = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
-_KEEPALIVE = {
+_KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 20,
     "keepalives_interval": 5,
@@ -87,6 +89,18 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
     event.listen(engine.sync_engine, "connect", _prepare_session)
     event.listen(engine.sync_engine, "checkout", _refuse_dead)
     return engine
+
+
+async def connect_alone(engine: AsyncEngine, application_name: str) -> psycopg.AsyncConnection[Any]:
+    """A connection to the same database, beside the pool, in autocommit; the caller closes it."""
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return await psycopg.AsyncConnection.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name=application_name,
+        **_KEEPALIVE,
+    )
 
 
 def _prepare_session(connection: Any, _record: object) -> None:

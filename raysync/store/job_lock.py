@@ -1,24 +1,114 @@
-"""At most one job of a tenant at a time, by a lock that dies with its driver."""
+"""At most one job of a tenant at a time, by an advisory lock that dies with its driver.
+
+The lock is held by a connection of the driver's own, which dies with the process: a driver that
+was killed has let go before anybody can ask. Nothing has to expire, and no clocks are compared.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+import psycopg
+from psycopg.rows import TupleRow
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.errors import JobRunningError
 from raysync.models.ids import TenantId
+from raysync.store.engine import connect_alone, translated
 
-LOCK_CLASS: Final = 0x7279_6A62
-"""The first half of the advisory lock; the second is the tenant's key."""
+_LOCK_CLASS: Final = 0x7279_6A62
+"""The first half of the lock; the second is the tenant's key."""
+_CANCELLATIONS: Final = "raysync_cancel"
+"""Where `cancel` notifies; the payload is the tenant's key."""
 
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:class, :tenant_id)")
-_RUNNING = text("""
-SELECT id, started_at, heartbeat_at FROM sync_jobs
-WHERE tenant_id = :tenant_id AND status = 'running'
-""")
+_RUNNING = """
+SELECT id::text, started_at FROM sync_jobs WHERE tenant_id = %s AND status = 'running'
+"""
+_FAIL_VANISHED = """
+WITH vanished AS (
+    UPDATE sync_jobs SET status = 'failed', error = 'its driver vanished',
+        completed_at = heartbeat_at, updated_at = now()
+    WHERE tenant_id = %(tenant_id)s AND status = 'running'
+    RETURNING id
+)
+UPDATE channel_sync_jobs SET status = 'pending', updated_at = now()
+WHERE parent_job_id IN (SELECT id FROM vanished) AND status = 'in_progress'
+"""
+_FREE_CLAIMS = """
+UPDATE sync_progress SET status = 'idle', worker_id = NULL, lease_expires_at = NULL,
+    epoch = epoch + 1, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND lease_expires_at IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLease:
+    """The right to run jobs of one tenant, for as long as the connection lives."""
+
+    tenant_id: TenantId
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the connection broke: another driver may begin, and this one must stop."""
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody asked the tenant's job to end."""
+
+
+@asynccontextmanager
+async def hold_tenant(engine: AsyncEngine, tenant_id: TenantId) -> AsyncIterator[JobLease]:
+    """Hold the tenant for one driver.
+
+    What a driver that vanished left behind is put in order first: its job has failed, and its
+    workers' claims are void, so that one still writing is refused.
+
+    Raises:
+        JobRunningError: another driver holds it; the sentence names the job.
+    """
+    with translated():
+        connection = await connect_alone(engine, "raysync driver")
+    async with connection:
+        with translated():
+            await _take(connection, tenant_id)
+        lease = JobLease(tenant_id)
+        watch = asyncio.create_task(_watch(connection, lease))
+        try:
+            yield lease
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _take(connection: psycopg.AsyncConnection[TupleRow], tenant_id: TenantId) -> None:
+    taken = await connection.execute(
+        "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
+    )
+    if await taken.fetchone() != (True,):
+        running = await connection.execute(_RUNNING, (tenant_id,))
+        raise _job_running(await running.fetchone())
+    async with connection.transaction():
+        await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
+        await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
+    await connection.execute(f"LISTEN {_CANCELLATIONS}")
+
+
+async def _watch(connection: psycopg.AsyncConnection[TupleRow], lease: JobLease) -> None:
+    """Wait on the socket: for a cancellation, or for the connection's end."""
+    try:
+        async for note in connection.notifies():
+            if note.payload == str(lease.tenant_id):
+                lease.cancelled.set()
+    except psycopg.Error:
+        lease.lost.set()
+
+
+async def is_held(connection: AsyncConnection, tenant_id: TenantId) -> bool:
+    """Whether a driver holds the tenant; if not, none can before the transaction ends."""
+    taken = await connection.exec_driver_sql(
+        "SELECT pg_try_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
+    )
+    return not taken.scalar_one()
 
 
 async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId) -> None:
@@ -27,23 +117,22 @@ async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId)
     Raises:
         JobRunningError: one is running.
     """
-    lock = {"class": LOCK_CLASS, "tenant_id": tenant_id}
-    if not (await connection.execute(_TRY_LOCK, lock)).scalar_one():
-        raise await job_running(connection, tenant_id)
+    if await is_held(connection, tenant_id):
+        running = await connection.exec_driver_sql(_RUNNING, (tenant_id,))
+        raise _job_running(running.one_or_none())
 
 
-async def job_running(connection: AsyncConnection, tenant_id: TenantId) -> JobRunningError:
-    """The error that names the tenant's running job."""
-    row = (await connection.execute(_RUNNING, {"tenant_id": tenant_id})).one_or_none()
-    if row is None:
-        return JobRunningError("Another command is about to sync this tenant: try again shortly.")
-    return JobRunningError(running_sentence(row.id, row.started_at))
+async def ask_to_cancel(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """Tell the driver that holds the tenant to end its job, when the transaction commits."""
+    await connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CANCELLATIONS, str(tenant_id)))
 
 
-def running_sentence(job_id: str, started_at: datetime) -> str:
-    """Who holds the tenant, since when, and what to do."""
-    return (
+def _job_running(job: Any) -> JobRunningError:
+    if job is None:
+        return JobRunningError("Another command is at work on this tenant: try again shortly.")
+    job_id, started_at = job
+    return JobRunningError(
         f"Job {job_id} has been syncing this tenant since {started_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"wait for it (`raysync status --job-id {job_id}`), or end it with "
+        f"wait for it (`raysync status --job-id {job_id} --watch`), or end it with "
         f"`raysync cancel --job-id {job_id}`."
     )

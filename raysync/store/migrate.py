@@ -81,6 +81,8 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         DatabaseUnavailableError: it cannot be reached, or another upgrade does not end.
     """
+    if revision == "head" and current(url) == head():
+        return
     _migrate(url, revision, downwards=False)
 
 

@@ -26,13 +26,13 @@ from raysync.models.work import (
     ChannelOutcome,
     ChannelTask,
     Claim,
-    Failure,
     IdRange,
     PageReceipt,
     PageWrite,
 )
 from raysync.store.engine import translated
-from raysync.store.page_rows import COPY, copy_text, storable_text
+from raysync.store.job_rows import failure_details
+from raysync.store.page_rows import COPY, copy_text
 
 _Driver = psycopg.AsyncConnection[Any]
 
@@ -302,15 +302,6 @@ async def _stage(driver: _Driver, claim: Claim, page: PageWrite) -> None:
 async def _merge(driver: _Driver, values: dict[str, Any]) -> tuple[int, int]:
     row = await (await driver.execute(_MERGE, values)).fetchone()
     return (row[0], row[1]) if row else (0, 0)
-
-
-def failure_details(failure: Failure) -> dict[str, str]:
-    """A failure as the ``error_details`` columns keep it."""
-    return {
-        "failure_class": failure.failure_class.value,
-        "error": storable_text(failure.error),
-        "message": storable_text(failure.message),
-    }
 
 
 def _lost(claim: Claim) -> ClaimLostError:

@@ -1,0 +1,68 @@
+"""What the store tells about jobs, long after they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from raysync.models.events import JobView
+from raysync.models.ids import ChannelId, JobId, TenantId
+from raysync.models.results import SyncJobResult
+from raysync.models.status import FailureClass, JobStatus
+from raysync.models.work import SyncWindow
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it is stored: enough to show it, and to resume it."""
+
+    id: JobId
+    tenant_id: TenantId
+    tenant: str  #: the slug
+    status: JobStatus
+    window: SyncWindow
+    ray_job_id: str | None
+    started_at: datetime
+    completed_at: datetime | None
+    heartbeat_age_s: float  #: by the database's clock
+    error: str | None  #: why it stopped, where it stopped by itself
+    view: JobView | None  #: as last saved, its channels from their own rows
+    result: SyncJobResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A channel that was given up and has not been read to its end since."""
+
+    channel_id: ChannelId
+    name: str
+    job_id: JobId  #: the last job that gave it up
+    failure_class: FailureClass
+    error: str  #: the class of the error
+    message: str
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedLimit:
+    """A limit as Discord's own answers revealed it."""
+
+    route: str
+    bucket: str
+    limit: int  #: requests ...
+    window_s: float  #: ... in so many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what."""
+
+    at: datetime
+    actor: str
+    action: str
+    tenant: str | None
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,45 @@
+"""Who did what: entries are added and never changed, which the database itself sees to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.models.records import AuditEntry
+from raysync.store.engine import translated
+from raysync.store.schema import audit_log
+
+
+class AuditLog:
+    """The log of what operators did."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def record(
+        self,
+        actor: str,
+        action: str,
+        tenant: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an entry; *tenant* is a slug, *details* plain JSON without secrets."""
+        entry = insert(audit_log).values(
+            actor=actor, action=action, tenant=tenant, details=dict(details or {})
+        )
+        with translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(entry)
+
+    async def recent(self, limit: int = 50) -> tuple[AuditEntry, ...]:
+        """The last entries, the latest first."""
+        query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(query)
+        return tuple(
+            AuditEntry(row.at, row.actor, row.action, row.tenant, row.details) for row in rows
+        )

@@ -1,0 +1,92 @@
+"""What a job tells about itself, as the JSON that its statements take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+
+from raysync.models.events import ApiUsage, ChannelRow, JobView
+from raysync.models.results import SyncJobResult
+from raysync.models.work import Failure
+from raysync.store.page_rows import storable_json, storable_text
+
+LIMIT_HIT = "429 "
+"""What the routes of answers of 429, counted by scope, begin with."""
+
+
+def view_json(view: JobView) -> str:
+    """A view without its channels, which have their own rows."""
+    return _text(asdict(replace(view, channels=())))
+
+
+def usage_json(usage: Mapping[str, ApiUsage]) -> str:
+    """By worker: what it waited for, and when it asked; the counts have their own rows."""
+    return _text(
+        {
+            worker: asdict(replace(each, calls={}, rate_limit_hits={}))
+            for worker, each in usage.items()
+        }
+    )
+
+
+def calls_json(usage: Mapping[str, ApiUsage]) -> str:
+    """The rows of `job_api_calls`."""
+    return _text(
+        [
+            {"worker_id": worker, "route": route, "calls": calls}
+            for worker, each in usage.items()
+            for route, calls in [
+                *each.calls.items(),
+                *((LIMIT_HIT + scope, hits) for scope, hits in each.rate_limit_hits.items()),
+            ]
+        ]
+    )
+
+
+def channel_rows_json(rows: Sequence[ChannelRow]) -> str:
+    """The rows of `channel_sync_jobs`."""
+    return _text([_channel_row(each) for each in rows])
+
+
+def as_json(result: SyncJobResult | None) -> str | None:
+    """A job's result as it is kept."""
+    return None if result is None else storable_json(result.model_dump_json().encode()).decode()
+
+
+def failure_details(failure: Failure) -> dict[str, str]:
+    """A failure as the ``error_details`` columns keep it."""
+    return {
+        "failure_class": failure.failure_class.value,
+        "error": storable_text(failure.error),
+        "message": storable_text(failure.message),
+    }
+
+
+def _text(value: Any) -> str:
+    return storable_json(orjson.dumps(value)).decode()
+
+
+def _channel_row(row: ChannelRow) -> dict[str, Any]:
+    tally, outcome, progress = row.tally, row.outcome, row.progress
+    failure = outcome.failure if outcome else None
+    return {
+        "tenant_id": row.task.tenant_id,
+        "channel_id": row.task.channel_key,
+        "worker_id": row.worker_id,
+        "status": row.status.value,
+        "priority": row.task.expected_pages,
+        "attempts": row.attempt,
+        "started_at": row.started_at,
+        "completed_at": outcome.completed_at if outcome else None,
+        "messages_processed": tally.messages,
+        "reactions_processed": tally.reactions,
+        "attachments_processed": tally.attachments,
+        "requests": tally.requests,
+        "last_message_id": tally.last_message_id,
+        "fraction": progress.fraction if progress else None,
+        "retry_count": outcome.retry_count if outcome else 0,
+        "error_details": failure_details(failure) if failure else None,
+    }

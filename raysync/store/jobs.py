@@ -1,0 +1,238 @@
+"""Sync jobs: begun, followed, ended, and looked at afterwards."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from sqlalchemy import insert, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.errors import ConfigurationError, JobRunningError
+from raysync.models.events import ApiUsage, ChannelRow, JobView
+from raysync.models.ids import JobId, TenantId
+from raysync.models.records import JobRecord
+from raysync.models.results import SyncJobResult
+from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
+from raysync.models.work import SyncWindow
+from raysync.store.dead_letters import bury, resolve
+from raysync.store.engine import translated
+from raysync.store.job_lock import JobLease, ask_to_cancel, hold_tenant, is_held
+from raysync.store.job_records import read_job, read_jobs, read_usage
+from raysync.store.job_rows import (
+    as_json,
+    calls_json,
+    channel_rows_json,
+    usage_json,
+    view_json,
+)
+from raysync.store.schema import sync_jobs
+
+_HEARTBEAT = text("""
+UPDATE sync_jobs SET heartbeat_at = now(), updated_at = now(),
+    progress = CAST(:view AS jsonb), usage = CAST(:usage AS jsonb)
+WHERE id = :job_id
+""")
+
+_UPSERT_CHANNELS = text("""
+INSERT INTO channel_sync_jobs (
+    tenant_id, channel_id, parent_job_id, worker_id, status, priority, attempts, started_at,
+    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
+    last_message_id, fraction, retry_count, error_details)
+SELECT tenant_id, channel_id, :job_id, worker_id, status, priority, attempts, started_at,
+    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
+    last_message_id, fraction, retry_count, error_details
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
+    tenant_id bigint, channel_id bigint, worker_id text, status text, priority double precision,
+    attempts integer, started_at timestamptz, completed_at timestamptz, messages_processed bigint,
+    reactions_processed bigint, attachments_processed bigint, requests bigint,
+    last_message_id bigint, fraction double precision, retry_count integer, error_details jsonb)
+ORDER BY channel_id
+ON CONFLICT (parent_job_id, channel_id) DO UPDATE SET
+    worker_id = excluded.worker_id, status = excluded.status, attempts = excluded.attempts,
+    started_at = excluded.started_at, completed_at = excluded.completed_at,
+    messages_processed = excluded.messages_processed,
+    reactions_processed = excluded.reactions_processed,
+    attachments_processed = excluded.attachments_processed, requests = excluded.requests,
+    last_message_id = excluded.last_message_id, fraction = excluded.fraction,
+    retry_count = excluded.retry_count, error_details = excluded.error_details,
+    updated_at = now()
+""")
+
+# Sums only grow: a report that comes late or twice changes nothing.
+_UPSERT_CALLS = text("""
+INSERT INTO job_api_calls AS c (job_id, worker_id, route, calls)
+SELECT :job_id, worker_id, route, calls
+FROM jsonb_to_recordset(CAST(:calls AS jsonb)) AS given (
+    worker_id text, route text, calls bigint)
+ORDER BY worker_id, route
+ON CONFLICT (job_id, worker_id, route) DO UPDATE SET calls = excluded.calls, updated_at = now()
+WHERE c.calls < excluded.calls
+""")
+
+_FINISH = text("""
+UPDATE sync_jobs SET status = :status, result = CAST(:result AS jsonb), error = :error,
+    completed_at = now(), heartbeat_at = now(), updated_at = now()
+WHERE id = :job_id AND status = 'running'
+""")
+
+_RESUME = text("""
+UPDATE sync_jobs SET status = 'running', error = NULL, result = NULL, completed_at = NULL,
+    ray_job_id = :ray_job_id, heartbeat_at = now(), updated_at = now()
+WHERE id = :job_id AND status = ANY(:resumable)
+""")
+_RESUMABLE = [each.value for each in JobStatus if JobStatus.RUNNING in JOB_MOVES[each]]
+
+
+class JobStore:
+    """The jobs of all tenants. Every method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    def lease(self, tenant_id: TenantId) -> AbstractAsyncContextManager[JobLease]:
+        """Hold the tenant while its job runs; see `raysync.store.job_lock.hold_tenant`."""
+        return hold_tenant(self._engine, tenant_id)
+
+    async def begin(
+        self, tenant_id: TenantId, window: SyncWindow, ray_job_id: str | None = None
+    ) -> JobId:
+        """Begin a job. The tenant's lease must be held.
+
+        Raises:
+            JobRunningError: the tenant has a running job.
+        """
+        job_id = JobId(str(uuid.uuid4()))
+        new = insert(sync_jobs).values(
+            id=job_id,
+            tenant_id=tenant_id,
+            sync_type=window.sync_type.value,
+            start_date=window.since,
+            end_date=window.until,
+            lookback_s=window.lookback_s,
+            channel_filter=sorted(window.channels) or None,
+            ray_job_id=ray_job_id,
+        )
+        with translated():
+            try:
+                async with self._engine.begin() as connection:
+                    await connection.execute(new)
+            except IntegrityError as error:
+                if "uq_sync_jobs_running_tenant" not in str(error.orig):
+                    raise
+                raise JobRunningError("The tenant has a running job already.") from None
+        return job_id
+
+    async def resume(self, job_id: JobId, ray_job_id: str | None = None) -> JobRecord:
+        """Have a job that stopped run again. The tenant's lease must be held.
+
+        Raises:
+            ConfigurationError: there is no such job, or it ended well.
+        """
+        values = {"job_id": job_id, "ray_job_id": ray_job_id, "resumable": _RESUMABLE}
+        record = await self.load(job_id)
+        with translated():
+            async with self._engine.begin() as connection:
+                resumed = await connection.execute(_RESUME, values)
+        if resumed.rowcount == 0:
+            raise ConfigurationError(
+                f"Job {job_id} is {record.status.value}: there is nothing to resume. "
+                f"`raysync start --tenant {record.tenant}` begins another."
+            )
+        return await self.load(job_id)
+
+    async def save_progress(
+        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+    ) -> None:
+        """Heartbeat, view, changed channels and API counters, in one transaction.
+
+        A channel that was given up becomes a dead letter, one read to its end is none any more.
+        Saving the same twice changes nothing but the heartbeat.
+        """
+        job = {"job_id": view.job_id}
+        beat = {**job, "view": view_json(view), "usage": usage_json(usage)}
+        with translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(_HEARTBEAT, beat)
+                if rows:
+                    await _save_rows(connection, view.job_id, rows)
+                if usage:
+                    await connection.execute(_UPSERT_CALLS, {**job, "calls": calls_json(usage)})
+
+    async def finish(
+        self,
+        job_id: JobId,
+        status: JobStatus,
+        result: SyncJobResult | None = None,
+        error: str | None = None,
+    ) -> bool:
+        """End a running job. False: it was not running any more, and nothing was changed."""
+        values = {
+            "job_id": job_id,
+            "status": status.value,
+            "result": as_json(result),
+            "error": error,
+        }
+        with translated():
+            async with self._engine.begin() as connection:
+                return (await connection.execute(_FINISH, values)).rowcount == 1
+
+    async def cancel(self, job_id: JobId) -> bool:
+        """End a running job: by its driver where that lives, which takes a moment, else here.
+
+        False: the job was not running. Raises ConfigurationError for an unknown job.
+        """
+        record = await self.load(job_id)
+        with translated():
+            async with self._engine.begin() as connection:
+                if await is_held(connection, record.tenant_id):
+                    await ask_to_cancel(connection, record.tenant_id)
+                    return record.status is JobStatus.RUNNING
+                values = {"job_id": job_id, "status": "cancelled", "result": None, "error": None}
+                return (await connection.execute(_FINISH, values)).rowcount == 1
+
+    async def load(self, job_id: JobId) -> JobRecord:
+        """A job with all its channels. Raises ConfigurationError where there is none."""
+        with translated():
+            async with self._engine.connect() as connection:
+                record = await read_job(connection, job_id)
+        if record is None:
+            raise ConfigurationError(
+                f"There is no job {job_id}: `raysync status` shows the latest ones."
+            )
+        return record
+
+    async def recent(
+        self, tenant_id: TenantId | None = None, limit: int = 20
+    ) -> tuple[JobRecord, ...]:
+        """The last jobs, of one tenant or of all, the latest first, without their channels."""
+        with translated():
+            async with self._engine.connect() as connection:
+                return await read_jobs(connection, tenant_id, limit)
+
+    async def latest(self, tenant_id: TenantId | None = None) -> JobRecord | None:
+        """The job begun last, with all its channels."""
+        found = await self.recent(tenant_id, limit=1)
+        return await self.load(found[0].id) if found else None
+
+    async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
+        """What each worker has asked of Discord for the job, as last saved."""
+        with translated():
+            async with self._engine.connect() as connection:
+                return await read_usage(connection, job_id)
+
+
+async def _save_rows(
+    connection: AsyncConnection, job_id: JobId, rows: Sequence[ChannelRow]
+) -> None:
+    values: dict[str, Any] = {"job_id": job_id, "rows": channel_rows_json(rows)}
+    await connection.execute(_UPSERT_CHANNELS, values)
+    failed = [row for row in rows if row.status is ChannelJobStatus.FAILED]
+    completed = [row for row in rows if row.status is ChannelJobStatus.COMPLETED]
+    if failed:
+        await bury(connection, job_id, [row.task.channel_key for row in failed])
+    if completed:
+        await resolve(connection, [row.task.channel_key for row in completed])
