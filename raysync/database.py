@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from raysync.errors import ConfigurationError
 from raysync.settings import Settings
 from raysync.store.embedded import start_embedded
-from raysync.store.engine import normalize_url, open_engine
+from raysync.store.engine import Engine, normalize_url, open_engine
 from raysync.store.migrate import require_current, upgrade
 
 
@@ -43,7 +41,7 @@ def ready_database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[AsyncEngine]:
+async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[Engine]:
     """An engine on the database in use, its schema checked; disposed of at the end."""
     url = await asyncio.to_thread(ready_database_url, settings)
     engine = open_engine(url, pool_size=pool_size, application_name="raysync")

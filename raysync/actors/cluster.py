@@ -16,6 +16,7 @@ from raysync.actors.tracker import ProgressTrackerActor
 from raysync.actors.worker import LeaseFor
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
+from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
 
 WORKER_CPUS = 0.02
@@ -28,7 +29,7 @@ class RunActors:
     def __init__(self, label: str, slots_per_worker: int) -> None:
         self._label = label
         self._slots = slots_per_worker
-        self._governor = RateLimitGovernorActor.options(
+        self._governor: Any = RateLimitGovernorActor.options(
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
             get_if_exists=True,
@@ -37,7 +38,7 @@ class RunActors:
             max_restarts=-1,  # its state is worthless a second later, and workers wait for it
             max_task_retries=0,  # who asked has given up by then
         ).remote()
-        self._tracker = ProgressTrackerActor.options(
+        self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
             num_cpus=0,
@@ -62,7 +63,7 @@ class RunActors:
         """How a client in this process asks for permits."""
         return lambda fingerprint, rate: lease_from(self._governor, fingerprint, worker_id, rate)
 
-    def observe_for(self, fingerprint: str) -> Callable[[int, str | None, float | None], None]:
+    def observe_for(self, fingerprint: str) -> Report:
         """Where a client in this process tells of answers that count."""
         return observe_by(self._governor, fingerprint)
 
@@ -83,5 +84,5 @@ class RunActors:
 
 def node_count() -> int:
     """How many machines the cluster has now."""
-    nodes: list[dict[str, Any]] = ray.nodes()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
     return sum(1 for each in nodes if each["Alive"])

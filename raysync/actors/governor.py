@@ -42,8 +42,10 @@ class RateLimitGovernor:
         self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
 
     async def _end_when_idle(self) -> None:
-        while (rest_s := IDLE_END_S - self._governor.idle_s(self._clock.monotonic_s())) > 0:
+        rest_s = IDLE_END_S
+        while rest_s > 0:
             await asyncio.sleep(rest_s)
+            rest_s = IDLE_END_S - self._governor.idle_s(self._clock.monotonic_s())
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 

@@ -19,6 +19,7 @@ from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Lease
+from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
 
 _log = logging.getLogger(__name__)
@@ -192,6 +193,8 @@ def lease_from(
                 granted: Lease = await governor.lease.remote(
                     fingerprint, worker_id, want, per_second
                 )
+        except RayTaskError as error:  # what the governor raised: a ban, or too many refusals
+            raise error.cause from None
         except (TimeoutError, RayActorError) as error:
             raise PermitUnavailableError(
                 "The rate limit governor does not answer, so nothing is asked of Discord."
@@ -201,11 +204,11 @@ def lease_from(
     return lease
 
 
-def observe_by(governor: Any, fingerprint: str) -> Callable[[int, str | None, float | None], None]:
-    """How a limiter tells the governor of answers that count; not waited for."""
+def observe_by(governor: Any, fingerprint: str) -> Report:
+    """How a limiter tells the governor of answers that count."""
 
-    def observe(status: int, scope: str | None, retry_after_s: float | None) -> None:
-        governor.observe.remote(fingerprint, status, scope, retry_after_s)
+    async def observe(status: int, scope: str | None, retry_after_s: float | None) -> None:
+        await governor.observe.remote(fingerprint, status, scope, retry_after_s)
 
     return observe
 

@@ -22,7 +22,7 @@ from raysync.models.work import (
     PageWrite,
 )
 from raysync.ratelimit.governor import Lease
-from raysync.ratelimit.limiter import WorkerLimiter
+from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.store.engine import open_engine
 from raysync.store.pages import PostgresPages
@@ -33,7 +33,7 @@ from raysync.sync.retry import RetryPolicy
 _T = TypeVar("_T")
 LeaseFor = Callable[[str, float], Callable[[int], Awaitable[Lease]]]
 """From a token's fingerprint and its requests per second to how permits are asked for."""
-ObserveFor = Callable[[str], Callable[[int, str | None, float | None], None]]
+ObserveFor = Callable[[str], Report]
 """From a token's fingerprint to where answers of 401, 403 and 429 are told."""
 
 
@@ -165,3 +165,4 @@ class ChannelWorker:
         sessions = list(self._sessions.values())
         self._sessions.clear()
         await asyncio.gather(*(each.close() for each in sessions))
+        await asyncio.gather(*(each.close() for each in self._limiters.values()))

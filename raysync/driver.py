@@ -1,0 +1,361 @@
+"""The composition root: the only place that wires a run together."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import signal
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import SecretBytes, SecretStr
+
+from raysync.actors.cluster import RunActors, node_count
+from raysync.actors.dispatch import Dispatcher
+from raysync.actors.handles import RemoteTracker
+from raysync.actors.runtime import RayRuntime, connect, disconnect
+from raysync.actors.secrets import JobSecrets
+from raysync.actors.worker import ChannelWorker
+from raysync.clock import SystemClock
+from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
+from raysync.database import database_url, open_store, refuse_embedded_on_cluster
+from raysync.errors import RaysyncError, SyncError, UnknownTenantError
+from raysync.models.entities import Tenant, TenantStatus
+from raysync.models.events import JobView
+from raysync.models.ids import ChannelId, JobId, TenantId
+from raysync.models.results import RunResult, SyncJobResult
+from raysync.models.status import JobStatus, SyncType
+from raysync.models.work import SyncWindow
+from raysync.settings import Settings
+from raysync.store.audit import AuditLog
+from raysync.store.channels import ChannelStore
+from raysync.store.engine import Engine
+from raysync.store.job_lock import JobLease
+from raysync.store.jobs import JobStore
+from raysync.store.tenants import TenantStore
+from raysync.sync.job import LISTINGS_AT_ONCE, SyncJob
+from raysync.sync.planner import GuildPlanner
+from raysync.sync.progress import JobHeader
+from raysync.sync.retry import Retrier, RetryPolicy
+from raysync.sync.summary import summarize
+
+DEFAULT_LOOKBACK_S = 7 * 86400.0
+VIEW_PERIOD_S = 0.5
+SHOWN_CHANNELS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What a user asks for."""
+
+    tenants: tuple[str, ...] = ()  #: slugs; none: every active tenant
+    sync_type: SyncType | None = None  #: None: incremental
+    since: datetime | None = None
+    until: datetime | None = None
+    channels: frozenset[ChannelId] = field(default_factory=frozenset)
+    lookback_s: float = DEFAULT_LOOKBACK_S
+    workers: int | None = None  #: None: as the settings say
+
+
+class RunObserver(Protocol):
+    """Watches a run, for a terminal or a log."""
+
+    def ray_ready(self, dashboard_url: str | None) -> None: ...
+
+    def started(self, tenant: str, job_id: JobId) -> None: ...
+
+    def progress(self, views: Sequence[JobView]) -> None:
+        """The running jobs, about twice a second."""
+        ...
+
+    def finished(self, result: SyncJobResult) -> None: ...
+
+
+def sync(request: SyncRequest, settings: Settings, observer: RunObserver) -> RunResult:
+    """`run_sync` for a terminal: SIGINT and SIGTERM end it cleanly, a second SIGINT at once.
+
+    Raises:
+        KeyboardInterrupt: the second SIGINT, or one before anything began.
+    """
+    return asyncio.run(_sync_until_signalled(request, settings, observer))
+
+
+async def _sync_until_signalled(
+    request: SyncRequest, settings: Settings, observer: RunObserver
+) -> RunResult:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    whole = asyncio.current_task()
+
+    def interrupt() -> None:
+        if stop.is_set() and whole is not None:
+            whole.cancel()
+        stop.set()
+
+    def listen() -> None:  # after Ray has installed its own
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    try:
+        return await run_sync(request, settings, observer, stop, listen)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def run_sync(
+    request: SyncRequest,
+    settings: Settings,
+    observer: RunObserver,
+    stop: asyncio.Event,
+    on_ray: Callable[[], None] = lambda: None,
+) -> RunResult:
+    """Sync the tenants of *request*; *stop* ends it cleanly, its jobs cancelled and resumable.
+
+    *on_ray* is called when Ray has started, and has taken the signals it takes.
+
+    Raises:
+        ConfigurationError: what makes the run impossible, said before anything is asked where
+            that can be.
+    """
+    async with open_store(settings, pool_size=4) as engine:
+        tenants = await _chosen(TenantStore(engine), request.tenants)
+        keys = await _Keys.find(settings, engine, tenants)
+        runtime = connect(settings.ray_address)
+        on_ray()
+        try:
+            refuse_embedded_on_cluster(settings, node_count())
+            observer.ray_ready(runtime.dashboard_url)
+            run = _Run(request, settings, observer, engine, runtime, keys)
+            return await run.sync_all(tenants, stop)
+        finally:
+            disconnect()
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The secrets of a run, found before anything else: a missing one is told at once."""
+
+    label: str  #: of the run, in the names of its actors
+    settings: Settings
+    database_url: str
+    secret: bytes = field(repr=False)
+    tokens: Mapping[TenantId, str] = field(repr=False)
+
+    @classmethod
+    async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> _Keys:
+        secret = secret_key(settings)
+        store = TenantStore(engine)
+        tokens = {
+            each.id: resolve_token(each.token_ref, await store.sealed_token(each.slug), secret)
+            for each in tenants
+        }
+        whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
+        label = f"{whose}/{uuid.uuid4().hex[:8]}"
+        return cls(label, settings, database_url(settings), secret, tokens)
+
+    def of(self, tenant: Tenant, job_id: JobId) -> JobSecrets:
+        """What a worker needs for one job."""
+        token = self.tokens[tenant.id]
+        return JobSecrets(
+            job_id=job_id,
+            tenant=tenant.slug,
+            database_url=SecretStr(self.database_url),
+            token=SecretStr(token),
+            token_fingerprint=token_fingerprint(self.secret, token),
+            pseudonym_key=SecretBytes(tenant_key(self.secret, tenant.guild_id)),
+            privacy=tenant.privacy,
+            discord_api_url=self.settings.discord_api_url,
+            requests_per_second=self.settings.global_requests_per_second,
+            page_size=self.settings.message_fetch_size,
+            retry_base_s=self.settings.retry_delay_ms / 1000,
+        )
+
+
+async def _chosen(store: TenantStore, slugs: Sequence[str]) -> list[Tenant]:
+    if slugs:
+        return [await store.get(slug) for slug in dict.fromkeys(slugs)]
+    active = [each for each in await store.list() if each.status is TenantStatus.ACTIVE]
+    if not active:
+        raise UnknownTenantError(
+            "There is no active tenant yet: add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`."
+        )
+    return active
+
+
+class _Run:
+    """One invocation: its actors, and a job for each tenant."""
+
+    def __init__(
+        self,
+        request: SyncRequest,
+        settings: Settings,
+        observer: RunObserver,
+        engine: Engine,
+        runtime: RayRuntime,
+        keys: _Keys,
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._observer = observer
+        self._engine = engine
+        self._runtime = runtime
+        self._keys = keys
+        self._clock = SystemClock()
+        self._secrets: dict[JobId, JobSecrets] = {}
+        self._jobs: dict[JobId, SyncJob] = {}
+        self._trackers: dict[JobId, RemoteTracker] = {}
+        self._stopping = False
+        slots = settings.channel_batch_size
+        self._actors = RunActors(keys.label, slots)
+        self._dispatcher = Dispatcher(
+            lambda number: self._actors.spawn(number, self._secrets.__getitem__),
+            request.workers or settings.max_channel_workers,
+            slots,
+            self._clock,
+        )
+        self._planning = ChannelWorker(
+            "driver",
+            LISTINGS_AT_ONCE,
+            self._actors.lease_for("driver"),
+            self._actors.observe_for,
+            self._actors.report,
+        )
+
+    async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
+        """Sync all tenants side by side in one pool of workers."""
+        self._dispatcher.warm_up()
+        beside = [asyncio.create_task(self._watch(stop)), asyncio.create_task(self._show())]
+        try:
+            ended = await asyncio.gather(
+                *(self._sync_tenant(each) for each in tenants), return_exceptions=True
+            )
+        finally:
+            for each in beside:
+                each.cancel()
+            await self._close()
+        return RunResult(jobs=self._results(ended))
+
+    @staticmethod
+    def _results(ended: Sequence[SyncJobResult | BaseException]) -> list[SyncJobResult]:
+        """All results; where there is none, the first error is what the user must know."""
+        results = [each for each in ended if isinstance(each, SyncJobResult)]
+        errors = [each for each in ended if isinstance(each, BaseException)]
+        for each in errors:
+            if not results or not isinstance(each, RaysyncError):
+                raise each
+        return results
+
+    async def _close(self) -> None:
+        await self._dispatcher.close()
+        await self._planning.close()
+        self._actors.end()
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._stopping = True
+        for each in self._jobs.values():
+            each.cancel()
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(VIEW_PERIOD_S)
+            views = []
+            for each in list(self._trackers.values()):
+                with suppress(SyncError):  # a tracker that is away is shown when it is back
+                    views.append(await each.view(SHOWN_CHANNELS))
+            if views:
+                self._observer.progress(views)
+
+    async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
+        window = SyncWindow(
+            sync_type=self._request.sync_type or SyncType.INCREMENTAL,
+            since=self._request.since,
+            until=self._request.until,
+            channels=self._request.channels,
+            lookback_s=self._request.lookback_s,
+        )
+        store = JobStore(self._engine)
+        async with store.lease(tenant.id) as lease:
+            job_id = await store.begin(tenant.id, window, self._runtime.submission_id)
+            self._observer.started(tenant.slug, job_id)
+            await self._audit(tenant, job_id, window)
+            header = JobHeader(
+                job_id,
+                tenant.slug,
+                window.sync_type,
+                self._clock.now(),
+                self._settings.global_requests_per_second,
+            )
+            self._secrets[job_id] = self._keys.of(tenant, job_id)
+            obeying = asyncio.create_task(self._obey(lease, job_id))
+            try:
+                result = await self._run_job(header, tenant, window)
+            except BaseException as error:
+                told = str(error) if isinstance(error, RaysyncError) else type(error).__name__
+                await store.finish(job_id, JobStatus.FAILED, error=told)
+                raise
+            finally:
+                obeying.cancel()
+            await store.finish(job_id, JobStatus(result.status), result)
+        self._observer.finished(result)
+        return result
+
+    async def _obey(self, lease: JobLease, job_id: JobId) -> None:
+        """End the job when somebody cancels it, or when another driver may begin."""
+        waits = [asyncio.create_task(each.wait()) for each in (lease.cancelled, lease.lost)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if job_id in self._jobs:
+            self._jobs[job_id].cancel()
+
+    async def _audit(self, tenant: Tenant, job_id: JobId, window: SyncWindow) -> None:
+        details = {"job_id": job_id, "sync_type": window.sync_type.value}
+        await AuditLog(self._engine).record(_operator(), "start", tenant.slug, details)
+
+    async def _run_job(
+        self, header: JobHeader, tenant: Tenant, window: SyncWindow
+    ) -> SyncJobResult:
+        secrets = self._secrets[header.job_id]
+        tracker = await self._actors.track(header, secrets.database_url.get_secret_value())
+        self._trackers[header.job_id] = tracker
+        try:
+            session = await self._planning.open_job(secrets)
+            job = SyncJob(
+                header,
+                tenant,
+                window,
+                GuildPlanner(session.client, tenant.guild_id),
+                ChannelStore(self._engine, tenant.id),
+                self._dispatcher,
+                tracker,
+                self._clock,
+                Retrier(RetryPolicy(base_s=secrets.retry_base_s), self._clock),
+            )
+            self._jobs[header.job_id] = job
+            if self._stopping:
+                job.cancel()
+            end = await job.run()
+            await session.reporter.flush()
+            result = summarize(header, end, await tracker.usage(), self._clock.now())
+            await tracker.close()
+        finally:
+            self._jobs.pop(header.job_id, None)
+            self._trackers.pop(header.job_id, None)
+        return result
+
+
+def _operator() -> str:
+    """Who runs this, for the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
