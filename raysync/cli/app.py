@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raysync import __version__
-from raysync.cli import db, demo, emulator, start, tenant
+from raysync.cli import db, demo, emulator, export, reset, start, status, tenant
 from raysync.cli.boundary import RaysyncGroup
 
 app = typer.Typer(
@@ -42,6 +42,9 @@ def raysync(
 
 
 app.command()(start.start)
+app.command()(status.status)
+app.command()(reset.reset)
+app.command()(export.export)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(db.app, name="db")
 app.command()(demo.demo)

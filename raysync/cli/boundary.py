@@ -49,7 +49,9 @@ class RaysyncGroup(TyperGroup):
 
 
 def _unexpected(error: Exception, debug: bool) -> str:
-    told = f"Unexpected {type(error).__name__}: {error}"
+    # the first line alone: what follows in a database's error may be what somebody wrote
+    said = str(error).strip().partition("\n")[0]
+    told = f"Unexpected {type(error).__name__}: {said}"
     return told if debug else f"{told}\nRun it again as `raysync --debug …` to see where."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -97,3 +98,13 @@ def _refuse_token(text: str, instead: str) -> None:
             f"This looks like a bot token itself, and {instead}. It may now be in your shell's "
             "history and in the list of processes: reset it in Discord's Developer Portal."
         )
+
+
+def job_id(text: str) -> str:
+    """Read the id of a sync job."""
+    try:
+        return str(uuid.UUID(text.strip()))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a job's id, which looks like 6f1c1c1e-6a52-4f0e-9f55-0a8f7f0a9d11."
+        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,10 +13,12 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
+from raysync.cli.summary import efficiency_line
 from raysync.models.events import ChannelView, JobView
+from raysync.models.records import JobRecord
 from raysync.models.status import ChannelJobStatus, JobStatus
 
-SILENT_AFTER = timedelta(seconds=30)
+SILENT_AFTER_S = 30.0
 """A run writes its heartbeat about once a second."""
 _JOB_STYLES = {
     JobStatus.RUNNING: "cyan",
@@ -33,67 +35,112 @@ _CHANNEL_STYLES = {
 }
 
 
-def seems_dead(view: JobView, now: datetime) -> bool:
+def seems_dead(record: JobRecord) -> bool:
     """Whether a job counts as running and yet nobody has said so for long."""
-    return view.status is JobStatus.RUNNING and now - view.heartbeat_at > SILENT_AFTER
+    silent = record.heartbeat_age_s > SILENT_AFTER_S
+    return record.status is JobStatus.RUNNING and silent
 
 
-def render_job(view: JobView, now: datetime, rows: int | None = None) -> RenderableType:
+def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
     """The job, then its channels, at most *rows* of them."""
-    shown = view.channels if rows is None else view.channels[: max(rows, 0)]
-    parts: list[RenderableType] = [_heading(view, now), Text(_counts(view)), Text(_rates(view))]
-    if seems_dead(view, now):
-        parts.append(Text(_obituary(view, now), style="yellow"))
+    parts: list[RenderableType] = [_heading(record, now), *_lines(record)]
+    channels = record.view.channels if record.view else ()
+    shown = channels if rows is None else channels[: max(rows, 0)]
     if shown:
         parts.append(_channel_table(shown))
-    hidden = max(view.channels_total, len(view.channels)) - len(shown)
-    if shown and hidden > 0:
-        parts.append(Text(f"… and {words.counted(hidden, 'more channel')}; --all shows every one."))
+    hidden = len(channels) - len(shown)
+    if hidden:
+        parts.append(Text(f"… and {words.counted(hidden, 'more channel')}: --all shows every one."))
     return Group(*parts)
 
 
-def _heading(view: JobView, now: datetime) -> Text:
-    heading = Text.assemble(
-        (view.tenant, "bold"), f": job {view.job_id} ", (view.status, _JOB_STYLES[view.status])
+def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
+    """A row for each of several tenants' jobs."""
+    table = plain_table(
+        "tenant", "status", ">begun", ">channels", ">messages", ">/s", ">ETA", "job"
     )
-    if view.completed_at is None:
-        return heading.append(f" for {words.seconds((now - view.started_at).total_seconds())}")
-    took = words.seconds((view.completed_at - view.started_at).total_seconds())
-    ago = words.seconds(max((now - view.completed_at).total_seconds(), 0.0))
-    return heading.append(f" {ago} ago, after {took}")
+    for each in records:
+        view = each.view
+        table.add_row(
+            each.tenant,
+            Text("silent", "yellow") if seems_dead(each) else _job_status(each),
+            f"{words.seconds(_age_s(each.started_at, now))} ago",
+            f"{_done(view)} of {view.channels_total:,}" if view else "–",
+            words.count(view.messages) if view else "–",
+            words.rate(view.messages_per_second) if view and _is_running(each) else "–",
+            words.clock(view.eta_s) if view and _is_running(each) else "–",
+            str(each.id),
+        )
+    return table
 
 
-def _counts(view: JobView) -> str:
-    done = view.channels_completed + view.channels_failed
-    parts = [f"{view.sync_type}, {done} of {words.counted(view.channels_total, 'channel')} done"]
+def _is_running(record: JobRecord) -> bool:
+    return record.status is JobStatus.RUNNING
+
+
+def _job_status(record: JobRecord) -> Text:
+    return Text(record.status.value, _JOB_STYLES[record.status])
+
+
+def _age_s(moment: datetime, now: datetime) -> float:
+    return max((now - moment).total_seconds(), 0.0)
+
+
+def _done(view: JobView) -> str:
+    return words.count(view.channels_completed + view.channels_failed)
+
+
+def _heading(record: JobRecord, now: datetime) -> Text:
+    heading = Text.assemble((record.tenant, "bold"), f": job {record.id} ", _job_status(record))
+    if record.completed_at is None:
+        return heading.append(f" for {words.seconds(_age_s(record.started_at, now))}")
+    took = words.seconds((record.completed_at - record.started_at).total_seconds())
+    return heading.append(f" {words.seconds(_age_s(record.completed_at, now))} ago, after {took}")
+
+
+def _lines(record: JobRecord) -> list[Text]:
+    lines = [_counts(record, record.view), _rates(record, record.view)] if record.view else []
+    if record.result is not None and record.result.parallel_stats.efficiency is not None:
+        lines.append(f"efficiency {efficiency_line(record.result.parallel_stats)}")
+    told = [Text(f"  {each}") for each in lines]
+    if record.error:
+        told.append(Text(f"  {words.printable(record.error)}", style="red"))
+    if seems_dead(record):
+        told.append(Text(f"  {_obituary(record)}", style="yellow"))
+    return told
+
+
+def _counts(record: JobRecord, view: JobView) -> str:
+    total = words.counted(view.channels_total, "channel")
+    parts = [f"{record.window.sync_type}, {_done(view)} of {total} done"]
     if view.channels_failed:
         parts.append(f"{view.channels_failed} failed")
     if view.channels_skipped:
         parts.append(f"{view.channels_skipped} skipped")
-    if view.planning and view.status is JobStatus.RUNNING:
+    if view.planning and _is_running(record):
         parts.append("looking for more")
-    return "  " + ", ".join(parts)
+    return ", ".join(parts)
 
 
-def _rates(view: JobView) -> str:
+def _rates(record: JobRecord, view: JobView) -> str:
     messages = words.counted(view.messages, "message")
     requests = words.counted(view.requests, "request")
     hits = f"{words.count(view.rate_limit_encounters)} × 429"
-    if view.status is not JobStatus.RUNNING:
-        return f"  {messages}, {requests}, {hits}"
+    if not _is_running(record):
+        return f"{messages}, {requests}, {hits}"
     share = words.percent(view.requests_per_second / view.budget_per_second)
     return (
-        f"  {messages} ({words.rate(view.messages_per_second)}/s), {requests} "
+        f"{messages} ({words.rate(view.messages_per_second)}/s), {requests} "
         f"({words.rate(view.requests_per_second)}/s, {share} of the limit), {hits}, "
         f"ETA {words.clock(view.eta_s)}"
     )
 
 
-def _obituary(view: JobView, now: datetime) -> str:
-    silence = words.seconds((now - view.heartbeat_at).total_seconds())
+def _obituary(record: JobRecord) -> str:
     return (
-        f"  Its last sign of life is {silence} old, so its process has probably died. What was "
-        f"stored stays; go on with: {invocation()} start --tenant {view.tenant}"
+        f"Its last sign of life is {words.seconds(record.heartbeat_age_s)} old, so its process has "
+        "probably died. What was stored stays; go on with: "
+        f"{invocation()} start --tenant {record.tenant}"
     )
 
 
@@ -118,17 +165,28 @@ def _status(channel: ChannelView) -> Text:
     return status
 
 
-def job_as_json(view: JobView, now: datetime) -> dict[str, Any]:
-    """The job for `--json`; ids are strings, times ISO 8601 in UTC."""
+def job_as_json(record: JobRecord) -> dict[str, Any]:
+    """The job for `--json`; ids are strings, times ISO 8601 in UTC. Null while nothing was read."""
+    view, result = record.view, record.result
+    stats = None if result is None else result.parallel_stats.model_dump(mode="json")
     return {
-        "job_id": view.job_id,
-        "tenant": view.tenant,
-        "status": view.status.value,
-        "sync_type": view.sync_type.value,
-        "seems_dead": seems_dead(view, now),
-        "started_at": view.started_at.isoformat(),
-        "heartbeat_at": view.heartbeat_at.isoformat(),
-        "completed_at": None if view.completed_at is None else view.completed_at.isoformat(),
+        "job_id": record.id,
+        "tenant": record.tenant,
+        "status": record.status.value,
+        "sync_type": record.window.sync_type.value,
+        "started_at": record.started_at.isoformat(),
+        "completed_at": None if record.completed_at is None else record.completed_at.isoformat(),
+        "heartbeat_age_s": round(record.heartbeat_age_s, 1),
+        "seems_dead": seems_dead(record),
+        "error": record.error,
+        "progress": None if view is None else _view_as_json(view),
+        "parallel_stats": stats,
+        "channels": [_channel_as_json(each) for each in view.channels] if view else [],
+    }
+
+
+def _view_as_json(view: JobView) -> dict[str, Any]:
+    return {
         "planning": view.planning,
         "channels_total": view.channels_total,
         "channels_completed": view.channels_completed,
@@ -139,9 +197,9 @@ def job_as_json(view: JobView, now: datetime) -> dict[str, Any]:
         "rate_limit_encounters": view.rate_limit_encounters,
         "messages_per_second": round(view.messages_per_second, 1),
         "requests_per_second": round(view.requests_per_second, 1),
+        "budget_per_second": view.budget_per_second,
         "fraction": view.fraction,
         "eta_s": view.eta_s,
-        "channels": [_channel_as_json(each) for each in view.channels],
     }
 
 

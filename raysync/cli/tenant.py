@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params, words
+from raysync.cli.actor import actor
 from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say
+from raysync.cli.lookup import find_tenant
 from raysync.models.entities import Privacy
 
 if TYPE_CHECKING:
@@ -117,10 +119,13 @@ async def _add(
 ) -> None:
     from raysync.database import open_store
     from raysync.models.ids import GuildId
+    from raysync.store.audit import AuditLog
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
         await TenantStore(engine).add(slug, GuildId(guild_id), name, reference, privacy, sealed)
+        details = {"guild_id": str(guild_id), "token": reference, "privacy": privacy.value}
+        await AuditLog(engine).record(actor(), "tenant add", slug, details)
 
 
 @app.command("list")
@@ -146,7 +151,7 @@ def show(slug: _Slug, as_json: _Json = False) -> None:
 
     The token itself is never shown, only where it is.
     """
-    shown = _as_json(asyncio.run(_one(slug)))
+    shown = _as_json(asyncio.run(find_tenant(slug)))
     if as_json:
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
@@ -159,7 +164,7 @@ def remove(
     slug: _Slug, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Remove a tenant, and every message stored of it."""
-    asyncio.run(_one(slug))
+    asyncio.run(find_tenant(slug))
     ask(f"Remove {slug} and ALL its stored messages, for good?", yes=yes)
     asyncio.run(_remove(slug))
     say(f"Tenant {slug} and all that was stored of it is removed.")
@@ -174,22 +179,15 @@ async def _all() -> tuple[Tenant, ...]:
         return await TenantStore(engine).list()
 
 
-async def _one(slug: str) -> Tenant:
-    from raysync.database import open_store
-    from raysync.settings import read_settings
-    from raysync.store.tenants import TenantStore
-
-    async with open_store(read_settings()) as engine:
-        return await TenantStore(engine).get(slug)
-
-
 async def _remove(slug: str) -> None:
     from raysync.database import open_store
     from raysync.settings import read_settings
+    from raysync.store.audit import AuditLog
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:
         await TenantStore(engine).remove(slug)
+        await AuditLog(engine).record(actor(), "tenant remove", slug)
 
 
 def _as_json(tenant: Tenant) -> dict[str, str | None]:

@@ -1,0 +1,108 @@
+"""`raysync export`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from raysync.cli import words
+from raysync.cli.console import say
+from raysync.errors import ConfigurationError, RaysyncError
+
+STDOUT = "-"
+
+
+class ExportFormat(StrEnum):
+    """How messages are written."""
+
+    JSONL = "jsonl"  #: one JSON object a line
+
+
+class ExportError(RaysyncError):
+    """The output cannot take any more."""
+
+
+def export(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose messages.")],
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="jsonl: one JSON object a line.")
+    ],
+    output: Annotated[
+        str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)
+    ] = STDOUT,
+) -> None:
+    """Write out a tenant's messages, one a line.
+
+    In the order of channel and message id, the state of one moment. A file appears whole or not
+    at all.
+    """
+    if output == STDOUT:
+        asyncio.run(_write(tenant, sys.stdout.buffer))
+        return
+    path = Path(output).expanduser().absolute()
+    with _whole_file(path) as file:
+        lines = asyncio.run(_write(tenant, file))
+    say(f"{words.counted(lines, 'message')} written to {path}.")
+
+
+async def _write(slug: str, file: BinaryIO) -> int:
+    """Write the tenant's lines to *file*, and say how many."""
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.export import export_lines
+    from raysync.store.tenants import TenantStore
+
+    lines = 0
+    async with open_store(read_settings()) as engine:
+        tenant = await TenantStore(engine).get(slug)
+        async with aclosing(export_lines(engine, tenant.id)) as blocks:
+            async for block in blocks:
+                _put(file, block)
+                lines += block.count(b"\n")
+    _put(file, b"")
+    return lines
+
+
+def _put(file: BinaryIO, block: bytes) -> None:
+    try:
+        file.write(block)
+        file.flush()
+    except BrokenPipeError:  # the reader has had enough, and says so by leaving
+        raise
+    except OSError as error:
+        raise ExportError(f"Cannot write the export: {error.strerror}.") from None
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of *path* when all went well; until then nothing is touched."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():  # a pipe or a device: nothing to replace
+        with _opened(target) as file:
+            yield file
+        return
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with _opened(draft) as file:
+            yield file
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        raise ExportError(f"Cannot write {path}: {error.strerror}.") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write in {path.parent}: {error.strerror}.") from None

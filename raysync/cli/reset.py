@@ -1,0 +1,46 @@
+"""`raysync reset`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from raysync.cli import words
+from raysync.cli.actor import actor
+from raysync.cli.confirm import ask
+from raysync.cli.console import say
+from raysync.cli.hints import invocation
+from raysync.cli.lookup import find_tenant
+
+
+def reset(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose progress.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget what is proven complete, so that the next run reads everything.
+
+    Messages stay, and are compared with what Discord then says.
+    """
+    asyncio.run(find_tenant(tenant))
+    ask(f"Forget the progress of {tenant}? Its messages stay.", yes=yes)
+    channels = asyncio.run(_reset(tenant))
+    say(
+        f"The progress of {words.counted(channels, 'channel')} is forgotten. "
+        f"Read them again: {invocation()} start --tenant {tenant}"
+    )
+
+
+async def _reset(slug: str) -> int:
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.audit import AuditLog
+    from raysync.store.reset import reset_progress
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(read_settings()) as engine:
+        tenant = await TenantStore(engine).get(slug)
+        channels = await reset_progress(engine, tenant.id)
+        await AuditLog(engine).record(actor(), "reset", slug, {"channels": channels})
+    return channels
