@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, assert_never
 
 import typer
 
@@ -45,25 +45,31 @@ def export(
     at all.
     """
     if output == STDOUT:
-        asyncio.run(_write(tenant, sys.stdout.buffer))
+        asyncio.run(_write(tenant, format_, sys.stdout.buffer))
         return
     path = Path(output).expanduser().absolute()
     with _whole_file(path) as file:
-        lines = asyncio.run(_write(tenant, file))
+        lines = asyncio.run(_write(tenant, format_, file))
     say(f"{words.counted(lines, 'message')} written to {path}.")
 
 
-async def _write(slug: str, file: BinaryIO) -> int:
-    """Write the tenant's lines to *file*, and say how many."""
+async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
+    """Write the tenant's messages to *file*, and say how many lines that made."""
     from raysync.database import open_store
     from raysync.settings import read_settings
     from raysync.store.export import export_lines
     from raysync.store.tenants import TenantStore
 
+    match form:
+        case ExportFormat.JSONL:
+            blocks_of = export_lines
+        case _:
+            assert_never(form)
+
     lines = 0
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
-        async with aclosing(export_lines(engine, tenant.id)) as blocks:
+        async with aclosing(blocks_of(engine, tenant.id)) as blocks:
             async for block in blocks:
                 _put(file, block)
                 lines += block.count(b"\n")
