@@ -1,4 +1,4 @@
-"""Sync one tenant, several, or every active one: `ray job submit … -- python jobs/sync.py takaro`."""
+"""Sync one tenant, several, or all: `ray job submit … -- python jobs/sync.py takaro`."""
 
 from __future__ import annotations
 
