@@ -1,0 +1,1 @@
+"""The adapter over discord.py: nothing else of raysync knows that library."""

@@ -1,184 +1,296 @@
-"""discord.py's HTTP client, for one token: raw payloads in, models out."""
+"""A bot's client: discord.py's, without gateway or models, behind our gate.
+
+discord.py stays in charge of its own failures: it repeats a 429 and some 5xx. But its buckets are
+taken out of the way. They know nothing of other processes, withhold a page that has already
+arrived until the bucket refills (4.9 s of each fifth page), and scan all channels for each new
+one. The gate in front of every HTTP request knows better, and sees discord.py's repeats too.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any, Self, TypeVar
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
 
+import aiohttp
 import discord
-from discord.http import Route
+from discord.http import HTTPClient, Ratelimit, Route
 
-from raysync.discord_api.convert import channel_of, guild_of, member_of, message_of
+from raysync.discord_api.convert import (
+    Payload,
+    channel_from,
+    guild_from,
+    member_from,
+    message_from,
+)
 from raysync.discord_api.errors import translated
-from raysync.discord_api.gate import RequestLimiter, gate_for
+from raysync.discord_api.gate import Gate, RequestLimiter
 from raysync.discord_api.privacy import Identities
 from raysync.errors import (
     AccessDeniedError,
     GuildUnavailableError,
     NotFoundError,
+    PayloadError,
     RetryableError,
     TokenRejectedError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 
-_T = TypeVar("_T")
-CALL_TIMEOUT_S = 180.0
-"""For one call with its waits for permits; discord.py's own five tries included."""
-THREADS_PER_PAGE = 100
-_CONTENT_FLAGS = 1 << 18 | 1 << 19
+REQUEST_TIMEOUT_S: Final = 30.0
+_WHOLE_CALL_S: Final = 240.0
+"""Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
+_CONNECT_S: Final = 15.0
+_LONGEST_PAUSE_S: Final = 30.0
+"""The least that discord.py takes; a longer pause comes back as an error with its length."""
+_THREADS_PER_PAGE: Final = 100
+_OVERLAP: Final = timedelta(milliseconds=1)
+"""Threads archived in one millisecond may stand on two pages."""
 
 
-class _NoRatelimit:
-    """In place of discord.py's bucket: the gate holds the limits, and no page is withheld."""
-
-    remaining = 1
-    limit = 1
+class _OpenBucket(Ratelimit):
+    """A bucket that holds nobody: the gate does."""
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         return None
 
-    def update(self, _response: object, *, use_clock: bool = False) -> None:
-        """Nothing to learn here; the gate has seen the answer."""
-
-    def is_inactive(self) -> bool:
-        return False
+    def update(self, *_: object, **__: object) -> None:
+        """Take no notice."""
 
 
 class DiscordClient:
-    """Reads one token's guilds. Logs in once, in the loop it is used in; close it at the end."""
+    """Reads one token's guilds. Satisfies the engine's `GuildSource` and `HistorySource`.
+
+    All it raises is of `raysync.errors`, and no call takes longer than four minutes. One base URL
+    a process: discord.py keeps it in a class.
+    """
 
     def __init__(
-        self, token: str, base_url: str, limiter: RequestLimiter, identities: Identities
+        self,
+        token: str,
+        base_url: str,
+        limiter: RequestLimiter,
+        pseudonymizer: Identities,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
+        """*request_timeout_s* bounds the silence within one HTTP request."""
         self._token = token
-        self._base_url = base_url
-        self._identities = identities
-        self._client = discord.Client(
-            intents=discord.Intents.none(),
-            max_messages=None,
-            http_trace=gate_for(limiter),
-            max_ratelimit_timeout=60.0,
+        self._base_url = base_url.rstrip("/")
+        self._identities = pseudonymizer
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_S, sock_read=request_timeout_s
         )
+        self._gate = Gate(self._base_url, limiter)
+        self._discord: discord.Client | None = None
+        self._identity: BotIdentity | None = None
 
-    @property
-    def _http(self) -> Any:
-        return self._client.http
+    async def __aenter__(self) -> Self:
+        await self.login()
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.close()
 
     async def login(self) -> None:
-        """Make the token known to Discord. Two requests.
+        """Have Discord accept the token: two requests. Again after success, it does nothing.
 
         Raises:
-            TokenRejectedError: it is not valid, or not a bot's.
+            TokenRejectedError: it is no token, or not a bot's.
         """
+        if self._identity is not None:
+            return
+        await self.close()
+        client = self._discord = self._new_client()
+        try:
+            with translated("login"):
+                async with asyncio.timeout(_WHOLE_CALL_S):
+                    await client.login(self._token)
+            self._identity = _identity_of(client)
+        except BaseException:
+            await self.close()
+            raise
+
+    def _new_client(self) -> discord.Client:
         Route.BASE = self._base_url
-        unlimited = _NoRatelimit()
-        self._http.get_ratelimit = lambda _key: unlimited
-        await self._ask(self._client.login(self._token), "logging in")
-        user = self._client.user
-        if user is None or not user.bot:
-            raise TokenRejectedError(
-                "The token belongs to a user account. Discord forbids automating those: make a "
-                "bot in the Developer Portal and use its token."
-            )
+        client = discord.Client(
+            intents=discord.Intents.none(),
+            max_messages=None,
+            http_trace=self._gate.trace_config(),
+            max_ratelimit_timeout=_LONGEST_PAUSE_S,
+        )
+        bucket = _OpenBucket(None)
+
+        def open_bucket(key: str) -> Ratelimit:  # noqa: ARG001 the same for every key
+            return bucket
+
+        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # the seam for this
+        return client
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+        """Close all connections. A closed client may log in again."""
+        client, self._discord, self._identity = self._discord, None, None
+        if client is not None:
+            await client.close()
 
     async def identify(self) -> BotIdentity:
-        """Say who the token is; asks nothing, the login has told it."""
-        user = self._client.user
-        flags = self._client.application_flags.value
-        return BotIdentity(UserId(user.id if user else 0), bool(flags & _CONTENT_FLAGS))
+        """Say who the token is, as login learned it: no request."""
+        if self._identity is None:
+            await self.login()
+        return self._bot
 
     async def fetch_guild(self, guild_id: GuildId) -> Guild:
-        """The guild and its roles. Raises GuildUnavailableError."""
-        try:
-            call = self._http.get_guild(guild_id, with_counts=False)
-            return guild_of(await self._ask(call, f"guild {guild_id}"))
-        except (AccessDeniedError, NotFoundError):
-            raise GuildUnavailableError(
-                f"The bot is not in guild {guild_id}, or there is no such guild: invite it with "
-                "View Channels and Read Message History, or correct the guild id."
-            ) from None
+        """The guild with its roles. Raises GuildUnavailableError where the bot is not in it."""
+        return guild_from(await self._get_of_guild("/guilds/{guild_id}", guild_id))
 
     async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember:
-        """The bot's own membership."""
-        payload = await self._ask(self._http.get_member(guild_id, user_id), "the bot's roles")
-        return member_of(payload, user_id)
+        """A member of the guild. Raises GuildUnavailableError where the bot is not in it."""
+        path = "/guilds/{guild_id}/members/{user_id}"
+        return member_from(await self._get_of_guild(path, guild_id, user_id=user_id), user_id)
 
     async def list_channels(self, guild_id: GuildId) -> Sequence[Channel]:
-        """All channels, those hidden from the bot included."""
-        call = self._http.get_all_guild_channels(guild_id)
-        payloads = _listed(await self._ask(call, "the guild's channels"))
-        return [channel_of(each, guild_id, self._identities) for each in payloads]
+        """All channels, of whatever type, those the bot may not see included; never threads."""
+        payloads = _list(await self._get_of_guild("/guilds/{guild_id}/channels", guild_id))
+        return [self._channel(each, guild_id) for each in payloads]
 
     async def list_active_threads(self, guild_id: GuildId) -> Sequence[Channel]:
-        """All active threads that the bot may see."""
-        page = await self._ask(self._http.get_active_threads(guild_id), "the active threads")
-        return self._threads(page, guild_id)
+        """All threads that are not archived and that the bot may see."""
+        answer = await self._get_of_guild("/guilds/{guild_id}/threads/active", guild_id)
+        return self._threads(_object(answer), guild_id)
 
     async def list_archived_threads(
         self, parent: Channel, *, private: bool, joined_only: bool = False
     ) -> AsyncIterator[Channel]:
-        """The archived threads under *parent*, the last archived first."""
-        ask = self._http.get_public_archived_threads
-        if private:
-            ask = self._http.get_private_archived_threads
-        if private and joined_only:
-            ask = self._http.get_joined_private_archived_threads
+        """The archived threads under *parent*, each once, the last archived first.
+
+        With *joined_only* they come by id, the youngest first.
+        """
+        kind = "private" if private or joined_only else "public"
+        path = f"/channels/{{channel_id}}/threads/archived/{kind}"
+        if joined_only:
+            path = "/channels/{channel_id}/users/@me/threads/archived/private"
+        next_before = _before_id if joined_only else _before_archival
         before: str | None = None
+        seen: set[ChannelId] = set()
         while True:
-            call = ask(parent.id, before=before, limit=THREADS_PER_PAGE)
-            page = await self._ask(call, f"the archived threads of channel {parent.id}")
-            threads = self._threads(page, parent.guild_id)
-            for each in threads:
-                yield each
-            following = _next_before(page, by_id=private and joined_only)
-            if not page.get("has_more") or following in (None, before):
+            params = {"limit": str(_THREADS_PER_PAGE)} | ({"before": before} if before else {})
+            answer = _object(await self._get(path, params, channel_id=parent.id))
+            page = self._threads(answer, parent.guild_id)
+            for each in page:
+                if each.id not in seen:
+                    seen.add(each.id)
+                    yield each
+            following = next_before(page, before)
+            if not answer.get("has_more") or following is None:
                 return
             before = following
 
     async def fetch_after(
         self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
-        """Up to *limit* messages above *after*: the oldest of them."""
-        call = self._http.logs_from(channel_id, limit, after=after)
-        payloads = _listed(await self._ask(call, f"messages of channel {channel_id}"))
-        with translated(f"messages of channel {channel_id}"):
-            return [message_of(each, self._identities) for each in payloads]
+        """Up to *limit* messages above *after*: the oldest of them, in no promised order."""
+        path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
+        payloads = _list(await self._get(path, params, channel_id=channel_id))
+        return [message_from(each, self._identities) for each in payloads]
 
-    def _threads(self, page: dict[str, Any], guild_id: GuildId) -> list[Channel]:
-        joined = {each.get("id") for each in page.get("members") or ()}
-        return [
-            channel_of(each, guild_id, self._identities, joined=each["id"] in joined)
-            for each in page.get("threads") or ()
-        ]
+    @property
+    def _bot(self) -> BotIdentity:
+        if self._identity is None:
+            raise RuntimeError("the client is not logged in")
+        return self._identity
 
-    async def _ask(self, call: Awaitable[_T], what: str) -> _T:
+    def _channel(
+        self, payload: Payload, guild_id: GuildId, joined: frozenset[str] = frozenset()
+    ) -> Channel:
+        return channel_from(payload, guild_id, self._bot.user_id, self._identities, joined)
+
+    def _threads(self, answer: Payload, guild_id: GuildId) -> list[Channel]:
+        bot_id = str(self._bot.user_id)
+        joined = frozenset(
+            each["id"] for each in _list(answer.get("members")) if each.get("user_id") == bot_id
+        )
+        return [self._channel(each, guild_id, joined) for each in _list(answer.get("threads"))]
+
+    async def _get_of_guild(self, path: str, guild_id: GuildId, **ids: int) -> Any:
+        try:
+            return await self._get(path, {}, guild_id=guild_id, **ids)
+        except (AccessDeniedError, NotFoundError) as error:
+            raise GuildUnavailableError(
+                f"The bot is not in the guild {guild_id}, or there is no such guild. ({error})"
+            ) from None
+
+    async def _get(self, path: str, params: dict[str, str], **ids: Any) -> Any:
+        """The answer to one request, as parsed JSON."""
+        if self._discord is None:
+            raise RuntimeError("the client is not logged in")
+        http, what = self._discord.http, f"GET {path}"
         with translated(what):
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                answer = await call
-        if isinstance(answer, str):  # discord.py returns what is not JSON as text
-            raise RetryableError(f"Discord's answer is not JSON: {what}.")
+            async with asyncio.timeout(_WHOLE_CALL_S):
+                answer = await self._ask(http, Route("GET", path, **ids), params)
+        if isinstance(answer, str):
+            raise RetryableError(f"{what}: the answer is not Discord's JSON.")
         return answer
 
+    async def _ask(self, http: HTTPClient, route: Route, params: dict[str, str]) -> Any:
+        try:
+            return await http.request(route, params=params, timeout=self._timeout)
+        except json.JSONDecodeError as error:
+            # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
+            return json.loads(error.doc)
 
-def _listed(answer: Any) -> list[dict[str, Any]]:
-    """Discord documents `null` where a list is empty."""
-    return answer or []
+
+def _identity_of(client: discord.Client) -> BotIdentity:
+    user, application = client.user, client.application
+    if user is None or application is None or not user.bot:
+        raise TokenRejectedError(
+            "The token is not a bot's. Discord forbids to automate a user's account: create an "
+            "application with a bot in the Discord Developer Portal and use its token."
+        )
+    flags = application.flags
+    has_content = flags.gateway_message_content or flags.gateway_message_content_limited
+    return BotIdentity(UserId(user.id), has_content)
 
 
-def _next_before(page: dict[str, Any], *, by_id: bool) -> str | None:
-    """Where the next page of archived threads begins: public and private go by archive time."""
-    threads = page.get("threads") or []
-    if not threads:
+def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
+    """Where the next page of a list by time of archival starts; None where there is no way on."""
+    times = [each.thread.archived_at for each in page if each.thread and each.thread.archived_at]
+    if not times:
         return None
-    if by_id:
-        return str(min(int(each["id"]) for each in threads))
-    return str(min(each["thread_metadata"]["archive_timestamp"] for each in threads))
+    earliest = min(times)
+    for candidate in (earliest + _OVERLAP, earliest):
+        if before is None or candidate < datetime.fromisoformat(before):
+            return candidate.isoformat()
+    return None
+
+
+def _before_id(page: Sequence[Channel], before: str | None) -> str | None:
+    """Where the next page of a list by id starts."""
+    lowest = min((each.id for each in page), default=None)
+    if lowest is None or (before is not None and lowest >= int(before)):
+        return None
+    return str(lowest)
+
+
+def _list(answer: Any) -> list[Any]:
+    """A list; Discord may say null for an empty one."""
+    if answer is None:
+        return []
+    if not isinstance(answer, list):
+        raise PayloadError("Discord answers with something that is not a list.")
+    return answer
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise PayloadError("Discord answers with something that is not an object.")
+    return answer

@@ -1,15 +1,22 @@
-"""Payloads into models: the only place that knows the names of Discord's fields."""
+"""Discord's payloads as our models: the only place that knows both.
+
+Text that PostgreSQL cannot keep (U+0000, half a surrogate pair) becomes U+FFFD throughout, and
+the message's metadata says so (``"replaced_text": true``): one such character in one message must
+not refuse a page for ever. Everything else of a payload is in ``raw`` as it came, keys and types
+unknown to us included, but for what privacy and the CDN's passing signatures take out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from raysync.discord_api.privacy import Identities
+from raysync.errors import PayloadError
 from raysync.models.entities import (
     Attachment,
     BotMember,
@@ -24,120 +31,207 @@ from raysync.models.entities import (
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 
 Payload = Mapping[str, Any]
-_SIGNATURE = re.compile(
-    r"(https?://[^\s\"?]+)\?(?:[^\s\"&]+&)*?ex=[0-9a-f]+&is=[0-9a-f]+&hm=[0-9a-f]+&?"
-)
-_KEPT_BESIDE = ("flags", "pinned", "mention_everyone", "tts", "webhook_id", "application_id")
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+_NUL: Final = b"\\u0000"
+_REPLY: Final = 0
+"""The type of a reference to a message that is answered; 1 is a forward."""
+_MEMBER: Final = 1
+_USER_WRITTEN: Final = frozenset({0, 19, 20, 23})
+"""Types whose text somebody wrote: plain, reply, and the two kinds of command."""
 
 
-def message_of(payload: Payload, identities: Identities) -> Message:
-    """One message as the archive keeps it."""
-    author = payload["author"]
-    scrubbed = identities.payload(payload)
-    raw = orjson.dumps(scrubbed)
-    if b"ex=" in raw:
-        raw = _unsigned(raw.decode()).encode()
+def message_from(payload: Payload, identities: Identities) -> Message:
+    """One message. Raises PayloadError where what Discord always sends is missing."""
+    try:
+        try:
+            kept, raw = identities.scrub(payload)
+        except TypeError:  # orjson's: half a surrogate pair
+            return _message_replaced(payload, identities)
+        if _NUL in raw and _is_unstorable(kept):
+            return _message_replaced(payload, identities)
+        return _message(payload, kept, raw, identities)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PayloadError(f"A message is not what Discord documents ({error!r}).") from None
+
+
+def _message_replaced(payload: Payload, identities: Identities) -> Message:
+    storable: Payload = _storable(payload)
+    kept, raw = identities.scrub(storable)
+    return _message(storable, kept, raw, identities, replaced_text=True)
+
+
+def _message(
+    payload: Payload,
+    kept: Payload,
+    raw: bytes,
+    identities: Identities,
+    *,
+    replaced_text: bool = False,
+) -> Message:
+    author, reference = payload.get("author"), payload.get("message_reference")
+    is_reply = reference is not None and reference.get("type", _REPLY) == _REPLY
+    replied_id = reference.get("message_id") if is_reply and reference is not None else None
+    edited_at, attachments = payload["edited_timestamp"], kept.get("attachments")
+    reactions = payload.get("reactions")
     return Message(
         id=MessageId(int(payload["id"])),
         type=payload["type"],
-        content=identities.text(payload["content"]),
-        author_ref=identities.author(int(author["id"])),
-        reply_to_id=_reply_to(payload),
+        content=kept["content"],
+        author_ref=None if author is None else identities.author_ref(author["id"]),
+        reply_to_id=None if replied_id is None else MessageId(int(replied_id)),
         created_at=datetime.fromisoformat(payload["timestamp"]),
-        edited_at=_moment(payload.get("edited_timestamp")),
-        metadata=orjson.dumps(_metadata(payload, author)),
+        edited_at=None if edited_at is None else datetime.fromisoformat(edited_at),
+        metadata=_metadata(payload, replaced_text),
         raw=raw,
-        attachments=tuple(_attachment(each, identities) for each in payload["attachments"]),
-        reactions=tuple(_reaction(each) for each in payload.get("reactions") or ()),
+        attachments=tuple(map(_attachment, attachments)) if attachments else (),
+        reactions=tuple(map(_reaction, reactions)) if reactions else (),
     )
 
 
-def _metadata(payload: Payload, author: Payload) -> dict[str, Any]:
-    kept = {name: payload[name] for name in _KEPT_BESIDE if payload.get(name)}
-    if author.get("bot"):
-        kept["author_is_bot"] = True
-    return kept
+def _metadata(payload: Payload, replaced_text: bool) -> bytes:
+    metadata: dict[str, Any] = {
+        "author": _author_kind(payload),
+        "flags": payload.get("flags", 0),
+        "pinned": payload.get("pinned", False),
+    }
+    if "thread" in payload:
+        metadata["has_thread"] = True
+    if "poll" in payload:
+        metadata["has_poll"] = True
+    if payload.get("message_snapshots"):
+        metadata["is_forward"] = True
+    if replaced_text:
+        metadata["replaced_text"] = True
+    return orjson.dumps(metadata)
 
 
-def _reply_to(payload: Payload) -> MessageId | None:
-    reference = payload.get("message_reference")
-    if not reference or reference.get("type", 0) != 0 or not reference.get("message_id"):
-        return None
-    return MessageId(int(reference["message_id"]))
+def _author_kind(payload: Payload) -> str:
+    """Who speaks: a person, a program, a webhook, or Discord on somebody's behalf."""
+    author = payload.get("author") or {}
+    if payload["type"] not in _USER_WRITTEN or author.get("system"):
+        return "system"
+    if author.get("id") is not None and author["id"] == payload.get("webhook_id"):
+        return "webhook"
+    return "bot" if author.get("bot") else "user"
 
 
-def _attachment(payload: Payload, identities: Identities) -> Attachment:
+def _attachment(payload: Payload) -> Attachment:
     return Attachment(
         id=int(payload["id"]),
-        filename=identities.text(payload["filename"]),
+        filename=payload["filename"],
         size=payload["size"],
         content_type=payload.get("content_type"),
-        url=payload["url"].partition("?")[0],
+        url=payload["url"],
     )
 
 
 def _reaction(payload: Payload) -> Reaction:
-    emoji = payload["emoji"]
-    details = payload.get("count_details") or {}
-    name = emoji.get("name") or ""
+    emoji, details = payload["emoji"], payload.get("count_details")
+    emoji_id, name = emoji.get("id"), emoji.get("name")
     return Reaction(
-        emoji=f"{name}:{emoji['id']}" if emoji.get("id") else name,
+        emoji=name
+        if emoji_id is None
+        else f"{name or '_'}:{emoji_id}",  # a deleted one is nameless
         count=payload["count"],
-        burst_count=details.get("burst", 0),
+        burst_count=details["burst"] if details else 0,
     )
 
 
-def _unsigned(text: str) -> str:
-    """*text* without the signatures of CDN addresses, which differ with every fetch."""
-    return _SIGNATURE.sub(r"\1", text)
-
-
-def guild_of(guild: Payload) -> Guild:
-    """A guild with its roles."""
-    roles = tuple(Role(int(each["id"]), int(each["permissions"])) for each in guild["roles"])
-    return Guild(GuildId(int(guild["id"])), guild["name"], UserId(int(guild["owner_id"])), roles)
-
-
-def member_of(member: Payload, user_id: UserId) -> BotMember:
-    """The bot in a guild."""
-    return BotMember(user_id, frozenset(int(each) for each in member["roles"]))
-
-
-def channel_of(
-    payload: Payload, guild_id: GuildId, identities: Identities, joined: bool = False
+def channel_from(
+    payload: Payload,
+    guild_id: GuildId,
+    bot_id: UserId,
+    identities: Identities,
+    joined: Collection[str] = (),
 ) -> Channel:
-    """A channel or thread of any type."""
-    last, parent = payload.get("last_message_id"), payload.get("parent_id")
-    return Channel(
-        id=ChannelId(int(payload["id"])),
-        guild_id=guild_id,
-        type=payload["type"],
-        name=payload.get("name") or "",
-        parent_id=None if parent is None else ChannelId(int(parent)),
-        last_message_id=None if last is None else MessageId(int(last)),
-        overwrites=tuple(_overwrites(payload.get("permission_overwrites") or ())),
-        thread=_thread(payload, joined),
-        metadata=identities.payload(payload),
+    """One channel or thread; *joined* are the ids of the threads the bot is a member of.
+
+    Of the overwrites for single members it keeps the bot's own: nothing else can concern us.
+    Raises PayloadError where what Discord always sends is missing.
+    """
+    try:
+        storable: Payload = _storable(payload)
+        kept, _ = identities.scrub(storable)
+        parent_id, last_id = storable.get("parent_id"), storable.get("last_message_id")
+        overwrites = map(_overwrite, storable.get("permission_overwrites") or ())
+        return Channel(
+            id=ChannelId(int(storable["id"])),
+            guild_id=guild_id,
+            type=storable["type"],
+            name=kept.get("name") or "",
+            parent_id=None if parent_id is None else ChannelId(int(parent_id)),
+            last_message_id=None if last_id is None else MessageId(int(last_id)),
+            overwrites=tuple(o for o in overwrites if not o.is_member or o.id == bot_id),
+            thread=_thread(storable, storable["id"] in joined),
+            metadata=kept,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PayloadError(f"A channel is not what Discord documents ({error!r}).") from None
+
+
+def _overwrite(payload: Payload) -> Overwrite:
+    return Overwrite(
+        id=int(payload["id"]),
+        is_member=int(payload["type"]) == _MEMBER,
+        allow=int(payload["allow"]),
+        deny=int(payload["deny"]),
     )
 
 
-def _overwrites(payloads: Iterable[Payload]) -> Iterable[Overwrite]:
-    for each in payloads:
-        is_member = each["type"] in (1, "member")
-        yield Overwrite(int(each["id"]), is_member, int(each["allow"]), int(each["deny"]))
-
-
-def _thread(payload: Payload, joined: bool) -> ThreadState | None:
+def _thread(payload: Payload, bot_is_member: bool) -> ThreadState | None:
     state = payload.get("thread_metadata")
     if state is None:
         return None
+    archived_at = state.get("archive_timestamp")
     return ThreadState(
         archived=state["archived"],
-        archived_at=_moment(state.get("archive_timestamp")),
+        archived_at=None if archived_at is None else datetime.fromisoformat(archived_at),
         message_count=payload.get("message_count"),
-        bot_is_member=joined or "member" in payload,
+        bot_is_member=bot_is_member or "member" in payload,
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def guild_from(payload: Payload) -> Guild:
+    """The guild with its roles. Raises PayloadError."""
+    try:
+        return Guild(
+            id=GuildId(int(payload["id"])),
+            name=payload["name"],
+            owner_id=UserId(int(payload["owner_id"])),
+            roles=tuple(
+                Role(int(each["id"]), int(each["permissions"])) for each in payload["roles"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PayloadError(f"A guild is not what Discord documents ({error!r}).") from None
+
+
+def member_from(payload: Payload, user_id: UserId) -> BotMember:
+    """The bot as a member. Raises PayloadError."""
+    try:
+        return BotMember(user_id, frozenset(map(int, payload["roles"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise PayloadError(f"A member is not what Discord documents ({error!r}).") from None
+
+
+def _is_unstorable(value: Any) -> bool:
+    """Whether a text in *value* holds what PostgreSQL does not: the JSON alone cannot tell."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is not None
+    if isinstance(value, list):
+        return any(map(_is_unstorable, value))
+    if isinstance(value, dict):
+        return any(_is_unstorable(each) for pair in value.items() for each in pair)
+    return False
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub(_REPLACEMENT, value)
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    return value

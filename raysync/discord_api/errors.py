@@ -1,7 +1,12 @@
-"""What discord.py and aiohttp raise, in our words. None of it holds a token or a message's text."""
+"""What discord.py, aiohttp and asyncio raise, as raysync's own errors.
+
+discord.py's exceptions hold the response and cannot leave the process; ours carry a sentence, in
+which there is neither a token nor what anybody wrote.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +17,6 @@ from raysync.errors import (
     AccessDeniedError,
     BannedError,
     NotFoundError,
-    PayloadError,
     PermanentError,
     RateLimitedError,
     RaysyncError,
@@ -20,51 +24,68 @@ from raysync.errors import (
     TokenRejectedError,
 )
 
+_PASSING_STATUSES = frozenset({408, 425})
+"""Refusals below 500 that may be different the next time."""
+
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise the errors of `raysync.errors` for anything that goes wrong while asking for *what*."""
+    """Raise raysync's errors in place of those of the libraries; *what* names the request."""
     try:
         yield
-    except RaysyncError:
-        raise
-    except discord.LoginFailure:
-        raise _rejected() from None
-    except discord.RateLimited as error:
-        raise RateLimitedError(f"Rate limited: {what}.", error.retry_after) from None
-    except discord.HTTPException as error:
-        raise _of_status(error, what) from None
-    except TimeoutError:
-        raise RetryableError(f"Discord did not answer in time: {what}.") from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise RetryableError(f"No answer from Discord ({type(error).__name__}): {what}.") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        kind = type(error).__name__
-        raise PayloadError(f"Discord's answer cannot be read ({kind}): {what}.") from error
+    except (discord.DiscordException, aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+        raise translate(error, what) from None
+
+
+def translate(error: Exception, what: str) -> RaysyncError:
+    """The error of ours that says the same as *error*."""
+    match error:
+        case discord.LoginFailure():
+            return _token_rejected()
+        case discord.RateLimited():
+            return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
+        case discord.HTTPException():
+            return _of_status(error, what)
+        case discord.DiscordException() | KeyError():
+            return RetryableError(f"{what}: the answer could not be read.")
+        case TimeoutError():
+            return RetryableError(f"{what}: no answer in time.")
+        case aiohttp.ClientPayloadError() | ValueError():
+            return RetryableError(f"{what}: the answer is not whole.")
+        case _:
+            return RetryableError(f"{what}: the connection failed ({type(error).__name__}).")
 
 
 def _of_status(error: discord.HTTPException, what: str) -> RaysyncError:
-    status, code = error.status, error.code
+    status, says = error.status, f"{what}: Discord answers {error.status}"
+    if error.code:
+        says += f" (code {error.code})"
     if status == 429:
-        if "via" not in error.response.headers:
-            return BannedError(
-                "Discord blocks this address for exceeding its limits; bans last from 1 to 24 "
-                "hours. Wait before you start again: the job is resumable."
-            )
-        return RateLimitedError(f"Rate limited: {what}.")
+        return _of_refusal(error, what)
     if status == 401:
-        return _rejected()
+        return _token_rejected()
     if status == 403:
-        return AccessDeniedError(f"Discord refuses access ({code}): {what}.")
+        return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404:
-        return NotFoundError(f"Discord knows nothing of it ({code}): {what}.")
-    if status >= 500:
-        return RetryableError(f"Discord answers {status}: {what}.")
-    return PermanentError(f"Discord answers {status} ({code}): {what}.")
+        return NotFoundError(f"{says}: there is no such thing.")
+    if status >= 500 or status in _PASSING_STATUSES:
+        return RetryableError(f"{says}.")
+    return PermanentError(f"{says}.")
 
 
-def _rejected() -> TokenRejectedError:
+def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
+    """A 429 that says when to come back is a limit; one that does not is a ban."""
+    try:
+        retry_after_s = float(error.response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return BannedError("Discord blocks this address for exceeding its limits.")
+    if not math.isfinite(retry_after_s):
+        retry_after_s = 0.0
+    return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
+
+
+def _token_rejected() -> TokenRejectedError:
     return TokenRejectedError(
-        "Discord rejects the bot token. Copy it again from the Developer Portal (your application, "
-        "Bot, Reset Token) to where the tenant's token reference points."
+        "Discord rejects the token. Copy it anew: Discord Developer Portal, your application, "
+        "Bot, Reset Token."
     )

@@ -1,80 +1,105 @@
-"""The one place every request passes, discord.py's own repeats included: an aiohttp trace."""
+"""Where every HTTP request to Discord waits for its turn, discord.py's own repeats included."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Protocol
+from typing import Final, Protocol
 
 import aiohttp
 
-_ID = re.compile(r"^\d{15,20}$")
-_API = "/api/"
+_PARAMETERS: Final[Mapping[str, str]] = {
+    "channels": "{channel_id}",
+    "guilds": "{guild_id}",
+    "members": "{user_id}",
+    "messages": "{message_id}",
+    "reactions": "{emoji}",
+    "answers": "{answer_id}",
+    "users": "{user_id}",
+}
+_MAJOR: Final = frozenset({"channels", "guilds", "webhooks"})
 
 
 class RequestLimiter(Protocol):
-    """Holds requests back; `raysync.ratelimit.limiter.WorkerLimiter` by shape."""
+    """Decides when a request may be sent."""
 
-    async def enter(self, route: str, major: str) -> None: ...
+    async def enter(self, route: str, major_id: str | None) -> None:
+        """Wait until a request of *route* may be sent. What it raises, the caller gets."""
+        ...
 
     def leave(
-        self, route: str, major: str, status: int | None, headers: Mapping[str, str]
-    ) -> None: ...
+        self, route: str, major_id: str | None, status: int | None, headers: Mapping[str, str]
+    ) -> None:
+        """Take in how a request that entered has ended; *status* is None without an answer."""
+        ...
 
 
-def gate_for(limiter: RequestLimiter) -> aiohttp.TraceConfig:
-    """A trace that lets each HTTP request to the API pass *limiter* first.
+def route_of(method: str, path: str) -> tuple[str, str | None]:
+    """The route of a request as Discord documents it, and its major parameter.
 
-    An error that the limiter raises reaches the caller, so nothing leaves without a permit.
+    *path* is what follows the API's base; ids in it become the names of their parameters.
+    """
+    before, parts, major_id = "", [], None
+    for part in path.strip("/").split("/"):
+        is_parameter = part.isdigit() or before == "reactions"
+        if is_parameter and major_id is None and before in _MAJOR:
+            major_id = part
+        parts.append(_PARAMETERS.get(before, "{id}") if is_parameter else part)
+        before = part
+    return f"{method} /{'/'.join(parts)}", major_id
+
+
+class Gate:
+    """Makes aiohttp ask a limiter before each request to the API, and tell it the answer.
+
+    Requests to anywhere else, the CDN for one, pass.
     """
 
-    async def start(
+    def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
+        self._prefix = base_url.rstrip("/") + "/"
+        self._limiter = limiter
+
+    def trace_config(self) -> aiohttp.TraceConfig:
+        """What an aiohttp session needs to go through the gate."""
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._start)
+        config.on_request_end.append(self._end)
+        config.on_request_exception.append(self._lost)
+        return config
+
+    async def _start(
+        self,
         _session: aiohttp.ClientSession,
         context: SimpleNamespace,
         params: aiohttp.TraceRequestStartParams,
     ) -> None:
-        context.route = None
-        if not params.url.path.startswith(_API):
+        url = str(params.url.with_query(None))
+        if not url.startswith(self._prefix):
             return
-        route, major = route_of(params.method, params.url.path)
-        await limiter.enter(route, major)
-        context.route, context.major = route, major
+        route, major_id = route_of(params.method, url.removeprefix(self._prefix))
+        await self._limiter.enter(route, major_id)
+        context.entered = route, major_id
 
-    async def end(
+    async def _end(
+        self,
         _session: aiohttp.ClientSession,
         context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
-        if context.route is not None:
-            response = params.response
-            limiter.leave(context.route, context.major, response.status, response.headers)
+        self._leave(context, params.response.status, params.response.headers)
 
-    async def fail(
+    async def _lost(
+        self,
         _session: aiohttp.ClientSession,
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        if context.route is not None:
-            limiter.leave(context.route, context.major, None, {})
+        self._leave(context, None, {})
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(start)
-    trace.on_request_end.append(end)
-    trace.on_request_exception.append(fail)
-    return trace
-
-
-def route_of(method: str, path: str) -> tuple[str, str]:
-    """The route's template and its major parameter: what Discord's buckets are keyed by."""
-    parts = path.partition(_API)[2].split("/")[1:]  # without the version
-    major = parts[1] if len(parts) > 1 and _ID.match(parts[1]) else ""
-    names = {"channels": "channel_id", "guilds": "guild_id", "webhooks": "webhook_id"}
-    template = [
-        "{" + names.get(parts[number - 1], "id") + "}" if number and _ID.match(part) else part
-        for number, part in enumerate(parts)
-    ]
-    if "reactions" in template:
-        emoji = template.index("reactions") + 1
-        template[emoji:] = ["{emoji}"]
-    return f"{method} /{'/'.join(template)}", major
+    def _leave(
+        self, context: SimpleNamespace, status: int | None, headers: Mapping[str, str]
+    ) -> None:
+        entered = context.__dict__.pop("entered", None)
+        if entered is not None:
+            route, major_id = entered
+            self._limiter.leave(route, major_id, status, headers)
