@@ -37,13 +37,13 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.CheckConstraint("platform IN ('discord')", name="ck_tenants_platform"),
-        sa.CheckConstraint("privacy IN ('pseudonymous', 'full')", name="ck_tenants_privacy"),
+        sa.CheckConstraint("platform IN ('discord')", name=op.f("ck_tenants_platform")),
+        sa.CheckConstraint("privacy IN ('pseudonymous', 'full')", name=op.f("ck_tenants_privacy")),
         sa.CheckConstraint(
-            "slug ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name="ck_tenants_slug"
+            "slug ~ '^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$'", name=op.f("ck_tenants_slug")
         ),
         sa.CheckConstraint(
-            "status IN ('active', 'maintenance', 'cancelled')", name="ck_tenants_status"
+            "status IN ('active', 'maintenance', 'cancelled')", name=op.f("ck_tenants_status")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_tenants"),
         sa.UniqueConstraint("platform", "platform_id", name="uq_tenants_platform_platform_id"),

@@ -42,7 +42,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "status IN ('idle', 'in_progress', 'completed', 'failed')",
-            name="ck_sync_progress_status",
+            name=op.f("ck_sync_progress_status"),
         ),
         sa.ForeignKeyConstraint(
             ["channel_id"], ["channels.id"], name="fk_sync_progress_channel_id", ondelete="CASCADE"
@@ -99,9 +99,11 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "status IN ('running', 'completed', 'partial', 'failed', 'cancelled')",
-            name="ck_sync_jobs_status",
+            name=op.f("ck_sync_jobs_status"),
         ),
-        sa.CheckConstraint("sync_type IN ('full', 'incremental')", name="ck_sync_jobs_sync_type"),
+        sa.CheckConstraint(
+            "sync_type IN ('full', 'incremental')", name=op.f("ck_sync_jobs_sync_type")
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name="fk_sync_jobs_tenant_id", ondelete="CASCADE"
         ),

@@ -39,7 +39,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.CheckConstraint('"limit" > 0 AND window_s > 0', name="ck_rate_limits_positive"),
+        sa.CheckConstraint('"limit" > 0 AND window_s > 0', name=op.f("ck_rate_limits_positive")),
         sa.PrimaryKeyConstraint("id", name="pk_rate_limits"),
         sa.UniqueConstraint("route", "bucket", name="uq_rate_limits_route_bucket"),
     )

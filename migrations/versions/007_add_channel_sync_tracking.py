@@ -66,7 +66,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "status IN ('pending', 'in_progress', 'completed', 'failed')",
-            name="ck_channel_sync_jobs_status",
+            name=op.f("ck_channel_sync_jobs_status"),
         ),
         sa.ForeignKeyConstraint(
             ["channel_id"],
@@ -138,7 +138,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "failure_class IN ('rate_limited', 'transient', 'permanent', 'fatal')",
-            name="ck_dead_letters_failure_class",
+            name=op.f("ck_dead_letters_failure_class"),
         ),
         sa.ForeignKeyConstraint(
             ["channel_id"], ["channels.id"], name="fk_dead_letters_channel_id", ondelete="CASCADE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +48,7 @@ def message(message_id: int, content: str = "hello", **changes: Any) -> Message:
         "created_at": moment_of(message_id),
         "edited_at": None,
         "metadata": orjson.dumps({"flags": 0, "pinned": False}),
-        "raw": orjson.dumps({"id": str(message_id), "content": content}),
+        "raw": json.dumps({"id": str(message_id), "content": content}).encode(),
     }
     return Message(**{**values, **changes})
 

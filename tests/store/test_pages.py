@@ -1,0 +1,239 @@
+"""What a page leaves in the database, once and again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.models.entities import Attachment, Reaction
+from raysync.models.ids import MessageId
+from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
+from raysync.store.pages import PostgresPages
+from tests.store.rows import NOON, add_channel, add_tenant, message, page, task
+
+
+@pytest.fixture
+def pages(engine: AsyncEngine) -> PostgresPages:
+    return PostgresPages(engine)
+
+
+@pytest.fixture
+async def claim(engine: AsyncEngine, pages: PostgresPages) -> Claim:
+    tenant = await add_tenant(engine)
+    claimed = await pages.claim(task(tenant.id, await add_channel(engine, tenant.id)), "w1")
+    assert claimed is not None
+    return claimed
+
+
+def _rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database_url) as session:
+        return session.execute(query).fetchall()
+
+
+async def test_a_message_is_stored_with_all_it_has(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    full = message(
+        10,
+        'say "hi",\n\\N \x01\x02 👋\t',
+        type=19,
+        author_ref=None,
+        reply_to_id=MessageId(9),
+        edited_at=NOON,
+        metadata=orjson.dumps({"flags": 4}),
+        raw=orjson.dumps({"content": "\x01\x02\\", "n": 1.5}),
+    )
+    receipt = await pages.save_page(claim, page(full))
+    stored = _rows(
+        database_url,
+        "SELECT platform_message_id, content, type, anonymized_author_id, reply_to_id,"
+        " platform_created_at, edited_at, metadata, raw, tenant_id FROM messages",
+    )
+
+    assert receipt == PageReceipt(inserted=1, updated=0)
+    assert stored == [
+        (10, full.content, 19, None, 9, full.created_at, NOON, {"flags": 4},
+         {"content": "\x01\x02\\", "n": 1.5}, claim.task.tenant_id)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["", "\\.", "\x01", "\x02\x02", "a\r\nb", "NULL", "\\N"])
+async def test_content_comes_back_as_it_was(
+    pages: PostgresPages, claim: Claim, database_url: str, content: str
+) -> None:
+    await pages.save_page(claim, page(message(10, content)))
+
+    assert _rows(database_url, "SELECT content FROM messages") == [(content,)]
+
+
+async def test_what_postgres_cannot_keep_becomes_a_replacement_character(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    odd = message(
+        10,
+        "nul \x00 half \ud83d end",
+        raw=rb'{"a": "x\u0000y", "b": "\ud83d\ude00", "c": "\ud83d!", "d": "\\u0000"}',
+        reactions=(Reaction("\x00", 1, 0),),
+    )
+    await pages.save_page(claim, page(odd))
+    expected = {"a": "x\ufffdy", "b": "😀", "c": "\ufffd!", "d": "\\u0000"}
+
+    assert _rows(database_url, "SELECT content, raw FROM messages") == [
+        ("nul \ufffd half \ufffd end", expected)
+    ]
+    assert _rows(database_url, "SELECT emoji FROM message_emoji_reactions") == [("\ufffd",)]
+
+
+async def test_the_same_page_again_changes_nothing(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    same = page(message(10, reactions=(Reaction("👍", 2, 0),)), message(11))
+    await pages.save_page(claim, same)
+    before = _rows(database_url, "SELECT ctid::text, updated_at FROM messages")
+    receipt = await pages.save_page(claim, same)
+
+    assert receipt == PageReceipt(inserted=0, updated=0)
+    assert _rows(database_url, "SELECT ctid::text, updated_at FROM messages") == before
+    assert _rows(database_url, "SELECT message_count FROM sync_progress") == [(2,)]
+
+
+async def test_an_edit_keeps_what_the_message_said_before(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10, "first"), message(11, "untouched")))
+    await pages.save_page(claim, page(message(10, "second", edited_at=NOON)))
+    later = NOON + timedelta(hours=1)
+    receipt = await pages.save_page(claim, page(message(10, "third", edited_at=later)))
+
+    assert receipt == PageReceipt(inserted=0, updated=1)
+    assert _rows(
+        database_url,
+        "SELECT platform_message_id, content, edited_at FROM message_versions ORDER BY seen_at",
+    ) == [(10, "first", None), (10, "second", NOON)]
+    assert _rows(database_url, "SELECT content FROM messages ORDER BY 1") == [
+        ("third",),
+        ("untouched",),
+    ]
+
+
+async def test_a_change_beside_the_content_is_an_update_and_no_version(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10)))
+    pinned = message(10, metadata=orjson.dumps({"pinned": True}))
+    receipt = await pages.save_page(claim, page(pinned))
+
+    assert receipt == PageReceipt(inserted=0, updated=1)
+    assert _rows(database_url, "SELECT count(*) FROM message_versions") == [(0,)]
+
+
+async def test_reactions_become_those_of_the_page(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    def reacted(*reactions: Reaction) -> PageWrite:
+        return page(message(10, reactions=reactions), message(11))
+
+    async def stored() -> Sequence[tuple[Any, ...]]:
+        return _rows(
+            database_url,
+            "SELECT platform_message_id, emoji, count, burst_count"
+            ' FROM message_emoji_reactions ORDER BY emoji COLLATE "C"',
+        )
+
+    await pages.save_page(claim, reacted(Reaction("👍", 2, 1), Reaction("blob:5", 1, 0)))
+    assert await stored() == [(10, "blob:5", 1, 0), (10, "👍", 2, 1)]
+    await pages.save_page(claim, reacted(Reaction("👍", 3, 1), Reaction("🎉", 1, 0)))
+    assert await stored() == [(10, "🎉", 1, 0), (10, "👍", 3, 1)]
+    await pages.save_page(claim, reacted())
+    assert await stored() == []
+
+
+async def test_attachments_become_those_of_the_page(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    cat = Attachment(1, "cat.png", 2048, "image/png", "https://cdn/cat.png")
+    dog = Attachment(2, "dog\x01.bin", 5_000_000_000, None, "https://cdn/dog")
+    query = (
+        "SELECT platform_attachment_id, filename, file_size, content_type, url"
+        " FROM message_attachments ORDER BY 1"
+    )
+    await pages.save_page(claim, page(message(10, attachments=(cat, dog))))
+    assert _rows(database_url, query) == [
+        (1, "cat.png", 2048, "image/png", "https://cdn/cat.png"),
+        (2, "dog\x01.bin", 5_000_000_000, None, "https://cdn/dog"),
+    ]
+    await pages.save_page(claim, page(message(10, attachments=(replace(dog, filename="d"),))))
+    assert [row[:2] for row in _rows(database_url, query)] == [(2, "d")]
+
+
+async def test_messages_outside_the_page_keep_their_parts(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    liked = (Reaction("👍", 1, 0),)
+    await pages.save_page(claim, page(*(message(i, reactions=liked) for i in (10, 15, 20))))
+    await pages.save_page(claim, page(message(10), message(20)))
+
+    assert _rows(database_url, "SELECT platform_message_id FROM message_emoji_reactions") == [(15,)]
+
+
+async def test_a_message_that_is_there_again_is_no_longer_deleted(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10)))
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE messages SET deleted_at = now()")
+
+    assert await pages.save_page(claim, page(message(10))) == PageReceipt(0, 1)
+    assert _rows(database_url, "SELECT deleted_at FROM messages") == [(None,)]
+
+
+async def test_coverage_and_checkpoint_go_with_the_page(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10), message(20), covered=IdRange(0, 21)))
+    await pages.save_page(claim, page(message(40), covered=IdRange(30, 41)))
+    await pages.save_page(claim, page(covered=IdRange(21, 30)))
+
+    assert _rows(
+        database_url,
+        "SELECT coverage::text, last_synced_message_id, resume_after, message_count"
+        " FROM sync_progress",
+    ) == [("{[0,41)}", 40, 40, 3)]
+
+
+async def test_a_page_that_proves_nothing_covers_nothing(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, PageWrite((message(10),), None, None))
+
+    assert _rows(database_url, "SELECT coverage::text, resume_after FROM sync_progress") == [
+        ("{}", None)
+    ]
+
+
+async def test_a_page_that_fails_leaves_nothing_behind(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    broken = message(11, raw=b"{not json")
+    with pytest.raises(psycopg.DataError):
+        await pages.save_page(claim, page(message(10), broken))
+
+    assert _rows(database_url, "SELECT count(*) FROM messages") == [(0,)]
+    assert _rows(database_url, "SELECT coverage::text FROM sync_progress") == [("{}",)]
+    assert await pages.save_page(claim, page(message(10))) == PageReceipt(1, 0)
+
+
+async def test_a_message_twice_in_a_page_is_stored_once(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    receipt = await pages.save_page(claim, page(message(10, "old"), message(10, "new")))
+
+    assert receipt == PageReceipt(1, 0)
+    assert _rows(database_url, "SELECT content FROM messages") == [("new",)]
