@@ -14,7 +14,7 @@ from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import seal_for
-from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
+from raysync.errors import PermitUnavailableError, SyncError
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -215,8 +215,7 @@ def observe_by(governor: Any, fingerprint: str) -> Report:
 
 def _reason(error: BaseException) -> str:
     """The first line of what Ray says: the rest is a stack trace."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, RaysyncError):
-        return str(cause)
+    if isinstance(error, RayTaskError):
+        return str(error.cause)
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

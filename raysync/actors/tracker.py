@@ -50,6 +50,7 @@ class TrackedJobs:
     def __init__(self, record: JobRecord) -> None:
         self._record = record
         self._boards: dict[JobId, ProgressBoard] = {}
+        self._closed: set[JobId] = set()
         self._beat: asyncio.Task[None] | None = None
 
     def open(self, header: JobHeader) -> None:
@@ -76,10 +77,16 @@ class TrackedJobs:
             board.put_back(rows)
             raise
 
+    def report(self, report: WorkerReport) -> None:
+        """Fold a worker's report; one that comes after the job's end is of no use any more."""
+        if report.job_id not in self._closed:
+            self.board(report.job_id).report(report)
+
     async def close(self, job_id: JobId) -> None:
         """Write the rest down and forget the job."""
         await self.flush(job_id)
         del self._boards[job_id]
+        self._closed.add(job_id)
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -126,7 +133,7 @@ class ProgressTracker:
         self._tracked().board(job_id).planned()
 
     async def report(self, report: WorkerReport) -> None:
-        self._tracked().board(report.job_id).report(report)
+        self._tracked().report(report)
 
     async def settle(self, job_id: JobId, outcome: ChannelOutcome) -> None:
         self._tracked().board(job_id).settle(outcome)

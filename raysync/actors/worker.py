@@ -11,7 +11,7 @@ from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import identities_for
+from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.models.events import ApiUsage, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.work import (
@@ -81,7 +81,7 @@ class JobSession:
             token=secrets.token.get_secret_value(),
             base_url=secrets.discord_api_url,
             limiter=limiter,
-            identities=identities_for(secrets.privacy, secrets.key()),
+            pseudonymizer=pseudonymizer_for(secrets.privacy, secrets.key()),
         )
         self._engine = open_engine(
             secrets.database_url.get_secret_value(),
