@@ -16,6 +16,7 @@ from raysync.cli import params, words
 from raysync.cli.actor import actor
 from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say
+from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
 from raysync.models.entities import Privacy
 
@@ -80,7 +81,7 @@ def add(
         reference, sealed = _sealed_from_stdin(settings)
     _warn_of(token_env, token_file)
     asyncio.run(_add(settings, slug, guild, name or slug, reference, privacy, sealed))
-    say(f"Tenant {slug} is added. Sync it with: raysync start --tenant {slug}")
+    say(f"Tenant {slug} is added. Sync it with: {invocation()} start --tenant {slug}")
 
 
 def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:
@@ -136,7 +137,8 @@ def list_tenants(as_json: _Json = False) -> None:
         typer.echo(json.dumps([_as_json(each) for each in tenants], indent=2, ensure_ascii=False))
         return
     if not tenants:
-        say("No tenant yet. Add one: raysync tenant add SLUG --guild ID --token-env NAME")
+        command = f"{invocation()} tenant add SLUG --guild ID --token-env NAME"
+        say(f"There is no tenant yet. Add one: {command}")
         return
     table = plain_table("tenant", "name", "guild", "status", "privacy", "token")
     for each in tenants:

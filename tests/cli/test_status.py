@@ -1,0 +1,195 @@
+"""`raysync status`, and `raysync reset`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+from rich.console import Console
+
+from raysync.cli.status_view import SILENT_AFTER_S, job_as_json, render_job, render_overview
+from raysync.models.ids import TenantId
+from raysync.models.records import JobRecord
+from raysync.models.status import JobStatus, SyncType
+from raysync.models.work import SyncWindow
+from tests.cli.samples import JOB_ID, STARTED, channel_view, failed_channel, job_result, job_view
+
+NOW = STARTED + timedelta(seconds=31)
+
+
+def record(**changes) -> JobRecord:
+    running = JobRecord(
+        id=JOB_ID,
+        tenant_id=TenantId(1),
+        tenant="takaro",
+        status=JobStatus.RUNNING,
+        window=SyncWindow(SyncType.INCREMENTAL),
+        ray_job_id=None,
+        started_at=STARTED,
+        completed_at=None,
+        heartbeat_age_s=0.4,
+        error=None,
+        view=job_view(30),
+        result=None,
+    )
+    return replace(running, **changes)
+
+
+def text_of(renderable, width=100) -> str:
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_a_running_job_tells_rates_and_what_is_left():
+    text = text_of(render_job(record(), NOW, rows=20))
+
+    assert f"takaro: job {JOB_ID} running for 31.0 s" in text
+    assert "incremental, 9 of 60 channels done, 4 skipped" in text
+    assert "24,310 messages (1,204/s), 1,462 requests (47.0/s, 97 % of the limit)" in text
+    assert "ETA 0:19" in text
+    assert text.count("#channel-") == 20
+    assert "and 10 more channels: --all shows every one" in text
+
+
+def test_a_finished_job_tells_when_it_ended_and_how_well():
+    ended = STARTED + timedelta(seconds=33.4)
+    done = record(
+        status=JobStatus.PARTIAL,
+        completed_at=ended,
+        view=job_view(channels=(failed_channel(3), channel_view(4))),
+        result=job_result(status="partial"),
+    )
+
+    text = text_of(render_job(done, ended + timedelta(hours=2)))
+
+    assert "partial 2 h 0 min ago, after 33.4 s" in text
+    assert "efficiency 0.97: Discord's limits alone ask for 31.2 s" in text
+    assert "failed: Discord answers 403" in text
+    assert "of the limit" not in text
+
+
+def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
+    text = text_of(render_job(record(heartbeat_age_s=SILENT_AFTER_S + 300), NOW))
+
+    assert "last sign of life is 5 min 30 s old" in text
+    assert "start --tenant takaro" in text
+
+
+def test_a_job_that_failed_says_why():
+    stopped = record(status=JobStatus.FAILED, completed_at=NOW, error="Discord blocks this address")
+
+    assert "Discord blocks this address" in text_of(render_job(stopped, NOW))
+
+
+def test_a_job_with_no_word_yet_is_shown_all_the_same():
+    assert "running for 31.0 s" in text_of(render_job(record(view=None), NOW))
+    assert job_as_json(record(view=None))["progress"] is None
+
+
+def test_several_tenants_have_a_row_each():
+    other = record(tenant="other", status=JobStatus.COMPLETED, completed_at=NOW)
+
+    lines = text_of(render_overview([record(), other], NOW), width=120).splitlines()
+
+    assert any("takaro" in line and "running" in line and "1,204" in line for line in lines)
+    assert any("other" in line and "completed" in line for line in lines)
+
+
+def test_json_has_ids_as_strings_and_all_channels():
+    told = json.loads(json.dumps(job_as_json(record())))
+
+    assert told["job_id"] == JOB_ID
+    assert told["progress"]["messages"] == 24_310
+    assert [each["channel_id"] for each in told["channels"]] == [str(1000 + n) for n in range(30)]
+
+
+@pytest.fixture
+def takaro(run, with_database):
+    added = run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
+    assert added.exit_code == 0, added.stderr
+    return with_database
+
+
+@pytest.fixture
+def job(takaro):
+    """A job that ended, with one channel."""
+    with psycopg.connect(takaro) as session:
+        session.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, completed_at) "
+            "SELECT %s, id, 'full', 0, 'cancelled', now() FROM tenants",
+            (JOB_ID,),
+        )
+    return JOB_ID
+
+
+def test_no_job_yet_is_a_sentence(run, takaro):
+    result = run("status")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no sync job yet" in result.stderr
+    assert json.loads(run("status", "--json").stdout) == {"jobs": []}
+
+
+@pytest.mark.parametrize("which", [[], ["--tenant", "takaro"], ["--job-id", JOB_ID]])
+def test_a_job_is_found_by_itself_by_tenant_and_by_id(run, job, which):
+    assert f"takaro: job {JOB_ID} cancelled" in run("status", *which).stdout
+    assert json.loads(run("status", "--json", *which).stdout)["jobs"][0]["job_id"] == JOB_ID
+
+
+def test_watching_a_job_that_ended_ends(run, job):
+    assert "cancelled" in run("status", "--watch").stdout
+
+
+@pytest.mark.parametrize(
+    ("which", "sentence"),
+    [
+        (["--job-id", "12"], "not a job's id"),
+        (["--job-id", "6f1c1c1e-6a52-4f0e-9f55-0a8f7f0a9d12"], "There is no job"),
+        (["--tenant", "nobody"], "no tenant nobody"),
+        (["--tenant", "takaro", "--job-id", JOB_ID], "exclude each other"),
+        (["--watch", "--json"], "exclude each other"),
+    ],
+)
+def test_a_job_that_cannot_be_shown_exits_2(run, takaro, which, sentence):
+    result = run("status", *which)
+
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+
+
+def test_reset_forgets_progress_and_leaves_messages(run, takaro):
+    with psycopg.connect(takaro) as session:
+        session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type) "
+            "SELECT id, 300, 'general', 0 FROM tenants"
+        )
+        session.execute(
+            "INSERT INTO sync_progress (tenant_id, channel_id, coverage) "
+            "SELECT tenant_id, id, '{[1,9)}' FROM channels"
+        )
+
+    result = run("reset", "--tenant", "takaro", "--yes")
+
+    assert result.exit_code == 0, result.stderr
+    assert "1 channel is forgotten" in result.stderr
+    with psycopg.connect(takaro) as session:
+        covered = session.execute("SELECT count(*) FROM sync_progress WHERE coverage <> '{}'")
+        audited = session.execute("SELECT tenant, details FROM audit_log WHERE action = 'reset'")
+        assert covered.fetchone() == (0,)
+        assert audited.fetchall() == [("takaro", {"channels": 1})]
+
+
+def test_reset_needs_a_yes_where_nobody_can_be_asked(run, takaro):
+    result = run("reset", "--tenant", "takaro")
+
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+
+
+def test_reset_of_an_unknown_tenant_exits_2(run, takaro):
+    assert run("reset", "--tenant", "nobody", "--yes").exit_code == 2
