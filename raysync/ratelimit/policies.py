@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -68,6 +69,15 @@ class BucketHeaders:
         )
 
 
+def _whole(reset_after_s: float) -> float:
+    """The least window that fits: all that were ever seen are of whole seconds.
+
+    A leaky bucket that refuses has drained by less than one request: it tells of a little less
+    than its window.
+    """
+    return float(max(1, math.ceil(reset_after_s)))
+
+
 def _number(text: str | None) -> float | None:
     try:
         number = float(text) if text is not None else None
@@ -94,9 +104,10 @@ class RoutePolicies:
 
     def note_answer(self, route: str, headers: BucketHeaders) -> None:
         """Learn from an answer that was let through; what a refusal taught is not overruled."""
-        limit, reset_s = headers.limit, headers.reset_after_s
-        if limit is None or reset_s is None or limit >= MASK_LIMIT:
+        limit = headers.limit
+        if limit is None or headers.reset_after_s is None or limit >= MASK_LIMIT:
             return
+        reset_s = _whole(headers.reset_after_s)
         known = self._policies.get(route)
         if known is None:
             self._policies[route] = RoutePolicy(route, limit, reset_s, PolicySource.HEADERS)
@@ -112,7 +123,7 @@ class RoutePolicies:
         """Learn from a 429 of the bucket itself."""
         known = self._policies.get(route)
         if headers.limit is not None and headers.limit < MASK_LIMIT:
-            told_s = headers.reset_after_s or headers.retry_after_s or 0.0
+            told_s = _whole(headers.reset_after_s or headers.retry_after_s or 0.0)
             window_s = max(known.window_s if known else 0.0, told_s)
             limit = headers.limit
         elif known is None:

@@ -1,0 +1,202 @@
+"""Limiters against models of Discord: never refused, and not slower than need be."""
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysync.emulator.limits import Form
+from tests.unit.ratelimit.discord_model import (
+    GovernorAway,
+    ModelDiscord,
+    Network,
+    read_channel,
+)
+from tests.virtual_time import run_virtual
+
+OPENING_S = 1.5
+"""A governor's quiet start, with what a first lease takes."""
+
+
+async def read_all(discord, governor, workers, channels, until_s):
+    """Read *channels* channels in each of *workers* workers; the pages of each worker."""
+    limiters = [governor.limiter(f"worker-{n}") for n in range(workers)]
+    readings = [
+        [
+            read_channel(each, discord, governor.network, f"{n}-{channel}", until_s)
+            for channel in range(channels)
+        ]
+        for n, each in enumerate(limiters)
+    ]
+    pages = await asyncio.gather(*(asyncio.gather(*each) for each in readings))
+    for each in limiters:
+        await each.close()
+    return [sum(each) for each in pages]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    form=st.sampled_from(Form),
+    workers=st.integers(1, 10),
+    seed=st.integers(0, 1_000_000),
+    jitter_s=st.floats(0.0, 0.03),
+    lease_s=st.floats(0.0, 0.01),
+)
+def test_no_request_is_refused_whatever_the_server_the_workers_and_the_network(
+    form, workers, seed, jitter_s, lease_s
+):
+    network = Network(random.Random(seed), jitter_s=jitter_s, lease_s=lease_s)
+    discord, governor = ModelDiscord(form), GovernorAway(network)
+    run_virtual(read_all(discord, governor, workers, 60 // workers, 8.0))
+
+    assert not discord.refused
+    assert discord.answered_s
+
+
+@pytest.mark.parametrize("workers", [1, 2, 10])
+def test_the_token_is_used_fully(workers):
+    discord, governor = ModelDiscord(), GovernorAway(Network())
+    run_virtual(read_all(discord, governor, workers, 100 // workers, 20.0))
+
+    assert discord.rate(OPENING_S, 20.0) >= 0.97 * 48
+
+
+@pytest.mark.parametrize("form", Form)
+def test_one_channel_is_read_as_fast_as_its_bucket_allows(form):
+    network = Network(least_s=0.02, jitter_s=0.01, back_s=0.02)
+    discord, governor = ModelDiscord(form), GovernorAway(network)
+    (pages,) = run_virtual(read_all(discord, governor, 1, 1, OPENING_S + 60.0))
+
+    assert not discord.refused
+    assert pages >= 0.97 * 60
+
+
+def test_workers_share_a_token_evenly():
+    discord, governor = ModelDiscord(), GovernorAway(Network())
+    pages = run_virtual(read_all(discord, governor, 10, 10, 20.0))
+
+    assert max(pages) <= 1.1 * min(pages)
+
+
+def test_a_worker_that_needs_little_leaves_the_rest_to_others():
+    async def scene():
+        discord, governor = ModelDiscord(), GovernorAway(Network())
+        modest, hungry = governor.limiter("modest"), governor.limiter("hungry")
+        readings = [read_channel(modest, discord, governor.network, "m", 20.0)] + [
+            read_channel(hungry, discord, governor.network, str(n), 20.0) for n in range(80)
+        ]
+        pages = await asyncio.gather(*readings)
+        await modest.close()
+        await hungry.close()
+        return discord.rate(OPENING_S, 20.0), pages[0]
+
+    rate, modest_pages = run_virtual(scene())
+
+    assert rate >= 0.97 * 48
+    assert modest_pages >= 0.9 * 18.5
+
+
+def test_a_dead_workers_leases_cost_others_no_more_than_itself():
+    async def scene():
+        discord, governor = ModelDiscord(), GovernorAway(Network())
+        forgotten = governor.lease_for("dead")
+        for _ in range(20):
+            await forgotten(8)
+        limiter = governor.limiter("alive")
+        began_s = asyncio.get_running_loop().time()
+        await limiter.enter("GET /users/@me", None)
+        waited_s = asyncio.get_running_loop().time() - began_s
+        limiter.leave("GET /users/@me", None, 200, {})
+        reading = [
+            read_channel(limiter, discord, governor.network, str(n), 12.0) for n in range(80)
+        ]
+        await asyncio.gather(*reading)
+        await limiter.close()
+        return waited_s, discord.rate(3.0, 12.0)
+
+    waited_s, rate = run_virtual(scene())
+
+    assert waited_s < OPENING_S + 0.5
+    assert rate >= 0.97 * 48
+
+
+def test_a_restarted_governor_does_not_add_to_what_the_last_one_granted():
+    async def scene():
+        network = Network()
+        discord, first = ModelDiscord(), GovernorAway(network)
+        limiters = [first.limiter(f"worker-{n}") for n in range(5)]
+        readings = [
+            read_channel(each, discord, network, f"{n}-{channel}", 12.0)
+            for n, each in enumerate(limiters)
+            for channel in range(16)
+        ]
+        reading = asyncio.gather(*readings)
+        for _ in range(3):
+            await asyncio.sleep(2.5)
+            first.governor = GovernorAway(network).governor
+        await reading
+        for each in limiters:
+            await each.close()
+        return discord
+
+    discord = run_virtual(scene())
+
+    assert not discord.refused
+    assert discord.rate(0, 12.0) > 15
+
+
+def test_masked_headers_do_not_loosen_what_is_known():
+    discord, governor = ModelDiscord(Form.SLIDING, masked=True), GovernorAway(Network())
+    run_virtual(read_all(discord, governor, 2, 10, 15.0))
+
+    assert not discord.refused
+
+
+def test_an_unknown_limit_is_learned_from_one_refusal_a_channel():
+    async def scene():
+        network = Network()
+        discord, governor = ModelDiscord(Form.SLIDING, masked=True), GovernorAway(network)
+        limiter = governor.limiter("worker")
+        readings = [
+            read_channel(limiter, discord, network, str(n), 30.0, "GET /channels/{channel_id}/new")
+            for n in range(10)
+        ]
+        await asyncio.gather(*readings)
+        await limiter.close()
+        return discord, limiter.learned()
+
+    discord, (learned,) = run_virtual(scene())
+
+    assert discord.refused["user"] <= 10
+    assert (learned.limit, learned.route) == (5, "GET /channels/{channel_id}/new")
+    assert 4.0 <= learned.window_s <= 5.0
+
+
+def test_what_an_earlier_run_learned_spares_its_refusals():
+    async def scene(known):
+        network = Network()
+        discord, governor = ModelDiscord(Form.SLIDING, masked=True), GovernorAway(network)
+        limiter = governor.limiter("worker", known=known)
+        await read_channel(limiter, discord, network, "1", 15.0, "GET /channels/{channel_id}/new")
+        await limiter.close()
+        return discord, limiter.learned()
+
+    first, learned = run_virtual(scene(()))
+    second, _ = run_virtual(scene(learned))
+
+    assert first.refused["user"]
+    assert not second.refused
+
+
+def test_honest_headers_teach_an_unknown_limit_without_refusals():
+    async def scene():
+        network = Network()
+        discord, governor = ModelDiscord(Form.FIXED), GovernorAway(network)
+        limiter = governor.limiter("worker")
+        await read_channel(limiter, discord, network, "1", 30.0, "GET /channels/{channel_id}/new")
+        await limiter.close()
+        return discord
+
+    assert not run_virtual(scene()).refused
