@@ -14,6 +14,7 @@ JITTER_S: Final = 0.03
 """By how much requests that were sent evenly may be apart on arrival."""
 HORIZON_S: Final = 0.4
 """How far ahead all workers together book: long enough to never run dry while a worker asks."""
+_ROUNDING_S: Final = 0.001
 _LEAST_TOLERANCE_S: Final = 0.005
 _MOST_TOLERANCE_S: Final = 0.1
 _ACTIVE_S: Final = 1.0
@@ -88,6 +89,7 @@ class GlobalBudget:
 
 def tolerance_s(per_second: float) -> float:
     """How long after its start a permit may be used: what the limit leaves beside jitter."""
-    limit = max(DISCORD_PER_SECOND, math.ceil(per_second / _FULL_SHARE))
+    raised = per_second > DISCORD_PER_SECOND
+    limit = math.ceil(per_second / _FULL_SHARE) if raised else DISCORD_PER_SECOND
     slack_s = WINDOW_S * (limit / per_second - 1)
-    return min(max(slack_s - JITTER_S, _LEAST_TOLERANCE_S), _MOST_TOLERANCE_S)
+    return min(max(slack_s - JITTER_S - _ROUNDING_S, _LEAST_TOLERANCE_S), _MOST_TOLERANCE_S)

@@ -105,7 +105,8 @@ class PermitPool:
         except TimeoutError:
             self._give_back(turn)
             raise PermitUnavailableError(
-                f"No permit within {self._max_wait_s:.0f} s, so nothing was asked of Discord."
+                f"No permit within {self._max_wait_s:.0f} s, so nothing was asked of Discord; "
+                f"the last {self._lapses_in_a_row} came too late to be used."
             ) from None
         except asyncio.CancelledError:
             self._give_back(turn)
