@@ -212,12 +212,15 @@ class _Run:
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = False
         slots = settings.channel_batch_size
+        size = request.workers or settings.max_channel_workers
         self._actors = RunActors(keys.label, slots)
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
-            request.workers or settings.max_channel_workers,
+            size,
             slots,
             self._clock,
+            # a cluster's autoscaler sees the actors that wait: let it see all of them
+            starting_at_once=(os.cpu_count() or 1) if runtime.is_local else size,
         )
         self._planning = ChannelWorker(
             "driver",

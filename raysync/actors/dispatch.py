@@ -90,12 +90,22 @@ class Dispatcher:
     """The pool of workers of one run; satisfies the engine's `ChannelDispatcher`."""
 
     def __init__(
-        self, spawn: Callable[[int], WorkerPort], size: int, slots_per_worker: int, clock: Clock
+        self,
+        spawn: Callable[[int], WorkerPort],
+        size: int,
+        slots_per_worker: int,
+        clock: Clock,
+        starting_at_once: int,
     ) -> None:
+        """At most *size* workers, of which *starting_at_once* may be coming up side by side.
+
+        To start a process takes a second of a core: on one machine, ten at once are all late.
+        """
         self._spawn = spawn
         self._size = size
         self._slots_per_worker = slots_per_worker
         self._clock = clock
+        self._starting_at_once = starting_at_once
         self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
@@ -162,7 +172,11 @@ class Dispatcher:
     def _grow(self) -> None:
         channels = len(self._waiting) + len(self._in_flight)
         wanted = min(self._size, math.ceil(channels / self._slots_per_worker))
-        while len(self._alive) + len(self._starting) < wanted and self._broken is None:
+        while (
+            len(self._alive) + len(self._starting) < wanted
+            and len(self._starting) < self._starting_at_once
+            and self._broken is None
+        ):
             self._start_one()
         if self._broken is not None and not self._alive:
             self._refuse_all(self._broken)

@@ -89,7 +89,7 @@ class Hall:
         return self.spawned[-1]
 
     def dispatcher(self, size: int, slots: int) -> Dispatcher:
-        return Dispatcher(self.spawn, size, slots, self.clock)
+        return Dispatcher(self.spawn, size, slots, self.clock, starting_at_once=2)
 
 
 async def run_all(
@@ -128,6 +128,16 @@ def test_little_work_starts_few_workers() -> None:
     run_virtual(run_all(hall.dispatcher(10, 5), [make_task(1), make_task(2)]))
 
     assert len(hall.spawned) == 1
+
+
+def test_few_workers_start_side_by_side() -> None:
+    hall, starts = Hall(), list[int]()
+    tasks = [make_task(number, expected_pages=9.0) for number in range(30)]
+
+    run_virtual(run_all(hall.dispatcher(6, 5), tasks, lambda: starts.append(len(hall.spawned))))
+
+    assert starts == [4]  # two came up in the first half second, two more are under way
+    assert len(hall.spawned) == 6
 
 
 def test_what_a_dead_worker_held_is_done_by_another() -> None:
