@@ -41,7 +41,7 @@ def add_channel(maker: Maker, channel_type: int, messages: int) -> Channel:
 
 def shares(total: int, parts: int, spread: Spread) -> list[int]:
     """Share a number out."""
-    weights = [1.0 if spread is Spread.EVEN else 1 / (1 + each) for each in range(parts)]
+    weights = [1.0 if spread is Spread.EVEN else (1 + each) ** -0.6 for each in range(parts)]
     whole = sum(weights)
     counts = [int(total * weight / whole) for weight in weights]
     for index in range(total - sum(counts) if parts else 0):

@@ -12,7 +12,7 @@ class Spread(StrEnum):
     """How a kind's messages are shared out among its channels."""
 
     EVEN = "even"  #: the same number everywhere
-    SKEWED = "skewed"  #: the n-th channel holds about 1/n of the first one's
+    SKEWED = "skewed"  #: the n-th channel holds about 1/n^0.6 of the first one's
 
 
 @dataclass(frozen=True, slots=True)
