@@ -21,6 +21,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from raysync.store.server_account import ServerAccount, account_for, client_name
 
 _MAJOR: Final = 18
 _PORT: Final = 5432  # names the socket's file; nothing listens on a network
+_LOG: Final = "log"  # in the data directory
 _DATABASE: Final = "raysync"
 _MAX_SOCKET_BYTES: Final = 103  # what macOS allows; Linux has 107
 _DEADLINE_S: Final = 120
@@ -87,7 +89,7 @@ def stop_embedded(home: Path) -> bool:
             if not _postmaster_lives(data_dir):
                 return False
             programs = _Programs.found(data_dir)
-            programs.run("pg_ctl", "stop", f"-D{data_dir}", "-m", "fast", *_WAITING)
+            programs.run("pg_ctl", "stop", "-m", "fast", *_WAITING)
             return True
 
 
@@ -230,8 +232,9 @@ class _Programs:
             input=stdin.encode(),
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},  # no token of ours
-            cwd="/",
+            # No token of ours goes along. By PGDATA, for pg_ctl's shell would expand a -D.
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "PGDATA": str(self.data_dir)},
+            cwd=self.data_dir,
             check=False,
             start_new_session=True,
             timeout=2 * _DEADLINE_S,
@@ -243,7 +246,7 @@ class _Programs:
 
 def _failure(program: str, output: bytes, data_dir: Path) -> DatabaseUnavailableError:
     words = output.decode(errors="replace")
-    log = data_dir / "log"
+    log = data_dir / _LOG
     if log.exists():
         words += log.read_text(encoding="utf-8", errors="replace")[-2000:]
     telling = [each for each in words.splitlines() if each.strip()][-3:]
@@ -258,20 +261,41 @@ def _start(data_dir: Path) -> str:
     programs = _Programs.found(data_dir)
     if not data_dir.exists():
         _create(programs)
-    if not _postmaster_lives(data_dir):
-        (data_dir / "postmaster.pid").unlink(missing_ok=True)
     socket_dir = _socket_dir(data_dir, programs.account)
-    settings = {**_SETTINGS, "unix_socket_directories": str(socket_dir)}
+    if not _postmaster_lives(data_dir):
+        _clear_remains(data_dir, socket_dir)
+    quoted = str(socket_dir).replace('"', '""')
+    settings = {**_SETTINGS, "unix_socket_directories": f'"{quoted}"'}
     options = " ".join(shlex.quote(f"--{key}={value}") for key, value in settings.items())
-    log = f"-l{data_dir / 'log'}"
-    programs.run("pg_ctl", "start", f"-D{data_dir}", log, "-o", options, *_WAITING)
+    programs.run("pg_ctl", "start", "-l", _LOG, "-o", options, *_WAITING)
     url = _url_if_ready(data_dir)
     if url is None:
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL under {data_dir} ended as soon as it had started; "
-            f"{data_dir / 'log'} may say why."
+            f"{data_dir / _LOG} may say why."
         )
     return url
+
+
+def _clear_remains(data_dir: Path, socket_dir: Path) -> None:
+    """Remove the pid files of a server that was killed: their number may be a stranger's by now.
+
+    Its last processes are waited for. (Were one missed, the new server would refuse to start:
+    PostgreSQL looks for whoever is attached to the directory's shared memory.)
+    """
+    deadline_s = time.monotonic() + _DEADLINE_S
+    while _orphans(data_dir) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    (data_dir / "postmaster.pid").unlink(missing_ok=True)
+    socket_file = _socket_in(socket_dir)
+    socket_file.with_name(f"{socket_file.name}.lock").unlink(missing_ok=True)
+
+
+def _orphans(data_dir: Path) -> bool:
+    """Whether processes of a killed server still run; without /proc nobody is seen."""
+    if not (data_dir / "postmaster.pid").exists():
+        return False
+    return any(_works_in(int(each.name), data_dir) for each in Path("/proc").glob("[0-9]*"))
 
 
 def _refuse_other_version(data_dir: Path) -> None:
@@ -292,11 +316,11 @@ def _create(programs: _Programs) -> None:
     draft.mkdir(mode=0o700)
     if programs.account.switches_user:
         os.chown(draft, programs.account.uid, programs.account.gid)
-    making, at = programs.on(draft), f"-D{draft}"
-    making.run("initdb", at, *_initdb_arguments())
+    making = programs.on(draft)
+    making.run("initdb", *_initdb_arguments())
     create_database = f"CREATE DATABASE {_DATABASE}\n"
-    making.run("postgres", "--single", at, "-F", "template1", stdin=create_database)
-    making.run("initdb", at, "--sync-only")
+    making.run("postgres", "--single", "-F", "template1", stdin=create_database)
+    making.run("initdb", "--sync-only")
     draft.rename(programs.data_dir)
 
 
@@ -314,8 +338,9 @@ def _initdb_arguments() -> tuple[str, ...]:
 
 
 def _socket_dir(data_dir: Path, account: ServerAccount) -> Path:
-    """The data directory itself, or where its path is too long for a socket, one under /tmp."""
-    if len(os.fsencode(_socket_in(data_dir))) <= _MAX_SOCKET_BYTES:
+    """The data directory itself, or where its path cannot be a socket's, one under /tmp."""
+    fits = len(os.fsencode(_socket_in(data_dir))) <= _MAX_SOCKET_BYTES
+    if fits and "," not in str(data_dir):  # in a URL a comma separates hosts
         return data_dir
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     directory = Path("/tmp") / f"raysync-{account.uid}-{name}"  # noqa: S108 checked below

@@ -196,9 +196,11 @@ class JobStore:
 
     async def load(self, job_id: JobId) -> JobRecord:
         """A job with all its channels. Raises ConfigurationError where there is none."""
-        with translated():
-            async with self._engine.connect() as connection:
-                record = await read_job(connection, job_id)
+        record = None
+        if _is_uuid(job_id):
+            with translated():
+                async with self._engine.connect() as connection:
+                    record = await read_job(connection, job_id)
         if record is None:
             raise ConfigurationError(
                 f"There is no job {job_id}: `raysync status` shows the latest ones."
@@ -223,6 +225,14 @@ class JobStore:
         with translated():
             async with self._engine.connect() as connection:
                 return await read_usage(connection, job_id)
+
+
+def _is_uuid(text_of_it: str) -> bool:
+    try:
+        uuid.UUID(text_of_it)
+    except ValueError:
+        return False
+    return True
 
 
 async def _save_rows(

@@ -1,0 +1,114 @@
+"""Tenants are unique by slug and by guild, and leave nothing behind."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.errors import (
+    ConfigurationError,
+    JobRunningError,
+    TenantTakenError,
+    UnknownTenantError,
+)
+from raysync.models.entities import Privacy, Reaction, TenantStatus
+from raysync.models.ids import GuildId
+from raysync.models.status import SyncType
+from raysync.models.work import SyncWindow
+from raysync.store.jobs import JobStore
+from raysync.store.pages import PostgresPages
+from raysync.store.schema import metadata
+from raysync.store.tenants import TenantStore
+from tests.store.rows import GUILD, add_channel, add_tenant, message, page, task
+
+
+async def test_a_tenant_is_found_as_it_was_added(engine: AsyncEngine) -> None:
+    store = TenantStore(engine)
+    added = await store.add("takaro", GUILD, "Takaro", "stored", Privacy.FULL, b"sealed")
+
+    assert (added.status, added.privacy, added.guild_id) == (
+        TenantStatus.ACTIVE,
+        Privacy.FULL,
+        GUILD,
+    )
+    assert await store.get("takaro") == added
+    assert await store.list() == (added,)
+    assert await store.sealed_token("takaro") == b"sealed"
+
+
+async def test_a_taken_slug_is_named(engine: AsyncEngine) -> None:
+    await add_tenant(engine, "takaro", 1)
+    with pytest.raises(TenantTakenError, match="slug takaro"):
+        await add_tenant(engine, "takaro", 2)
+
+
+async def test_a_taken_guild_is_named(engine: AsyncEngine) -> None:
+    await add_tenant(engine, "takaro", 1)
+    with pytest.raises(TenantTakenError, match="guild 1"):
+        await add_tenant(engine, "other", 1)
+
+
+@pytest.mark.parametrize("slug", ["", "Takaro", "-a", "a-", "a b", "a/b", "x" * 64, "ä"])
+async def test_what_is_no_slug_is_refused(engine: AsyncEngine, slug: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no slug"):
+        await add_tenant(engine, slug)
+
+
+async def test_an_unknown_tenant_is_told_where_to_look(engine: AsyncEngine) -> None:
+    store = TenantStore(engine)
+    for asked in (
+        store.get("nobody"),
+        store.remove("nobody"),
+        store.sealed_token("nobody"),
+        store.set_status("nobody", TenantStatus.CANCELLED),
+    ):
+        with pytest.raises(UnknownTenantError, match=r"nobody.*tenant list"):
+            await asked
+
+
+async def test_a_status_is_kept(engine: AsyncEngine) -> None:
+    await add_tenant(engine)
+    await TenantStore(engine).set_status("takaro", TenantStatus.MAINTENANCE)
+
+    assert (await TenantStore(engine).get("takaro")).status is TenantStatus.MAINTENANCE
+
+
+async def _fill(engine: AsyncEngine, slug: str, guild: int) -> None:
+    tenant = await add_tenant(engine, slug, GuildId(guild))
+    pages = PostgresPages(engine)
+    claim = await pages.claim(task(tenant.id, await add_channel(engine, tenant.id)), "w1")
+    assert claim is not None
+    await pages.save_page(claim, page(message(10, "a", reactions=(Reaction("👍", 1, 0),))))
+    await pages.save_page(claim, page(message(10, "b", reactions=(Reaction("👍", 1, 0),))))
+    async with JobStore(engine).lease(tenant.id):
+        await JobStore(engine).begin(tenant.id, SyncWindow(SyncType.FULL))
+
+
+def _counts(database_url: str) -> dict[str, int]:
+    with psycopg.connect(database_url) as session:
+        return {
+            name: session.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # type: ignore[index]
+            for name in metadata.tables
+        }
+
+
+async def test_a_removed_tenant_leaves_nothing_and_takes_nothing_of_others(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    await _fill(engine, "kept", 1)
+    before = _counts(database_url)
+    await _fill(engine, "gone", 2)
+    await TenantStore(engine).remove("gone")
+
+    assert _counts(database_url) == before
+
+
+async def test_a_tenant_that_is_being_synced_is_not_removed(engine: AsyncEngine) -> None:
+    tenant = await add_tenant(engine)
+    jobs = JobStore(engine)
+    async with jobs.lease(tenant.id):
+        job_id = await jobs.begin(tenant.id, SyncWindow(SyncType.FULL))
+        with pytest.raises(JobRunningError, match=job_id):
+            await TenantStore(engine).remove("takaro")
+    assert await TenantStore(engine).get("takaro") == tenant
