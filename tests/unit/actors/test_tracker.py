@@ -1,0 +1,151 @@
+"""The tracker's jobs and a worker's reports, without Ray round them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from raysync.actors.reporting import JobReporter
+from raysync.actors.tracker import TrackedJobs, UnknownJobError
+from raysync.errors import StoreUnavailableError, SyncError
+from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.status import SyncType
+from raysync.models.work import ChannelTally
+from raysync.sync.progress import JobHeader
+from tests.unit.sync.fakes import make_task
+from tests.virtual_time import LoopClock, run_virtual
+
+JOB = JobId("job")
+HEADER = JobHeader(JOB, "takaro", SyncType.FULL, LoopClock.start, 48.0)
+
+
+class FakeRecord:
+    """Keeps what the tracker writes down; errors to raise come first."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.saved: list[tuple[JobView, tuple[ChannelRow, ...]]] = []
+
+    async def save_progress(
+        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+    ) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.saved.append((view, tuple(rows)))
+
+
+def progress(messages: int, channel: int = 1) -> ChannelProgress:
+    tally = ChannelTally(requests=1, messages=messages)
+    return ChannelProgress(ChannelId(channel), 1, "worker-0", LoopClock.start, tally, None)
+
+
+def report(sequence: int, messages: int) -> WorkerReport:
+    return WorkerReport(JOB, "worker-0", sequence, (progress(messages),), ApiUsage())
+
+
+def test_a_job_is_written_down_about_once_a_second_whatever_the_reports() -> None:
+    record = FakeRecord()
+
+    async def scenario() -> None:
+        jobs = TrackedJobs(record)
+        jobs.open(HEADER)
+        jobs.board(JOB).plan([make_task(1)], [])
+        for number in range(100):
+            jobs.report(report(number, number))
+            await asyncio.sleep(0.05)
+
+    run_virtual(scenario())
+
+    assert 4 <= len(record.saved) <= 6
+    assert record.saved[-1][0].messages > record.saved[0][0].messages
+
+
+def test_what_could_not_be_written_is_written_with_the_next_beat() -> None:
+    record = FakeRecord()
+    record.errors = [StoreUnavailableError("the database is away")]
+
+    async def scenario() -> None:
+        jobs = TrackedJobs(record)
+        jobs.open(HEADER)
+        jobs.board(JOB).plan([make_task(1)], [])
+        await asyncio.sleep(2.5)
+
+    run_virtual(scenario())
+
+    assert [len(rows) for _, rows in record.saved] == [1]
+
+
+def test_a_job_that_a_new_tracker_does_not_know_is_said_to_be_unknown() -> None:
+    with pytest.raises(UnknownJobError):
+        TrackedJobs(FakeRecord()).report(report(1, 1))
+
+
+def test_a_report_after_the_jobs_end_is_of_no_use_and_no_error() -> None:
+    async def scenario() -> None:
+        jobs = TrackedJobs(FakeRecord())
+        jobs.open(HEADER)
+        await jobs.close(JOB)
+        jobs.report(report(1, 1))
+
+    run_virtual(scenario())
+
+
+class Mailbox:
+    """Takes a worker's reports, or refuses them."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.reports: list[WorkerReport] = []
+
+    async def send(self, report: WorkerReport) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.reports.append(report)
+
+
+def test_reports_are_numbered_and_carry_the_newest_word_of_each_channel() -> None:
+    mailbox = Mailbox()
+
+    async def scenario() -> None:
+        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        reporter.note(progress(100))
+        reporter.note(progress(200))
+        reporter.note(progress(50, channel=2))
+        await reporter.flush()
+        await reporter.close()
+
+    run_virtual(scenario())
+
+    assert [each.sequence for each in mailbox.reports] == [1, 2]
+    told = {each.channel_id: each.tally.messages for each in mailbox.reports[0].channels}
+    assert told == {1: 200, 2: 50}
+
+
+def test_a_report_that_was_refused_is_told_again() -> None:
+    mailbox = Mailbox()
+    mailbox.errors = [SyncError("the tracker is away")]
+
+    async def scenario() -> None:
+        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        reporter.note(progress(100))
+        await asyncio.sleep(1.2)
+        await reporter.close()
+
+    run_virtual(scenario())
+
+    assert [each.channel_id for one in mailbox.reports for each in one.channels] == [1]
+
+
+def test_a_worker_that_does_nothing_reports_nothing() -> None:
+    mailbox = Mailbox()
+
+    async def scenario() -> None:
+        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        await asyncio.sleep(60)
+        assert mailbox.reports == []
+        await reporter.close()
+
+    run_virtual(scenario())
