@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import out
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, observer
@@ -63,13 +64,14 @@ def demo(
     home.mkdir(parents=True, exist_ok=True)
     _tell("Starting an emulated Discord with a lively guild, and an embedded PostgreSQL …")
     with _ending_on_signals():
-        emulator = start_emulator(home, limited=not fast, messages=messages)
+        emulator = start_emulator(home, limited=not fast, tethered=not keep, messages=messages)
         settings = _settings(home, emulator, fast=fast)
+        code = EXIT_FAILED
         try:
             _tell(f"Discord's API is at {emulator.url}; the copy will be under {home}.")
             code = _two_runs(settings, emulator, fast=fast)
         finally:
-            if not keep:
+            if code != 0 or not keep:
                 _clean_up(emulator, settings)
     if code == 0:
         _tell("\n".join(_next_steps(home, emulator if keep else None)))
@@ -78,18 +80,18 @@ def demo(
 
 def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
     """The demo's own: nothing of a real installation is touched, whatever the environment says."""
-    from raysync.settings import Settings
+    from raysync.settings import read_settings
 
-    own = Settings(
-        home=home,
-        database_url=None,
-        secret_key=None,
-        discord_api_url=emulator.url,
-        ray_address=None,
-    )
-    if not fast:
-        return own
-    return own.model_copy(update={"global_requests_per_second": FAST_REQUESTS_PER_SECOND})
+    own: dict[str, object] = {
+        "home": home,
+        "database_url": None,
+        "secret_key": None,
+        "discord_api_url": emulator.url,
+        "ray_address": None,
+    }
+    if fast:
+        own["global_requests_per_second"] = FAST_REQUESTS_PER_SECOND
+    return read_settings().model_copy(update=own)
 
 
 @contextmanager
@@ -118,13 +120,13 @@ def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
     asyncio.run(_renew_tenant(settings, emulator))
     limits = "with the limits lifted" if fast else "at Discord's true limits"
     _tell(f"Tenant {TENANT} is added. First run: everything, {limits}.\n")
-    first = _sync(settings)
+    first = _sync(settings, fast=fast)
     if (code := exit_code(first)) != 0:
         return code
     new = NEW_CHANNELS * NEW_MESSAGES
     _tell(f"\nMeanwhile {new} new messages are written. Second run: only what is new.\n")
     emulator.post_messages(_news(first))
-    return exit_code(_sync(settings))
+    return exit_code(_sync(settings, fast=fast))
 
 
 async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
@@ -144,13 +146,13 @@ async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
         await tenants.add(TENANT, guild_id, "Demo", STORED, Privacy.PSEUDONYMOUS, sealed)
 
 
-def _sync(settings: Settings) -> RunResult:
+def _sync(settings: Settings, *, fast: bool) -> RunResult:
     from raysync.cli.summary import print_result
     from raysync.driver import SyncRequest, sync
 
     with observer() as watching:
         result = sync(SyncRequest(tenants=(TENANT,)), settings, watching)
-    print_result(out(), result)
+    print_result(out(), result, limited=not fast)
     return result
 
 
@@ -213,4 +215,8 @@ def _environment(home: Path) -> str:
 
 
 def _tell(text: str) -> None:
-    out().print(text, soft_wrap=True)
+    """Print prose, wrapped at words on a terminal, and commands, which are indented, as they are."""
+    console = out()
+    for line in text.split("\n"):
+        is_command = line.startswith("  ")
+        console.print(line, soft_wrap=is_command or not console.is_terminal)

@@ -61,19 +61,25 @@ class DemoEmulator:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
-def start_emulator(home: Path, *, limited: bool, messages: int | None = None) -> DemoEmulator:
+def start_emulator(
+    home: Path, *, limited: bool, tethered: bool, messages: int | None = None
+) -> DemoEmulator:
     """Start an emulator with the lively guild, its log under *home*, and wait until it answers.
 
-    It is in a session of its own, so that Ctrl-C reaches the demo alone.
+    It is in a session of its own, so that Ctrl-C reaches the demo alone. Where *tethered* it ends
+    with this process, however that ends.
 
     Raises:
         DemoEmulatorError: it does not come up; the sentence says what it said last.
     """
     ready_file, log = home / "emulator.json", home / "emulator.log"
     ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "raysync", "emulator", "serve", "--preset", "lively"]
+    program = "raysync.cli.tethered" if tethered else "raysync"
+    command = [sys.executable, "-m", program, "emulator", "serve", "--preset", "lively"]
     command += ["--port", "0", "--ready-file", str(ready_file)]
     command += ["--limits", "discord" if limited else "off"]
     if messages is not None:
@@ -81,7 +87,7 @@ def start_emulator(home: Path, *, limited: bool, messages: int | None = None) ->
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 our own program, no shell
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if tethered else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -91,6 +97,8 @@ def start_emulator(home: Path, *, limited: bool, messages: int | None = None) ->
     except BaseException:
         process.kill()
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
         raise
     return DemoEmulator(process, ready["url"], ready["token"], int(ready["guilds"][0]))
 

@@ -24,4 +24,5 @@ def invocation() -> str:
 def say_started(console: Console, tenant: str, job_id: JobId) -> None:
     """Name the job, and how to look at it from elsewhere."""
     command = f"{invocation()} status --job-id {job_id} --watch"
-    console.print(f"{tenant}: job {job_id} (elsewhere: {command})", soft_wrap=True)
+    console.print(f"{tenant}: job {job_id}; to look at it from elsewhere:", soft_wrap=True)
+    console.print(f"  {command}", soft_wrap=True)

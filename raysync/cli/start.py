@@ -127,10 +127,15 @@ def show(result: RunResult, *, as_json: bool) -> None:
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
         return
-    from raysync.cli.console import out
+    from raysync.cli.console import out, say
+    from raysync.cli.hints import invocation
     from raysync.cli.summary import print_result
 
     print_result(out(), result)
+    for job in result.jobs:
+        if job.status in ("cancelled", "failed"):
+            command = f"{invocation()} start --tenant {job.tenant}"
+            say(f"What was stored of {job.tenant} stays; go on from there: {command}")
 
 
 def exit_code(result: RunResult) -> int:

@@ -16,15 +16,15 @@ MAX_ERRORS = 10
 _STYLES = {"completed": "green", "partial": "yellow", "failed": "red", "cancelled": "yellow"}
 
 
-def print_result(console: Console, result: RunResult) -> None:
-    """Print every job of the run."""
+def print_result(console: Console, result: RunResult, *, limited: bool = True) -> None:
+    """Print every job of the run; of the limits nothing is said where they were lifted."""
     for number, job in enumerate(result.jobs):
         if number:
             console.print()
-        console.print(job_summary(job))
+        console.print(job_summary(job, limited=limited))
 
 
-def job_summary(job: SyncJobResult) -> RenderableType:
+def job_summary(job: SyncJobResult, *, limited: bool = True) -> RenderableType:
     """One job: a heading, then a line for each thing worth knowing."""
     took_s = (job.completed_at - job.started_at).total_seconds()
     heading = Text.assemble(
@@ -36,16 +36,17 @@ def job_summary(job: SyncJobResult) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, text in _lines(job):
+    for label, text in _lines(job, limited=limited):
         grid.add_row(f"  {label}", text)
     return Group(heading, grid)
 
 
-def _lines(job: SyncJobResult) -> list[tuple[str, Text]]:
+def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     stats = job.parallel_stats
     lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
     lines.append(("requests", Text(_requests(stats))))
-    if stats.efficiency is not None:
+    went_through = job.status in ("completed", "partial")
+    if limited and went_through and stats.efficiency is not None:
         lines.append(("efficiency", Text(efficiency_line(stats))))
     lines += [
         ("skipped" if number == 0 else "", Text(reason))
