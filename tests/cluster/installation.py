@@ -1,0 +1,157 @@
+"""raysync as a user has it: a database, an environment, and the program run in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from raysync.emulator import Emulator
+from raysync.models.entities import Privacy
+from raysync.models.ids import GuildId
+from raysync.store.engine import open_engine
+from raysync.store.export import export_lines
+from raysync.store.tenants import TenantStore
+from tests.truth import Row, assert_same_archive, expected_rows, exported_rows
+
+TOKEN = "a-bot-token.that-nobody.may-see"
+SECRET_KEY = "a-secret-key-of-the-cluster-tests"
+RUN_LIMIT_S = 90
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that ran to its end."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The only job of the run's result, as `--json` printed it."""
+        (job,) = json.loads(self.out)["jobs"]
+        return dict(job)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A database, and programs that use it. *environ* is all they know of the world."""
+
+    database_url: str
+    environ: Mapping[str, str] = field(repr=False)
+
+    def with_environ(self, **changes: str | None) -> Installation:
+        """The same, some variables set and others (None) unset."""
+        changed = {**self.environ, **changes}
+        kept = {name: value for name, value in changed.items() if value is not None}
+        return Installation(self.database_url, kept)
+
+    def for_emulator(self, emulator: Emulator) -> Installation:
+        """The same, Discord being *emulator*."""
+        return self.with_environ(RAYSYNC_DISCORD_API_URL=emulator.url)
+
+    def add_tenant(self, slug: str, guild_id: int, token_ref: str = "env:DISCORD_TOKEN") -> None:
+        """Add a tenant, as `raysync tenant add` does."""
+
+        async def add() -> None:
+            engine = open_engine(self.database_url, pool_size=1, application_name="tests")
+            store = TenantStore(engine)
+            await store.add(slug, GuildId(guild_id), slug, token_ref, Privacy.PSEUDONYMOUS)
+            await engine.dispose()
+
+        asyncio.run(add())
+
+    def raysync(self, *arguments: str) -> Ended:
+        """Run the program to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "raysync", *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=RUN_LIMIT_S,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> Ended:
+        """Run `raysync start --json`."""
+        return self.raysync("start", "--json", *arguments)
+
+    @contextmanager
+    def starting(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The same while it runs; it is dead at the end."""
+        program = subprocess.Popen(
+            [sys.executable, "-m", "raysync", "start", "--json", *arguments],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        with program:
+            try:
+                yield program
+            finally:
+                program.kill()
+
+    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """What the database says."""
+        with psycopg.connect(self.database_url, row_factory=dict_row) as session:
+            return session.execute(statement.encode(), values).fetchall()
+
+    def exported(self, slug: str) -> list[Row]:
+        """The rows of a tenant's export."""
+
+        async def lines() -> str:
+            engine = open_engine(self.database_url, pool_size=1, application_name="tests")
+            tenant = await TenantStore(engine).get(slug)
+            async with aclosing(export_lines(engine, tenant.id)) as blocks:
+                text = b"".join([block async for block in blocks]).decode()
+            await engine.dispose()
+            return text
+
+        return list(exported_rows(asyncio.run(lines()).splitlines()))
+
+    def assert_complete(self, slug: str, emulator: Emulator, token: str = TOKEN) -> None:
+        """The tenant's archive is what its bot can read, exactly."""
+        (guild_id,) = emulator.world.bots[token].guild_ids
+        expected = expected_rows(emulator.world.truth(guild_id, token=token))
+        assert_same_archive(expected, self.exported(slug))
+
+
+def ended(program: subprocess.Popen[str], within_s: float = RUN_LIMIT_S) -> Ended:
+    """Wait for a started program's end."""
+    out, err = program.communicate(timeout=within_s)
+    return Ended(program.returncode, out, err)
+
+
+def ray_environ() -> dict[str, str]:
+    """Nothing of the machine's own settings, and what Ray needs."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return kept | {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    }
+
+
+def environ_of(database_url: str, home: str) -> dict[str, str]:
+    """What every program of the tests needs."""
+    return ray_environ() | {
+        "RAYSYNC_HOME": home,
+        "RAYSYNC_DATABASE_URL": database_url,
+        "RAYSYNC_SECRET_KEY": SECRET_KEY,
+        "DISCORD_TOKEN": TOKEN,
+        "COLUMNS": "100",
+    }

@@ -1,0 +1,59 @@
+"""What a run leaves in the database is what Discord holds: first, after changes, and at rest."""
+
+from __future__ import annotations
+
+from raysync.emulator import Emulator
+from tests.cluster.guilds import MESSAGES, lively_world, served
+from tests.cluster.installation import TOKEN, Installation
+
+FAST = "1000"  # requests a second: the emulator's limits, sped up
+
+
+def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
+    installation: Installation,
+) -> None:
+    world = lively_world()
+    (guild_id,) = world.guilds
+    with served(world) as emulator:
+        installation = installation.for_emulator(emulator).with_environ(
+            SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST
+        )
+        installation.add_tenant("takaro", guild_id)
+
+        first = installation.start("--tenant", "takaro")
+
+        assert first.code == 0, first.err
+        assert first.job["status"] == "completed"
+        assert first.job["messages_processed"] == len(installation.exported("takaro"))
+        installation.assert_complete("takaro", emulator)
+
+        change_everything(emulator, guild_id)
+        second = installation.start("--tenant", "takaro")
+
+        assert second.code == 0, second.err
+        installation.assert_complete("takaro", emulator)
+
+        emulator.log.reset()
+        third = installation.start("--tenant", "takaro", "--lookback", "0")
+
+        assert third.code == 0, third.err
+        assert emulator.counters.by_route[MESSAGES] == 0
+        assert emulator.counters.by_status.keys() == {200}
+        assert third.job["messages_processed"] == 0
+        installation.assert_complete("takaro", emulator)
+
+
+def change_everything(emulator: Emulator, guild_id: int) -> None:
+    """Edit, react, post and open threads, all within the look-back."""
+    edits, world = emulator.edits, emulator.world
+    for channel in world.readable_channels(TOKEN, guild_id):
+        if not channel.log.ids:
+            continue
+        newest = channel.log.ids[-1]
+        edits.edit_message(channel.id, newest, f"edited in {channel.name}")
+        edits.add_reaction(channel.id, newest, "👍", world.guilds[guild_id].owner_id)
+        edits.post_message(channel.id, "a new one", reply_to_id=newest)
+    text = next(c for c in world.readable_channels(TOKEN, guild_id) if c.type == 0)
+    thread_id = edits.create_thread(text.id, "aftermath", message_id=text.log.ids[-1])
+    edits.post_message(thread_id, "what was said in it")
+    edits.archive_thread(thread_id)
