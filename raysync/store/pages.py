@@ -1,9 +1,9 @@
 """What workers write: claims, pages, checkpoints.
 
-A page costs one transaction: the claim's row is locked and compared, the rows go by COPY into a
-temporary table of the connection, and one statement merges them. The lock comes first and is the
-only one that two transactions can both want, so they cannot deadlock; a worker that lost its
-channel is stopped there, before it wrote anything.
+A page costs one transaction: the rows go by COPY into a temporary table of the connection, and one
+statement locks the claim, compares it and merges them. It writes what it joins with the claim's
+locked row, so a worker that lost its channel writes nothing; that lock comes before any other and
+is the only one that two transactions can both want, so they cannot deadlock.
 
 Page transactions do not wait for the disk (``synchronous_commit = off``): a crash of the server
 may lose the last fraction of a second, but a page and its checkpoint go together, so the copy
@@ -49,12 +49,6 @@ WHERE channel_id = %(channel_key)s AND (
 RETURNING epoch, coverage, resume_after
 """
 
-_LOCK = """
-SELECT set_config('synchronous_commit', 'off', true) FROM sync_progress
-WHERE channel_id = %s AND epoch = %s AND worker_id = %s
-FOR UPDATE
-"""
-
 _STAGE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS raysync_page (
     platform_message_id bigint, tenant_id bigint, anonymized_author_id text, content text,
@@ -67,10 +61,14 @@ _PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
 """The bounds of a page make any plan good, and planning each anew costs 0.7 ms a page."""
 
 _MERGE = """
-WITH earlier AS (
+WITH claim AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true) FROM sync_progress
+    WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+    FOR UPDATE
+), earlier AS (
     INSERT INTO message_versions (channel_id, platform_message_id, seen_at, content, edited_at)
     SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at
-    FROM messages m JOIN raysync_page p USING (platform_message_id)
+    FROM claim CROSS JOIN messages m JOIN raysync_page p USING (platform_message_id)
     WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
         AND m.content <> p.content
 ), merged AS (
@@ -79,7 +77,7 @@ WITH earlier AS (
         reply_to_id, platform_created_at, edited_at, metadata, raw)
     SELECT %(channel)s, platform_message_id, tenant_id, anonymized_author_id, content, type,
         reply_to_id, platform_created_at, edited_at, metadata, raw
-    FROM raysync_page
+    FROM claim CROSS JOIN raysync_page
     ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
         anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
         type = excluded.type, reply_to_id = excluded.reply_to_id,
@@ -103,9 +101,9 @@ WITH earlier AS (
         message_count = message_count + (SELECT inserted FROM counted),
         resume_after = coalesce(%(checkpoint)s::bigint, resume_after),
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
-    WHERE channel_id = %(channel)s
+    WHERE channel_id = %(channel)s AND EXISTS (SELECT FROM claim)
 )
-SELECT inserted, updated FROM counted
+SELECT inserted, updated FROM counted WHERE EXISTS (SELECT FROM claim)
 """
 
 _MIRROR_REACTIONS = """
@@ -215,19 +213,20 @@ class PostgresPages:
         """
         ids = [each.id for each in page.messages]
         values = {
-            "channel": claim.task.channel_key,
+            **self._of(claim),
             "low": min(ids, default=None),
             "high": max(ids, default=None),
             "start": page.covered.start if page.covered else 0,
             "stop": page.covered.stop if page.covered else 0,
             "checkpoint": page.checkpoint,
-            "lease_s": self._lease_s,
         }
         async with self._transaction(staged=True) as driver:
-            await self._lock(driver, claim)
             if page.messages:
                 await _stage(driver, claim, page)
-            inserted, updated = await _merge(driver, values)
+            row = await (await driver.execute(_MERGE, values)).fetchone()
+            if row is None:
+                raise _lost(claim)
+            inserted, updated = row
             known = inserted < len(set(ids))  # rows that were there may have lost some of theirs
             if known or any(each.reactions for each in page.messages):
                 await driver.execute(_MIRROR_REACTIONS, values)
@@ -268,11 +267,6 @@ class PostgresPages:
             "lease_s": self._lease_s,
         }
 
-    async def _lock(self, driver: _Driver, claim: Claim) -> None:
-        found = await driver.execute(_LOCK, (claim.task.channel_key, claim.epoch, claim.worker_id))
-        if found.rowcount == 0:
-            raise _lost(claim)
-
     @asynccontextmanager
     async def _transaction(self, *, staged: bool = False) -> AsyncIterator[_Driver]:
         """A transaction on the driver's own connection: COPY is nothing that SQLAlchemy knows."""
@@ -297,11 +291,6 @@ class PostgresPages:
 async def _stage(driver: _Driver, claim: Claim, page: PageWrite) -> None:
     async with driver.cursor() as cursor, cursor.copy(COPY) as copy:
         await copy.write(copy_text(page.messages, claim.task.tenant_id))
-
-
-async def _merge(driver: _Driver, values: dict[str, Any]) -> tuple[int, int]:
-    row = await (await driver.execute(_MERGE, values)).fetchone()
-    return (row[0], row[1]) if row else (0, 0)
 
 
 def _lost(claim: Claim) -> ClaimLostError:

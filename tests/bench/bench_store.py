@@ -20,7 +20,7 @@ from tests.store.rows import FIRST, add_channel, add_tenant, message, page, task
 
 PAGES = 300
 WARM_UP = 20
-WORDS = ["a", "word", "that", "somebody", "wrote", "at", "some", "time", "in", "some", "channel", "of", "some", "guild"]
+WORDS = ["a", "word", "that", "somebody", "wrote", "in", "some", "channel", "of", "a", "guild"]
 
 
 def _message(message_id: int, draws: random.Random, *, rich: bool) -> Message:

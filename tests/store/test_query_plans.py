@@ -35,6 +35,8 @@ _PAGE = {
     "stop": 21_001,
     "checkpoint": 21_000,
     "lease_s": 60.0,
+    "epoch": 1,
+    "worker_id": "w",
 }
 
 
@@ -70,7 +72,6 @@ _CLAIM = {"channel_key": 7, "job_id": None, "attempt": 1, "worker_id": "w", "lea
     ("statement", "values"),
     [
         pytest.param(pages._CLAIM, _CLAIM, id="claim"),
-        pytest.param(pages._LOCK, (7, 1, "w"), id="lock"),
         pytest.param(pages._MERGE, _PAGE, id="merge"),
         pytest.param(pages._MIRROR_REACTIONS, _PAGE, id="reactions"),
         pytest.param(pages._MIRROR_ATTACHMENTS, _PAGE, id="attachments"),
