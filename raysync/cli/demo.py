@@ -215,7 +215,7 @@ def _environment(home: Path) -> str:
 
 
 def _tell(text: str) -> None:
-    """Print prose, wrapped at words on a terminal, and commands, which are indented, as they are."""
+    """Print prose, wrapped at words on a terminal, and indented commands just as they are."""
     console = out()
     for line in text.split("\n"):
         is_command = line.startswith("  ")

@@ -1,0 +1,44 @@
+"""`raysync start`, as far as it goes without Ray; tests/cluster goes on from there."""
+
+from __future__ import annotations
+
+import pytest
+
+from raysync.cli.start import show
+from raysync.models.results import RunResult
+from tests.cli.samples import job_result
+
+pytestmark = pytest.mark.usefixtures("with_database")
+
+
+def test_with_no_tenant_it_says_how_to_add_one(run):
+    result = run("start")
+
+    assert result.exit_code == 2
+    assert "tenant add" in result.stderr
+
+
+def test_an_unknown_tenant_exits_2(run):
+    result = run("start", "--tenant", "nobody")
+
+    assert result.exit_code == 2
+    assert "no tenant nobody" in result.stderr
+
+
+def test_a_token_that_is_not_there_exits_2(run):
+    run("tenant", "add", "takaro", "--guild", "5", "--token-env", "NOT_SET_ANYWHERE")
+
+    result = run("start", "--tenant", "takaro", "--json")
+
+    assert result.exit_code == 2
+    assert "NOT_SET_ANYWHERE" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
+    show(RunResult(jobs=[job_result(status=status)]), as_json=False)
+
+    said = capsys.readouterr()
+    assert "start --tenant takaro" in said.err
+    assert "efficiency" not in said.out
