@@ -47,6 +47,8 @@ from raysync.sync.summary import summarize
 DEFAULT_LOOKBACK_S = 7 * 86400.0
 VIEW_PERIOD_S = 0.5
 SHOWN_CHANNELS = 30
+FIRST_LOGIN_ATTEMPTS = 3
+"""Before anything is read, an unreachable Discord is told soon; later it is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +333,7 @@ class _Run:
         tracker = await self._actors.track(header, secrets.database_url.get_secret_value())
         self._trackers[header.job_id] = tracker
         try:
-            session = await self._planning.open_job(secrets)
+            session = await self._planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
             job = SyncJob(
                 header,
                 tenant,

@@ -17,6 +17,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from ray.util import ActorPool
@@ -53,7 +54,12 @@ class WorkerPort(Protocol):
         ...
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Have it sync one channel. Raises WorkerLostError."""
+        """Have it sync one channel.
+
+        Raises:
+            WorkerLostError: it is gone, and the channel may go on elsewhere.
+            RaysyncError: the worker could not begin, or failed as no channel should.
+        """
         ...
 
     async def close(self) -> None:
@@ -214,23 +220,14 @@ class Dispatcher:
         started_at = self._clock.now()
         try:
             outcome = await slot.worker.sync_channel(task)
-        except WorkerLostError as error:
-            self._bury(slot.worker)
-            if task.attempt < MAX_ATTEMPTS:
-                work.task = replace(task, attempt=task.attempt + 1)
-                self._queue(work)
-                return
-            outcome = ChannelOutcome(
-                channel_id=task.channel_id,
-                status=ChannelJobStatus.FAILED,
-                worker_id=slot.worker.worker_id,
-                attempt=task.attempt,
-                started_at=started_at,
-                completed_at=self._clock.now(),
-                tally=ChannelTally(),
-                retry_count=task.attempt - 1,
-                failure=failure_of(error),
-            )
+        except RaysyncError as error:
+            if isinstance(error, WorkerLostError):
+                self._bury(slot.worker)
+                if task.attempt < MAX_ATTEMPTS:
+                    work.task = replace(task, attempt=task.attempt + 1)
+                    self._queue(work)
+                    return
+            outcome = self._given_up(task, slot.worker.worker_id, started_at, error)
         except asyncio.CancelledError:
             work.returned.cancel()
             raise
@@ -239,6 +236,21 @@ class Dispatcher:
                 self._idle.push(slot)
         if not work.returned.done():
             work.returned.set_result(outcome)
+
+    def _given_up(
+        self, task: ChannelTask, worker_id: str, started_at: datetime, error: RaysyncError
+    ) -> ChannelOutcome:
+        return ChannelOutcome(
+            channel_id=task.channel_id,
+            status=ChannelJobStatus.FAILED,
+            worker_id=worker_id,
+            attempt=task.attempt,
+            started_at=started_at,
+            completed_at=self._clock.now(),
+            tally=ChannelTally(),
+            retry_count=task.attempt - 1,
+            failure=failure_of(error),
+        )
 
     def _bury(self, worker: WorkerPort) -> None:
         """Take a lost worker out, its idle slots too, and make sure that it is dead."""

@@ -8,7 +8,7 @@ import ray
 
 from raysync import __version__
 from raysync.clock import SystemClock
-from raysync.ratelimit.governor import Governor, Lease
+from raysync.ratelimit.governor import Demand, Governor, Lease
 
 IDLE_END_S = 120.0
 """Without a request for so long, the governor ends itself: it outlives the jobs it serves."""
@@ -29,10 +29,12 @@ class RateLimitGovernor:
         self._governor = Governor(self._clock.monotonic_s())
         self._end = asyncio.create_task(self._end_when_idle())
 
-    async def lease(self, fingerprint: str, worker: str, want: int, per_second: float) -> Lease:
+    async def lease(
+        self, fingerprint: str, worker: str, demand: Demand, per_second: float
+    ) -> Lease:
         """Permits for one token; see `Governor.lease`."""
         now_s = self._clock.monotonic_s()
-        return self._governor.lease(fingerprint, worker, want, per_second, now_s)
+        return self._governor.lease(fingerprint, worker, demand, per_second, now_s)
 
     async def observe(
         self, fingerprint: str, status: int, scope: str | None, retry_after_s: float | None

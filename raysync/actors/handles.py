@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import ray
@@ -14,11 +15,11 @@ from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import seal_for
-from raysync.errors import PermitUnavailableError, SyncError
+from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
-from raysync.ratelimit.governor import Lease
+from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
 
@@ -60,14 +61,25 @@ class RemoteWorker:
         await self._open(task.job_id)
         call = self._actor.sync_channel.remote(task)
         try:
-            outcome: ChannelOutcome = await call
+            with self._translated():
+                outcome: ChannelOutcome = await call
         except asyncio.CancelledError:
             ray.cancel(call)
             await _ended(call)
             raise
+        return outcome
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise WorkerLostError for a dead worker, and what a living one raised as it is."""
+        try:
+            yield
         except RayActorError as error:
             raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
-        return outcome
+        except RayTaskError as error:
+            if isinstance(error.cause, RaysyncError):
+                raise error.cause from None
+            raise SyncError(f"{self.worker_id} failed: {_reason(error)}") from error
 
     async def _open(self, job_id: JobId) -> None:
         """Give the worker the job's secrets, once."""
@@ -78,9 +90,11 @@ class RemoteWorker:
     async def _send_secrets(self, job_id: JobId) -> None:
         sealed = self._secrets_of(job_id).sealed_for(self._address or b"")
         try:
-            await self._actor.open_job.remote(sealed)
-        except RayActorError as error:
-            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
+            with self._translated():
+                await self._actor.open_job.remote(sealed)
+        except RaysyncError:
+            del self._opened[job_id]  # the next channel tries again
+            raise
 
     async def close(self) -> None:
         """Have it tell what is left and end."""
@@ -184,14 +198,14 @@ def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
 
 def lease_from(
     governor: Any, fingerprint: str, worker_id: str, per_second: float
-) -> Callable[[int], Awaitable[Lease]]:
+) -> Callable[[Demand], Awaitable[Lease]]:
     """How a permit pool asks for permits; no answer means no request to Discord."""
 
-    async def lease(want: int) -> Lease:
+    async def lease(demand: Demand) -> Lease:
         try:
             async with asyncio.timeout(GOVERNOR_TIMEOUT_S):
                 granted: Lease = await governor.lease.remote(
-                    fingerprint, worker_id, want, per_second
+                    fingerprint, worker_id, demand, per_second
                 )
         except RayTaskError as error:  # what the governor raised: a ban, or too many refusals
             raise error.cause from None

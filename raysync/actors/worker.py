@@ -21,17 +21,17 @@ from raysync.models.work import (
     PageReceipt,
     PageWrite,
 )
-from raysync.ratelimit.governor import Lease
+from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.store.engine import open_engine
 from raysync.store.pages import PostgresPages
 from raysync.sync.channel import ChannelSync
 from raysync.sync.ports import PageStore
-from raysync.sync.retry import RetryPolicy
+from raysync.sync.retry import Retrier, RetryPolicy
 
 _T = TypeVar("_T")
-LeaseFor = Callable[[str, float], Callable[[int], Awaitable[Lease]]]
+LeaseFor = Callable[[str, float], Callable[[Demand], Awaitable[Lease]]]
 """From a token's fingerprint and its requests per second to how permits are asked for."""
 ObserveFor = Callable[[str], Report]
 """From a token's fingerprint to where answers of 401, 403 and 429 are told."""
@@ -90,18 +90,20 @@ class JobSession:
         )
         self._pages = TimedPages(PostgresPages(self._engine))
         self.reporter = JobReporter(secrets.job_id, worker_id, send, self.usage)
+        self._policy = RetryPolicy(base_s=secrets.retry_base_s)
         self._sync = ChannelSync(
             source=self.client,
             store=self._pages,
-            policy=RetryPolicy(base_s=secrets.retry_base_s),
+            policy=self._policy,
             clock=SystemClock(),
             worker_id=worker_id,
             page_size=secrets.page_size,
         )
 
-    async def open(self) -> None:
+    async def open(self, attempts: int | None) -> None:
         """Log in. Raises TokenRejectedError and what else Discord may say."""
-        await self.client.login()
+        policy = replace(self._policy, max_attempts=attempts or self._policy.max_attempts)
+        await Retrier(policy, SystemClock())(self.client.login)
 
     def usage(self) -> ApiUsage:
         """What this session has asked of Discord, and waited for."""
@@ -120,7 +122,7 @@ class JobSession:
 
 
 class ChannelWorker:
-    """All jobs of one worker. Jobs on one token share its limiter: the limit is the token's."""
+    """All jobs of one worker. Jobs on one token share its permits: the limit is the token's."""
 
     def __init__(
         self,
@@ -135,26 +137,34 @@ class ChannelWorker:
         self._lease_for = lease_for
         self._observe_for = observe_for
         self._send = send
-        self._limiters: dict[str, WorkerLimiter] = {}
+        self._permits: dict[str, PermitPool] = {}
         self._sessions: dict[JobId, JobSession] = {}
 
-    async def open_job(self, secrets: JobSecrets) -> JobSession:
-        """Log in and connect for a job; again for one that is open changes nothing."""
-        session = self._sessions.get(secrets.job_id)
-        if session is None:
-            session = JobSession(
-                secrets, self.worker_id, self._slots, self._limiter(secrets), self._send
-            )
-            self._sessions[secrets.job_id] = session
-            await session.open()
+    async def open_job(self, secrets: JobSecrets, attempts: int | None = None) -> JobSession:
+        """Log in and connect for a job; again for one that is open changes nothing.
+
+        *attempts* bounds the login where a person waits for it; None: as the policy says.
+        """
+        if secrets.job_id in self._sessions:
+            return self._sessions[secrets.job_id]
+        session = JobSession(
+            secrets, self.worker_id, self._slots, self._limiter(secrets), self._send
+        )
+        try:
+            await session.open(attempts)
+        except BaseException:
+            await session.close()
+            raise
+        self._sessions[secrets.job_id] = session
         return session
 
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
+        """A limiter of the job's own: it records what the job asks, and channels are no others'."""
         name = secrets.token_fingerprint
-        if name not in self._limiters:
-            permits = PermitPool(self._lease_for(name, secrets.requests_per_second), SystemClock())
-            self._limiters[name] = WorkerLimiter(permits, SystemClock(), self._observe_for(name))
-        return self._limiters[name]
+        if name not in self._permits:
+            lease = self._lease_for(name, secrets.requests_per_second)
+            self._permits[name] = PermitPool(lease, SystemClock())
+        return WorkerLimiter(self._permits[name], SystemClock(), self._observe_for(name))
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""
@@ -165,4 +175,4 @@ class ChannelWorker:
         sessions = list(self._sessions.values())
         self._sessions.clear()
         await asyncio.gather(*(each.close() for each in sessions))
-        await asyncio.gather(*(each.close() for each in self._limiters.values()))
+        await asyncio.gather(*(each.close() for each in self._permits.values()))

@@ -38,6 +38,8 @@ class FakeWorker:
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         self.hall.begun.append((self.worker_id, task.channel_id))
+        if task.channel_id in self.hall.refusals:
+            raise self.hall.refusals[task.channel_id]
         self.hall.now += 1
         self.hall.most = max(self.hall.most, self.hall.now)
         started_at = self.hall.clock.now()
@@ -82,6 +84,7 @@ class Hall:
         self.begun: list[tuple[str, ChannelId]] = []
         self.start_errors: list[Exception] = []
         self.poison: set[ChannelId] = set()
+        self.refusals: dict[ChannelId, Exception] = {}
         self.now = self.most = 0
 
     def spawn(self, number: int) -> FakeWorker:
@@ -177,6 +180,18 @@ def test_a_channel_that_kills_its_workers_is_given_up() -> None:
     assert poisoned.status is ChannelJobStatus.FAILED
     assert poisoned.attempt == MAX_ATTEMPTS
     assert sum(1 for each in outcomes if each.failure is None) == 5
+
+
+def test_what_a_worker_cannot_begin_is_that_channels_failure() -> None:
+    hall = Hall()
+    hall.refusals = {ChannelId(2): TokenUnavailableError("no token")}
+
+    outcomes = run_virtual(run_all(hall.dispatcher(1, 2), [make_task(n) for n in range(4)]))
+
+    failed = [each for each in outcomes if each.failure is not None]
+    assert [(each.channel_id, each.failure.message) for each in failed if each.failure] == [
+        (2, "no token")
+    ]
 
 
 def test_a_worker_that_does_not_start_is_replaced() -> None:
