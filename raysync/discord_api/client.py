@@ -123,8 +123,9 @@ class DiscordClient:
 
     def _new_client(self) -> discord.Client:
         Route.BASE = self._base_url
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=discord.Intents.none(),
+            intents=discord.Intents(guilds=True),  # with none it warns; no gateway, so no effect
             max_messages=None,
             http_trace=self._gate.trace_config(),
             max_ratelimit_timeout=_LONGEST_PAUSE_S,

@@ -20,17 +20,23 @@ _PARAMETERS: Final[Mapping[str, str]] = {
 _MAJOR: Final = frozenset({"channels", "guilds", "webhooks"})
 
 
+class Passage(Protocol):
+    """One request that was let in."""
+
+    def sent(self) -> None:
+        """The request goes out now."""
+        ...
+
+    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+        """Take in how it ended; *status* is None without an answer."""
+        ...
+
+
 class RequestLimiter(Protocol):
     """Decides when a request may be sent."""
 
-    async def enter(self, route: str, major_id: str | None) -> None:
+    async def enter(self, route: str, major_id: str | None) -> Passage:
         """Wait until a request of *route* may be sent. What it raises, the caller gets."""
-        ...
-
-    def leave(
-        self, route: str, major_id: str | None, status: int | None, headers: Mapping[str, str]
-    ) -> None:
-        """Take in how a request that entered has ended; *status* is None without an answer."""
         ...
 
 
@@ -63,6 +69,7 @@ class Gate:
         """What an aiohttp session needs to go through the gate."""
         config = aiohttp.TraceConfig()
         config.on_request_start.append(self._start)
+        config.on_request_headers_sent.append(self._sent)
         config.on_request_end.append(self._end)
         config.on_request_exception.append(self._lost)
         return config
@@ -77,8 +84,17 @@ class Gate:
         if not url.startswith(self._prefix):
             return
         route, major_id = route_of(params.method, url.removeprefix(self._prefix))
-        await self._limiter.enter(route, major_id)
-        context.entered = route, major_id
+        context.passage = await self._limiter.enter(route, major_id)
+
+    async def _sent(
+        self,
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _params: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        passage: Passage | None = getattr(context, "passage", None)
+        if passage is not None:
+            passage.sent()
 
     async def _end(
         self,
@@ -86,7 +102,7 @@ class Gate:
         context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
-        self._leave(context, params.response.status, params.response.headers)
+        _leave(context, params.response.status, params.response.headers)
 
     async def _lost(
         self,
@@ -94,12 +110,10 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        self._leave(context, None, {})
+        _leave(context, None, {})
 
-    def _leave(
-        self, context: SimpleNamespace, status: int | None, headers: Mapping[str, str]
-    ) -> None:
-        entered = context.__dict__.pop("entered", None)
-        if entered is not None:
-            route, major_id = entered
-            self._limiter.leave(route, major_id, status, headers)
+
+def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
+    passage: Passage | None = context.__dict__.pop("passage", None)
+    if passage is not None:
+        passage.leave(status, headers)

@@ -4,12 +4,12 @@ Two limits bind at once:
 
 * **The token's**: 50 requests a second, whatever the route. Whether Discord holds it by fixed
   windows or by a sliding log is not documented, so we keep the stricter promise: in *no* stretch
-  of one second do more than 50 arrive. A `GlobalBudget` grants *permits*: moments, evenly
-  ``1 / rate`` apart, at which one request may be sent. Between the moment and the arrival lie the
-  holder's lateness, which a permit bounds by lapsing, and the network's jitter. ``floor(rate x (1
-  + d)) + 1`` requests can arrive in one second when those two add up to less than ``d``: at 48/s
-  that is 50 for ``d`` below 41 ms. Hence the rate a little below the limit, hence permits that
-  lapse after the part of ``d`` that jitter does not need.
+  of one second do more than 50 arrive. A `GlobalBudget` grants *permits*, evenly ``1 / rate``
+  apart, each for one request. A busy machine sends late, so the budget is told when each request
+  was really sent, and counts a permit it has not heard of as used at its latest moment. A new
+  permit starts no sooner than a second, and the network's jitter, after the 50th last was sent.
+  Lateness thus costs a little speed (``50 / (1 s + jitter + lateness)`` binds below 48/s only from
+  12 ms on) and never a refusal.
 * **A bucket's**: a route within one channel or guild, 5 pages in 5 s for messages. Since 2022 most
   are leaky buckets, some are fixed windows, and headers do not tell which. `ChannelBucket` keeps a
   log of *completions* and starts request ``i`` no sooner than a window after the completion of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,21 +12,43 @@ DISCORD_PER_SECOND: Final = 50
 """What Discord grants a token unless it has raised the limit for it."""
 WINDOW_S: Final = 1.0
 JITTER_S: Final = 0.03
-"""By how much requests that were sent evenly may be apart on arrival."""
+"""By how much longer than another a request may take to arrive."""
 HORIZON_S: Final = 0.4
 """How far ahead all workers together book: long enough to never run dry while a worker asks."""
-_ROUNDING_S: Final = 0.001
-_LEAST_TOLERANCE_S: Final = 0.005
-_MOST_TOLERANCE_S: Final = 0.1
+VALID_S: Final = 0.3
+"""How late a permit may be used: long enough for a worker whose machine is busy."""
+QUIET_S: Final = WINDOW_S + JITTER_S + HORIZON_S + VALID_S
+"""So long after a governor's end nothing it granted is in any window with what comes now."""
+_CATCH_UP: Final = 3
+"""Permits that may follow each other at once, after a moment when nobody asked."""
+_APART_S: Final = 0.001
+"""At least; a permit is known by its start."""
 _ACTIVE_S: Final = 1.0
 """A worker that has not asked for so long has no share."""
 _FULL_SHARE: Final = 0.96
 """Of a limit above Discord's common one, the rate is taken to be this part, as 48 of 50."""
+_LEAST_PAUSE_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What became of one permit, on the granter's clock."""
+
+    start_s: float
+    sent_s: float | None  #: not before the request was sent; None: it was not, and will not be
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a worker asks for, and what it has done with what it got."""
+
+    permits: int
+    uses: tuple[Use, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Permits for one worker, each for one request at one moment.
+    """Permits for one worker, each for one request.
 
     *granted_at_s* is on the granter's own clock, *starts* are offsets from it. A permit may be
     used from its start and for *valid_for_s*; then it lapses. Without any, *ask_again_s* says
@@ -38,6 +61,33 @@ class Lease:
     ask_again_s: float = 0.0
 
 
+class SentLog:
+    """When a token's requests were sent, or at the latest will have been."""
+
+    def __init__(self) -> None:
+        self._latest_s: dict[float, float] = {}  # of permits not yet told of, by their start
+        self._sent_s: list[float] = []  # ascending
+
+    def book(self, start_s: float) -> None:
+        """Count a permit, for now as if it were used at its end."""
+        self._latest_s[start_s] = start_s + VALID_S
+
+    def take_in(self, use: Use) -> None:
+        """Count a permit as it was used, or no more."""
+        self._latest_s.pop(use.start_s, None)
+        if use.sent_s is not None:
+            insort(self._sent_s, use.sent_s)
+
+    def earliest_s(self, limit: int, now_s: float) -> float:
+        """From when on one more request leaves no second with more than *limit* arrivals."""
+        gone_s = now_s - WINDOW_S - JITTER_S
+        self._sent_s = [each for each in self._sent_s if each > gone_s]
+        self._latest_s = {start: end for start, end in self._latest_s.items() if end > gone_s}
+        if len(self._sent_s) + len(self._latest_s) < limit:
+            return -math.inf
+        return sorted([*self._sent_s, *self._latest_s.values()])[-limit] + WINDOW_S + JITTER_S
+
+
 @dataclass(slots=True)
 class _Share:
     """One worker's part of the bookings."""
@@ -48,33 +98,50 @@ class _Share:
 
 
 class GlobalBudget:
-    """Books evenly spaced permits. Fair: nobody holds more than an equal part of the horizon.
+    """Books permits at an even pace. Fair: nobody holds more than an equal part of the horizon.
 
-    An unused permit is lost, so a dead worker costs others what it had booked, and no more.
+    The pace keeps the rate; the log of what was sent when keeps the limit, however late permits
+    are used. A dead worker costs others what it had booked, and no more.
     """
 
     def __init__(self, opens_s: float) -> None:
         """Grant nothing that starts before *opens_s*."""
         self._next_s = opens_s
+        self._last_s = -math.inf
+        self._log = SentLog()
         self._shares: dict[str, _Share] = {}
 
-    def lease(self, worker: str, want: int, per_second: float, now_s: float) -> Lease:
-        """Grant *worker* up to *want* permits, at *per_second* or what a slower sharer asked."""
+    def lease(self, worker: str, demand: Demand, per_second: float, now_s: float) -> Lease:
+        """Grant permits to *worker*, at *per_second* or what a slower sharer asks for."""
+        for use in demand.uses:
+            self._log.take_in(use)
         share = self._share_of(worker, per_second, now_s)
         rate = min(each.per_second for each in self._shares.values())
         holds = max(1, int(HORIZON_S * rate / len(self._shares)))
+        furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
-        while len(share.booked_s) < holds and len(starts) < want:
-            start_s = max(self._next_s, now_s)
-            self._next_s = start_s + 1 / rate
-            share.booked_s.append(start_s)
+        start_s = self._next_start_s(rate, now_s)
+        while len(starts) < demand.permits and len(share.booked_s) < holds and start_s < furthest_s:
+            self._book(share, start_s, rate)
             starts.append(start_s - now_s)
-        ask_again_s = 0.0 if starts or want < 1 else share.booked_s[0] - now_s
-        return Lease(now_s, tuple(starts), tolerance_s(rate), ask_again_s)
+            start_s = self._next_start_s(rate, now_s)
+        freed_s = start_s - HORIZON_S if len(share.booked_s) < holds else share.booked_s[0]
+        ask_again_s = 0.0 if starts else max(freed_s - now_s, _LEAST_PAUSE_S)
+        return Lease(now_s, tuple(starts), VALID_S, ask_again_s)
 
     def block(self, until_s: float) -> None:
         """Let no new permit start before *until_s*."""
         self._next_s = max(self._next_s, until_s)
+
+    def _next_start_s(self, rate: float, now_s: float) -> float:
+        freed_s = self._log.earliest_s(_limit(rate), now_s)
+        return max(now_s, self._next_s, freed_s, self._last_s + _APART_S)
+
+    def _book(self, share: _Share, start_s: float, rate: float) -> None:
+        self._last_s = start_s
+        self._next_s = max(self._next_s, start_s - _CATCH_UP / rate) + 1 / rate
+        share.booked_s.append(start_s)
+        self._log.book(start_s)
 
     def _share_of(self, worker: str, per_second: float, now_s: float) -> _Share:
         share = self._shares.setdefault(worker, _Share())
@@ -87,9 +154,7 @@ class GlobalBudget:
         return share
 
 
-def tolerance_s(per_second: float) -> float:
-    """How long after its start a permit may be used: what the limit leaves beside jitter."""
+def _limit(per_second: float) -> int:
+    """How many Discord takes in a second from a token that is to be used at *per_second*."""
     raised = per_second > DISCORD_PER_SECOND
-    limit = math.ceil(per_second / _FULL_SHARE) if raised else DISCORD_PER_SECOND
-    slack_s = WINDOW_S * (limit / per_second - 1)
-    return min(max(slack_s - JITTER_S - _ROUNDING_S, _LEAST_TOLERANCE_S), _MOST_TOLERANCE_S)
+    return math.ceil(per_second / _FULL_SHARE) if raised else DISCORD_PER_SECOND

@@ -7,9 +7,9 @@ from collections import deque
 from typing import Final
 
 from raysync.errors import BannedError, RunStoppedError
-from raysync.ratelimit.budget import HORIZON_S, WINDOW_S, GlobalBudget, Lease
+from raysync.ratelimit.budget import QUIET_S, WINDOW_S, Demand, GlobalBudget, Lease
 
-__all__ = ["BAN", "Governor", "InvalidRequests", "Lease"]
+__all__ = ["BAN", "Demand", "Governor", "InvalidRequests", "Lease"]
 
 BAN: Final = "ban"
 """The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
@@ -48,24 +48,24 @@ class InvalidRequests:
 
 
 class Governor:
-    """Grants permits for any number of tokens. Begins with an empty second.
+    """Grants permits for any number of tokens. Begins with a quiet moment.
 
     What an earlier governor granted before its death may still be sent: so nothing is granted
-    until that lies a second back. Times are one monotonic clock's, in seconds.
+    until that must lie a second back. Times are one monotonic clock's, in seconds.
     """
 
     def __init__(self, started_s: float | None = None, *, invalid_stop: int = INVALID_STOP) -> None:
         """*started_s* is when this governor began; None counts from the first call."""
-        self._opens_s = None if started_s is None else _opening(started_s)
+        self._opens_s = None if started_s is None else started_s + QUIET_S
         self._budgets: dict[str, GlobalBudget] = {}
         self._invalid = InvalidRequests(invalid_stop)
         self._banned_until_s = -math.inf
         self._used_s: float | None = started_s
 
     def lease(
-        self, fingerprint: str, worker: str, want: int, per_second: float, now_s: float
+        self, fingerprint: str, worker: str, want: Demand, per_second: float, now_s: float
     ) -> Lease:
-        """Up to *want* permits of the token *fingerprint* for *worker*.
+        """Permits of the token *fingerprint* for *worker*; takes in what it tells of earlier ones.
 
         Raises:
             BannedError: Discord blocks this address.
@@ -103,7 +103,7 @@ class Governor:
 
     def _budget(self, fingerprint: str, now_s: float) -> GlobalBudget:
         if self._opens_s is None:
-            self._opens_s = _opening(now_s)
+            self._opens_s = now_s + QUIET_S
         budget = self._budgets.get(fingerprint)
         if budget is None:
             budget = self._budgets[fingerprint] = GlobalBudget(self._opens_s)
@@ -121,7 +121,3 @@ class Governor:
                 f"Discord refused {self._invalid.count(now_s)} requests within ten minutes (401, "
                 "403 or 429). At 10,000 it blocks the address, so nothing more is asked for now."
             )
-
-
-def _opening(started_s: float) -> float:
-    return started_s + WINDOW_S + HORIZON_S

@@ -16,7 +16,7 @@ from raysync.errors import BannedError, RateLimitedError
 from raysync.models.events import ApiUsage
 from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.governor import BAN
-from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
+from raysync.ratelimit.permits import MAX_WAIT_S, Permit, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
 
 _log = logging.getLogger(__name__)
@@ -51,12 +51,37 @@ class _Meter:
     last_at: datetime | None = None
 
 
+class Passage:
+    """One request under way. Whoever was let in leaves, exactly once."""
+
+    __slots__ = ("_limiter", "_permit", "_route", "_sent", "_turn")
+
+    def __init__(self, limiter: WorkerLimiter, route: str, turn: _Turn, permit: Permit) -> None:
+        self._limiter = limiter
+        self._route = route
+        self._turn = turn
+        self._permit = permit
+        self._sent = False
+
+    def sent(self) -> None:
+        """The request goes out now; again, when it goes out again on another connection."""
+        self._sent = True
+        self._limiter.note_sent(self._permit)
+
+    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+        """Take in the answer; *status* is None where none came."""
+        if status is not None and not self._sent:
+            self.sent()
+        if self._sent:
+            self._limiter.note_end(self._route, self._turn, status, headers)
+        else:
+            self._limiter.note_unsent(self._turn, self._permit)
+
+
 class WorkerLimiter:
     """Lets a request pass when its bucket and the token's budget both have room.
 
-    A request is under way from `enter` to `leave`; whoever entered must leave. Nothing here
-    survives the worker: a bucket is read by one worker at a time, and who takes it over begins
-    with a request that its predecessor's were answered before.
+    Nothing here survives the worker: a channel is read by one worker at a time.
     """
 
     def __init__(
@@ -79,7 +104,7 @@ class WorkerLimiter:
         self._meter = _Meter()
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def enter(self, route: str, major_id: str | None) -> None:
+    async def enter(self, route: str, major_id: str | None) -> Passage:
         """Wait until a request of *route* within *major_id* may be sent; then it is under way.
 
         Raises:
@@ -94,7 +119,7 @@ class WorkerLimiter:
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
-            await self._permits.acquire()
+            permit = await self._permits.acquire()
         except BaseException:
             turn.bucket.cancel()
             turn.changed.set()
@@ -102,12 +127,23 @@ class WorkerLimiter:
         self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
         if self._meter.first_at is None:
             self._meter.first_at = self._clock.now()
+        return Passage(self, route, turn, permit)
 
-    def leave(
-        self, route: str, major_id: str | None, status: int | None, headers: Mapping[str, str]
+    def note_sent(self, permit: Permit) -> None:
+        """See `Passage`."""
+        self._permits.settle(permit, self._clock.monotonic_s())
+
+    def note_unsent(self, turn: _Turn, permit: Permit) -> None:
+        """See `Passage`: nothing was sent, so nothing counts."""
+        self._permits.settle(permit, None)
+        turn.bucket.cancel()
+        turn.changed.set()
+
+    def note_end(
+        self, route: str, turn: _Turn, status: int | None, headers: Mapping[str, str]
     ) -> None:
-        """Take in how a request ended; *status* is None where no answer came."""
-        turn, now_s = self._turn(route, major_id), self._clock.monotonic_s()
+        """See `Passage`."""
+        now_s = self._clock.monotonic_s()
         turn.bucket.finish(now_s)
         turn.changed.set()
         self._meter.last_at = self._clock.now()

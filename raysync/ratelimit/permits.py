@@ -11,20 +11,23 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError
-from raysync.ratelimit.budget import Lease
+from raysync.ratelimit.budget import Demand, Lease, Use
 
 MAX_WAIT_S: Final = 60.0
 LARGEST_LEASE: Final = 8
 _DRIFT: Final = 5e-4
 """By how much two machines' monotonic clocks may run apart, in seconds per second."""
 _LEAST_PAUSE_S: Final = 0.001
+_TELL_WITHIN_S: Final = 0.2
+"""The governor must know of a request before a second has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave for one request, on this worker's clock."""
+    """Leave for one request."""
 
-    opens_s: float
+    start_s: float  #: on the governor's clock: its name there
+    opens_s: float  #: on ours, as what follows
     closes_s: float
 
 
@@ -53,7 +56,7 @@ class ClockBounds:
         """The permits of *lease*, each no longer than it is surely good."""
         starts_s = [lease.granted_at_s + offset_s for offset_s in lease.starts]
         return [
-            Permit(start_s - self.least_s, start_s + lease.valid_for_s - self.most_s)
+            Permit(start_s, start_s - self.least_s, start_s + lease.valid_for_s - self.most_s)
             for start_s in starts_s
         ]
 
@@ -63,12 +66,13 @@ class PermitPool:
 
     It asks for as many as there are coroutines waiting, and for the next while the last are
     still being handed out; never for more, since a permit that nobody uses is lost to all.
-    Without the governor there are no permits, so nothing is asked of Discord.
+    With each lease it tells the governor what became of earlier permits. Without the governor
+    there are no permits, so nothing is asked of Discord.
     """
 
     def __init__(
         self,
-        lease: Callable[[int], Awaitable[Lease]],
+        lease: Callable[[Demand], Awaitable[Lease]],
         clock: Clock,
         *,
         max_wait_s: float = MAX_WAIT_S,
@@ -87,10 +91,12 @@ class PermitPool:
         self._blocked_until_s = -math.inf
         self._stopped_by: RunStoppedError | None = None
         self._lapses_in_a_row = 0
+        self._uses: list[Use] = []
+        self._telling: asyncio.TimerHandle | None = None
         self.lapsed = 0  #: permits that came too late or found nobody
 
-    async def acquire(self) -> None:
-        """Wait for a permit; the request must be sent at once.
+    async def acquire(self) -> Permit:
+        """Wait for a permit; the request must be sent at once, and `settle` be called.
 
         Raises:
             PermitUnavailableError: none in time.
@@ -101,7 +107,7 @@ class PermitPool:
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
-                await turn
+                return await turn
         except TimeoutError:
             self._give_back(turn)
             raise PermitUnavailableError(
@@ -112,11 +118,18 @@ class PermitPool:
             self._give_back(turn)
             raise
 
+    def settle(self, permit: Permit, sent_s: float | None) -> None:
+        """Say when the request was sent, on our clock; None says that it will not be."""
+        told_s = None if sent_s is None else sent_s + self._bounds.most_s
+        self._uses.append(Use(permit.start_s, told_s))
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(_TELL_WITHIN_S, self._tell)
+
     def block(self, for_s: float) -> None:
         """Drop what is leased, and hand out nothing for so long: the token was refused."""
         self._blocked_until_s = max(self._blocked_until_s, self._clock.monotonic_s() + for_s)
-        self.lapsed += len(self._permits)
-        self._permits.clear()
+        self._drop_all()
 
     def stop(self, error: RunStoppedError) -> None:
         """Fail who waits and who comes, for as long as anybody would wait; then ask again."""
@@ -126,6 +139,8 @@ class PermitPool:
 
     async def close(self) -> None:
         """Fail who waits, and let go of the governor."""
+        if self._telling is not None:
+            self._telling.cancel()
         ending = [each for each in (self._serving, self._leasing) if each is not None]
         for each in ending:
             each.cancel()
@@ -178,9 +193,16 @@ class PermitPool:
 
     def _discard_lapsed(self, now_s: float) -> None:
         while self._permits and self._permits[0].closes_s <= now_s:
-            self._permits.popleft()
-            self.lapsed += 1
+            self._let_lapse()
             self._lapses_in_a_row += 1
+
+    def _drop_all(self) -> None:
+        while self._permits:
+            self._let_lapse()
+
+    def _let_lapse(self) -> None:
+        self.settle(self._permits.popleft(), None)
+        self.lapsed += 1
 
     async def _refill(self, now_s: float) -> None:
         if self._leasing is None and now_s < self._ask_at_s:
@@ -199,9 +221,8 @@ class PermitPool:
         return self._leasing
 
     async def _ask(self) -> None:
-        missing = len(self._waiting) - len(self._permits) + self._lapses_in_a_row
         try:
-            await self._take_lease(min(max(missing, 1), self._largest_lease))
+            await self._take_lease(self._missing())
         except RaysyncError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 whatever an actor call raises: fail closed
@@ -209,16 +230,32 @@ class PermitPool:
         finally:
             self._leasing = None
 
+    def _missing(self) -> int:
+        """How many permits to ask for."""
+        missing = len(self._waiting) - len(self._permits)
+        if missing <= 0 or self._clock.monotonic_s() < self._blocked_until_s:
+            return 0
+        return min(missing + self._lapses_in_a_row, self._largest_lease)
+
     async def _take_lease(self, want: int) -> None:
+        demand, self._uses = Demand(want, tuple(self._uses)), []
         asked_s = self._clock.monotonic_s()
-        lease = await self._lease(want)
+        lease = await self._lease(demand)
         now_s = self._clock.monotonic_s()
-        self._stopped_by = None
         self._bounds.note(asked_s, lease.granted_at_s, now_s)
-        if now_s >= self._blocked_until_s:
-            self._permits.extend(self._bounds.permits(lease))
-        if not lease.starts:
+        self._permits.extend(self._bounds.permits(lease))
+        if now_s < self._blocked_until_s:
+            self._drop_all()
+        else:
+            self._stopped_by = None
+        if want and not lease.starts:
             self._ask_at_s = now_s + max(lease.ask_again_s, _LEAST_PAUSE_S)
+
+    def _tell(self) -> None:
+        """Let the governor know, though nobody waits for a permit."""
+        self._telling = None
+        if self._uses and self._leasing is None:
+            self._start_asking()
 
     def _fail(self, error: RaysyncError) -> None:
         while self._waiting:

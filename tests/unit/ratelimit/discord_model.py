@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from raysync.emulator.buckets import Bucket, make_bucket
 from raysync.emulator.limits import Form
-from raysync.ratelimit.budget import Lease
+from raysync.ratelimit.budget import Demand, Lease
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
@@ -27,6 +27,11 @@ class Network:
     jitter_s: float = 0.03
     back_s: float = 0.03
     lease_s: float = 0.003
+    lag_s: float = 0.005
+
+    async def lag(self) -> None:
+        """A busy worker's own delay between a permit and the sending."""
+        await asyncio.sleep(self.dice.random() * self.lag_s)
 
     async def there(self) -> None:
         await asyncio.sleep(self.least_s + self.dice.random() * self.jitter_s)
@@ -99,7 +104,7 @@ class GovernorAway:
         return asyncio.get_running_loop().time() + self._ahead_s
 
     def lease_for(self, worker: str, per_second: float = 48.0):
-        async def lease(want: int) -> Lease:
+        async def lease(want: Demand) -> Lease:
             await self.network.lease()
             granted = self.governor.lease("token", worker, want, per_second, self.now_s())
             await self.network.lease()
@@ -127,10 +132,12 @@ async def read_channel(
     """Ask for page after page, as a channel's reader does; return how many were answered."""
     pages = 0
     while asyncio.get_running_loop().time() < until_s:
-        await limiter.enter(route, channel)
+        passage = await limiter.enter(route, channel)
+        await network.lag()
+        passage.sent()
         await network.there()
         status, headers = discord.answer(channel)
         await network.back()
-        limiter.leave(route, channel, status, headers)
+        passage.leave(status, headers)
         pages += status == 200
     return pages

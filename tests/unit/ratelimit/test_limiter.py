@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RateLimitedError
-from raysync.ratelimit.budget import Lease
+from raysync.ratelimit.budget import Demand, Lease
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from tests.virtual_time import LoopClock, run_virtual
@@ -21,15 +21,16 @@ class Scene:
         self.reported: list[tuple[int, str | None, float | None]] = []
         self.limiter = WorkerLimiter(PermitPool(self.lease, LoopClock()), LoopClock(), self.report)
 
-    async def lease(self, want: int) -> Lease:
-        return Lease(asyncio.get_running_loop().time(), (0.0,) * want, 10.0)
+    async def lease(self, want: Demand) -> Lease:
+        return Lease(asyncio.get_running_loop().time(), (0.0,) * want.permits, 10.0)
 
     async def report(self, status, scope, retry_after_s) -> None:
         self.reported.append((status, scope, retry_after_s))
 
     async def ask(self, route=ME, major=None, status=200, headers=None) -> float:
-        await self.limiter.enter(route, major)
-        self.limiter.leave(route, major, status, headers or {})
+        passage = await self.limiter.enter(route, major)
+        passage.sent()
+        passage.leave(status, headers or {})
         return asyncio.get_running_loop().time()
 
 
@@ -93,6 +94,16 @@ def test_a_lost_request_counts_against_the_bucket():
         return [await scene.ask(MESSAGES, "1", None) for _ in range(6)]
 
     assert in_scene(play)[-1] > 5.0
+
+
+def test_a_request_that_was_never_sent_counts_nowhere():
+    async def play(scene):
+        for _ in range(10):
+            passage = await scene.limiter.enter(MESSAGES, "1")
+            passage.leave(None, {})
+        return await scene.ask(MESSAGES, "1"), scene.limiter.usage().calls
+
+    assert in_scene(play) == (0.0, {f"{MESSAGES} 200": 1})
 
 
 def test_a_coroutine_cancelled_while_it_waits_gives_everything_back():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
+from raysync.ratelimit.budget import Demand
 from tests.unit.ratelimit.discord_model import (
     GovernorAway,
     ModelDiscord,
@@ -16,7 +17,7 @@ from tests.unit.ratelimit.discord_model import (
 )
 from tests.virtual_time import run_virtual
 
-OPENING_S = 1.5
+OPENING_S = 2.0
 """A governor's quiet start, with what a first lease takes."""
 
 
@@ -42,12 +43,13 @@ async def read_all(discord, governor, workers, channels, until_s):
     workers=st.integers(1, 10),
     seed=st.integers(0, 1_000_000),
     jitter_s=st.floats(0.0, 0.03),
-    lease_s=st.floats(0.0, 0.01),
+    lease_s=st.floats(0.0, 0.05),
+    lag_s=st.floats(0.0, 0.2),
 )
 def test_no_request_is_refused_whatever_the_server_the_workers_and_the_network(
-    form, workers, seed, jitter_s, lease_s
+    form, workers, seed, jitter_s, lease_s, lag_s
 ):
-    network = Network(random.Random(seed), jitter_s=jitter_s, lease_s=lease_s)
+    network = Network(random.Random(seed), jitter_s=jitter_s, lease_s=lease_s, lag_s=lag_s)
     discord, governor = ModelDiscord(form), GovernorAway(network)
     run_virtual(read_all(discord, governor, workers, 60 // workers, 8.0))
 
@@ -71,6 +73,15 @@ def test_one_channel_is_read_as_fast_as_its_bucket_allows(form):
 
     assert not discord.refused
     assert pages >= 0.97 * 60
+
+
+@pytest.mark.parametrize(("lag_s", "share"), [(0.02, 0.97), (0.1, 0.92), (0.3, 0.8)])
+def test_a_busy_machine_costs_little_speed_and_no_refusal(lag_s, share):
+    discord, governor = ModelDiscord(), GovernorAway(Network(lag_s=lag_s))
+    run_virtual(read_all(discord, governor, 10, 10, 20.0))
+
+    assert not discord.refused
+    assert discord.rate(OPENING_S, 20.0) >= share * 48
 
 
 def test_workers_share_a_token_evenly():
@@ -103,12 +114,12 @@ def test_a_dead_workers_leases_cost_others_no_more_than_itself():
         discord, governor = ModelDiscord(), GovernorAway(Network())
         forgotten = governor.lease_for("dead")
         for _ in range(20):
-            await forgotten(8)
+            await forgotten(Demand(8))
         limiter = governor.limiter("alive")
         began_s = asyncio.get_running_loop().time()
-        await limiter.enter("GET /users/@me", None)
+        passage = await limiter.enter("GET /users/@me", None)
         waited_s = asyncio.get_running_loop().time() - began_s
-        limiter.leave("GET /users/@me", None, 200, {})
+        passage.leave(200, {})
         reading = [
             read_channel(limiter, discord, governor.network, str(n), 12.0) for n in range(80)
         ]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RunStoppedError
-from raysync.ratelimit.budget import Lease
+from raysync.ratelimit.budget import Demand, Lease, Use
 from raysync.ratelimit.permits import ClockBounds, PermitPool
 from tests.virtual_time import LoopClock, run_virtual
 
@@ -18,12 +18,16 @@ class FakeGovernor:
         self.answer_s, self.ahead_s = answer_s, ahead_s
         self.asked: list[int] = []
         self.next_s = 0.0
+        self.uses: list[Use] = []
 
-    async def lease(self, want: int) -> Lease:
-        self.asked.append(want)
+    async def lease(self, want: Demand) -> Lease:
+        self.uses += want.uses
+        if not want.permits:
+            return Lease(asyncio.get_running_loop().time() + self.ahead_s, (), self.valid_for_s)
+        self.asked.append(want.permits)
         now_s = asyncio.get_running_loop().time()
         starts = []
-        for _ in range(want):
+        for _ in range(want.permits):
             self.next_s = max(self.next_s, now_s)
             starts.append(self.next_s - now_s)
             self.next_s += self.spacing_s
@@ -117,7 +121,7 @@ def test_permits_that_come_too_late_lapse_and_more_are_asked_for():
 
 
 def test_no_permit_in_time_is_an_error():
-    async def never(want: int) -> Lease:
+    async def never(want: Demand) -> Lease:
         return Lease(0.0, (), 0.05, ask_again_s=1.0)
 
     async def scene():
@@ -139,7 +143,7 @@ def test_no_permit_in_time_is_an_error():
     ],
 )
 def test_without_the_governor_everybody_fails_at_once(error, expected):
-    async def failing(want: int) -> Lease:
+    async def failing(want: Demand) -> Lease:
         raise error
 
     async def scene():
@@ -156,7 +160,7 @@ def test_a_governor_that_comes_back_is_used_again():
         governor = FakeGovernor()
         answers = [ConnectionError("gone")]
 
-        async def lease(want: int) -> Lease:
+        async def lease(want: Demand) -> Lease:
             if answers:
                 raise answers.pop()
             return await governor.lease(want)
