@@ -88,8 +88,10 @@ def stop_embedded(home: Path) -> bool:
         with _locked(home):
             if not _postmaster_lives(data_dir):
                 return False
-            programs = _Programs.found(data_dir)
+            known, programs = _postmaster(data_dir), _Programs.found(data_dir)
             programs.run("pg_ctl", "stop", "-m", "fast", *_WAITING)
+            if known is not None and known.socket_dir != data_dir:
+                known.socket_dir.rmdir()
             return True
 
 
@@ -178,7 +180,7 @@ def _postmaster_lives(data_dir: Path) -> bool:
 
 
 def _works_in(pid: int, data_dir: Path) -> bool:
-    """A server's working directory is its data directory."""
+    """A server's working directory is its data directory; without /proc, its name must do."""
     if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cwd").readlink() == data_dir.resolve()
@@ -187,7 +189,7 @@ def _works_in(pid: int, data_dir: Path) -> bool:
     ps = subprocess.run(  # noqa: S603 a number and constants
         ["/bin/ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
     )
-    return str(data_dir) in ps.stdout
+    return "postgres" in ps.stdout
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from raysync.errors import DatabaseUnavailableError
 from raysync.store.embedded import embedded_running, start_embedded, stop_embedded
@@ -126,6 +127,8 @@ def test_a_home_too_long_for_a_socket_works(home: Path) -> None:
         assert start_embedded(long) == url
     finally:
         stop_embedded(long)
+
+    assert not Path(make_url(url).query["host"]).exists(), "the socket's directory goes with it"
 
 
 def test_a_home_with_odd_characters_works(home: Path) -> None:
