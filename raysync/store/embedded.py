@@ -23,7 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -91,7 +91,8 @@ def stop_embedded(home: Path) -> bool:
             known, programs = _postmaster(data_dir), _Programs.found(data_dir)
             programs.run("pg_ctl", "stop", "-m", "fast", *_WAITING)
             if known is not None and known.socket_dir != data_dir:
-                known.socket_dir.rmdir()
+                with suppress(OSError):  # of no use any more, and of no harm
+                    known.socket_dir.rmdir()
             return True
 
 
