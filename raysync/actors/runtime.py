@@ -32,10 +32,7 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
     Raises:
         ConfigurationError: nothing answers at *address*, or it refuses us.
     """
-    if address is None:
-        # `uv run` would make every worker start through uv, in an uploaded copy of the folder
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    import ray  # after the environment is set: Ray reads it at import
+    import ray
 
     options: dict[str, Any] = {
         "address": address or "local",
