@@ -25,8 +25,14 @@ def say(sentence: str) -> None:
 
 
 def plain_table(*headings: str) -> Table:
-    """A table without frames, its first row of headings underlined by weight alone."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    """A table without a frame; a heading that begins with > is of figures, and aligned so."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+    )
     for heading in headings:
         numeric = heading.startswith(">")
         table.add_column(

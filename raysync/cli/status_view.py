@@ -47,18 +47,17 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
     if shown:
-        parts.append(_channel_table(shown))
+        parts += [Text(), _channel_table(shown)]
     hidden = len(channels) - len(shown)
     if hidden:
         parts.append(Text(f"… and {words.counted(hidden, 'more channel')}: --all shows every one."))
-    return Group(*parts)
+    failures = [_failure(each) for each in shown if each.failure is not None]
+    return Group(*parts, Text(), *failures) if failures else Group(*parts)
 
 
 def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
     """A row for each of several tenants' jobs."""
-    table = plain_table(
-        "tenant", "status", ">begun", ">channels", ">messages", ">/s", ">ETA", "job"
-    )
+    table = plain_table("tenant", "status", ">begun", ">channels", ">messages", ">/s", ">ETA")
     for each in records:
         view = each.view
         table.add_row(
@@ -69,9 +68,8 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
             words.count(view.messages) if view else "–",
             words.rate(view.messages_per_second) if view and _is_running(each) else "–",
             words.clock(view.eta_s) if view and _is_running(each) else "–",
-            str(each.id),
         )
-    return table
+    return Group(table, Text(), Text(f"{invocation()} status --tenant SLUG shows one's channels."))
 
 
 def _is_running(record: JobRecord) -> bool:
@@ -99,7 +97,8 @@ def _heading(record: JobRecord, now: datetime) -> Text:
 
 
 def _lines(record: JobRecord) -> list[Text]:
-    lines = [_counts(record, record.view), _rates(record, record.view)] if record.view else []
+    view = record.view
+    lines = [each(record, view) for each in (_counts, _messages, _requests)] if view else []
     if record.result is not None and record.result.parallel_stats.efficiency is not None:
         lines.append(f"efficiency {efficiency_line(record.result.parallel_stats)}")
     told = [Text(f"  {each}") for each in lines]
@@ -122,18 +121,20 @@ def _counts(record: JobRecord, view: JobView) -> str:
     return ", ".join(parts)
 
 
-def _rates(record: JobRecord, view: JobView) -> str:
+def _messages(record: JobRecord, view: JobView) -> str:
     messages = words.counted(view.messages, "message")
+    if not _is_running(record):
+        return messages
+    return f"{messages} ({words.rate(view.messages_per_second)}/s), ETA {words.clock(view.eta_s)}"
+
+
+def _requests(record: JobRecord, view: JobView) -> str:
     requests = words.counted(view.requests, "request")
     hits = f"{words.count(view.rate_limit_encounters)} × 429"
     if not _is_running(record):
-        return f"{messages}, {requests}, {hits}"
+        return f"{requests}, {hits}"
     share = words.percent(view.requests_per_second / view.budget_per_second)
-    return (
-        f"{messages} ({words.rate(view.messages_per_second)}/s), {requests} "
-        f"({words.rate(view.requests_per_second)}/s, {share} of the limit), {hits}, "
-        f"ETA {words.clock(view.eta_s)}"
-    )
+    return f"{requests} ({words.rate(view.requests_per_second)}/s, {share} of the limit), {hits}"
 
 
 def _obituary(record: JobRecord) -> str:
@@ -148,21 +149,19 @@ def _channel_table(channels: Sequence[ChannelView]) -> Table:
     table = plain_table("channel", "status", ">messages", ">/s", ">ETA", "worker")
     for each in channels:
         table.add_row(
-            Text(f"#{words.printable(each.name)}"),
-            _status(each),
+            f"#{words.printable(each.name)}",
+            Text(each.status.replace("_", " "), _CHANNEL_STYLES[each.status]),
             words.count(each.messages),
             words.rate(each.messages_per_second),
             words.clock(each.eta_s),
-            Text(each.worker_id or "–", overflow="ellipsis", no_wrap=True),
+            each.worker_id or "–",
         )
     return table
 
 
-def _status(channel: ChannelView) -> Text:
-    status = Text(channel.status.replace("_", " "), style=_CHANNEL_STYLES[channel.status])
-    if channel.failure is not None:
-        status.append(f": {words.printable(channel.failure.message)}", style="none")
-    return status
+def _failure(channel: ChannelView) -> Text:
+    reason = channel.failure.message if channel.failure else ""
+    return Text(f"#{words.printable(channel.name)}: {words.printable(reason)}", style="red")
 
 
 def job_as_json(record: JobRecord) -> dict[str, Any]:

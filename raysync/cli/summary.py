@@ -84,8 +84,10 @@ def _messages(job: SyncJobResult) -> str:
 def _requests(stats: ParallelStats) -> str:
     hits = stats.rate_limit_encounters
     answered = f"{words.count(hits)} answered with 429" if hits else "none answered with 429"
-    at_once = words.counted(stats.max_concurrent_channels, "channel")
-    return f"{words.count(stats.total_api_calls)}, {answered}; up to {at_once} at once"
+    told = f"{words.count(stats.total_api_calls)}, {answered}"
+    if not stats.max_concurrent_channels:
+        return told
+    return f"{told}; up to {words.counted(stats.max_concurrent_channels, 'channel')} at once"
 
 
 def efficiency_line(stats: ParallelStats) -> str:

@@ -50,8 +50,8 @@ def test_a_running_job_tells_rates_and_what_is_left():
 
     assert f"takaro: job {JOB_ID} running for 31.0 s" in text
     assert "incremental, 9 of 60 channels done, 4 skipped" in text
-    assert "24,310 messages (1,204/s), 1,462 requests (47.0/s, 97 % of the limit)" in text
-    assert "ETA 0:19" in text
+    assert "24,310 messages (1,204/s), ETA 0:19" in text
+    assert "1,462 requests (47.0/s, 97 % of the limit), 0 × 429" in text
     assert text.count("#channel-") == 20
     assert "and 10 more channels: --all shows every one" in text
 
@@ -69,7 +69,7 @@ def test_a_finished_job_tells_when_it_ended_and_how_well():
 
     assert "partial 2 h 0 min ago, after 33.4 s" in text
     assert "efficiency 0.97: Discord's limits alone ask for 31.2 s" in text
-    assert "failed: Discord answers 403" in text
+    assert "#channel-3: Discord answers 403" in text
     assert "of the limit" not in text
 
 
