@@ -47,6 +47,7 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
             "dashboard_host": "127.0.0.1",
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
         }
+    _keep_off_stdout()
     try:
         context = ray.init(**options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
@@ -59,6 +60,16 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
         dashboard_url=f"http://{url}" if url else None,
         submission_id=_submission_id(),
     )
+
+
+def _keep_off_stdout() -> None:
+    """Have Ray print no messages of its own: stdout is the result's.
+
+    It tells of every dead worker there, whatever `log_to_driver` says, and has no public switch.
+    """
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False  # noqa: SLF001 as Ray's own debugger does
 
 
 def disconnect() -> None:
