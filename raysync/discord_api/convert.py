@@ -53,7 +53,9 @@ def message_from(payload: Payload, identities: Identities) -> Message:
             return _message_replaced(payload, identities)
         return _message(payload, kept, raw, identities)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PayloadError(f"A message is not what Discord documents ({error!r}).") from None
+        raise PayloadError(
+            f"A message is not what Discord documents ({type(error).__name__})."
+        ) from None
 
 
 def _message_replaced(payload: Payload, identities: Identities) -> Message:
@@ -168,7 +170,9 @@ def channel_from(
             metadata=kept,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PayloadError(f"A channel is not what Discord documents ({error!r}).") from None
+        raise PayloadError(
+            f"A channel is not what Discord documents ({type(error).__name__})."
+        ) from None
 
 
 def _overwrite(payload: Payload) -> Overwrite:
@@ -205,7 +209,9 @@ def guild_from(payload: Payload) -> Guild:
             ),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise PayloadError(f"A guild is not what Discord documents ({error!r}).") from None
+        raise PayloadError(
+            f"A guild is not what Discord documents ({type(error).__name__})."
+        ) from None
 
 
 def member_from(payload: Payload, user_id: UserId) -> BotMember:
@@ -213,7 +219,9 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
     try:
         return BotMember(user_id, frozenset(map(int, payload["roles"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise PayloadError(f"A member is not what Discord documents ({error!r}).") from None
+        raise PayloadError(
+            f"A member is not what Discord documents ({type(error).__name__})."
+        ) from None
 
 
 def _is_unstorable(value: Any) -> bool:

@@ -1,0 +1,167 @@
+"""Payloads to models."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from raysync.discord_api.convert import channel_from, guild_from, message_from
+from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.errors import PayloadError
+from raysync.models.entities import Attachment, Overwrite, Reaction, Role
+from raysync.models.ids import GuildId, UserId
+from tests.unit.discord_api.payloads import ALICE_ID, BOB_ID, CHANNEL_ID, message, user
+
+FULL, PSEUDONYMOUS = FullIdentity(), Pseudonymizer(b"k" * 32)
+SIGNED = "https://cdn.discordapp.com/attachments/1/2/a.png?ex=66aa&is=66a9&hm=0f1e&"
+UNSIGNED = "https://cdn.discordapp.com/attachments/1/2/a.png"
+
+
+def converted(**more):
+    return message_from(message(**more), FULL)
+
+
+def test_a_plain_message():
+    found = converted(edited_timestamp="2023-05-02T14:00:00+00:00")
+
+    assert (found.id, found.type, found.content) == (1103025117553754136, 0, "hello")
+    assert found.author_ref == ALICE_ID
+    assert found.created_at == datetime(2023, 5, 2, 13, 2, 11, 123_000, tzinfo=UTC)
+    assert found.edited_at == datetime(2023, 5, 2, 14, tzinfo=UTC)
+    assert found.reply_to_id is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        pytest.param({"type": 0, "message_id": "42"}, 42, id="a-reply"),
+        pytest.param({"message_id": "42"}, 42, id="no-type-means-a-reply"),
+        pytest.param({"type": 1, "message_id": "42"}, None, id="a-forward-is-no-reply"),
+        pytest.param({"type": 0, "channel_id": "7"}, None, id="a-channel-is-no-message"),
+    ],
+)
+@pytest.mark.parametrize("parent", [{}, {"referenced_message": None}])
+def test_a_reply_is_known_by_its_reference_even_when_the_parent_is_gone(
+    reference, expected, parent
+):
+    assert converted(type=19, message_reference=reference, **parent).reply_to_id == expected
+
+
+@pytest.mark.parametrize(
+    ("emoji", "expected"),
+    [
+        pytest.param({"id": None, "name": "👍"}, "👍", id="a-character"),
+        pytest.param({"id": "5", "name": "party"}, "party:5", id="a-custom-one"),
+        pytest.param({"id": "5", "name": None}, "_:5", id="a-deleted-custom-one"),
+    ],
+)
+def test_reactions_are_named_by_their_emoji(emoji, expected):
+    reaction = {"emoji": emoji, "count": 3, "count_details": {"burst": 1, "normal": 2}}
+
+    assert converted(reactions=[reaction]).reactions == (Reaction(expected, 3, 1),)
+
+
+def test_addresses_lose_their_signatures_wherever_they_are():
+    file = {"id": "2", "filename": "a.png", "size": 9, "url": SIGNED, "content_type": "image/png"}
+    media = {"url": SIGNED, "proxy_url": SIGNED + "=&format=webp&width=64"}
+    found = converted(
+        attachments=[file],
+        embeds=[{"image": media}],
+        components=[{"type": 12, "items": [{"media": media}]}],
+        message_snapshots=[{"message": {"attachments": [file]}}],
+    )
+
+    assert found.attachments == (Attachment(2, "a.png", 9, "image/png", UNSIGNED),)
+    assert b"hm=" not in found.raw
+    assert orjson.loads(found.raw)["embeds"][0]["image"]["proxy_url"] == (
+        UNSIGNED + "?format=webp&width=64"
+    )
+
+
+def test_an_address_somebody_wrote_stays_as_written():
+    assert converted(content=f"look: {SIGNED}").content == f"look: {SIGNED}"
+
+
+def test_what_discord_may_bring_tomorrow_is_kept():
+    raw = orjson.loads(converted(type=200, tomorrow={"answer": [42]}).raw)
+
+    assert raw["tomorrow"] == {"answer": [42]}
+    assert raw["type"] == 200
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "a\ud800b"])
+@pytest.mark.parametrize("identities", [FULL, PSEUDONYMOUS])
+def test_text_postgresql_cannot_keep_is_replaced_and_said_to_be(odd, identities):
+    found = message_from(message(content=odd, embeds=[{"title": odd, odd: 1}]), identities)
+
+    assert found.content == "a\ufffdb"
+    assert orjson.loads(found.raw)["embeds"] == [{"title": "a\ufffdb", "a\ufffdb": 1}]
+    assert orjson.loads(found.metadata)["replaced_text"] is True
+
+
+def test_the_letters_of_an_escape_are_not_the_character():
+    found = converted(content="\\u0000")
+
+    assert found.content == "\\u0000"
+    assert "replaced_text" not in orjson.loads(found.metadata)
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({}, "user"),
+        ({"author": user(bot=True)}, "bot"),
+        ({"author": user(), "webhook_id": ALICE_ID}, "webhook"),
+        ({"author": user(bot=True), "webhook_id": BOB_ID, "type": 20}, "bot"),
+        ({"type": 7}, "system"),
+    ],
+)
+def test_metadata_says_what_kind_of_author_speaks(more, kind):
+    assert orjson.loads(converted(**more).metadata)["author"] == kind
+
+
+@pytest.mark.parametrize("broken", [{"id": None}, {"timestamp": "soon"}, {"attachments": [{}]}])
+def test_a_message_discord_would_not_send_is_an_error_of_ours(broken):
+    with pytest.raises(PayloadError):
+        converted(**broken)
+
+
+def channel(**more):
+    payload = {"id": CHANNEL_ID, "type": 0, "name": "general", "permission_overwrites": []} | more
+    return channel_from(payload, GuildId(1), UserId(int(ALICE_ID)), PSEUDONYMOUS)
+
+
+def test_of_member_overwrites_only_the_bots_own_is_kept():
+    overwrites = [
+        {"id": each, "type": kind, "allow": "1024", "deny": "0"}
+        for each, kind in ((ALICE_ID, 1), (BOB_ID, 1), ("5", 0))
+    ]
+    found = channel(permission_overwrites=overwrites)
+
+    assert found.overwrites == (
+        Overwrite(int(ALICE_ID), True, 1024, 0),
+        Overwrite(5, False, 1024, 0),
+    )
+    assert BOB_ID not in str(found.metadata)
+
+
+def test_a_channel_of_an_unknown_type_and_without_a_name_is_kept():
+    found = channel(type=99, name=None)
+
+    assert (found.type, found.name, found.thread) == (99, "", None)
+
+
+def test_a_thread_tells_when_it_was_archived():
+    state = {"archived": True, "archive_timestamp": "2023-05-02T13:02:11.123456+00:00"}
+    found = channel(type=11, parent_id="9", thread_metadata=state, message_count=7)
+
+    assert found.parent_id == 9
+    assert found.thread.archived_at == datetime(2023, 5, 2, 13, 2, 11, 123_456, tzinfo=UTC)
+    assert (found.thread.archived, found.thread.message_count) == (True, 7)
+    assert not found.thread.bot_is_member
+
+
+def test_a_guild_has_its_roles():
+    payload = {"id": "1", "name": "g", "owner_id": "2", "roles": [{"id": "1", "permissions": "8"}]}
+
+    assert guild_from(payload).roles == (Role(1, 8),)
