@@ -54,8 +54,7 @@ def start(
         typer.Option(
             parser=params.duration,
             metavar="DURATION",
-            help="How far back to look again for edits and deletions, as in 7d, 12h or 0. "
-            "[default: 7d]",
+            help="How far back to look again for edits, as in 7d, 12h or 0. [default: 7d]",
         ),
     ] = None,
     workers: Annotated[
