@@ -1,0 +1,31 @@
+"""cluster.yaml, as `ray up` reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+CLUSTER = Path(__file__).parents[2] / "cluster.yaml"
+
+
+@pytest.fixture
+def cluster() -> dict[str, object]:
+    """The file as it stands."""
+    loaded: dict[str, object] = yaml.safe_load(CLUSTER.read_text())
+    return loaded
+
+
+def test_ray_finds_nothing_wrong_with_it(cluster):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(cluster))  # raises where anything is
+
+
+def test_nodes_install_the_tested_versions(cluster):
+    installing = [each for each in cluster["setup_commands"] if "~/raysync" in each]
+
+    assert installing
+    assert all("-c ~/raysync/constraints.txt" in each for each in installing)
+    assert cluster["file_mounts"]["~/raysync"] == "."
