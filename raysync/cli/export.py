@@ -47,7 +47,7 @@ def export(
     if output == STDOUT:
         asyncio.run(_write(tenant, format_, sys.stdout.buffer))
         return
-    path = Path(output).expanduser().absolute()
+    path = _target(output)
     with _whole_file(path) as file:
         lines = asyncio.run(_write(tenant, format_, file))
     say(f"{words.counted(lines, 'message')} written to {path}.")
@@ -86,25 +86,35 @@ def _put(file: BinaryIO, block: bytes) -> None:
     except BrokenPipeError:  # the reader has had enough, and says so by leaving
         raise
     except OSError as error:
-        raise ExportError(f"Cannot write the export: {error.strerror}.") from None
+        raise ExportError(f"Cannot write the export: {error.strerror or error}.") from None
+
+
+def _target(output: str) -> Path:
+    try:
+        path = Path(output).expanduser().resolve()
+        is_directory = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
+        raise ConfigurationError(f"Cannot write to {output}: {error}.") from None
+    if is_directory:
+        raise ConfigurationError(f"Cannot write to {path}: it is a directory.")
+    return path
 
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of *path* when all went well; until then nothing is touched."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():  # a pipe or a device: nothing to replace
-        with _opened(target) as file:
+    if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
+        with _opened(path) as file:
             yield file
         return
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft = path.with_name(f".raysync-export.{os.getpid()}.part")
     try:
         with _opened(draft) as file:
             yield file
             os.fsync(file.fileno())
-        draft.replace(target)
+        draft.replace(path)
     except OSError as error:
-        raise ExportError(f"Cannot write {path}: {error.strerror}.") from None
+        raise ExportError(f"Cannot write {path}: {error.strerror or error}.") from None
     finally:
         draft.unlink(missing_ok=True)
 

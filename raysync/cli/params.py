@@ -78,11 +78,12 @@ def token_file(text: str | Path) -> Path:
     _refuse_token(str(text), "--token-file takes the PATH of a file that holds it")
     try:
         path = Path(text).expanduser().absolute()
-    except RuntimeError:
-        raise typer.BadParameter(f"{text} begins with the home of a user there is not.") from None
-    if path.is_dir():
+        is_there, is_directory = path.exists(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
+        raise typer.BadParameter(f"That path cannot be used: {error}.") from None
+    if is_directory:
         raise typer.BadParameter(f"{path} is a directory.")
-    if not path.exists():
+    if not is_there:
         raise typer.BadParameter(f"There is no file {path}.")
     return path
 

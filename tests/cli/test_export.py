@@ -66,11 +66,19 @@ def test_an_unknown_tenant_leaves_an_earlier_file_alone(run, tmp_path):
 
 
 @pytest.mark.usefixtures("takaro")
-def test_a_directory_that_is_not_there_exits_2(run, tmp_path):
-    result = run(*EXPORT, "--output", str(tmp_path / "absent" / "out.jsonl"))
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("absent/out.jsonl", "No such file or directory"),
+        (".", "is a directory"),
+        ("x" * 300, "too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_exits_2(run, tmp_path, output, sentence):
+    result = run(*EXPORT, "--output", str(tmp_path / output))
 
     assert result.exit_code == 2
-    assert "No such file or directory" in result.stderr
+    assert sentence in result.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this platform")  # noqa: PTH110

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -193,3 +194,11 @@ def test_reset_needs_a_yes_where_nobody_can_be_asked(run, takaro):
 
 def test_reset_of_an_unknown_tenant_exits_2(run, takaro):
     assert run("reset", "--tenant", "nobody", "--yes").exit_code == 2
+
+
+def test_the_page_about_json_names_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+
+    told = job_as_json(record())
+    for key in {*told, *told["progress"], *told["channels"][0]}:
+        assert f'"{key}"' in page
