@@ -224,6 +224,11 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
         ) from None
 
 
+def _undocumented(what: str, error: Exception) -> PayloadError:
+    """The error without its text, in which might be somebody's."""
+    return PayloadError(f"A {what} is not what Discord documents ({type(error).__name__}).")
+
+
 def _is_unstorable(value: Any) -> bool:
     """Whether a text in *value* holds what PostgreSQL does not: the JSON alone cannot tell."""
     if isinstance(value, str):
