@@ -16,7 +16,8 @@ from raysync.errors import BannedError, RateLimitedError
 from raysync.models.events import ApiUsage
 from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.governor import BAN
-from raysync.ratelimit.permits import MAX_WAIT_S, Permit, PermitPool
+from raysync.ratelimit.leases import Permit
+from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
 
 _log = logging.getLogger(__name__)
@@ -175,9 +176,8 @@ class WorkerLimiter:
         return self._policies.learned()
 
     async def close(self) -> None:
-        """Finish telling, and let go of the permits."""
+        """Finish telling. The permits are their owner's to close: limiters may share them."""
         await asyncio.gather(*self._telling)
-        await self._permits.close()
 
     async def _until_open(self, route: str, turn: _Turn) -> None:
         began_s = self._clock.monotonic_s()

@@ -59,10 +59,12 @@ async def read(url, governor, worker, channel_ids):
     async def report(status, scope, retry_after_s):
         governor.observe("token", status, scope, retry_after_s, clock.monotonic_s())
 
-    limiter = WorkerLimiter(PermitPool(lease, clock), clock, report)
+    pool = PermitPool(lease, clock)
+    limiter = WorkerLimiter(pool, clock, report)
     async with DiscordClient("token", url, limiter, Pseudonymizer(b"k" * 32)) as client:
         await asyncio.gather(*(read_channel(client, each) for each in channel_ids))
     await limiter.close()
+    await pool.close()
 
 
 async def read_channel(client, channel_id):

@@ -6,7 +6,8 @@ import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RunStoppedError
 from raysync.ratelimit.budget import Demand, Lease, Use
-from raysync.ratelimit.permits import ClockBounds, PermitPool
+from raysync.ratelimit.leases import ClockBounds
+from raysync.ratelimit.permits import PermitPool
 from tests.virtual_time import LoopClock, run_virtual
 
 
