@@ -24,6 +24,7 @@ _NEW_NAME = "raysync"
 _ADVICE = "run raysync as an ordinary user, or set RAYSYNC_DATABASE_URL"
 _PASSING_CAPABILITIES = (("dac_read_search", 2), ("dac_override", 1))
 """What lets a process pass a closed directory, the weaker first; the numbers are the kernel's."""
+_SETPCAP_BIT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,18 @@ def first_closed(path: Path, entry: pwd.struct_passwd) -> Path | None:
 def _prefix(entry: pwd.struct_passwd, closed: list[Path]) -> tuple[str, ...]:
     if not closed:
         return ()
-    setpriv, capability = shutil.which("setpriv"), _passing_capability()
+    held = _effective_capabilities()
+    capability = next((name for name, bit in _PASSING_CAPABILITIES if held >> bit & 1), None)
+    setpriv = shutil.which("setpriv")
     if setpriv is None or capability is None:
         raise DatabaseUnavailableError(
             f"PostgreSQL does not run as root, and its user {entry.pw_name} may not pass "
             f"{closed[0]}: `chmod o+x {closed[0]}`, set RAYSYNC_HOME to a directory elsewhere, "
             f"{_ADVICE}."
         )
+    # initdb looks for its own binary by access(2), where the kernel leaves ambient capabilities
+    # out of account unless this bit is set: a virtual environment below /root needs it.
+    bits = ["--securebits=+no_setuid_fixup"] if held >> _SETPCAP_BIT & 1 else []
     return (
         setpriv,
         f"--reuid={entry.pw_uid}",
@@ -141,17 +147,15 @@ def _prefix(entry: pwd.struct_passwd, closed: list[Path]) -> tuple[str, ...]:
         "--clear-groups",
         f"--inh-caps=+{capability}",
         f"--ambient-caps=+{capability}",
+        *bits,
         "--no-new-privs",
     )
 
 
-def _passing_capability() -> str | None:
+def _effective_capabilities() -> int:
+    """The kernel's mask; 0 where there is no such thing."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
-        return None
-    effective = next((int(each.split()[1], 16) for each in lines if each.startswith("CapEff")), 0)
-    for name, bit in _PASSING_CAPABILITIES:
-        if effective >> bit & 1:
-            return name
-    return None
+        return 0
+    return next((int(each.split()[1], 16) for each in lines if each.startswith("CapEff")), 0)
