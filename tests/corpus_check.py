@@ -117,14 +117,15 @@ class Comparison:
                 self.differences.append(f"{where}: {wanted!r} became {found!r}")
 
     def _facts(self, line: Spoken, row: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-        author, target = row["author"], line.replies_to_line
-        is_reply = target is not None
+        author, reply_to, kind = row["author"], None, PLAIN
+        if line.replies_to_line is not None:
+            reply_to, kind = self._id_of[line.log, line.replies_to_line], REPLY
         written_ms = (int(row["id"]) >> 22) + DISCORD_EPOCH_MS
         yield "text", line.text.encode(), row["content"].encode()
         yield "author of the nick", self._author_of.setdefault(line.nick, author), author
         yield "nick of the author", line.nick, self._nick_of.setdefault(author, line.nick)
-        yield "reply", self._id_of[line.log, target] if is_reply else None, row["reply_to_id"]
-        yield "type", REPLY if is_reply else PLAIN, row["type"]
+        yield "reply", reply_to, row["reply_to_id"]
+        yield "type", kind, row["type"]
         yield "time", written_ms, _ms(row["created_at"])
         yield "edits and deletions", (None, None), (row["edited_at"], row["deleted_at"])
         yield "parts", ([], []), (row["attachments"], row["reactions"])

@@ -49,7 +49,7 @@ def committed() -> list[Path]:
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_constraints_pin_what_is_installed_here_and_nothing_else():
+def test_constraints_pin_what_is_installed_here_and_nothing_else() -> None:
     wanted = [Requirement(pin) for pin in pins()]
     applying = [each for each in wanted if each.marker is None or each.marker.evaluate()]
     pinned = {canonicalize_name(each.name): str(each.specifier) for each in applying}
@@ -62,13 +62,13 @@ def test_constraints_pin_what_is_installed_here_and_nothing_else():
     assert pinned == installed
 
 
-def test_a_checkout_is_held_to_the_same_pins():
+def test_a_checkout_is_held_to_the_same_pins() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
     assert project["tool"]["uv"]["constraint-dependencies"] == pins()
 
 
-def test_no_committed_file_names_a_package_registry():
+def test_no_committed_file_names_a_package_registry() -> None:
     lock = ROOT / "uv.lock"
     hosts = set(_LOCKED_HOST.findall(lock.read_text())) if lock.exists() else set()
     files = committed()
@@ -80,7 +80,7 @@ def test_no_committed_file_names_a_package_registry():
     assert lock not in files
 
 
-def test_no_module_is_longer_than_a_reader_can_hold():
+def test_no_module_is_longer_than_a_reader_can_hold() -> None:
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
         for path in (ROOT / "raysync").rglob("*.py")
@@ -98,14 +98,14 @@ def map_text() -> str:
     return path.read_text()
 
 
-def test_the_map_is_short_and_tells_the_commands(map_text):
+def test_the_map_is_short_and_tells_the_commands(map_text: str) -> None:
     lines = map_text.splitlines()
 
     assert len(lines) <= MAX_MAP_LINES
     assert any(line.startswith("#") and line.endswith("Sync Management Commands") for line in lines)
 
 
-def test_every_path_on_the_map_exists(map_text):
+def test_every_path_on_the_map_exists(map_text: str) -> None:
     named = [
         text
         for text in _INLINE.findall(_FENCED.sub("", map_text))
@@ -122,7 +122,7 @@ def is_somewhere(path: str) -> bool:
     return any(ROOT.glob(path)) or any(below)
 
 
-def test_every_command_that_the_docs_name_exists():
+def test_every_command_that_the_docs_name_exists() -> None:
     unknown = [
         f"{path.name}: raysync {' '.join(words)}: {problem}"
         for path in PROSE
