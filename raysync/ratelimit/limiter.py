@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import BannedError, RateLimitedError
+from raysync.errors import BannedError
 from raysync.models.events import ApiUsage
-from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.governor import BAN
 from raysync.ratelimit.leases import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
+from raysync.ratelimit.turns import Turn, Turns
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +27,6 @@ Report = Callable[[int, str | None, float | None], Awaitable[None]]
 _USER: Final = "user"
 _GLOBAL: Final = "global"
 _UNTOLD_GLOBAL_S: Final = 1.0
-_FIRST_SWEEP: Final = 512
-
-
-@dataclass(slots=True)
-class _Turn:
-    """A bucket with who waits for it."""
-
-    bucket: ChannelBucket = field(default_factory=ChannelBucket)
-    queue: asyncio.Lock = field(default_factory=asyncio.Lock)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -57,7 +46,7 @@ class Passage:
 
     __slots__ = ("_limiter", "_permit", "_route", "_sent", "_turn")
 
-    def __init__(self, limiter: WorkerLimiter, route: str, turn: _Turn, permit: Permit) -> None:
+    def __init__(self, limiter: WorkerLimiter, route: str, turn: Turn, permit: Permit) -> None:
         self._limiter = limiter
         self._route = route
         self._turn = turn
@@ -100,8 +89,7 @@ class WorkerLimiter:
         self._report = report
         self._max_wait_s = max_wait_s
         self._policies = RoutePolicies(known)
-        self._turns: dict[tuple[str, str | None], _Turn] = {}
-        self._sweep_at = _FIRST_SWEEP
+        self._turns = Turns(self._policies, clock)
         self._meter = _Meter()
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -113,17 +101,14 @@ class WorkerLimiter:
             PermitUnavailableError: the token's budget had none in time.
             RunStoppedError: nothing may be asked any more.
         """
-        turn, began_s = self._turn(route, major_id), self._clock.monotonic_s()
-        async with turn.queue:
-            await self._until_open(route, turn)
-            turn.bucket.start()
+        turn, began_s = self._turns.of(route, major_id), self._clock.monotonic_s()
+        await turn.start(self._max_wait_s)
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
             permit = await self._permits.acquire()
         except BaseException:
-            turn.bucket.cancel()
-            turn.changed.set()
+            turn.cancel()
             raise
         self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
         if self._meter.first_at is None:
@@ -134,26 +119,23 @@ class WorkerLimiter:
         """See `Passage`."""
         self._permits.settle(permit, self._clock.monotonic_s())
 
-    def note_unsent(self, turn: _Turn, permit: Permit) -> None:
+    def note_unsent(self, turn: Turn, permit: Permit) -> None:
         """See `Passage`: nothing was sent, so nothing counts."""
         self._permits.settle(permit, None)
-        turn.bucket.cancel()
-        turn.changed.set()
+        turn.cancel()
 
     def note_end(
-        self, route: str, turn: _Turn, status: int | None, headers: Mapping[str, str]
+        self, route: str, turn: Turn, status: int | None, headers: Mapping[str, str]
     ) -> None:
         """See `Passage`."""
-        now_s = self._clock.monotonic_s()
-        turn.bucket.finish(now_s)
-        turn.changed.set()
+        turn.finish()
         self._meter.last_at = self._clock.now()
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
         if status is None:
             return
         told = BucketHeaders.read(headers)
         if status == 429:
-            self._note_refusal(route, turn, told, now_s)
+            self._note_refusal(route, turn, told)
         elif status in (401, 403):
             self._tell(status, told.scope, None)
         else:
@@ -179,30 +161,7 @@ class WorkerLimiter:
         """Finish telling. The permits are their owner's to close: limiters may share them."""
         await asyncio.gather(*self._telling)
 
-    async def _until_open(self, route: str, turn: _Turn) -> None:
-        began_s = self._clock.monotonic_s()
-        while True:
-            turn.changed.clear()
-            now_s = self._clock.monotonic_s()
-            delay_s = turn.bucket.delay_s(self._policies.get(route), now_s)
-            if delay_s <= 0:
-                return
-            left_s = began_s + self._max_wait_s - now_s
-            if (math.isfinite(delay_s) and delay_s > left_s) or left_s <= 0:
-                raise RateLimitedError(
-                    f"{route} stays closed for another {delay_s:.0f} s.", min(delay_s, 3600.0)
-                )
-            await self._changed_within(turn, min(delay_s, left_s))
-
-    @staticmethod
-    async def _changed_within(turn: _Turn, delay_s: float) -> None:
-        try:
-            async with asyncio.timeout(delay_s):
-                await turn.changed.wait()
-        except TimeoutError:
-            pass
-
-    def _note_refusal(self, route: str, turn: _Turn, told: BucketHeaders, now_s: float) -> None:
+    def _note_refusal(self, route: str, turn: Turn, told: BucketHeaders) -> None:
         scope = told.scope or (BAN if told.retry_after_s is None else _USER)
         self._meter.hits[scope] += 1
         _log.warning(
@@ -213,12 +172,11 @@ class WorkerLimiter:
         elif scope == _GLOBAL:
             self._permits.block(told.retry_after_s or _UNTOLD_GLOBAL_S)
         else:
-            self._close_bucket(route, scope, turn, told, now_s)
+            self._close_bucket(route, scope, turn, told)
         self._tell(429, scope, told.retry_after_s)
 
-    def _close_bucket(
-        self, route: str, scope: str, turn: _Turn, told: BucketHeaders, now_s: float
-    ) -> None:
+    def _close_bucket(self, route: str, scope: str, turn: Turn, told: BucketHeaders) -> None:
+        now_s = self._clock.monotonic_s()
         retry_after_s = told.retry_after_s or told.reset_after_s or _UNTOLD_GLOBAL_S
         if scope == _USER:
             self._policies.note_refusal(route, told)
@@ -240,20 +198,3 @@ class WorkerLimiter:
                 await self._report(status, scope, retry_after_s)
         except Exception as error:  # noqa: BLE001 an unreachable governor grants nothing anyway
             _log.warning("the governor was not told of a refusal: %s", type(error).__name__)
-
-    def _turn(self, route: str, major_id: str | None) -> _Turn:
-        key = (route, major_id)
-        turn = self._turns.get(key)
-        if turn is None:
-            if len(self._turns) >= self._sweep_at:
-                self._forget_idle()
-            turn = self._turns[key] = _Turn()
-        return turn
-
-    def _forget_idle(self) -> None:
-        now_s = self._clock.monotonic_s()
-        for (route, major_id), turn in list(self._turns.items()):
-            idle = turn.bucket.is_idle(self._policies.get(route), now_s)
-            if idle and not turn.queue.locked():
-                del self._turns[route, major_id]
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._turns))
