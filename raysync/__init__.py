@@ -1,5 +1,10 @@
 """raysync keeps a complete, true, up-to-date copy of Discord servers in PostgreSQL."""
 
-from importlib.metadata import version
 
-__version__ = version("raysync")
+def __getattr__(name: str) -> str:
+    """``__version__``, looked up when it is asked for: that takes longer than the import."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("raysync")
+    raise AttributeError(name)

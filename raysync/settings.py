@@ -18,7 +18,7 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """What the environment says. Names are public: scripts and clusters depend on them."""
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     home: Path = Field(default_factory=_default_home, alias="RAYSYNC_HOME")
     database_url: SecretStr | None = Field(default=None, alias="RAYSYNC_DATABASE_URL")

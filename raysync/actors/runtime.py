@@ -8,6 +8,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import ray
+from ray._private import worker as ray_worker
+
 from raysync.errors import ConfigurationError
 
 NAMESPACE = "raysync"
@@ -32,8 +35,8 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
     Raises:
         ConfigurationError: nothing answers at *address*, or it refuses us.
     """
-    import ray
-
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray would, but without its warning
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
@@ -67,15 +70,11 @@ def _keep_off_stdout() -> None:
 
     It tells of every dead worker there, whatever `log_to_driver` says, and has no public switch.
     """
-    from ray._private import worker
-
-    worker._worker_logs_enabled = False  # noqa: SLF001 as Ray's own debugger does
+    ray_worker._worker_logs_enabled = False  # noqa: SLF001 as Ray's own debugger does
 
 
 def disconnect() -> None:
     """Leave the cluster; a local one ends."""
-    import ray
-
     ray.shutdown()
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from raysync import __version__
 from raysync.cli import db, demo, emulator, export, reset, start, status, tenant
 from raysync.cli.boundary import RaysyncGroup
 
@@ -21,6 +20,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from raysync import __version__
+
         typer.echo(f"raysync {__version__}")
         raise typer.Exit
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO, assert_never, cast
+from typing import Annotated, BinaryIO, assert_never
 
 import typer
 
@@ -69,9 +69,7 @@ async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
     lines = 0
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
-        # a generator, as its docstring says, though its type does not
-        made = cast("AsyncGenerator[bytes, None]", blocks_of(engine, tenant.id))
-        async with aclosing(made) as blocks:
+        async with aclosing(blocks_of(engine, tenant.id)) as blocks:
             async for block in blocks:
                 _put(file, block)
                 lines += block.count(b"\n")

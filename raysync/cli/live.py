@@ -193,7 +193,9 @@ class LiveObserver:
     def ray_ready(self, dashboard_url: str | None) -> None:
         self._under_way = "Reading what the bot can see …"
         if dashboard_url:
-            self._console.print(f"Ray dashboard: {dashboard_url}", soft_wrap=True)
+            self._console.print(
+                f"Ray dashboard: {dashboard_url} (its token: `ray get-auth-token`)", soft_wrap=True
+            )
 
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)

@@ -54,7 +54,7 @@ class PlainObserver:
 
     def ray_ready(self, dashboard_url: str | None) -> None:
         if dashboard_url:
-            self._print(f"Ray dashboard: {dashboard_url}")
+            self._print(f"Ray dashboard: {dashboard_url} (its token: `ray get-auth-token`)")
 
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)

@@ -77,6 +77,7 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
     """
     engine = create_async_engine(
         normalize_url(url),
+        hide_parameters=True,  # they hold what people wrote
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,

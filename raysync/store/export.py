@@ -6,7 +6,7 @@ raw, so each line arrives as it is to be written, unquoted and unescaped.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -66,7 +66,7 @@ COPY (
 """
 
 
-async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncIterator[bytes]:
+async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncGenerator[bytes, None]:
     """All messages of the tenant, as blocks of whole lines: one JSON object a line.
 
     By channel and message id as numbers; the state of one moment, whatever is synced beside.

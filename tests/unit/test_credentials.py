@@ -31,7 +31,7 @@ TOKEN = "a-bot-token-that-nobody-may-see"
 
 
 def test_the_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home")
+    settings = Settings(RAYSYNC_HOME=tmp_path / "home")
 
     with ThreadPoolExecutor(8) as racing:
         keys = set(racing.map(lambda _: secret_key(settings), range(32)))
@@ -45,14 +45,14 @@ def test_a_database_of_ones_own_needs_a_key_of_ones_own(tmp_path: Path) -> None:
     url = SecretStr("postgresql://somewhere/db")
 
     with pytest.raises(ConfigurationError, match="RAYSYNC_SECRET_KEY is not set"):
-        secret_key(Settings(home=tmp_path, database_url=url))
+        secret_key(Settings(RAYSYNC_HOME=tmp_path, RAYSYNC_DATABASE_URL=url))
 
 
 def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_text("short")
 
     with pytest.raises(ConfigurationError, match="Restore it from a backup"):
-        secret_key(Settings(home=tmp_path))
+        secret_key(Settings(RAYSYNC_HOME=tmp_path))
 
 
 def test_tokens_are_found_where_their_reference_points(
