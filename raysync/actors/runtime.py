@@ -35,8 +35,6 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
     Raises:
         ConfigurationError: nothing answers at *address*, or it refuses us.
     """
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray would, but without its warning
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
