@@ -173,6 +173,7 @@ class _Keys:
             privacy=tenant.privacy,
             discord_api_url=self.settings.discord_api_url,
             requests_per_second=self.settings.global_requests_per_second,
+            channel_pages_per_second=self.settings.channel_pages_per_second,
             page_size=self.settings.message_fetch_size,
             retry_base_s=self.settings.retry_delay_ms / 1000,
         )
@@ -296,6 +297,7 @@ class _Run:
                 window.sync_type,
                 self._clock.now(),
                 self._settings.global_requests_per_second,
+                self._settings.channel_pages_per_second,
             )
             self._secrets[job_id] = self._keys.of(tenant, job_id)
             obeying = asyncio.create_task(self._obey(lease, job_id))

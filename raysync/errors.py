@@ -7,6 +7,7 @@
     │   ├── TokenUnavailableError       the reference leads nowhere
     │   ├── TokenRejectedError          Discord says 401, or it is not a bot's
     │   ├── GuildUnavailableError       the bot is not in that guild
+    │   ├── UnknownChannelError         the guild has no channel that was named
     │   ├── ContentIntentError          syncing would store empty messages
     │   ├── DatabaseUnavailableError    cannot connect, or lost for good
     │   ├── SchemaOutdatedError         migrations are behind, or ahead
@@ -62,6 +63,10 @@ class TokenRejectedError(ConfigurationError):
 
 class GuildUnavailableError(ConfigurationError):
     """The bot is not a member of the guild, or the guild does not exist."""
+
+
+class UnknownChannelError(ConfigurationError):
+    """The bot sees none of the channels that were named."""
 
 
 class ContentIntentError(ConfigurationError):

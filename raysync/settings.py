@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     global_requests_per_second: float = Field(
         default=48.0, gt=0, le=10_000, alias="SYNC_GLOBAL_REQUESTS_PER_SECOND"
     )
+    channel_pages_per_second: float = Field(
+        default=1.0, gt=0, le=10_000, alias="SYNC_CHANNEL_PAGES_PER_SECOND"
+    )
     ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
 
     @field_validator("discord_api_url")

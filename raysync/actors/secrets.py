@@ -23,6 +23,7 @@ class JobSecrets(BaseModel):
     privacy: Privacy
     discord_api_url: str
     requests_per_second: float
+    channel_pages_per_second: float
     page_size: int
     retry_base_s: float
 

@@ -24,6 +24,7 @@ from raysync.models.work import (
 from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
+from raysync.ratelimit.policies import pages_at
 from raysync.store.engine import open_engine
 from raysync.store.pages import PostgresPages
 from raysync.sync.channel import ChannelSync
@@ -118,6 +119,7 @@ class JobSession:
     async def close(self) -> None:
         await self.reporter.close()
         await self.client.close()
+        await self._limiter.close()
         await self._engine.dispose()
 
 
@@ -164,7 +166,12 @@ class ChannelWorker:
         if name not in self._permits:
             lease = self._lease_for(name, secrets.requests_per_second)
             self._permits[name] = PermitPool(lease, SystemClock())
-        return WorkerLimiter(self._permits[name], SystemClock(), self._observe_for(name))
+        return WorkerLimiter(
+            self._permits[name],
+            SystemClock(),
+            self._observe_for(name),
+            known=[pages_at(secrets.channel_pages_per_second)],
+        )
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""

@@ -91,6 +91,7 @@ def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
     }
     if fast:
         own["global_requests_per_second"] = FAST_REQUESTS_PER_SECOND
+        own["channel_pages_per_second"] = FAST_REQUESTS_PER_SECOND
     return read_settings().model_copy(update=own)
 
 

@@ -36,10 +36,18 @@ def _prior(route: str, limit: int, window_s: float) -> tuple[str, RoutePolicy]:
     return route, RoutePolicy(route, limit, window_s, PolicySource.PRIOR)
 
 
+PAGES: Final = "GET /channels/{channel_id}/messages"
+
+
+def pages_at(per_second: float) -> RoutePolicy:
+    """A prior for message pages other than Discord's 5 per 5 s: for an API with other limits."""
+    return RoutePolicy(PAGES, max(round(5 * per_second), 1), 5.0, PolicySource.PRIOR)
+
+
 PRIORS: Final[Mapping[str, RoutePolicy]] = MappingProxyType(
     dict(
         (
-            _prior("GET /channels/{channel_id}/messages", 5, 5.0),
+            _prior(PAGES, 5, 5.0),
             _prior("GET /channels/{channel_id}/messages/{message_id}", 5, 5.0),
             _prior("GET /guilds/{guild_id}/members/{user_id}", 5, 1.0),
         )

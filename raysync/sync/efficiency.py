@@ -6,20 +6,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from raysync.models.work import ChannelOutcome
+from raysync.sync.progress import JobHeader
 
-CHANNEL_BURST = 5
-"""Pages one channel gives at once, before it gives one a second. [discord, observed]"""
-CHANNEL_PERIOD_S = 1.0
+CHANNEL_BURST_S = 5.0
+"""A channel gives the pages of so many seconds at once, then one after the other. [observed]"""
 
 
-def ideal_s(total_requests: int, per_channel_requests: Iterable[int], budget_per_s: float) -> float:
+def ideal_s(total_requests: int, per_channel_requests: Iterable[int], header: JobHeader) -> float:
     """Seconds that Discord's limits alone demand, from the first request to the last.
 
     The token's budget bounds all requests together, the channel's bucket the largest channel.
     """
     largest = max(per_channel_requests, default=0)
-    by_token = max(total_requests - 1, 0) / budget_per_s
-    by_channel = max(largest - CHANNEL_BURST, 0) * CHANNEL_PERIOD_S
+    by_token = max(total_requests - 1, 0) / header.budget_per_second
+    by_channel = max(largest / header.channel_pages_per_second - CHANNEL_BURST_S, 0)
     return max(by_token, by_channel)
 
 

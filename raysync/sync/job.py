@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from raysync.errors import PermanentError, RetryableError, RunStoppedError
+from raysync.errors import (
+    PermanentError,
+    RetryableError,
+    RunStoppedError,
+    UnknownChannelError,
+)
 from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
 from raysync.models.status import FailureClass, JobStatus, SyncType
@@ -127,9 +132,22 @@ class SyncJob:
                 if survey.active_threads or survey.parents_to_list():
                     moved = await self._again(self._planner.active_threads)
                     await self._admit(survey, channels, moved)
+                self._refuse_unknown_channels()
                 await self._sink.planned()
         except BaseExceptionGroup as group:
             raise _first(group) from group
+
+    def _refuse_unknown_channels(self) -> None:
+        """Say which of the channels that the user named there are not."""
+        unknown = sorted(self._window.channels - self._seen)
+        if unknown and len(unknown) == len(self._window.channels):
+            named = ", ".join(str(each) for each in unknown)
+            raise UnknownChannelError(
+                f"The bot sees no channel or thread {named} in this guild: check the ids "
+                "(Discord, User Settings, Advanced, Developer Mode; then Copy Channel ID)."
+            )
+        for each in unknown:
+            self._troubles.append(Trouble(each, "The bot sees no channel or thread with this id."))
 
     async def _list_archived(self, survey: Survey, channels: asyncio.TaskGroup) -> None:
         gate = asyncio.Semaphore(LISTINGS_AT_ONCE)

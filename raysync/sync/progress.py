@@ -37,6 +37,7 @@ class JobHeader:
     sync_type: SyncType
     started_at: datetime
     budget_per_second: float
+    channel_pages_per_second: float = 1.0
 
 
 @dataclass

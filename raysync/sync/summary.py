@@ -76,7 +76,7 @@ def _stats(
     header: JobHeader, outcomes: list[ChannelOutcome], usage: Mapping[str, ApiUsage]
 ) -> ParallelStats:
     total = sum(sum(each.calls.values()) for each in usage.values())
-    ideal = ideal_s(total, (o.tally.requests for o in outcomes), header.budget_per_second)
+    ideal = ideal_s(total, (o.tally.requests for o in outcomes), header)
     first = min((u.first_request_at for u in usage.values() if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
     return ParallelStats(

@@ -113,6 +113,7 @@ def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
         privacy=Privacy.PSEUDONYMOUS,
         discord_api_url="https://discord.com/api/v10",
         requests_per_second=48.0,
+        channel_pages_per_second=1.0,
         page_size=100,
         retry_base_s=1.0,
     )

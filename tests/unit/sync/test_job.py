@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.errors import AccessDeniedError, BannedError, ContentIntentError
+from raysync.errors import (
+    AccessDeniedError,
+    BannedError,
+    ContentIntentError,
+    UnknownChannelError,
+)
 from raysync.models import channel_types
 from raysync.models.entities import (
     BotIdentity,
@@ -290,6 +295,23 @@ def test_named_channels_bring_their_threads() -> None:
 
     assert stage.synced == {1, 10, 11}
     assert {parent for parent, *_ in guild.listed} == {1}
+
+
+def test_a_channel_that_there_is_not_is_told() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(1), ChannelId(9)}))
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
+
+    end = stage.run()
+
+    assert end.status is JobStatus.PARTIAL
+    assert [each.channel_id for each in end.troubles] == [9]
+
+
+def test_a_run_for_channels_that_there_are_not_is_refused() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(9)}))
+
+    with pytest.raises(UnknownChannelError, match="9"):
+        Stage(FakeGuild(channels=[make_channel(1)]), window).run()
 
 
 def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
