@@ -52,7 +52,6 @@ class Installation:
 
     home: Path
     environment: dict[str, str]
-    guild_id: str
 
     def start(self, *options: str) -> Run:
         """Sync, and wait for the end."""
@@ -94,34 +93,45 @@ def installation(emulator: Sequence[str], **settings: str) -> Iterator[Installat
 
     *settings* are variables of its environment. All of it is gone at the end.
     """
-    with tempfile.TemporaryDirectory(prefix="raysync-check-") as directory:
-        home = Path(directory) / "home"
-        home.mkdir()
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-        with _emulator(Path(directory), emulator, clean) as ready:
-            environment = clean | settings
-            environment["RAYSYNC_HOME"] = str(home)
-            environment["RAYSYNC_DISCORD_API_URL"] = ready["url"]
-            environment["DISCORD_TOKEN"] = ready["token"]
-            made = Installation(home, environment, ready["guilds"][0])
-            made.run(
-                "tenant", "add", TENANT, "--guild", made.guild_id, "--token-env", "DISCORD_TOKEN"
-            )
-            try:
-                yield made
-            finally:
-                made.run("db", "stop")
+    with (
+        tempfile.TemporaryDirectory(prefix="raysync-check-") as directory,
+        _emulator(Path(directory), emulator) as ready,
+        installed(ready["url"], ready["token"], int(ready["guilds"][0]), **settings) as made,
+    ):
+        yield made
 
 
 @contextmanager
-def _emulator(
-    directory: Path, options: Sequence[str], environment: dict[str, str]
-) -> Iterator[dict[str, Any]]:
+def installed(url: str, token: str, guild_id: int, **settings: str) -> Iterator[Installation]:
+    """A raysync of its own, with one tenant: a guild of the emulator at *url*."""
+    with tempfile.TemporaryDirectory(prefix="raysync-check-") as directory:
+        environment = _clean_environment() | settings
+        environment["RAYSYNC_HOME"] = directory
+        environment["RAYSYNC_DISCORD_API_URL"] = url
+        environment["DISCORD_TOKEN"] = token
+        made = Installation(Path(directory), environment)
+        made.run("tenant", "add", TENANT, "--guild", str(guild_id), "--token-env", "DISCORD_TOKEN")
+        try:
+            yield made
+        finally:
+            made.run("db", "stop")
+
+
+def _clean_environment() -> dict[str, str]:
+    """The caller's, but nothing of another raysync or Ray in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+@contextmanager
+def _emulator(directory: Path, options: Sequence[str]) -> Iterator[dict[str, Any]]:
     ready_file, said = directory / "emulator.json", directory / "emulator.log"
     command = [*_PROGRAM, "emulator", "serve", "--port", "0", "--ready-file", str(ready_file)]
     with said.open("wb") as output:
         process = subprocess.Popen(
-            [*command, *options], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*command, *options],
+            env=_clean_environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     with process:
         try:

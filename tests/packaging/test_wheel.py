@@ -63,7 +63,7 @@ def environment() -> Iterator[Environment]:
         uv("build", "--quiet", "--wheel", "--out-dir", made.directory)
         (wheel,) = made.directory.glob("*.whl")
         uv("venv", "--quiet", "--python", sys.executable, made.directory / "venv")
-        where = ["--python", made.bin / "python", "--compile-bytecode"]
+        where: list[str | Path] = ["--python", made.bin / "python", "--compile-bytecode"]
         uv("pip", "install", "--quiet", *where, "-c", ROOT / "constraints.txt", wheel)
         yield made
 
