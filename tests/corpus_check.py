@@ -145,15 +145,17 @@ def compare_archive(corpus: Path, archive: Installation) -> Comparison:
     return comparison
 
 
-def part_of(corpus: Path, logs: int, directory: Path) -> Path:
-    """The first *logs* logs as a corpus of their own; ids do not depend on what is left out."""
-    part, seen = directory / "part.jsonl.gz", set[str]()
+def part_of(corpus: Path, logs: int, directory: Path, lines_of_each: int | None = None) -> Path:
+    """The first lines of the first logs, as a corpus; ids do not depend on what is left out."""
+    part, taken = directory / "part.jsonl.gz", Counter[str]()
     with gzip.open(corpus, "rb") as lines, gzip.open(part, "wb", compresslevel=1) as kept:
         for line in lines:
-            seen.add(json.loads(line)["log"])
-            if len(seen) > logs:
+            log = json.loads(line)["log"]
+            taken[log] += 1
+            if len(taken) > logs:
                 break
-            kept.write(line)
+            if lines_of_each is None or taken[log] <= lines_of_each:
+                kept.write(line)
     return part
 
 
