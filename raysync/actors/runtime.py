@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from raysync.errors import ConfigurationError
 NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
+
+LISTENER_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
     Raises:
         ConfigurationError: nothing answers at *address*, or it refuses us.
     """
+    if address is not None:
+        _require_listener(address)
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
@@ -61,6 +66,21 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
         dashboard_url=f"http://{url}" if url else None,
         submission_id=_submission_id(),
     )
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address nobody listens on: Ray itself would wait for it for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # a word of Ray's, such as "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "nobody answers"
+        raise ConfigurationError(
+            f"Cannot use the Ray cluster at {address}: {reason}. Is it running, and is "
+            "RAY_ADDRESS right?"
+        ) from None
 
 
 def _keep_off_stdout() -> None:
