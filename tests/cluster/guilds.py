@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import time
 
-from raysync.emulator import EmulatorThread, GuildSpec, Latency, Limits, World, generate_guild
+from raysync.emulator import (
+    Edits,
+    EmulatorThread,
+    GuildSpec,
+    Latency,
+    Limits,
+    World,
+    generate_guild,
+)
 from tests.cluster.installation import TOKEN
 
 MESSAGES = "GET /channels/{channel_id}/messages"
+EVERYWHERE = "I am in all of these guilds"
 SPEED = 20.0
 """How much faster than Discord's the limits are where a test is not about them."""
 
@@ -22,6 +31,21 @@ def wide_world(channels: int = 16, pages: int = 8) -> World:
     """Channels of one size that take longer to read than their buckets' bursts."""
     spec = GuildSpec.uniform(channels, pages * 100 - 50)
     return _with_bot(World(generate_guild(spec)))
+
+
+def two_guilds(*tokens: str) -> World:
+    """A small guild for each token, with one person who writes in all of them."""
+    world = World()
+    for seed, token in enumerate(tokens, start=1):
+        guild = world.add_guild(generate_guild(GuildSpec.tiny(), seed=seed))
+        world.add_bot(token, [guild.id], name=f"bot-{seed}")
+    first = next(iter(world.guilds.values()))
+    everywhere = first.users[first.owner_id]
+    for guild in world.guilds.values():
+        guild.users[everywhere.id] = everywhere
+        channel = next(each for each in guild.channels.values() if each.type == 0)
+        Edits(world).post_message(channel.id, EVERYWHERE, author_id=everywhere.id)
+    return world
 
 
 def _with_bot(world: World) -> World:

@@ -1,0 +1,83 @@
+"""Whoever ends a run gets a clean end, and may begin again where it stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from raysync.emulator import Emulator
+from tests.cluster.guilds import served, wide_world
+from tests.cluster.installation import Installation, ended
+from tests.cluster.midrun import wait_for_pages
+
+STATUSES = "SELECT status FROM sync_jobs ORDER BY created_at"
+CLAIMED = "SELECT channel_id FROM sync_progress WHERE lease_expires_at IS NOT NULL"
+
+
+@contextmanager
+def wide_guild(installation: Installation) -> Iterator[tuple[Installation, Emulator]]:
+    world = wide_world()
+    (guild_id,) = world.guilds
+    with served(world) as emulator:
+        installation = installation.for_emulator(emulator)
+        installation.add_tenant("takaro", guild_id)
+        yield installation, emulator
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
+    installation: Installation, number: signal.Signals
+) -> None:
+    with wide_guild(installation) as (here, emulator):
+        with here.starting("--tenant", "takaro") as program:
+            wait_for_pages(emulator, 40, program)
+            program.send_signal(number)
+            run = ended(program, 30)
+
+        assert run.code == 130, run.err
+        assert run.job["status"] == "cancelled"
+        assert "Traceback" not in run.err
+        assert here.query(STATUSES) == [{"status": "cancelled"}]
+        assert here.query(CLAIMED) == []
+
+        assert here.start("--tenant", "takaro").code == 0
+        here.assert_complete("takaro", emulator)
+
+
+def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
+    installation: Installation,
+) -> None:
+    with wide_guild(installation) as (here, emulator):
+        with here.starting("--tenant", "takaro") as program:
+            wait_for_pages(emulator, 40, program)
+            program.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGINT)
+            run = ended(program, 15)
+
+        assert run.code == 130, run.err
+        assert "Traceback" not in run.err
+
+        assert here.start("--tenant", "takaro").code == 0
+        here.assert_complete("takaro", emulator)
+
+
+def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
+    installation: Installation,
+) -> None:
+    with wide_guild(installation) as (here, emulator):
+        with here.starting("--tenant", "takaro") as program:
+            wait_for_pages(emulator, 20, program)
+            (running,) = here.query("SELECT id::text FROM sync_jobs")
+
+            refused = here.start("--tenant", "takaro")
+            first = ended(program)
+
+        assert refused.code == 2
+        assert refused.out == ""
+        assert f"Job {running['id']} has been syncing this tenant since" in refused.err
+        assert "Traceback" not in refused.err
+        assert first.code == 0, first.err
+        here.assert_complete("takaro", emulator)

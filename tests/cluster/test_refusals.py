@@ -1,0 +1,169 @@
+"""What is wrong is said in a sentence, with the exit code that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import make_url
+
+from raysync.emulator import Action, Emulator, FaultRule, GuildSpec, World, generate_guild
+from raysync.emulator.faults import FaultScript
+from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.installation import TOKEN, Ended, Installation
+from tests.cluster.midrun import actor_processes, kill_all
+from tests.cluster.ray_head import RayHead
+
+STRANGER = "a-token.discord-does-not-know"
+
+
+@pytest.fixture
+def small(installation: Installation) -> Iterator[tuple[Installation, Emulator, int]]:
+    """A tenant of a small guild, its emulator and its guild's id."""
+    world = World(generate_guild(GuildSpec.tiny()))
+    world.add_bot(TOKEN)
+    (guild_id,) = world.guilds
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator)
+        here.add_tenant("takaro", guild_id)
+        yield here, emulator, guild_id
+
+
+def assert_refused(run: Ended, *words: str) -> None:
+    """Exit 2, nothing on stdout, and a sentence that has *words* and no secret."""
+    assert run.code == 2, run.err
+    assert run.out == ""
+    assert_sentence(run, *words)
+
+
+def assert_sentence(run: Ended, *words: str) -> None:
+    assert "Traceback" not in run.err
+    assert TOKEN not in run.err
+    assert STRANGER not in run.err
+    last = run.err.strip().splitlines()[-1]
+    assert last.endswith((".", "?", ".)", "`"))
+    for word in words:
+        assert word in run.err
+
+
+def failing(channel_id: int, status: int) -> FaultRule:
+    """503 stands for all 5xx: discord.py repeats the others itself, for 25 s."""
+    code = {404: 10003}.get(status, 0)
+    body = {"message": "It does not work", "code": code}
+    return FaultRule(Action.ANSWER, route=MESSAGES, channel_id=channel_id, status=status, body=body)
+
+
+def test_a_token_discord_does_not_know(small: tuple[Installation, Emulator, int]) -> None:
+    here, _, _ = small
+    run = here.with_environ(DISCORD_TOKEN=STRANGER).start("--tenant", "takaro")
+
+    assert_refused(run, "token")
+
+
+def test_a_guild_the_bot_is_not_in(small: tuple[Installation, Emulator, int]) -> None:
+    here, emulator, guild_id = small
+    emulator.edits.remove_bot(TOKEN, guild_id)
+
+    assert_refused(here.start("--tenant", "takaro"), str(guild_id))
+
+
+def test_a_bot_without_the_content_intent(small: tuple[Installation, Emulator, int]) -> None:
+    here, emulator, _ = small
+    emulator.edits.set_content_intent(TOKEN, False)
+
+    assert_refused(here.start("--tenant", "takaro"), "Message Content intent")
+    assert here.exported("takaro") == []
+
+
+def test_an_intent_lost_later_empties_nothing(small: tuple[Installation, Emulator, int]) -> None:
+    here, emulator, _ = small
+    assert here.start("--tenant", "takaro").code == 0
+    emulator.edits.set_content_intent(TOKEN, False)
+
+    assert_refused(here.start("--tenant", "takaro", "--full"), "Message Content intent")
+    here.assert_complete("takaro", emulator)
+
+
+def test_a_tenant_nobody_added(installation: Installation) -> None:
+    assert_refused(installation.start("--tenant", "nobody"), "nobody")
+
+
+def test_a_token_variable_that_is_not_set(small: tuple[Installation, Emulator, int]) -> None:
+    here, _, _ = small
+    run = here.with_environ(DISCORD_TOKEN=None).start("--tenant", "takaro")
+
+    assert_refused(run, "DISCORD_TOKEN")
+
+
+def test_a_database_nobody_listens_on(installation: Installation) -> None:
+    url = make_url(installation.database_url).set(query={"host": "/nowhere", "port": "5432"})
+    there = installation.with_environ(RAYSYNC_DATABASE_URL=str(url))
+
+    assert_refused(there.start("--tenant", "takaro"), "database")
+
+
+def test_a_ray_address_nobody_listens_on(small: tuple[Installation, Emulator, int]) -> None:
+    here, _, _ = small
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    run = here.with_environ(RAY_ADDRESS=f"127.0.0.1:{port}").start("--tenant", "takaro")
+
+    assert_refused(run, f"127.0.0.1:{port}")
+
+
+@pytest.fixture
+def forgetful_governor(ray_head: RayHead) -> Iterator[None]:
+    """The shared governor remembers a ban for an hour; a killed one comes back without it."""
+    yield
+    kill_all(actor_processes(ray_head, "RateLimitGovernor"))
+
+
+@pytest.mark.usefixtures("forgetful_governor")
+def test_a_ban_in_mid_run_ends_it_and_says_so(installation: Installation) -> None:
+    world = wide_world(channels=6)
+    (guild_id,) = world.guilds
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator)
+        here.add_tenant("takaro", guild_id)
+        emulator.faults = FaultScript(
+            FaultRule(Action.BAN, route=MESSAGES, nth=tuple(range(15, 500)))
+        )
+
+        run = here.start("--tenant", "takaro")
+
+        assert run.code == 1, run.err
+        assert json.loads(run.out)["jobs"][0]["status"] == "failed"
+        assert "blocks this address" in run.out
+        assert "Traceback" not in run.err
+        assert emulator.counters.by_status[429] <= 30, "it went on asking"
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_one_channel_that_always_fails_stops_no_other(
+    installation: Installation, status: int
+) -> None:
+    world = wide_world(channels=6, pages=2)
+    (guild_id,) = world.guilds
+    broken = next(each for each in world.guilds[guild_id].channels.values() if each.log.ids)
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator).with_environ(SYNC_RETRY_DELAY_MS="1")
+        here.add_tenant("takaro", guild_id)
+        emulator.faults = FaultScript(failing(broken.id, status))
+
+        run = here.start("--tenant", "takaro")
+
+        assert run.code == 3, run.err
+        (error,) = run.job["errors"]
+        assert error["channel_id"] == str(broken.id)
+        results = {each["channel_id"]: each["status"] for each in run.job["channel_results"]}
+        assert results.pop(str(broken.id)) == "failed"
+        assert set(results.values()) == {"completed"}
+        assert len(results) == 5
+        letters = here.query("SELECT count(*) AS open FROM dead_letters WHERE resolved_at IS NULL")
+        assert letters == [{"open": 1}]
+
+        emulator.faults = FaultScript()
+        assert here.start("--tenant", "takaro").code == 0
+        here.assert_complete("takaro", emulator)

@@ -1,0 +1,40 @@
+"""Several tenants in one run."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cluster.guilds import EVERYWHERE, served, two_guilds
+from tests.cluster.installation import Installation
+from tests.truth import Row
+
+
+def test_two_tenants_are_synced_side_by_side_under_pseudonyms_of_their_own(
+    installation: Installation,
+) -> None:
+    first, second = "first.bot", "second.bot"
+    world = two_guilds(first, second)
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator).with_environ(FIRST=first, SECOND=second)
+        for slug, token in (("first", first), ("second", second)):
+            (guild_id,) = world.bots[token].guild_ids
+            here.add_tenant(slug, guild_id, f"env:{slug.upper()}")
+
+        run = here.start()
+
+        assert run.code == 0, run.err
+        jobs = json.loads(run.out)["jobs"]
+        assert {job["tenant"]: job["status"] for job in jobs} == {
+            "first": "completed",
+            "second": "completed",
+        }
+        here.assert_complete("first", emulator, first)
+        here.assert_complete("second", emulator, second)
+        names = [author_of(EVERYWHERE, here.exported(slug)) for slug in ("first", "second")]
+        assert names[0] != names[1]
+
+
+def author_of(content: str, rows: list[Row]) -> str:
+    """Who wrote the one message with that content, as the archive names them."""
+    (row,) = (each for each in rows if each["content"] == content)
+    return str(row["author"])
