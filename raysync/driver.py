@@ -224,6 +224,7 @@ class _Run:
             self._clock,
             # a cluster's autoscaler sees the actors that wait: let it see all of them
             starting_at_once=(os.cpu_count() or 1) if runtime.is_local else size,
+            page_period_s=1 / settings.channel_pages_per_second,
         )
         self._planning = ChannelWorker(
             "driver",
@@ -352,7 +353,13 @@ class _Run:
                 job.cancel()
             end = await job.run()
             await session.reporter.flush()
-            result = summarize(header, end, await tracker.usage(), self._clock.now())
+            result = summarize(
+                header,
+                end,
+                await tracker.usage(),
+                self._dispatcher.most_at_once,
+                self._clock.now(),
+            )
             await tracker.close()
         finally:
             self._jobs.pop(header.job_id, None)

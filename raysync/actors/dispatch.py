@@ -1,11 +1,15 @@
-"""Gives channels to workers: the largest first, one slot per channel in flight.
+"""Gives channels to workers: the most left to read first, one slot per channel in flight.
+
+A visit ends when the channel's bucket is empty. The slot then goes to another channel, and the
+channel comes back when its bucket has filled again, wherever there is room: what counts in the
+bucket goes with it. So no slot waits, and the largest channels never stop.
 
 `ray.util.ActorPool` keeps the idle slots; what is in flight, and what becomes of it when an actor
 dies, is kept here, since the pool tells neither which item a dead actor held nor that its queue
 was lost. No Ray call is made in this module: workers come as `WorkerPort`s, so tests run without.
 
-Invariants: a channel is in exactly one of waiting, in flight and returned; a worker in exactly one
-of starting, alive and gone.
+Invariants: a channel is in exactly one of waiting, in flight, parked and returned; a worker in
+exactly one of starting, alive and gone.
 """
 
 from __future__ import annotations
@@ -25,13 +29,15 @@ from ray.util import ActorPool
 from raysync.clock import Clock
 from raysync.errors import RaysyncError, SyncError
 from raysync.models.status import ChannelJobStatus
-from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
+from raysync.models.work import ChannelOutcome, ChannelTask, Parked
 from raysync.sync.retry import failure_of
 
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """Workers that may die on one channel before it is taken for the cause."""
+PARKED_PAGES = 4.0
+"""A bucket holds five pages: a channel that comes back for four has let none run over."""
 MAX_FAILED_STARTS = 3
 """Workers that may fail to start, one after another, before the run is given up."""
 
@@ -83,6 +89,8 @@ class _Work:
     task: ChannelTask
     returned: asyncio.Future[ChannelOutcome]
     serving: asyncio.Task[None] | None = None
+    parked: asyncio.TimerHandle | None = None
+    parked_at_s: float = 0.0
 
 
 @dataclass(order=True, slots=True)
@@ -102,16 +110,19 @@ class Dispatcher:
         slots_per_worker: int,
         clock: Clock,
         starting_at_once: int,
+        page_period_s: float = 1.0,
     ) -> None:
         """At most *size* workers, of which *starting_at_once* may be coming up side by side.
 
         To start a process takes a second of a core: on one machine, ten at once are all late.
+        *page_period_s* is how long a channel's bucket takes to gain one page.
         """
         self._spawn = spawn
         self._size = size
         self._slots_per_worker = slots_per_worker
         self._clock = clock
         self._starting_at_once = starting_at_once
+        self._page_period_s = page_period_s
         self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
@@ -121,6 +132,7 @@ class Dispatcher:
         self._alive: set[WorkerPort] = set()
         self._failed_starts = 0
         self._broken: RaysyncError | None = None
+        self.most_at_once = 0  #: channels in flight at the same moment
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         """Wait for a slot, have the channel synced, and return how that ended."""
@@ -133,6 +145,8 @@ class Dispatcher:
         except asyncio.CancelledError:
             if work.serving is not None:
                 work.serving.cancel()
+            if work.parked is not None:
+                work.parked.cancel()
             raise
 
     def warm_up(self) -> None:
@@ -169,6 +183,7 @@ class Dispatcher:
             work = heapq.heappop(self._waiting).work
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
+            self.most_at_once = max(self.most_at_once, len(self._in_flight))
             work.serving.add_done_callback(self._forget)
 
     def _forget(self, serving: asyncio.Task[None]) -> None:
@@ -234,8 +249,41 @@ class Dispatcher:
         finally:
             if slot.worker in self._alive:
                 self._idle.push(slot)
-        if not work.returned.done():
+        if work.returned.done():
+            return
+        if outcome.parked is not None:
+            self._park(work, outcome, outcome.parked)
+        else:
             work.returned.set_result(outcome)
+
+    def _park(self, work: _Work, outcome: ChannelOutcome, parked: Parked) -> None:
+        """Have the channel come back when there is something to read of it again."""
+        left = parked.remaining_pages
+        if left is None:
+            read = outcome.tally.pages - work.task.done.pages
+            left = max(work.task.expected_pages - read, 1.0)
+        work.task = replace(
+            work.task,
+            expected_pages=left,
+            done=outcome.tally,
+            started_at=outcome.started_at,
+            retries_before=outcome.retry_count,
+            paged_ago_s=parked.paged_ago_s,
+        )
+        work.parked_at_s = self._clock.monotonic_s()
+        pause_s = parked.ready_after_s
+        if pause_s > 0:
+            pause_s = max(pause_s, min(PARKED_PAGES, left) * self._page_period_s)
+        loop = asyncio.get_running_loop()
+        work.parked = loop.call_later(pause_s, self._unpark, work)
+
+    def _unpark(self, work: _Work) -> None:
+        work.parked = None
+        parked_s = self._clock.monotonic_s() - work.parked_at_s
+        ages_s = tuple(each + parked_s for each in work.task.paged_ago_s)
+        work.task = replace(work.task, paged_ago_s=ages_s)
+        self._queue(work)
+        self._turn()
 
     def _given_up(
         self, task: ChannelTask, worker_id: str, started_at: datetime, error: RaysyncError
@@ -245,10 +293,10 @@ class Dispatcher:
             status=ChannelJobStatus.FAILED,
             worker_id=worker_id,
             attempt=task.attempt,
-            started_at=started_at,
+            started_at=task.started_at or started_at,
             completed_at=self._clock.now(),
-            tally=ChannelTally(),
-            retry_count=task.attempt - 1,
+            tally=task.done,
+            retry_count=task.retries_before + task.attempt - 1,
             failure=failure_of(error),
         )
 

@@ -47,6 +47,7 @@ _CONNECT_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 30.0
 """The least that discord.py takes; a longer pause comes back as an error with its length."""
 _THREADS_PER_PAGE: Final = 100
+_PAGES: Final = "GET /channels/{channel_id}/messages"
 _OVERLAP: Final = timedelta(milliseconds=1)
 """Threads archived in one millisecond may stand on two pages."""
 
@@ -86,6 +87,7 @@ class DiscordClient:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_S, sock_read=request_timeout_s
         )
+        self._limiter = limiter
         self._gate = Gate(self._base_url, limiter)
         self._discord: discord.Client | None = None
         self._identity: BotIdentity | None = None
@@ -203,6 +205,18 @@ class DiscordClient:
         path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
         payloads = _list(await self._get(path, params, channel_id=channel_id))
         return [message_from(each, self._identities) for each in payloads]
+
+    def pause_s(self, channel_id: ChannelId) -> float:
+        """How long the channel's next page would wait for the channel's own limit."""
+        return self._limiter.pause_s(_PAGES, str(channel_id))
+
+    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
+        """When pages of the channel were read, as far as they still count: seconds ago."""
+        return self._limiter.ages_s(_PAGES, str(channel_id))
+
+    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
+        """Go on with a channel where another worker read pages so many seconds ago."""
+        self._limiter.restore(_PAGES, str(channel_id), paged_ago_s)
 
     @property
     def _bot(self) -> BotIdentity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Final, Protocol
 
@@ -37,6 +37,18 @@ class RequestLimiter(Protocol):
 
     async def enter(self, route: str, major_id: str | None) -> Passage:
         """Wait until a request of *route* may be sent. What it raises, the caller gets."""
+        ...
+
+    def pause_s(self, route: str, major_id: str | None) -> float:
+        """How long a request would wait for its bucket now."""
+        ...
+
+    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
+        """What counts in a bucket, in seconds ago."""
+        ...
+
+    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
+        """Go on with a bucket that another process told of."""
         ...
 
 

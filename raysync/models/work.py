@@ -26,8 +26,21 @@ class IdRange:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelTally:
+    """What has been done at a channel in one job so far."""
+
+    requests: int = 0
+    pages: int = 0
+    messages: int = 0
+    reactions: int = 0
+    attachments: int = 0
+    first_message_id: MessageId | None = None
+    last_message_id: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelTask:
-    """One channel to read in one job."""
+    """One channel to read in one job, in one visit or several."""
 
     job_id: JobId
     tenant_id: TenantId
@@ -38,8 +51,13 @@ class ChannelTask:
     window: IdRange  #: from --since up to --until
     last_message_id: MessageId | None  #: as listed at planning: where to stop without asking
     lookback_start: int  #: an incremental run re-reads from here
-    expected_pages: float  #: the priority: the largest first
+    expected_pages: float  #: still to read: the most first
+    is_guess: bool = False  #: nothing but the channel's age is known: a sample page tells more
     attempt: int = 1
+    done: ChannelTally = ChannelTally()  #: by earlier visits
+    started_at: datetime | None = None  #: of the first visit
+    retries_before: int = 0  #: requests asked again in earlier visits
+    paged_ago_s: tuple[float, ...] = ()  #: pages of earlier visits that count in the bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +98,17 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelTally:
-    """What one attempt at a channel has done so far."""
+class Parked:
+    """A channel that gave its slot away before its end: its bucket is empty, or it was sampled."""
 
-    requests: int = 0
-    pages: int = 0
-    messages: int = 0
-    reactions: int = 0
-    attachments: int = 0
-    last_message_id: MessageId | None = None
+    ready_after_s: float  #: until its bucket has room again
+    remaining_pages: float | None  #: None: nothing was learned of its size
+    paged_ago_s: tuple[float, ...]  #: pages that still count: the bucket goes with the channel
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelOutcome:
-    """How an attempt at a channel ended."""
+    """How a visit to a channel ended; its tally and times are of the whole job."""
 
     channel_id: ChannelId
     status: ChannelJobStatus
@@ -104,6 +119,7 @@ class ChannelOutcome:
     tally: ChannelTally
     retry_count: int  #: requests asked again
     failure: Failure | None = None
+    parked: Parked | None = None
 
 
 @dataclass(frozen=True, slots=True)

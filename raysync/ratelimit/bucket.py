@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from raysync.ratelimit.policies import RoutePolicy
@@ -66,6 +67,21 @@ class ChannelBucket:
         kept = min(policy.limit, _REMEMBERED)
         self._completed_s.clear()
         self._completed_s.extend([first_s] + [now_s] * (kept - 1))
+
+    def ages_s(self, policy: RoutePolicy | None, now_s: float) -> tuple[float, ...]:
+        """How long ago the requests were completed that still count: enough to go on elsewhere."""
+        if policy is None:
+            return ()
+        ages_s = (now_s - each for each in self._completed_s)
+        return tuple(each for each in ages_s if each < policy.window_s + MARGIN_S)
+
+    def restore(self, ages_s: Iterable[float], now_s: float) -> None:
+        """Take over what another process knew of this bucket, unless ours is newer."""
+        completed_s = sorted(now_s - each for each in ages_s)
+        known_s = self._completed_s[-1] if self._completed_s else -math.inf
+        if completed_s and known_s < completed_s[-1] - MARGIN_S:
+            self._completed_s.clear()
+            self._completed_s.extend(completed_s)
 
     def is_idle(self, policy: RoutePolicy | None, now_s: float) -> bool:
         """Whether forgetting the bucket changes nothing."""

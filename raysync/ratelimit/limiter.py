@@ -115,6 +115,18 @@ class WorkerLimiter:
             self._meter.first_at = self._clock.now()
         return Passage(self, route, turn, permit)
 
+    def pause_s(self, route: str, major_id: str | None) -> float:
+        """How long a request would wait for its bucket now."""
+        return self._turns.of(route, major_id).pause_s()
+
+    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
+        """What counts in a bucket, in seconds ago: another worker may go on with it."""
+        return self._turns.of(route, major_id).ages_s()
+
+    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
+        """Go on with a bucket of another worker."""
+        self._turns.of(route, major_id).restore(ages_s)
+
     def note_sent(self, permit: Permit) -> None:
         """See `Passage`."""
         self._permits.settle(permit, self._clock.monotonic_s())

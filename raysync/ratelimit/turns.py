@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -56,6 +57,18 @@ class Turn:
         """The request is answered, or lost on its way."""
         self.bucket.finish(self._clock.monotonic_s())
         self._changed.set()
+
+    def pause_s(self) -> float:
+        """How long a request would wait now."""
+        return self.bucket.delay_s(self._policies.get(self._route), self._clock.monotonic_s())
+
+    def ages_s(self) -> tuple[float, ...]:
+        """See `ChannelBucket.ages_s`."""
+        return self.bucket.ages_s(self._policies.get(self._route), self._clock.monotonic_s())
+
+    def restore(self, ages_s: Iterable[float]) -> None:
+        """See `ChannelBucket.restore`."""
+        self.bucket.restore(ages_s, self._clock.monotonic_s())
 
     def is_idle(self) -> bool:
         """Whether forgetting the bucket changes nothing."""

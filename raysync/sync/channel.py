@@ -20,12 +20,12 @@ from raysync.models.ids import MessageId
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import (
     ChannelOutcome,
-    ChannelTally,
     ChannelTask,
     Claim,
     Failure,
     IdRange,
     PageWrite,
+    Parked,
 )
 from raysync.sync.ports import HistorySource, Moments, PageStore
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
@@ -35,6 +35,10 @@ _log = logging.getLogger(__name__)
 
 RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
+PARK_S = 0.25
+"""A channel that would wait longer for its bucket gives its slot to another meanwhile."""
+VISIT_PAGES = 100
+"""Where no bucket empties, a channel looks up after so many pages: others may have more left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class ChannelSync:
         What was written before a failure stays, with its checkpoint: the next attempt goes on
         there.
         """
-        started_at = self.clock.now()
+        started_at = task.started_at or self.clock.now()
         reading = _Reading(self, task, started_at, on_progress)
         failure: Failure | None = None
         try:
@@ -88,7 +92,7 @@ class ChannelSync:
         started_at: datetime,
         failure: Failure | None,
     ) -> ChannelOutcome:
-        status = ChannelJobStatus.PENDING  # interrupted: neither read to its end nor given up
+        status = ChannelJobStatus.PENDING  # parked or interrupted: not at its end, not given up
         if failure is not None:
             status = ChannelJobStatus.FAILED
         elif reading.finished:
@@ -101,8 +105,9 @@ class ChannelSync:
             started_at=started_at,
             completed_at=self.clock.now(),
             tally=reading.tally,
-            retry_count=reading.again.retries,
+            retry_count=task.retries_before + reading.again.retries,
             failure=failure,
+            parked=reading.parked if failure is None else None,
         )
 
     async def _keep(self, claim: Claim) -> None:
@@ -139,22 +144,27 @@ class _Reading:
         self._task = task
         self._started_at = started_at
         self._on_progress = on_progress
-        self._first_id: MessageId | None = None
+        self._pages_left = 1 if task.is_guess and not task.done.pages else VISIT_PAGES
         self._saving: asyncio.Task[None] | None = None
-        self.tally = ChannelTally()
+        self.tally = task.done
+        self.parked: Parked | None = None
         self.again = Retrier(engine.policy, engine.clock, engine.sleep)
         self.finished = False
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks."""
+        if self._task.paged_ago_s:
+            self._engine.source.take_over(self._task.channel_id, self._task.paged_ago_s)
         try:
             for each in ranges_to_read(claim):
-                await self._read_range(claim, each)
+                if not await self._read_range(claim, each):
+                    return
+            self.finished = True
         finally:
             await self._saved()
-        self.finished = True
 
-    async def _read_range(self, claim: Claim, wanted: IdRange) -> None:
+    async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
+        """Read the range to its end. False: the channel was parked before."""
         cursor = MessageId(max(wanted.start - 1, 0))
         confirming = False
         while True:
@@ -166,11 +176,29 @@ class _Reading:
                 self._saving = asyncio.create_task(self._save(claim, step.page))
             newest = self._task.last_message_id
             if step.is_end and (confirming or not expects_more(step, newest, wanted)):
-                return
+                return True
             if newest is not None and step.highest >= newest:
-                return
+                return True
+            if self._gives_way():
+                return False
             confirming = step.is_end
             cursor = step.highest if confirming else step.next_cursor
+
+    def _gives_way(self) -> bool:
+        """Park the channel if its bucket is empty, or its visit was long enough."""
+        self._pages_left -= 1
+        pause_s = self._engine.source.pause_s(self._task.channel_id)
+        if pause_s <= PARK_S and self._pages_left > 0:
+            return False
+        paged_ago_s = self._engine.source.paged_ago_s(self._task.channel_id)
+        self.parked = Parked(pause_s, self._remaining_pages(), paged_ago_s)
+        return True
+
+    def _remaining_pages(self) -> float | None:
+        fraction = self._fraction()
+        if not fraction:
+            return None
+        return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
     async def _fetch(self, after: MessageId) -> Sequence[Message]:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)
@@ -190,29 +218,33 @@ class _Reading:
     def _count(self, messages: Sequence[Message]) -> None:
         seen = self.tally.last_message_id or 0
         new = [each for each in messages if each.id > seen]
-        if new and self._first_id is None:
-            self._first_id = min(each.id for each in new)
+        first = self.tally.first_message_id
         self.tally = replace(
             self.tally,
             pages=self.tally.pages + 1,
             messages=self.tally.messages + len(new),
             reactions=self.tally.reactions + sum(len(each.reactions) for each in new),
             attachments=self.tally.attachments + sum(len(each.attachments) for each in new),
+            first_message_id=first or min((each.id for each in new), default=None),
             last_message_id=max((each.id for each in new), default=self.tally.last_message_id),
         )
         self._on_progress(self._progress())
 
     def _progress(self) -> ChannelProgress:
-        last, first, at = self._task.last_message_id, self._first_id, self.tally.last_message_id
-        fraction = fraction_read(first, at, last) if first and at and last else None
         return ChannelProgress(
             channel_id=self._task.channel_id,
             attempt=self._task.attempt,
             worker_id=self._engine.worker_id,
             started_at=self._started_at,
             tally=self.tally,
-            fraction=fraction,
+            fraction=self._fraction(),
         )
+
+    def _fraction(self) -> float | None:
+        """How much of the channel's time, from its first message on, has been read."""
+        first, at = self.tally.first_message_id, self.tally.last_message_id
+        last = self._task.last_message_id
+        return fraction_read(first, at, last) if first and at and last else None
 
 
 @dataclass(frozen=True, slots=True)

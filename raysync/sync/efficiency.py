@@ -30,16 +30,6 @@ def efficiency(ideal: float, first: datetime | None, last: datetime | None) -> f
     return min(ideal / (last - first).total_seconds(), 1.0)
 
 
-def most_at_once(outcomes: Sequence[ChannelOutcome]) -> int:
-    """How many channels were under way at the same moment, at most."""
-    edges = [(o.started_at, 1) for o in outcomes] + [(o.completed_at, -1) for o in outcomes]
-    most = now = 0
-    for _, change in sorted(edges):
-        now += change
-        most = max(most, now)
-    return most
-
-
 def average_s(outcomes: Sequence[ChannelOutcome]) -> float:
     """The mean time from a channel's start to its end."""
     if not outcomes:

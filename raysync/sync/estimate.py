@@ -21,6 +21,12 @@ def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) 
     return max((total - stored.message_count) / PAGE, 1.0)
 
 
+def is_guess(channel: Channel, stored: StoredChannel) -> bool:
+    """Whether the estimate rests on the channel's age alone."""
+    counted = channel.thread is not None and channel.thread.message_count is not None
+    return not counted and not stored.message_count
+
+
 def expected_messages(channel: Channel, stored: StoredChannel) -> float:
     """How many messages the channel probably holds now."""
     if channel.thread is not None and channel.thread.message_count is not None:

@@ -18,7 +18,7 @@ from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
 from raysync.models.status import FailureClass, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, StoredChannel, SyncWindow
-from raysync.sync.estimate import expected_pages, is_unchanged
+from raysync.sync.estimate import expected_pages, is_guess, is_unchanged
 from raysync.sync.planner import GuildPlanner, Survey, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
@@ -213,6 +213,7 @@ class SyncJob:
             last_message_id=channel.last_message_id,
             lookback_start=self._lookback_start,
             expected_pages=expected_pages(channel, stored, self._window),
+            is_guess=is_guess(channel, stored),
         )
 
     async def _sync_one(self, task: ChannelTask) -> None:

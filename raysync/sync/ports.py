@@ -53,6 +53,18 @@ class HistorySource(Protocol):
         """Up to *limit* messages above *after*: the oldest of them, in no promised order."""
         ...
 
+    def pause_s(self, channel_id: ChannelId) -> float:
+        """How long the next page of the channel would wait for the channel's rate limit."""
+        ...
+
+    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
+        """When pages of the channel were read, as far as they still count: seconds ago."""
+        ...
+
+    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
+        """Go on with a channel where another worker read pages so many seconds ago."""
+        ...
+
 
 class PageStore(Protocol):
     """Keeps what a worker reads; see `raysync.store.pages`."""
@@ -90,7 +102,7 @@ class ChannelDispatcher(Protocol):
     """Runs channel tasks somewhere."""
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
-        """Wait for a slot, have it synced, and return how that ended; a failure is an outcome."""
+        """Have it synced, in as many visits as it takes; a failure is an outcome."""
         ...
 
 

@@ -15,15 +15,22 @@ from raysync.models.results import (
     SyncJobResult,
 )
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.sync.efficiency import average_s, efficiency, ideal_s, most_at_once
+from raysync.sync.efficiency import average_s, efficiency, ideal_s
 from raysync.sync.job import JobEnd
 from raysync.sync.progress import JobHeader
 
 
 def summarize(
-    header: JobHeader, end: JobEnd, usage: Mapping[str, ApiUsage], completed_at: datetime
+    header: JobHeader,
+    end: JobEnd,
+    usage: Mapping[str, ApiUsage],
+    most_at_once: int,
+    completed_at: datetime,
 ) -> SyncJobResult:
-    """The result that `start --json` prints and `status` keeps."""
+    """The result that `start --json` prints and `status` keeps.
+
+    *most_at_once* is the number of channels that were in flight at the same moment.
+    """
     outcomes = sorted(end.outcomes, key=lambda each: each.channel_id)
     return SyncJobResult(
         job_id=header.job_id,
@@ -41,7 +48,7 @@ def summarize(
         ],
         started_at=header.started_at,
         completed_at=completed_at,
-        parallel_stats=_stats(header, outcomes, usage),
+        parallel_stats=_stats(header, outcomes, usage, most_at_once),
         channel_results=[
             *(_channel_result(each) for each in outcomes),
             *(_unfinished(each) for each in end.unfinished),
@@ -73,14 +80,17 @@ def _errors(
 
 
 def _stats(
-    header: JobHeader, outcomes: list[ChannelOutcome], usage: Mapping[str, ApiUsage]
+    header: JobHeader,
+    outcomes: list[ChannelOutcome],
+    usage: Mapping[str, ApiUsage],
+    most_at_once: int,
 ) -> ParallelStats:
     total = sum(sum(each.calls.values()) for each in usage.values())
     ideal = ideal_s(total, (o.tally.requests for o in outcomes), header)
     first = min((u.first_request_at for u in usage.values() if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
     return ParallelStats(
-        max_concurrent_channels=most_at_once(outcomes),
+        max_concurrent_channels=most_at_once,
         average_channel_time=round(average_s(outcomes), 3),
         total_api_calls=total,
         rate_limit_encounters=sum(sum(u.rate_limit_hits.values()) for u in usage.values()),

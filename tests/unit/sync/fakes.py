@@ -68,9 +68,20 @@ class FakeHistory:
     messages: dict[int, Message] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    taken_over: list[tuple[float, ...]] = field(default_factory=list)
 
     def post(self, *ids: int) -> None:
         self.messages.update({each: make_message(each) for each in ids})
+
+    def pause_s(self, channel_id: ChannelId) -> float:
+        return self.pauses.pop(0) if self.pauses else 0.0
+
+    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
+        return (0.5,)
+
+    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
+        self.taken_over.append(tuple(paged_ago_s))
 
     async def fetch_after(
         self, channel_id: ChannelId, after: MessageId, limit: int

@@ -319,7 +319,7 @@ def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
     stage.dispatcher.failures = {1: AccessDeniedError("403")}
 
     end = stage.run()
-    result = summarize(HEADER, end, {}, LoopClock.start)
+    result = summarize(HEADER, end, {}, 2, LoopClock.start)
 
     assert end.status is JobStatus.PARTIAL
     assert result.channels_processed == 1
