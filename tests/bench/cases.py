@@ -1,0 +1,106 @@
+"""The cases of a bench: what is varied, how often, against which baseline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raysync.emulator import Form, GuildSpec, Limits
+from tests.bench.discord_process import Offer, discord_limits, discord_process
+from tests.bench.figures import Run
+from tests.bench.harness import laboratory
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line varies: every combination is a case."""
+
+    workers: tuple[int, ...] = (10,)
+    latencies_ms: tuple[float, ...] = (0.0,)
+    forms: tuple[Form, ...] = (Form.FIXED,)
+    repeat: int = 1  #: runs of each case; medians are printed
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A guild, and how it is read."""
+
+    spec: GuildSpec
+    channels: int  #: text channels of it
+    baseline_channels: int  #: as many as the baseline reads; 0: no baseline
+    limits: Callable[[Form], Limits] = lambda form: discord_limits(global_form=form)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The runs of every case, by its name, and the baseline's."""
+
+    case: Case
+    runs: Mapping[str, Sequence[Run]]
+    baseline: Run | None
+
+    def compared(self) -> str:
+        """The baseline's time for the whole guild, and how many times faster the cases were."""
+        if self.baseline is None:
+            return ""
+        share = self.case.channels / self.case.baseline_channels
+        whole_s = self.baseline.took_s * share
+        every = [run.took_s for runs in self.runs.values() for run in runs]
+        return (
+            f"\nOne discord.py client, channel after channel: {self.baseline.took_s:.1f} s for "
+            f"{self.case.baseline_channels} channels, {whole_s:,.0f} s for {self.case.channels} "
+            f"({self.baseline.messages_per_s:,.0f} messages/s, {self.baseline.refused} x 429).\n"
+            f"raysync is {whole_s / max(every):.1f} to {whole_s / min(every):.1f} times faster."
+        )
+
+
+def measure_cases(case: Case, chosen: Options) -> Measured:
+    """Run the baseline, then every combination of *chosen*; tells of each run as it ends."""
+    runs: dict[str, list[Run]] = {}
+    walked = None
+    with laboratory() as lab:
+        for form in chosen.forms:
+            for latency_ms in chosen.latencies_ms:
+                offer = Offer(case.spec, case.limits(form), latency_ms / 1000)
+                with discord_process(offer) as discord:
+                    if case.baseline_channels and walked is None:
+                        walked = lab.walk(discord, case.baseline_channels)
+                        _tell("baseline", walked)
+                    for workers in chosen.workers:
+                        name = f"{form}, {latency_ms:g} ms, {workers}"
+                        runs[name] = []
+                        for _ in range(chosen.repeat):
+                            runs[name].append(lab.sync(discord, workers, case.settings))
+                            _tell(name, runs[name][-1])
+    return Measured(case, runs, walked)
+
+
+def _tell(name: str, run: Run) -> None:
+    print(
+        f"  {name}: {run.took_s:.2f} s, {run.messages:,} messages, {run.refused} x 429", flush=True
+    )
+
+
+def options(description: str | None, defaults: Options) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--workers", type=_integers, default=defaults.workers)
+    parser.add_argument("--latency-ms", type=_numbers, default=defaults.latencies_ms)
+    parser.add_argument("--form", type=_forms, default=defaults.forms, help="of the global limit")
+    parser.add_argument("--repeat", type=int, default=defaults.repeat)
+    given = parser.parse_args()
+    return Options(given.workers, given.latency_ms, given.form, given.repeat)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(each) for each in text.split(","))
+
+
+def _forms(text: str) -> tuple[Form, ...]:
+    return tuple(Form(each) for each in text.split(","))

@@ -1,0 +1,132 @@
+"""An emulated Discord in a process of its own, so that its CPU is told apart."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from raysync.emulator import (
+    Emulator,
+    EmulatorThread,
+    Form,
+    GuildSpec,
+    Latency,
+    Limits,
+    RouteLimit,
+    World,
+    generate_guild,
+)
+from raysync.emulator.limits import OBSERVED_ROUTES
+from raysync.emulator.request_log import LogEntry
+
+PAGES = "GET /channels/{channel_id}/messages"
+UNLIMITED = Limits(enabled=False, routes={})
+_STOP_WITHIN_S = 5.0
+
+
+def discord_limits(
+    pages: RouteLimit | None = None, global_form: Form = Form.FIXED, speed: float = 1.0
+) -> Limits:
+    """Discord's limits as observed, or with another one for pages; of plain values, to be sent."""
+    routes = dict(OBSERVED_ROUTES) | ({PAGES: pages} if pages else {})
+    return Limits(routes=routes, global_form=global_form, speed=speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is served: a guild of *spec* for each of so many tokens."""
+
+    spec: GuildSpec
+    limits: Limits
+    latency_s: float = 0.0
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServedGuild:
+    """A guild and the token that reads it."""
+
+    guild_id: int
+    token: str
+    bot: str  #: how the request log names the token
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordProcess:
+    """The running process, and what may be asked of it."""
+
+    offer: Offer
+    pid: int
+    url: str
+    guilds: list[ServedGuild]
+    _pipe: Connection
+
+    def log(self) -> list[LogEntry]:
+        """All requests since the last `reset`, oldest first."""
+        return list(self._ask("log"))
+
+    def reset(self) -> None:
+        """Forget the requests; every limit starts anew."""
+        self._ask("reset")
+
+    def message_ids(self, guild: ServedGuild) -> set[tuple[int, int]]:
+        """Channel and message of every message that an archive of the guild must hold."""
+        return set(self._ask(guild))
+
+    def _ask(self, question: Any) -> Any:
+        self._pipe.send(question)
+        return self._pipe.recv()
+
+
+@contextmanager
+def discord_process(offer: Offer) -> Iterator[DiscordProcess]:
+    """Serve *offer* until the block ends. All messages are made before it begins."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve, args=(offer, there), daemon=True
+    )
+    process.start()
+    try:
+        url, guilds = here.recv()
+        yield DiscordProcess(offer, process.pid or 0, url, guilds, here)
+        here.send(None)
+    finally:
+        process.join(_STOP_WITHIN_S)
+        process.terminate()
+        here.close()
+        there.close()
+
+
+def _serve(offer: Offer, pipe: Connection) -> None:
+    world = World()
+    guilds = [_add_guild(world, offer.spec, number) for number in range(1, offer.tokens + 1)]
+    latency = Latency(offer.latency_s) if offer.latency_s else None
+    with EmulatorThread(world, limits=offer.limits, latency=latency) as emulator:
+        pipe.send((emulator.url, guilds))
+        while (question := pipe.recv()) is not None:
+            pipe.send(_answer(emulator, question))
+
+
+def _add_guild(world: World, spec: GuildSpec, number: int) -> ServedGuild:
+    guild = world.add_guild(generate_guild(spec, seed=number))
+    for channel in guild.every_channel():
+        for message_id in channel.log.ids:
+            channel.log.encoded(message_id, world.resolve, world.budget)
+    served = ServedGuild(guild.id, f"token-{number}", f"bot-{number}")
+    world.add_bot(served.token, [guild.id], name=served.bot)
+    return served
+
+
+def _answer(emulator: Emulator, question: Any) -> Any:
+    if isinstance(question, ServedGuild):
+        readable = emulator.world.readable_channels(question.token, question.guild_id)
+        return {(each.id, message_id) for each in readable for message_id in each.log.ids}
+    if question == "log":
+        return emulator.log.entries
+    emulator.log.reset()
+    emulator.set_limits(emulator.engine.limiter.limits)
+    return None

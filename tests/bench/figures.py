@@ -1,0 +1,150 @@
+"""What one measured run is, in figures; and tables of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from raysync.emulator.request_log import LogEntry
+from tests.bench.cpu import CpuTimes
+from tests.bench.discord_process import PAGES
+
+CHANNEL_BURST_S = 5.0
+REFUSED = 429
+
+
+@dataclass(frozen=True)
+class Run:
+    """One program that copied from the emulator, raysync or the baseline.
+
+    Times are the emulator's: from the first request to the last.
+    """
+
+    requests: list[LogEntry]  #: never empty, oldest first
+    cpu: CpuTimes
+    wall_s: float  #: the whole command, from its start to its end
+    messages: int  #: rows in the database, all of them compared with the emulator's
+    jobs: list[dict[str, Any]]  #: as raysync told them; none of the baseline
+
+    @property
+    def took_s(self) -> float:
+        """From the first request to the last."""
+        return self.requests[-1].at_s - self.requests[0].at_s
+
+    @property
+    def refused(self) -> int:
+        """How many requests were answered with 429."""
+        return sum(each.status == REFUSED for each in self.requests)
+
+    @property
+    def messages_per_s(self) -> float:
+        return self.messages / self.took_s
+
+    @property
+    def told_efficiency(self) -> float:
+        """The least that raysync itself reports of a job."""
+        return min(each["parallel_stats"]["efficiency"] or 0.0 for each in self.jobs)
+
+    @cached_property
+    def most_in_a_second(self) -> int:
+        """The most requests of one token in any stretch of one second."""
+        by_token: dict[str | None, list[float]] = {}
+        for each in self.requests:
+            by_token.setdefault(each.bot, []).append(each.at_s)
+        return max(_densest(times_s) for times_s in by_token.values())
+
+    def efficiency(self, budget: float, channel_pages_per_s: float = 1.0) -> float:
+        """What the limits alone demand, over the time taken; of the busiest token."""
+        tokens = Counter(each.bot for each in self.requests)
+        channels = Counter(each.major_id for each in self.requests if each.route == PAGES)
+        by_token = (max(tokens.values()) - 1) / budget
+        by_channel = max(channels.values()) / channel_pages_per_s - CHANNEL_BURST_S
+        return max(by_token, by_channel) / self.took_s
+
+    def steady(self) -> tuple[float, float]:
+        """From when every worker had its first channel to the last request, Unix seconds."""
+        began: dict[str, float] = {}
+        for channel in (each for job in self.jobs for each in job["channel_results"]):
+            at_s = datetime.fromisoformat(channel["started_at"]).timestamp()
+            worker = channel["worker_id"]
+            began[worker] = min(at_s, began.get(worker, at_s))
+        return max(began.values(), default=self.requests[0].at_s), self.requests[-1].at_s
+
+    def pages_between(self, from_s: float, to_s: float) -> int:
+        """How many pages were given in that time."""
+        pages = (each for each in self.requests if each.route == PAGES and each.status == 200)
+        return sum(from_s <= each.at_s <= to_s for each in pages)
+
+
+def _densest(times_s: Sequence[float]) -> int:
+    ordered = sorted(times_s)
+    return max(bisect_left(ordered, at_s + 1.0) - place for place, at_s in enumerate(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure of a run: its name, how to read it, how to write it."""
+
+    name: str
+    of: Callable[[Run], float]
+    form: str = "{:,.0f}"
+
+    def median(self, runs: Iterable[Run]) -> str:
+        """The median of several runs of one case."""
+        return self.form.format(statistics.median(self.of(run) for run in runs))
+
+
+SECONDS = Column("seconds", lambda run: run.took_s, "{:.2f}")
+REQUESTS = Column("requests", lambda run: len(run.requests))
+REFUSALS = Column("429s", lambda run: run.refused)
+DENSEST = Column("most in 1 s", lambda run: run.most_in_a_second)
+MESSAGES = Column("messages", lambda run: run.messages)
+RATE = Column("messages/s", lambda run: run.messages_per_s)
+TOLD = Column("told", lambda run: run.told_efficiency, "{:.3f}")
+WALL = Column("command s", lambda run: run.wall_s, "{:.1f}")
+
+
+def efficiency_at(budget: float, channel_pages_per_s: float = 1.0) -> Column:
+    """The efficiency at a budget of requests a second."""
+    return Column("efficiency", lambda run: run.efficiency(budget, channel_pages_per_s), "{:.3f}")
+
+
+def table(title: str, cases: Mapping[str, Sequence[Run]], *columns: Column) -> str:
+    """A Markdown table with a line for each case: medians of its runs."""
+    rows = [[name, *(each.median(runs) for each in columns)] for name, runs in cases.items()]
+    return aligned([title, *(each.name for each in columns)], rows)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that is also readable as it is."""
+    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(row, widths) for row in (head, rule, *rows))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = cells[0].ljust(widths[0])
+    rest = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return f"| {' | '.join((first, *rest))} |"
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return (
+        f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, "
+        f"{memory_gb:.0f} GB, Linux {platform.release().partition('-')[0]}, "
+        f"Python {platform.python_version()}, load {load} at the start"
+    )

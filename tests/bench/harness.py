@@ -1,0 +1,170 @@
+"""Runs raysync and the sequential baseline against an emulator, each with a fresh database.
+
+What is copied is compared with what is served after every run: a figure of a wrong copy is worth
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+from raysync.store import migrate
+from raysync.store.embedded import start_embedded, stop_embedded
+from tests.bench.cpu import watching_cpu
+from tests.bench.discord_process import DiscordProcess, ServedGuild
+from tests.bench.figures import Run
+from tests.cluster.installation import Installation, environ_of
+
+RUN_WITHIN_S = 900.0
+COPIED = """
+SELECT platform_channel_id, platform_message_id
+FROM messages JOIN channels ON channels.id = messages.channel_id
+JOIN tenants ON tenants.id = messages.tenant_id WHERE platform_id = %s"""
+WALKED = "SELECT channel_id, message_id FROM baseline_messages"
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class BenchError(AssertionError):
+    """A program failed, or what it copied is not what there was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program's output, and what it took."""
+
+    out: str
+    wall_s: float
+    run: Callable[[int, list[dict[str, Any]]], Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """A database server, and programs that are measured on it."""
+
+    server_url: str
+    server_pid: int
+    home: Path
+
+    def sync(
+        self, discord: DiscordProcess, workers: int, settings: Mapping[str, str] | None = None
+    ) -> Run:
+        """Have raysync copy all that is served. BenchError unless the copy is complete."""
+        with self._database() as url:
+            installed = self._installed(discord, url, settings or {})
+            command = [sys.executable, "-m", "raysync", "start", "--json", "--full"]
+            command += ["--workers", str(workers)]
+            ended = self._measured(discord, command, installed.environ, "driver")
+            copied = sum(_compared(discord, each, url) for each in discord.guilds)
+        return ended.run(copied, json.loads(ended.out)["jobs"])
+
+    def walk(self, discord: DiscordProcess, channels: int) -> Run:
+        """Have the baseline copy the first channels of the first guild."""
+        guild = discord.guilds[0]
+        with self._database() as url:
+            command = [sys.executable, "-m", "tests.bench.baseline", "--url", discord.url]
+            command += ["--token", guild.token, "--guild", str(guild.guild_id)]
+            command += ["--channels", str(channels), "--database-url", _plain(url)]
+            ended = self._measured(discord, command, environ_of(url, str(self.home)), "baseline")
+            copied = _rows(url, WALKED)
+        read = {channel_id for channel_id, _ in copied}
+        served = {each for each in discord.message_ids(guild) if each[0] in read}
+        if len(read) != channels or set(copied) != served:
+            raise BenchError(f"the baseline copied {len(copied)} of {len(served)} messages")
+        return ended.run(len(copied), [])
+
+    def _installed(
+        self, discord: DiscordProcess, url: str, settings: Mapping[str, str]
+    ) -> Installation:
+        """raysync with a tenant for each guild served."""
+        tokens = {f"TOKEN_{n}": each.token for n, each in enumerate(discord.guilds, start=1)}
+        installed = Installation(url, environ_of(url, str(self.home))).with_environ(
+            RAYSYNC_DISCORD_API_URL=discord.url, **tokens, **settings
+        )
+        for name, guild in zip(tokens, discord.guilds, strict=True):
+            installed.add_tenant(guild.bot, guild.guild_id, f"env:{name}")
+        return installed
+
+    def _measured(
+        self,
+        discord: DiscordProcess,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        group: str,
+    ) -> Ended:
+        discord.reset()
+        started_s = time.monotonic()
+        said = self.home / f"{group}.log"
+        with (
+            said.open("w") as errors,
+            subprocess.Popen(
+                command, env=environ, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
+            ) as program,
+        ):
+            roots = {program.pid: group, self.server_pid: "postgres", discord.pid: "emulator"}
+            with watching_cpu(roots) as cpu:
+                out, _ = program.communicate(timeout=RUN_WITHIN_S)
+        wall_s, requests = time.monotonic() - started_s, discord.log()
+        if program.returncode != 0:
+            raise BenchError(f"{group}: exit code {program.returncode}\n{said.read_text()[-4000:]}")
+        return Ended(out, wall_s, lambda copied, jobs: Run(requests, cpu(), wall_s, copied, jobs))
+
+    @contextmanager
+    def _database(self) -> Iterator[str]:
+        """A migrated database of one run alone."""
+        name = f"bench_{uuid.uuid4().hex}"
+        with psycopg.connect(self.server_url, autocommit=True) as session:
+            session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            url = make_url(self.server_url).set(database=name)
+            text = url.render_as_string(hide_password=False)
+            migrate.upgrade(text)
+            try:
+                yield text
+            finally:
+                drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+                session.execute(drop)
+
+
+@contextmanager
+def laboratory() -> Iterator[Laboratory]:
+    """A database server as raysync ships it, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="raysync-bench-") as directory:
+        home = Path(directory)
+        try:
+            url = start_embedded(home)
+            (pid_file,) = home.rglob("postmaster.pid")
+            yield Laboratory(url, int(pid_file.read_text().split()[0]), home)
+        finally:
+            stop_embedded(home)
+
+
+def _compared(discord: DiscordProcess, guild: ServedGuild, url: str) -> int:
+    """How many messages were copied. BenchError unless they are those served."""
+    copied, served = _rows(url, COPIED, guild.guild_id), discord.message_ids(guild)
+    if len(copied) != len(served) or set(copied) != served:
+        raise BenchError(f"{len(copied)} rows, {len(set(copied) & served)} of {len(served)} served")
+    return len(copied)
+
+
+def _rows(url: str, statement: str, *values: object) -> list[tuple[int, int]]:
+    with psycopg.connect(_plain(url)) as session:
+        return [(int(a), int(b)) for a, b in session.execute(statement.encode(), values)]
+
+
+def _plain(url: str) -> str:
+    """The URL as psycopg itself wants it."""
+    plain = make_url(url).set(drivername="postgresql")
+    return plain.render_as_string(hide_password=False)
