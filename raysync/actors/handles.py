@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import ray
@@ -111,12 +111,17 @@ class RemoteWorker:
 
 
 async def _ended(call: Any) -> None:
-    """Wait until a cancelled call has ended, but not for ever."""
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await asyncio.shield(call)
-    except (TimeoutError, asyncio.CancelledError, RayError):
-        pass
+    """Wait until a cancelled call has ended, but not for ever, nor when cancelled again."""
+    ending = asyncio.ensure_future(call)
+    ending.add_done_callback(_take_note)
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait([ending], timeout=CLOSE_TIMEOUT_S)
+
+
+def _take_note(ending: asyncio.Future[Any]) -> None:
+    """Ask how it ended: else asyncio tells stderr that nobody did."""
+    if not ending.cancelled():
+        ending.exception()
 
 
 class RemoteTracker:
