@@ -111,11 +111,18 @@ class RemoteWorker:
 
 
 async def _ended(call: Any) -> None:
-    """Wait until a cancelled call has ended, but not for ever, nor when cancelled again."""
+    """Wait until a cancelled call has ended, but not for ever.
+
+    Being cancelled again, as at the run's end, does not cut it short: the worker is letting go of
+    its channel, and would be killed in the middle of that.
+    """
     ending = asyncio.ensure_future(call)
     ending.add_done_callback(_take_note)
-    with suppress(asyncio.CancelledError):
-        await asyncio.wait([ending], timeout=CLOSE_TIMEOUT_S)
+    clock = asyncio.get_running_loop()
+    until_s = clock.time() + CLOSE_TIMEOUT_S
+    while not ending.done() and (left_s := until_s - clock.time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([ending], timeout=left_s)
 
 
 def _take_note(ending: asyncio.Future[Any]) -> None:
