@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from raysync.emulator import Form, GuildSpec, Limits
 from tests.bench.discord_process import Offer, discord_limits, discord_process
-from tests.bench.figures import Run
+from tests.bench.figures import (
+    DENSEST,
+    MESSAGES,
+    REFUSALS,
+    REQUESTS,
+    SECONDS,
+    TOLD,
+    WALL,
+    Run,
+    efficiency_at,
+    machine,
+    table,
+)
 from tests.bench.harness import laboratory
 
 
@@ -19,6 +31,7 @@ class Options:
     workers: tuple[int, ...] = (10,)
     latencies_ms: tuple[float, ...] = (0.0,)
     forms: tuple[Form, ...] = (Form.FIXED,)
+    budget: float = 48.0  #: requests a second
     repeat: int = 1  #: runs of each case; medians are printed
 
 
@@ -30,7 +43,7 @@ class Case:
     channels: int  #: text channels of it
     baseline_channels: int  #: as many as the baseline reads; 0: no baseline
     limits: Callable[[Form], Limits] = lambda form: discord_limits(global_form=form)
-    settings: Mapping[str, str] = field(default_factory=dict)
+    channel_pages_per_s: float = 1.0  #: what *limits* allow a channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +69,24 @@ class Measured:
         )
 
 
+def print_cases(title: str, case: Case, chosen: Options) -> None:
+    """Measure, and print a table and the comparison with the baseline."""
+    print(f"{title}, budget {chosen.budget:g}/s; {machine()}", flush=True)
+    measured = measure_cases(case, chosen)
+    efficiency = efficiency_at(chosen.budget, case.channel_pages_per_s)
+    columns = (SECONDS, efficiency, TOLD, MESSAGES, REQUESTS, REFUSALS, DENSEST, WALL)
+    print(table("global limit, latency, workers", measured.runs, *columns))
+    print(measured.compared())
+
+
 def measure_cases(case: Case, chosen: Options) -> Measured:
     """Run the baseline, then every combination of *chosen*; tells of each run as it ends."""
     runs: dict[str, list[Run]] = {}
     walked = None
+    settings = {
+        "SYNC_GLOBAL_REQUESTS_PER_SECOND": str(chosen.budget),
+        "SYNC_CHANNEL_PAGES_PER_SECOND": str(case.channel_pages_per_s),
+    }
     with laboratory() as lab:
         for form in chosen.forms:
             for latency_ms in chosen.latencies_ms:
@@ -72,7 +99,7 @@ def measure_cases(case: Case, chosen: Options) -> Measured:
                         name = f"{form}, {latency_ms:g} ms, {workers}"
                         runs[name] = []
                         for _ in range(chosen.repeat):
-                            runs[name].append(lab.sync(discord, workers, case.settings))
+                            runs[name].append(lab.sync(discord, workers, settings))
                             _tell(name, runs[name][-1])
     return Measured(case, runs, walked)
 
@@ -89,9 +116,10 @@ def options(description: str | None, defaults: Options) -> Options:
     parser.add_argument("--workers", type=_integers, default=defaults.workers)
     parser.add_argument("--latency-ms", type=_numbers, default=defaults.latencies_ms)
     parser.add_argument("--form", type=_forms, default=defaults.forms, help="of the global limit")
+    parser.add_argument("--budget", type=float, default=defaults.budget, help="requests a second")
     parser.add_argument("--repeat", type=int, default=defaults.repeat)
     given = parser.parse_args()
-    return Options(given.workers, given.latency_ms, given.form, given.repeat)
+    return Options(given.workers, given.latency_ms, given.form, given.budget, given.repeat)
 
 
 def _integers(text: str) -> tuple[int, ...]:

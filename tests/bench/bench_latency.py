@@ -1,0 +1,33 @@
+"""What a slow network costs: the ceiling's guild, smaller, at 0, 100 and 300 ms a request.
+
+    uv run python tests/bench/bench_latency.py [--workers 4] [--latency-ms 0,100,300] [--repeat N]
+
+40 channels of 10 pages: enough of them under way to fill the budget at any of these latencies.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from raysync.emulator import GuildSpec
+from tests.bench.cases import Case, Options, options, print_cases
+
+CHANNELS, PAGES_EACH = 60, 10
+TITLE = f"{CHANNELS} channels of {PAGES_EACH} pages"
+CASE = Case(GuildSpec.uniform(CHANNELS, PAGES_EACH * 100), CHANNELS, baseline_channels=3)
+DEFAULTS = Options(workers=(4,), latencies_ms=(0.0, 100.0, 300.0))
+
+
+@pytest.mark.timeout(900)
+def test_latency() -> None:
+    print_cases(TITLE, CASE, DEFAULTS)
+
+
+if __name__ == "__main__":
+    print_cases(TITLE, CASE, options(__doc__, DEFAULTS))
