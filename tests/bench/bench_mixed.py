@@ -2,8 +2,8 @@
 
     uv run python tests/bench/bench_mixed.py [--workers 1,2,4] [--budget 50] [--repeat N]
 
-20 channels of 2,000 messages and 9 threads of 270 together: 40,270 messages. The baseline reads four
-of the channels and no thread; its time for all channels is reckoned from that.
+20 channels of 2,000 messages and 9 threads of 270 together: 40,270 messages. The baseline reads
+four of the channels and no thread; its time for all channels is reckoned from that.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from tests.bench.discord_process import PAGES
 
 CHANNEL_BURST_S = 5.0
 REFUSED = 429
+EMPTY_BYTES = len(b"[]")
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ class Run:
         return max(began.values(), default=self.requests[0].at_s), self.requests[-1].at_s
 
     def pages_between(self, from_s: float, to_s: float) -> int:
-        """How many pages were given in that time."""
+        """How many pages were given in that time; an empty one is none."""
         pages = (each for each in self.requests if each.route == PAGES and each.status == 200)
-        return sum(from_s <= each.at_s <= to_s for each in pages)
+        return sum(from_s <= each.at_s <= to_s for each in pages if each.sent_bytes > EMPTY_BYTES)
 
 
 def _densest(times_s: Sequence[float]) -> int:
