@@ -1,9 +1,10 @@
-"""A worker's permits: leased from the governor, handed to coroutines in the order they came."""
+"""A worker's permits: leased from the governor, handed to coroutines, the most urgent first."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import bisect
+import itertools
 from typing import Final
 
 from raysync.clock import Clock
@@ -12,9 +13,12 @@ from raysync.ratelimit.leases import AskForLease, Leases, Permit
 
 MAX_WAIT_S: Final = 60.0
 
+_Waiting = tuple[int, int, asyncio.Future[Permit]]
+"""Less is served first: urgency with its sign turned, order of coming; then who waits."""
+
 
 class PermitPool:
-    """Hands out permits first come, first served.
+    """Hands out permits: the most urgent first, and among equals who came first.
 
     It asks for as many as there are coroutines waiting, and for the next while the last are
     still being handed out; never for more, since a permit that nobody uses is lost to all. With
@@ -27,7 +31,8 @@ class PermitPool:
         self._clock = clock
         self._max_wait_s = max_wait_s
         self._leases = Leases(lease, clock, self._fail)
-        self._waiting: deque[asyncio.Future[Permit]] = deque()
+        self._waiting: list[_Waiting] = []
+        self._order = itertools.count()
         self._serving: asyncio.Task[None] | None = None
         self._stopped_by: RunStoppedError | None = None
 
@@ -36,15 +41,18 @@ class PermitPool:
         """How many permits came too late, or found nobody."""
         return self._leases.lapsed
 
-    async def acquire(self) -> Permit:
+    async def acquire(self, urgency: int = 0) -> Permit:
         """Wait for a permit; the request must be sent at once, and `settle` be called.
+
+        The higher *urgency* goes first. It must be bounded in time: nothing else keeps a lower
+        one from waiting for ever.
 
         Raises:
             PermitUnavailableError: none in time.
             RunStoppedError: nothing may pass any more.
         """
         turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        bisect.insort(self._waiting, (-urgency, next(self._order), turn))
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
@@ -84,8 +92,9 @@ class PermitPool:
 
     def _give_back(self, turn: asyncio.Future[Permit]) -> None:
         """Let the next in line have what a leaving coroutine was given, or would have been."""
-        if turn in self._waiting:
-            self._waiting.remove(turn)
+        waiting = [each for each in self._waiting if each[2] is not turn]
+        if len(waiting) < len(self._waiting):
+            self._waiting = waiting
         elif turn.done() and not turn.cancelled() and turn.exception() is None:
             self._leases.permits.appendleft(turn.result())
             self._serve()
@@ -123,13 +132,13 @@ class PermitPool:
             await asyncio.sleep(pause_s)
 
     def _hand_over(self) -> None:
-        turn = self._waiting.popleft()
+        turn = self._waiting.pop(0)[2]
         if not turn.done():  # one that is being cancelled has not left the line yet
             turn.set_result(self._leases.permits.popleft())
             self._leases.lapses_in_a_row = 0
 
     def _fail(self, error: RaysyncError) -> None:
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = self._waiting.pop(0)[2]
             if not turn.done():
                 turn.set_exception(type(error)(*error.args))

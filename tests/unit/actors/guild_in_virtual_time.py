@@ -1,0 +1,153 @@
+"""A run without Ray, Discord or a database: the real dispatcher, engine and limiters, told the time.
+
+What is not real: the wire (a latency), the pages' store, and the messages, which are numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from raysync.actors.dispatch import Dispatcher
+from raysync.models.entities import Message
+from raysync.models.ids import ChannelId, MessageId
+from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.ratelimit.governor import Demand, Governor, Lease
+from raysync.ratelimit.limiter import WorkerLimiter
+from raysync.ratelimit.permits import PermitPool
+from raysync.sync.channel import ChannelSync
+from raysync.sync.retry import RetryPolicy
+from tests.unit.sync.fakes import FakePages, make_message, make_task, snowflakes
+from tests.virtual_time import LoopClock, run_virtual
+
+PAGE = 11  # messages; one of them is read twice, so that each page brings ten
+ROUTE = "GET /channels/{channel_id}/messages"
+
+
+@dataclass
+class SimulatedRun:
+    """What a simulated run was asked, and when."""
+
+    asked_s: list[float] = field(default_factory=list)
+    outcomes: list[ChannelOutcome] = field(default_factory=list)
+
+    @property
+    def took_s(self) -> float:
+        return self.asked_s[-1] - self.asked_s[0]
+
+    def most_in_a_second(self) -> int:
+        times = sorted(self.asked_s)
+        return max(bisect_right(times, at + 1.0) - number for number, at in enumerate(times))
+
+
+@dataclass
+class _Channels:
+    """All channels' messages, and the latency of the wire."""
+
+    ids: dict[ChannelId, list[int]]
+    latency_s: float
+    run: SimulatedRun
+
+
+class _Source:
+    """One worker's way to Discord."""
+
+    def __init__(self, channels: _Channels, limiter: WorkerLimiter) -> None:
+        self._channels = channels
+        self._limiter = limiter
+
+    async def fetch_after(
+        self, channel_id: ChannelId, after: MessageId, limit: int
+    ) -> Sequence[Message]:
+        passage = await self._limiter.enter(ROUTE, str(channel_id))
+        passage.sent()
+        self._channels.run.asked_s.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self._channels.latency_s)
+        passage.leave(200, {})
+        ids = self._channels.ids[channel_id]
+        first = bisect_right(ids, after)
+        return [make_message(each, "") for each in ids[first : first + limit]]
+
+    def pause_s(self, channel_id: ChannelId) -> float:
+        return self._limiter.pause_s(ROUTE, str(channel_id))
+
+    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
+        return self._limiter.ages_s(ROUTE, str(channel_id))
+
+    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
+        self._limiter.restore(ROUTE, str(channel_id), paged_ago_s)
+
+
+class _Worker:
+    def __init__(self, number: int, governor: Governor, channels: _Channels, budget: float) -> None:
+        self.worker_id = f"worker-{number}"
+        clock = LoopClock()
+
+        async def lease(demand: Demand) -> Lease:
+            await asyncio.sleep(0.001)
+            return governor.lease("token", self.worker_id, demand, budget, clock.monotonic_s())
+
+        limiter = WorkerLimiter(PermitPool(lease, clock), clock)
+        self._source = _Source(channels, limiter)
+        self._pages: dict[ChannelId, FakePages] = {}
+        self._clock = clock
+
+    async def start(self) -> None:
+        await asyncio.sleep(0.1)
+
+    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
+        pages = FakePages(checkpoint=task.done.last_message_id)
+        engine = ChannelSync(
+            self._source, pages, RetryPolicy(), self._clock, self.worker_id, page_size=PAGE
+        )
+        return await engine.run(task, lambda _: None)
+
+    async def close(self) -> None:
+        return
+
+    def kill(self) -> None:
+        return
+
+
+def simulate(
+    pages: Sequence[int],
+    *,
+    workers: int = 10,
+    slots: int = 5,
+    latency_s: float = 0.02,
+    budget: float = 48.0,
+    known: bool = True,
+) -> SimulatedRun:
+    """Read channels of so many *pages* each. *known*: their sizes are, as those of threads."""
+    ids = {ChannelId(n): snowflakes(count * (PAGE - 1)) for n, count in enumerate(pages)}
+    run = SimulatedRun()
+
+    async def scenario() -> None:
+        clock = LoopClock()
+        governor = Governor(clock.monotonic_s() - 10)
+        channels = _Channels(ids, latency_s, run)
+        dispatcher = Dispatcher(
+            lambda number: _Worker(number, governor, channels, budget), workers, slots, clock, 10
+        )
+        tasks = [
+            make_task(
+                channel,
+                last_message_id=own[-1],
+                expected_pages=len(own) / (PAGE - 1) if known else 30.0,
+                is_guess=not known,
+            )
+            for channel, own in ids.items()
+        ]
+        run.outcomes = list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+        await dispatcher.close()
+
+    run_virtual(scenario())
+    return run
+
+
+def bound_s(pages: Sequence[int], budget: float = 48.0) -> float:
+    """No run can be shorter: the token's budget, or the largest channel's bucket (5 per 5 s)."""
+    by_bucket = (max(pages) - 1) // 5 * 5.0
+    return max((sum(pages) - 1) / budget, by_bucket)
