@@ -1,4 +1,4 @@
-"""A run without Ray, Discord or a database: the real dispatcher, engine and limiters, told the time.
+"""A run without Ray, Discord or a database: real dispatcher, engine and limiters in virtual time.
 
 What is not real: the wire (a latency), the pages' store, and the messages, which are numbers.
 """

@@ -291,3 +291,55 @@ def test_a_page_beyond_the_window_ends_the_reading() -> None:
     assert step.page is not None
     assert [each.id for each in step.page.messages] == [100, 200]
     assert step.page.covered == IdRange(51, 250)
+
+
+def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(60)
+    history.post(*ids)
+    history.pauses = [0.0, 0.1, 4.5]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.PENDING
+    assert outcome.parked is not None
+    assert outcome.parked.ready_after_s == 4.5
+    assert outcome.parked.paged_ago_s == (0.5,)
+    assert 2 < (outcome.parked.remaining_pages or 0) < 5
+    assert len(pages.rows) == 28
+    assert pages.holder is None
+
+
+def test_visits_add_up_to_the_whole_channel() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(60)
+    history.post(*ids)
+    task = make_task(last_message_id=ids[-1])
+    visits = 0
+    while True:
+        history.pauses = [4.5]
+        outcome = sync(history, pages, task)
+        visits += 1
+        if outcome.parked is None:
+            break
+        task = make_task(
+            last_message_id=ids[-1],
+            done=outcome.tally,
+            started_at=outcome.started_at,
+            paged_ago_s=outcome.parked.paged_ago_s,
+        )
+
+    assert visits == 7
+    assert outcome.tally.messages == 60
+    assert outcome.tally.requests == 7
+    assert ids_of(pages.rows) == ids
+    assert history.taken_over == [(0.5,)] * 6
+
+
+def test_a_channel_of_unknown_size_is_sampled_by_one_page() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(100)
+    history.post(*ids)
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1], is_guess=True))
+
+    assert outcome.parked is not None
+    assert outcome.parked.ready_after_s == 0.0
+    assert 8 < (outcome.parked.remaining_pages or 0) < 12
