@@ -26,7 +26,10 @@ if __name__ == "__main__":
 from raysync.emulator import Corpus
 from tests.checked_installation import Installation, Run, installation
 
-UNLIMITED = {"SYNC_GLOBAL_REQUESTS_PER_SECOND": "1000"}
+UNLIMITED = {
+    "SYNC_GLOBAL_REQUESTS_PER_SECOND": "1000",
+    "SYNC_CHANNEL_PAGES_PER_SECOND": "1000",
+}
 SHOWN_DIFFERENCES = 20
 DISCORD_EPOCH_MS = 1_420_070_400_000
 PLAIN, REPLY = 0, 19
