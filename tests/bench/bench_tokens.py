@@ -21,14 +21,17 @@ if __name__ == "__main__":
 from raysync.emulator import GuildSpec
 from tests.bench.discord_process import Offer, discord_limits, discord_process
 from tests.bench.figures import (
+    CORES,
     DENSEST,
     MESSAGES,
+    OWN_CORES,
     RATE,
     REFUSALS,
     REQUESTS,
     SECONDS,
     TOLD,
     WALL,
+    WORKER_CORES,
     Run,
     machine,
     table,
@@ -37,6 +40,8 @@ from tests.bench.harness import laboratory
 
 CHANNELS, PAGES_EACH, BASELINE_CHANNELS = 30, 4, 10
 SPEC = GuildSpec.uniform(CHANNELS, PAGES_EACH * 100)
+HELD = (SECONDS, MESSAGES, RATE, TOLD, REQUESTS, REFUSALS, DENSEST)
+TAKEN = (CORES, WORKER_CORES, OWN_CORES, WALL)
 TOKENS, WORKERS = (1, 4, 16), 4
 
 
@@ -52,7 +57,7 @@ def measure(tokens: Sequence[int], workers: int) -> None:
                     one_s = lab.walk(discord, BASELINE_CHANNELS).took_s
                 runs[str(count)] = [lab.sync(discord, workers)]
                 print(f"  {count}: {runs[str(count)][0].took_s:.2f} s", flush=True)
-    print(table("tokens", runs, SECONDS, MESSAGES, RATE, TOLD, REQUESTS, REFUSALS, DENSEST, WALL))
+    print(table("tokens", runs, *HELD, *TAKEN))
     guild_s = one_s * CHANNELS / BASELINE_CHANNELS
     print(f"\nOne discord.py client, channel after channel: {guild_s:.1f} s a guild.")
     for number, (run,) in runs.items():

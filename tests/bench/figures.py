@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from tests.bench.discord_process import PAGES
 
 CHANNEL_BURST_S = 5.0
 REFUSED = 429
+_HERE = str(Path(__file__).parent)
 EMPTY_BYTES = len(b"[]")
 
 
@@ -71,6 +73,11 @@ class Run:
         by_channel = max(channels.values()) / channel_pages_per_s - CHANNEL_BURST_S
         return max(by_token, by_channel) / self.took_s
 
+    def cores(self, *groups: str) -> float:
+        """How many cores these groups kept busy from the first request to the last; none: all."""
+        spent_s = self.cpu.between(self.requests[0].at_s, self.requests[-1].at_s)
+        return sum(spent_s[each] for each in groups or spent_s if each in spent_s) / self.took_s
+
     def steady(self) -> tuple[float, float]:
         """From when every worker had its first channel to the last request, Unix seconds."""
         began: dict[str, float] = {}
@@ -111,6 +118,13 @@ DENSEST = Column("most in 1 s", lambda run: run.most_in_a_second)
 MESSAGES = Column("messages", lambda run: run.messages)
 RATE = Column("messages/s", lambda run: run.messages_per_s)
 TOLD = Column("told", lambda run: run.told_efficiency, "{:.3f}")
+CORES = Column("cores", lambda run: run.cores(), "{:.2f}")
+WORKER_CORES = Column("of workers", lambda run: run.cores("workers"), "{:.2f}")
+OWN_CORES = Column(
+    "of driver, tracker, governor",
+    lambda run: run.cores("driver", "tracker", "governor"),
+    "{:.2f}",
+)
 WALL = Column("command s", lambda run: run.wall_s, "{:.1f}")
 
 
@@ -144,8 +158,12 @@ def machine() -> str:
     names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    commit = subprocess.run(
+        ["git", "-C", _HERE, "describe", "--always", "--dirty"], capture_output=True, text=True
+    ).stdout.strip()
     return (
         f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, "
         f"{memory_gb:.0f} GB, Linux {platform.release().partition('-')[0]}, "
-        f"Python {platform.python_version()}, load {load} at the start"
+        f"Python {platform.python_version()}, load {load} at the start, "
+        f"commit {commit or 'unknown'}"
     )
