@@ -16,6 +16,9 @@ Two limits bind at once:
   ``i - limit``. The server counted each request before it answered, and will count the next after
   we send it: so at the server, too, no window holds more than ``limit``, whatever the latency.
   Whoever keeps that promise satisfies a fixed window and a leaky bucket of the same limit as well.
+  But a leaky bucket lets one more pass each ``window / limit``, where the log waits for a whole
+  window and then sends a burst. So where honest headers prove that a route is leaky (`forms`), its
+  level is kept instead, counted from completions too; a refusal there ends that for good.
 
 What a bucket's limit *is* comes from three sources, of which each overrules the one before: what
 people observed (`policies.PRIORS`), what honest headers say, and what a 429 says. Headers on

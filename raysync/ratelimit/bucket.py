@@ -7,16 +7,58 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from raysync.ratelimit.forms import BucketForm
 from raysync.ratelimit.policies import RoutePolicy
 
 MARGIN_S: Final = 0.02
 """Added to each window: Discord rounds its times to the millisecond, and timers wake early."""
+_INSTANT_S: Final = 1e-6
+"""What sums of floating point numbers may leave of nothing."""
 _REMEMBERED: Final = 100
 """Completions kept while no limit is known: a limit learned later counts them."""
 
 
+class LeakyLevel:
+    """When a leaky bucket is empty again, at the latest.
+
+    The server counts a request when it arrives, we when it is completed: later, so the level here
+    is never below the server's. Yet nothing adds up: while a bucket is in use, each request costs
+    one interval, however long its answer takes.
+    """
+
+    def __init__(
+        self, interval_s: float, completed_s: Iterable[float], empty_s: float = -math.inf
+    ) -> None:
+        """After *completed_s*, ascending; *empty_s* is what requests before them made of it."""
+        self.interval_s = interval_s
+        self.empty_s = empty_s
+        for each in completed_s:
+            self.add(each)
+
+    def add(self, completed_s: float) -> None:
+        """Count one request."""
+        self.empty_s = max(self.empty_s, completed_s + MARGIN_S) + self.interval_s
+
+    def delay_s(self, room: int, now_s: float) -> float:
+        """How long until it holds so little that *room* more requests fit."""
+        delay_s = max(self.empty_s - now_s, 0.0) - room * self.interval_s
+        return delay_s if delay_s > _INSTANT_S else 0.0
+
+    def ages_s(self, last_s: float, now_s: float) -> tuple[float, ...]:
+        """Ages of completions that would have made it as full, the youngest at *last_s* or later.
+
+        That is what another process needs to know, and can compare with what it knows.
+        """
+        count = math.ceil((self.empty_s - now_s) / self.interval_s) if self.empty_s > now_s else 0
+        age_s = now_s + MARGIN_S + count * self.interval_s - self.empty_s
+        return (age_s,) * (count - 1) + (min(age_s, now_s - last_s),) * min(count, 1)
+
+
 class ChannelBucket:
     """A log of completed requests, and a count of those under way.
+
+    Where the route is known to be leaky, the level is what counts, and else the log: it satisfies
+    every form, but reads a leaky bucket in bursts, of which the last leaves a window unused.
 
     Whoever sends asks `delay_s`, calls `start` when it is 0, and `finish` or `cancel` afterwards.
     """
@@ -25,6 +67,7 @@ class ChannelBucket:
         self._completed_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._in_flight = 0
         self._blocked_until_s = -math.inf
+        self._level: LeakyLevel | None = None
 
     def delay_s(self, policy: RoutePolicy | None, now_s: float) -> float:
         """How long until another request may start; infinite while only a `finish` can help."""
@@ -34,6 +77,8 @@ class ChannelBucket:
         older = policy.limit - self._in_flight  # the next one joins the youngest of these
         if older <= 0:
             return math.inf
+        if policy.form is BucketForm.LEAKY:
+            return max(blocked_s, self._level_of(policy).delay_s(older - 1, now_s))
         if len(self._completed_s) < older:
             return blocked_s
         free_s = self._completed_s[-older] + policy.window_s + MARGIN_S
@@ -47,6 +92,8 @@ class ChannelBucket:
         """Count it as completed: answered, or lost after it was sent."""
         self._in_flight -= 1
         self._completed_s.append(now_s)
+        if self._level is not None:
+            self._level.add(now_s)
 
     def cancel(self) -> None:
         """Take `start` back: nothing was sent."""
@@ -65,23 +112,25 @@ class ChannelBucket:
         self.block(retry_after_s, now_s)
         first_s = min(now_s, now_s + retry_after_s - policy.window_s - MARGIN_S)
         kept = min(policy.limit, _REMEMBERED)
-        self._completed_s.clear()
-        self._completed_s.extend([first_s] + [now_s] * (kept - 1))
+        self._replace_log([first_s] + [now_s] * (kept - 1))
 
     def ages_s(self, policy: RoutePolicy | None, now_s: float) -> tuple[float, ...]:
         """How long ago the requests were completed that still count: enough to go on elsewhere."""
         if policy is None:
             return ()
+        if policy.form is BucketForm.LEAKY:
+            last_s = self._completed_s[-1] if self._completed_s else now_s
+            return self._level_of(policy).ages_s(last_s, now_s)
         ages_s = (now_s - each for each in self._completed_s)
-        return tuple(each for each in ages_s if each < policy.window_s + MARGIN_S)
+        # the window's, and one more: should the bucket prove leaky, they may still fill it
+        return tuple(each for each in ages_s if each < 2 * (policy.window_s + MARGIN_S))
 
     def restore(self, ages_s: Iterable[float], now_s: float) -> None:
         """Take over what another process knew of this bucket, unless ours is newer."""
         completed_s = sorted(now_s - each for each in ages_s)
         known_s = self._completed_s[-1] if self._completed_s else -math.inf
         if completed_s and known_s < completed_s[-1] - MARGIN_S:
-            self._completed_s.clear()
-            self._completed_s.extend(completed_s)
+            self._replace_log(completed_s)
 
     def is_idle(self, policy: RoutePolicy | None, now_s: float) -> bool:
         """Whether forgetting the bucket changes nothing."""
@@ -89,3 +138,15 @@ class ChannelBucket:
             return False
         window_s = policy.window_s + MARGIN_S if policy is not None else 60.0
         return not self._completed_s or self._completed_s[-1] + window_s <= now_s
+
+    def _replace_log(self, completed_s: Iterable[float]) -> None:
+        self._completed_s.clear()
+        self._completed_s.extend(completed_s)
+        self._level = None
+
+    def _level_of(self, policy: RoutePolicy) -> LeakyLevel:
+        if self._level is None or self._level.interval_s != policy.interval_s:
+            log = self._completed_s
+            forgotten_s = log[0] + policy.window_s if len(log) == _REMEMBERED else -math.inf
+            self._level = LeakyLevel(policy.interval_s, log, forgotten_s)
+        return self._level

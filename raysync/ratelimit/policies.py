@@ -9,6 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from raysync.ratelimit.forms import BucketForm, FormEvidence
+
 MASK_LIMIT: Final = 100
 """A limit of so many or more binds nothing at 50 requests a second: it may be a mask."""
 _UNTOLD_WINDOW_S: Final = 1.0
@@ -30,6 +32,12 @@ class RoutePolicy:
     limit: int
     window_s: float
     source: PolicySource
+    form: BucketForm = BucketForm.UNKNOWN
+
+    @property
+    def interval_s(self) -> float:
+        """How long a leaky bucket takes to drain by one request."""
+        return self.window_s / self.limit
 
 
 def _prior(route: str, limit: int, window_s: float) -> tuple[str, RoutePolicy]:
@@ -64,16 +72,19 @@ class BucketHeaders:
     reset_after_s: float | None = None
     retry_after_s: float | None = None
     scope: str | None = None
+    remaining: int | None = None
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> BucketHeaders:
         """Take them from *headers*, which must ignore case or be in lower case."""
         limit = _number(headers.get("x-ratelimit-limit"))
+        remaining = _number(headers.get("x-ratelimit-remaining"))
         return cls(
             limit=None if limit is None or limit < 1 else int(limit),
             reset_after_s=_number(headers.get("x-ratelimit-reset-after")),
             retry_after_s=_number(headers.get("retry-after")),
             scope=headers.get("x-ratelimit-scope"),
+            remaining=None if remaining is None else int(remaining),
         )
 
 
@@ -99,6 +110,7 @@ class RoutePolicies:
 
     def __init__(self, known: Iterable[RoutePolicy] = ()) -> None:
         self._policies = dict(PRIORS) | {each.route: each for each in known}
+        self._evidence: dict[str, FormEvidence] = {}
 
     def get(self, route: str) -> RoutePolicy | None:
         """The policy of *route*; None while nothing limits it but the token's budget."""
@@ -112,30 +124,76 @@ class RoutePolicies:
 
     def note_answer(self, route: str, headers: BucketHeaders) -> None:
         """Learn from an answer that was let through; what a refusal taught is not overruled."""
-        limit = headers.limit
-        if limit is None or headers.reset_after_s is None or limit >= MASK_LIMIT:
+        limit, reset_s = headers.limit, headers.reset_after_s
+        if limit is None or reset_s is None or limit >= MASK_LIMIT:
             return
-        reset_s = _whole(headers.reset_after_s)
         known = self._policies.get(route)
         if known is None:
-            self._policies[route] = RoutePolicy(route, limit, reset_s, PolicySource.HEADERS)
+            known = RoutePolicy(route, limit, _whole(reset_s), PolicySource.HEADERS)
         elif known.source is PolicySource.REFUSAL and limit > known.limit:
             return
-        elif limit != known.limit or reset_s > known.window_s:
-            # reset-after is the window itself at most: in a leaky bucket, when it is used up
-            window_s = max(known.window_s, reset_s)
-            source = max(known.source, PolicySource.HEADERS, key=list(PolicySource).index)
-            self._policies[route] = replace(known, limit=limit, window_s=window_s, source=source)
+        told = _told(known, limit, reset_s)
+        self._policies[route] = self._with_form(told, headers.remaining, reset_s)
 
     def note_refusal(self, route: str, headers: BucketHeaders) -> None:
-        """Learn from a 429 of the bucket itself."""
+        """Learn from a 429 of the bucket itself. One that was taken for leaky is so no more."""
         known = self._policies.get(route)
+        form = known.form if known else BucketForm.UNKNOWN
+        if form is BucketForm.LEAKY:
+            form = BucketForm.FIXED
         if headers.limit is not None and headers.limit < MASK_LIMIT:
             told_s = _whole(headers.reset_after_s or headers.retry_after_s or 0.0)
-            window_s = max(known.window_s if known else 0.0, told_s)
-            limit = headers.limit
+            limit, window_s = headers.limit, max(_longest_s(known), told_s)
         elif known is None:
             limit, window_s = 1, max(headers.retry_after_s or 0.0, _UNTOLD_WINDOW_S)
+        elif known.form is BucketForm.LEAKY:
+            limit, window_s = known.limit, _longest_s(known)
         else:
             return
-        self._policies[route] = RoutePolicy(route, limit, window_s, PolicySource.REFUSAL)
+        self._policies[route] = RoutePolicy(route, limit, window_s, PolicySource.REFUSAL, form)
+
+    def _with_form(self, policy: RoutePolicy, remaining: int | None, reset_s: float) -> RoutePolicy:
+        """The policy with the form that one more answer makes believable."""
+        if policy.form is BucketForm.FIXED or remaining is None:
+            return policy
+        evidence = self._evidence.get(policy.route)
+        if evidence is None or evidence.limit != policy.limit:
+            interval_s = policy.interval_s if policy.form is BucketForm.LEAKY else None
+            evidence = self._evidence[policy.route] = FormEvidence(policy.limit, interval_s)
+        form = evidence.note(remaining, reset_s)
+        if form is policy.form:
+            return policy
+        leaky = form is BucketForm.LEAKY
+        window_s = evidence.window_s() if leaky else max(_longest_s(policy), _whole(reset_s))
+        source = _later(policy.source, PolicySource.HEADERS)
+        return replace(policy, window_s=window_s, source=source, form=form)
+
+
+def _told(known: RoutePolicy, limit: int, reset_s: float) -> RoutePolicy:
+    """What is known of a route, with what an answer says of its limit and window."""
+    if limit == known.limit and known.form is BucketForm.LEAKY:
+        return known
+    # reset-after is the window itself at most: in a leaky bucket, when it is used up
+    window_s = max(known.window_s, _whole(reset_s))
+    if (limit, window_s) == (known.limit, known.window_s):
+        return known
+    form = known.form if limit == known.limit else BucketForm.UNKNOWN
+    return replace(
+        known,
+        limit=limit,
+        window_s=window_s,
+        source=_later(known.source, PolicySource.HEADERS),
+        form=form,
+    )
+
+
+def _longest_s(known: RoutePolicy | None) -> float:
+    """The window to go back to where a shorter one turns out to be wrong."""
+    if known is None:
+        return 0.0
+    prior = PRIORS.get(known.route)
+    return max(known.window_s, prior.window_s if prior else 0.0)
+
+
+def _later(one: PolicySource, other: PolicySource) -> PolicySource:
+    return max(one, other, key=list(PolicySource).index)

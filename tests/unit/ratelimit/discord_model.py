@@ -77,13 +77,18 @@ class ModelDiscord:
             }
         self.answered_s.append(now_s)
         if self._masked:
-            return 200, {"x-ratelimit-limit": "1000", "x-ratelimit-reset-after": "1.000"}
+            return 200, {
+                "x-ratelimit-limit": "1000",
+                "x-ratelimit-remaining": "999",
+                "x-ratelimit-reset-after": "1.000",
+            }
         return 200, self._headers(verdict)
 
     @staticmethod
     def _headers(verdict) -> dict[str, str]:
         return {
             "x-ratelimit-limit": str(verdict.limit),
+            "x-ratelimit-remaining": str(verdict.remaining),
             "x-ratelimit-reset-after": f"{verdict.reset_after_s:.3f}",
         }
 

@@ -1,6 +1,7 @@
 """Limiters against models of Discord: never refused, and not slower than need be."""
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
 from raysync.ratelimit.budget import Demand
+from raysync.ratelimit.policies import PolicySource, RoutePolicy
 from tests.unit.ratelimit.discord_model import (
+    MESSAGES,
     GovernorAway,
     ModelDiscord,
     Network,
@@ -73,6 +76,84 @@ def test_one_channel_is_read_as_fast_as_its_bucket_allows(form):
 
     assert not discord.refused
     assert pages >= 0.97 * 60
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    form=st.sampled_from(Form),
+    limit=st.integers(1, 8),
+    window_s=st.sampled_from([0.25, 1.0, 1.5, 5.0, 10.0]),
+    seed=st.integers(0, 1_000_000),
+    latency_s=st.floats(0.0, 0.3),
+    jitter_s=st.floats(0.0, 0.06),
+    abreast=st.integers(1, 3),
+)
+def test_no_bucket_refuses_whatever_its_form_and_however_late_answers_come(
+    form, limit, window_s, seed, latency_s, jitter_s, abreast
+):
+    async def scene():
+        dice = random.Random(seed)
+        network = Network(dice, least_s=latency_s, jitter_s=jitter_s, back_s=jitter_s)
+        discord = ModelDiscord(form, limit=limit, window_s=window_s)
+        governor = GovernorAway(network)
+        route = RoutePolicy("GET /channels/{channel_id}/new", limit, 10.0, PolicySource.PRIOR)
+        limiter = governor.limiter("worker", known=[route])
+        readings = [
+            read_channel(limiter, discord, network, str(n // abreast), 40.0, route.route)
+            for n in range(3 * abreast)
+        ]
+        await asyncio.gather(*readings)
+        await limiter.close()
+        return discord
+
+    discord = run_virtual(scene())
+
+    assert not discord.refused
+    assert discord.answered_s
+
+
+def test_a_leaky_channel_of_sixty_pages_takes_fifty_five_seconds():
+    async def scene():
+        network = Network()
+        discord, governor = ModelDiscord(Form.SLIDING), GovernorAway(network)
+        limiter = governor.limiter("worker")
+        reading = asyncio.create_task(read_channel(limiter, discord, network, "1", math.inf))
+        while len(discord.answered_s) < 60:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        await limiter.close()
+        return discord
+
+    discord = run_virtual(scene())
+
+    assert not discord.refused
+    assert 55 <= discord.answered_s[-1] - discord.answered_s[0] <= 1.03 * 55
+
+
+def test_a_leaky_channel_that_changes_workers_takes_its_level_along():
+    async def scene(seed):
+        dice = random.Random(seed)
+        network = Network(dice)
+        discord, governor = ModelDiscord(Form.SLIDING), GovernorAway(network)
+        limiters = [governor.limiter(f"worker-{n}") for n in range(3)]
+        while asyncio.get_running_loop().time() < 120:
+            limiter = dice.choice(limiters)
+            until_s = asyncio.get_running_loop().time() + dice.random() * 3
+            await read_channel(limiter, discord, network, "1", until_s)
+            ages_s = limiter.ages_s(MESSAGES, "1")
+            pause_s = dice.choice([0.0, 0.3, 4.0])
+            await asyncio.sleep(pause_s)
+            for each in limiters:
+                each.restore(MESSAGES, "1", [age_s + pause_s for age_s in ages_s])
+        for each in limiters:
+            await each.close()
+        return discord
+
+    for seed in range(5):
+        discord = run_virtual(scene(seed))
+
+        assert not discord.refused
+        assert len(discord.answered_s) >= 80
 
 
 @pytest.mark.parametrize(("lag_s", "share"), [(0.02, 0.97), (0.1, 0.92), (0.3, 0.8)])
