@@ -33,6 +33,7 @@ class Options:
     forms: tuple[Form, ...] = (Form.FIXED,)
     budget: float = 48.0  #: requests a second
     repeat: int = 1  #: runs of each case; medians are printed
+    baseline: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Case:
 
     spec: GuildSpec
     channels: int  #: text channels of it
-    baseline_channels: int  #: as many as the baseline reads; 0: no baseline
+    baseline_channels: int  #: as many as the baseline reads
     limits: Callable[[Form], Limits] = lambda form: discord_limits(global_form=form)
     channel_pages_per_s: float = 1.0  #: what *limits* allow a channel
 
@@ -92,7 +93,7 @@ def measure_cases(case: Case, chosen: Options) -> Measured:
             for latency_ms in chosen.latencies_ms:
                 offer = Offer(case.spec, case.limits(form), latency_ms / 1000)
                 with discord_process(offer) as discord:
-                    if case.baseline_channels and walked is None:
+                    if chosen.baseline and walked is None:
                         walked = lab.walk(discord, case.baseline_channels)
                         _tell("baseline", walked)
                     for workers in chosen.workers:
@@ -118,8 +119,10 @@ def options(description: str | None, defaults: Options) -> Options:
     parser.add_argument("--form", type=_forms, default=defaults.forms, help="of the global limit")
     parser.add_argument("--budget", type=float, default=defaults.budget, help="requests a second")
     parser.add_argument("--repeat", type=int, default=defaults.repeat)
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false")
     given = parser.parse_args()
-    return Options(given.workers, given.latency_ms, given.form, given.budget, given.repeat)
+    varied = given.workers, given.latency_ms, given.form
+    return Options(*varied, given.budget, given.repeat, given.baseline)
 
 
 def _integers(text: str) -> tuple[int, ...]:

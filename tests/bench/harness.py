@@ -115,8 +115,11 @@ class Laboratory:
             ) as program,
         ):
             roots = {program.pid: group, self.server_pid: "postgres", discord.pid: "emulator"}
-            with watching_cpu(roots) as cpu:
-                out, _ = program.communicate(timeout=RUN_WITHIN_S)
+            try:
+                with watching_cpu(roots) as cpu:
+                    out, _ = program.communicate(timeout=RUN_WITHIN_S)
+            finally:
+                program.kill()
         wall_s, requests = time.monotonic() - started_s, discord.log()
         if program.returncode != 0:
             raise BenchError(f"{group}: exit code {program.returncode}\n{said.read_text()[-4000:]}")
