@@ -27,7 +27,7 @@ class ChannelSyncActor:
         self._worker = ChannelWorker(
             worker_id,
             slots,
-            lambda fingerprint, rate: lease_from(governor, fingerprint, worker_id, rate),
+            lambda secrets: lease_from(governor, worker_id, secrets),
             lambda fingerprint: observe_by(governor, fingerprint),
             report_to(tracker),
         )

@@ -61,7 +61,7 @@ class RunActors:
 
     def lease_for(self, worker_id: str) -> LeaseFor:
         """How a client in this process asks for permits."""
-        return lambda fingerprint, rate: lease_from(self._governor, fingerprint, worker_id, rate)
+        return lambda secrets: lease_from(self._governor, worker_id, secrets)
 
     def observe_for(self, fingerprint: str) -> Report:
         """Where a client in this process tells of answers that count."""

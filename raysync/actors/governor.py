@@ -7,8 +7,13 @@ import asyncio
 import ray
 
 from raysync import __version__
+from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
+from raysync.credentials import Letterbox
 from raysync.ratelimit.governor import Demand, Governor, Lease
+from raysync.ratelimit.shares import ShareLedger, TokenShare
+from raysync.store.engine import open_engine
+from raysync.store.token_shares import TokenShares
 
 IDLE_END_S = 120.0
 """Without a request for so long, the governor ends itself: it outlives the jobs it serves."""
@@ -21,18 +26,34 @@ class RateLimitGovernor:
     """Actor shell. Detached, for all jobs of the cluster share it; ends itself when idle.
 
     It keeps no state that must survive: after a restart it begins with an empty second, so that
-    what it granted before its death cannot add up with what it grants after.
+    what it granted before its death cannot add up with what it grants after, and is told anew in
+    which database it shares a token with the governors of other clusters.
     """
 
     def __init__(self) -> None:
         self._clock = SystemClock()
-        self._governor = Governor(self._clock.monotonic_s())
-        self._end = asyncio.create_task(self._end_when_idle())
+        self._letterbox = Letterbox()
+        shares: dict[str, TokenShare] = {}
+        self._governor = Governor(self._clock.monotonic_s(), shares=shares)
+        self._keeper = ShareKeeper(shares, self._clock, _ledger)
+        self._beside = (
+            asyncio.create_task(self._keeper.renew_for_ever()),
+            asyncio.create_task(self._end_when_idle()),
+        )
+
+    async def address(self) -> bytes:
+        """Where to seal a database's URL to."""
+        return self._letterbox.address()
+
+    async def connect(self, fingerprint: str, sealed_database_url: bytes) -> None:
+        """Share a token with whoever does so in that database; again changes nothing."""
+        self._keeper.connect(fingerprint, self._letterbox.open(sealed_database_url).decode())
 
     async def lease(
         self, fingerprint: str, worker: str, demand: Demand, per_second: float
     ) -> Lease:
-        """Permits for one token; see `Governor.lease`."""
+        """Permits for one token; see `Governor.lease`. Raises LedgerUnknownError."""
+        self._keeper.require(fingerprint)
         now_s = self._clock.monotonic_s()
         return self._governor.lease(fingerprint, worker, demand, per_second, now_s)
 
@@ -49,6 +70,10 @@ class RateLimitGovernor:
             await asyncio.sleep(rest_s)
             rest_s = IDLE_END_S - self._governor.idle_s(self._clock.monotonic_s())
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+def _ledger(database_url: str) -> ShareLedger:
+    return TokenShares(open_engine(database_url, pool_size=2, application_name="raysync governor"))
 
 
 RateLimitGovernorActor = ray.remote(RateLimitGovernor)

@@ -13,6 +13,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
+from raysync.actors.shares import LedgerUnknownError
 from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import seal_for
 from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
@@ -209,25 +210,39 @@ def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
 
 
 def lease_from(
-    governor: Any, fingerprint: str, worker_id: str, per_second: float
+    governor: Any, worker_id: str, secrets: JobSecrets
 ) -> Callable[[Demand], Awaitable[Lease]]:
     """How a permit pool asks for permits; no answer means no request to Discord."""
+
+    async def ask(demand: Demand) -> Lease:
+        granted: Lease = await governor.lease.remote(
+            secrets.token_fingerprint, worker_id, demand, secrets.requests_per_second
+        )
+        return granted
 
     async def lease(demand: Demand) -> Lease:
         try:
             async with asyncio.timeout(GOVERNOR_TIMEOUT_S):
-                granted: Lease = await governor.lease.remote(
-                    fingerprint, worker_id, demand, per_second
-                )
+                try:
+                    return await ask(demand)
+                except LedgerUnknownError:
+                    await _connect_governor(governor, secrets)
+                    return await ask(demand)
         except RayTaskError as error:  # what the governor raised: a ban, or too many refusals
             raise error.cause from None
         except (TimeoutError, RayActorError) as error:
             raise PermitUnavailableError(
                 "The rate limit governor does not answer, so nothing is asked of Discord."
             ) from error
-        return granted
 
     return lease
+
+
+async def _connect_governor(governor: Any, secrets: JobSecrets) -> None:
+    """Tell the governor in which database it shares the token with other clusters' governors."""
+    address = await governor.address.remote()
+    sealed = seal_for(address, secrets.database_url.get_secret_value().encode())
+    await governor.connect.remote(secrets.token_fingerprint, sealed)
 
 
 def observe_by(governor: Any, fingerprint: str) -> Report:

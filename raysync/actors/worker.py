@@ -32,8 +32,8 @@ from raysync.sync.ports import PageStore
 from raysync.sync.retry import Retrier, RetryPolicy
 
 _T = TypeVar("_T")
-LeaseFor = Callable[[str, float], Callable[[Demand], Awaitable[Lease]]]
-"""From a token's fingerprint and its requests per second to how permits are asked for."""
+LeaseFor = Callable[[JobSecrets], Callable[[Demand], Awaitable[Lease]]]
+"""From a job's token, rate and database to how permits are asked for."""
 ObserveFor = Callable[[str], Report]
 """From a token's fingerprint to where answers of 401, 403 and 429 are told."""
 
@@ -164,8 +164,7 @@ class ChannelWorker:
         """A limiter of the job's own: it records what the job asks, and channels are no others'."""
         name = secrets.token_fingerprint
         if name not in self._permits:
-            lease = self._lease_for(name, secrets.requests_per_second)
-            self._permits[name] = PermitPool(lease, SystemClock())
+            self._permits[name] = PermitPool(self._lease_for(secrets), SystemClock())
         return WorkerLimiter(
             self._permits[name],
             SystemClock(),

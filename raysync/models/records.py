@@ -55,6 +55,16 @@ class LearnedLimit:
     bucket: str
     limit: int  #: requests ...
     window_s: float  #: ... in so many seconds
+    source: str = "refusal"
+    form: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareClaim:
+    """What one governor has of a token's requests per second, and has a use for."""
+
+    requested: int
+    granted: int
 
 
 @dataclass(frozen=True, slots=True)

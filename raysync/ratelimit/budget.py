@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+from raysync.ratelimit.throttle import Throttle
 
 DISCORD_PER_SECOND: Final = 50
 """What Discord grants a token unless it has raised the limit for it."""
@@ -104,27 +107,34 @@ class GlobalBudget:
     are used. A dead worker costs others what it had booked, and no more.
     """
 
-    def __init__(self, opens_s: float) -> None:
+    def __init__(self, opens_s: float, throttle: Throttle) -> None:
         """Grant nothing that starts before *opens_s*."""
+        self.part: int | None = None  #: of what Discord takes in a second; None: all of it is ours
+        self._throttle = throttle
+        self._limit = DISCORD_PER_SECOND
         self._next_s = opens_s
         self._last_s = -math.inf
         self._log = SentLog()
         self._shares: dict[str, _Share] = {}
 
+    def take_in(self, uses: Iterable[Use]) -> None:
+        """Count permits as they were used."""
+        for use in uses:
+            self._log.take_in(use)
+
     def lease(self, worker: str, demand: Demand, per_second: float, now_s: float) -> Lease:
         """Grant permits to *worker*, at *per_second* or what a slower sharer asks for."""
-        for use in demand.uses:
-            self._log.take_in(use)
+        self.take_in(demand.uses)
         share = self._share_of(worker, per_second, now_s)
-        rate = min(each.per_second for each in self._shares.values())
+        rate = self._rate(min(each.per_second for each in self._shares.values()), now_s)
         holds = max(1, int(HORIZON_S * rate / len(self._shares)))
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
-        start_s = self._next_start_s(rate, now_s)
+        start_s = self._next_start_s(now_s)
         while len(starts) < demand.permits and len(share.booked_s) < holds and start_s < furthest_s:
             self._book(share, start_s, rate)
             starts.append(start_s - now_s)
-            start_s = self._next_start_s(rate, now_s)
+            start_s = self._next_start_s(now_s)
         freed_s = start_s - HORIZON_S if len(share.booked_s) < holds else share.booked_s[0]
         ask_again_s = 0.0 if starts else max(freed_s - now_s, _LEAST_PAUSE_S)
         return Lease(now_s, tuple(starts), VALID_S, ask_again_s)
@@ -133,8 +143,14 @@ class GlobalBudget:
         """Let no new permit start before *until_s*."""
         self._next_s = max(self._next_s, until_s)
 
-    def _next_start_s(self, rate: float, now_s: float) -> float:
-        freed_s = self._log.earliest_s(_limit(rate), now_s)
+    def _rate(self, per_second: float, now_s: float) -> float:
+        """Our part of the rate, less if the token is to be spared."""
+        whole = limit_of(per_second)
+        self._limit = whole if self.part is None else min(self.part, whole)
+        return self._throttle.slowed(per_second * self._limit / whole, now_s)
+
+    def _next_start_s(self, now_s: float) -> float:
+        freed_s = self._log.earliest_s(self._limit, now_s)
         return max(now_s, self._next_s, freed_s, self._last_s + _APART_S)
 
     def _book(self, share: _Share, start_s: float, rate: float) -> None:
@@ -154,7 +170,7 @@ class GlobalBudget:
         return share
 
 
-def _limit(per_second: float) -> int:
+def limit_of(per_second: float) -> int:
     """How many Discord takes in a second from a token that is to be used at *per_second*."""
     raised = per_second > DISCORD_PER_SECOND
     return math.ceil(per_second / _FULL_SHARE) if raised else DISCORD_PER_SECOND

@@ -7,12 +7,23 @@ from collections import deque
 from typing import Final
 
 from raysync.errors import BannedError, RunStoppedError
-from raysync.ratelimit.budget import QUIET_S, WINDOW_S, Demand, GlobalBudget, Lease
+from raysync.ratelimit.budget import (
+    QUIET_S,
+    VALID_S,
+    WINDOW_S,
+    Demand,
+    GlobalBudget,
+    Lease,
+    limit_of,
+)
+from raysync.ratelimit.shares import TokenShare
+from raysync.ratelimit.throttle import Throttle
 
 __all__ = ["BAN", "Demand", "Governor", "InvalidRequests", "Lease"]
 
 BAN: Final = "ban"
 """The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
+_SHARE_PAUSE_S: Final = 0.1
 _GLOBAL: Final = "global"
 _SHARED: Final = "shared"
 
@@ -54,9 +65,21 @@ class Governor:
     until that must lie a second back. Times are one monotonic clock's, in seconds.
     """
 
-    def __init__(self, started_s: float | None = None, *, invalid_stop: int = INVALID_STOP) -> None:
-        """*started_s* is when this governor began; None counts from the first call."""
+    def __init__(
+        self,
+        started_s: float | None = None,
+        *,
+        invalid_stop: int = INVALID_STOP,
+        shares: dict[str, TokenShare] | None = None,
+    ) -> None:
+        """*started_s* is when this governor began; None counts from the first call.
+
+        With *shares*, others grant permits of the same tokens: a share is added for each token
+        that is asked for, nothing is granted beyond it, and whoever gave them renews them.
+        """
         self._opens_s = None if started_s is None else started_s + QUIET_S
+        self._shares = shares
+        self._throttles: dict[str, Throttle] = {}
         self._budgets: dict[str, GlobalBudget] = {}
         self._invalid = InvalidRequests(invalid_stop)
         self._banned_until_s = -math.inf
@@ -73,7 +96,19 @@ class Governor:
         """
         self._used_s = now_s
         self._refuse_when_stopped(now_s)
-        return self._budget(fingerprint, now_s).lease(worker, want, per_second, now_s)
+        budget = self._budget(fingerprint, now_s)
+        if self._shares is None:
+            return budget.lease(worker, want, per_second, now_s)
+        share = self._shares.setdefault(fingerprint, TokenShare(limit_of(per_second)))
+        budget.part = share.usable(now_s)
+        if not budget.part:
+            budget.take_in(want.uses)
+            lease = Lease(now_s, (), VALID_S, _SHARE_PAUSE_S)
+        else:
+            lease = budget.lease(worker, want, per_second, now_s)
+        if want.permits:
+            share.note_use(len(lease.starts), now_s)
+        return lease
 
     def observe(
         self,
@@ -90,6 +125,7 @@ class Governor:
             self._banned_until_s = now_s + BAN_S
         elif scope == _GLOBAL:
             self._budget(fingerprint, now_s).block(now_s + (retry_after_s or WINDOW_S))
+            self._throttle(fingerprint).note_refusal(now_s)
 
     def invalid_requests(self, now_s: float) -> int:
         """How many of the last ten minutes' answers count toward a ban."""
@@ -106,8 +142,13 @@ class Governor:
             self._opens_s = now_s + QUIET_S
         budget = self._budgets.get(fingerprint)
         if budget is None:
-            budget = self._budgets[fingerprint] = GlobalBudget(self._opens_s)
+            budget = self._budgets[fingerprint] = GlobalBudget(
+                self._opens_s, self._throttle(fingerprint)
+            )
         return budget
+
+    def _throttle(self, fingerprint: str) -> Throttle:
+        return self._throttles.setdefault(fingerprint, Throttle(fingerprint))
 
     def _refuse_when_stopped(self, now_s: float) -> None:
         if now_s < self._banned_until_s:

@@ -25,8 +25,11 @@ class LimitStore:
             bucket=learned.bucket,
             limit=learned.limit,
             window_s=learned.window_s,
+            source=learned.source,
+            form=learned.form,
         )
-        values = {"limit": learned.limit, "window_s": learned.window_s, "updated_at": func.now()}
+        told = ("limit", "window_s", "source", "form")
+        values = {name: new.excluded[name] for name in told} | {"updated_at": func.now()}
         with translated():
             async with self._engine.begin() as connection:
                 await connection.execute(
@@ -40,5 +43,13 @@ class LimitStore:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         return tuple(
-            LearnedLimit(row["route"], row["bucket"], row["limit"], row["window_s"]) for row in rows
+            LearnedLimit(
+                row["route"],
+                row["bucket"],
+                row["limit"],
+                row["window_s"],
+                row["source"],
+                row["form"],
+            )
+            for row in rows
         )

@@ -258,13 +258,27 @@ rate_limits = Table(
     metadata,
     _id(),
     Column("route", Text, nullable=False),
-    Column("bucket", Text, nullable=False),  # Discord's hash
+    Column("bucket", Text, nullable=False),  # Discord's hash; '' where it is all of the route's
     Column("limit", Integer, nullable=False),  # requests ...
     Column("window_s", Double, nullable=False),  # ... in so many seconds
+    Column("source", Text, nullable=False, server_default="refusal"),  # who said so
+    Column("form", Text, nullable=False, server_default="unknown"),  # how it is held
     _created_at(),
     _updated_at(),
     UniqueConstraint("route", "bucket"),
     CheckConstraint('"limit" > 0 AND window_s > 0', name="positive"),
+)
+
+token_shares = Table(
+    "token_shares",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),  # of the token
+    Column("governor", Text, primary_key=True),  # of one Ray cluster
+    Column("requested", Integer, nullable=False),  # requests a second it has a use for ...
+    Column("granted", Integer, nullable=False),  # ... and those that nobody else may make
+    Column("expires_at", _Moment, nullable=False),
+    _updated_at(),
+    CheckConstraint("requested >= 0 AND granted >= 0", name="not_negative"),
 )
 
 job_api_calls = Table(

@@ -75,13 +75,13 @@ def test_revisions_are_named_like_their_files_and_follow_each_other() -> None:
     assert [script.get_current_head()] == [migrate.head()]
     assert [int(each[:3]) for each in revisions] == list(range(1, len(revisions) + 1))
     assert all(re.fullmatch(r"\d{3}_[a-z_]{1,28}", each) for each in revisions)
-    assert migrate.head() == "007_add_channel_sync_tracking"
+    assert migrate.head() == "008_add_token_shares"
 
 
 def test_tracking_of_channel_syncs_comes_with_007(empty_database_url: str) -> None:
-    migrate.upgrade(empty_database_url, migrate.revisions()[-2])
+    migrate.upgrade(empty_database_url, "006_create_limits_and_audit")
     before = _described(empty_database_url)[_COLUMNS]
-    migrate.upgrade(empty_database_url)
+    migrate.upgrade(empty_database_url, "007_add_channel_sync_tracking")
     added = _described(empty_database_url)[_COLUMNS] - before
 
     assert {table for table, *_ in added} == {"channel_sync_jobs", "dead_letters", "sync_progress"}

@@ -27,9 +27,9 @@ def note(policies: RoutePolicies, form: Form, *at_s: float, limit: int = 5, wind
         (Form.SLIDING_LOG, BucketForm.FIXED),
     ],
 )
-def test_a_burst_of_honest_answers_tells_the_form(form, believed):
+def test_two_bursts_of_honest_answers_tell_the_form(form, believed):
     policies = RoutePolicies()
-    note(policies, form, 0.0, 0.2, 0.4, 0.6, 0.8)
+    note(policies, form, 0.0, 0.2, 0.4, 0.6, 0.8, 6.0, 6.2, 6.4, 6.6)
 
     assert policies.get(ROUTE).form is believed
 

@@ -85,7 +85,7 @@ def test_one_channel_is_read_as_fast_as_its_bucket_allows(form):
     window_s=st.sampled_from([0.25, 1.0, 1.5, 5.0, 10.0]),
     seed=st.integers(0, 1_000_000),
     latency_s=st.floats(0.0, 0.3),
-    jitter_s=st.floats(0.0, 0.06),
+    jitter_s=st.floats(0.0, 0.03),
     abreast=st.integers(1, 3),
 )
 def test_no_bucket_refuses_whatever_its_form_and_however_late_answers_come(

@@ -1,0 +1,84 @@
+"""Keeps a governor's claims on tokens in the databases that it shares with other governors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+
+from raysync.clock import Clock
+from raysync.errors import SyncError
+from raysync.ratelimit.shares import VALID_FOR_S, ShareLedger, TokenShare
+
+_log = logging.getLogger(__name__)
+
+BEAT_S = 0.05
+
+
+class LedgerUnknownError(SyncError):
+    """This governor was started anew, and must be told which database a token is shared in."""
+
+
+class ShareKeeper:
+    """Renews the shares that are due, each in the ledger of its token."""
+
+    def __init__(
+        self,
+        shares: Mapping[str, TokenShare],
+        clock: Clock,
+        open_ledger: Callable[[str], ShareLedger],
+    ) -> None:
+        """*open_ledger* makes a ledger of a database's URL."""
+        self._shares = shares
+        self._clock = clock
+        self._open_ledger = open_ledger
+        self._name = uuid.uuid4().hex
+        self._ledgers: dict[str, ShareLedger] = {}
+        self._of_token: dict[str, ShareLedger] = {}
+        self._renewing: dict[str, asyncio.Task[None]] = {}
+        self._unreachable: set[str] = set()
+
+    def connect(self, token: str, database_url: str) -> None:
+        """Share *token* with whoever does so in that database; again changes nothing."""
+        if database_url not in self._ledgers:
+            self._ledgers[database_url] = self._open_ledger(database_url)
+        self._of_token[token] = self._ledgers[database_url]
+
+    def require(self, token: str) -> None:
+        """Make sure that the token's database is known. Raises LedgerUnknownError."""
+        if token not in self._of_token:
+            raise LedgerUnknownError("the governor knows no database for this token yet")
+
+    async def renew_for_ever(self) -> None:
+        """Renew what is due, tokens side by side, each by one renewal at a time."""
+        while True:
+            for token, share in self._shares.items():
+                if token not in self._renewing and share.is_due(self._clock.monotonic_s()):
+                    self._renewing[token] = asyncio.create_task(self._renew(token, share))
+            await asyncio.sleep(BEAT_S)
+
+    async def _renew(self, token: str, share: TokenShare) -> None:
+        asked_s = self._clock.monotonic_s()
+        decide = share.decide(asked_s)
+        try:
+            async with asyncio.timeout(VALID_FOR_S):
+                await self._of_token[token].renew(token, self._name, VALID_FOR_S, decide)
+        except (SyncError, TimeoutError) as error:
+            share.put_off(self._clock.monotonic_s())
+            self._tell_once(token, error)
+        else:
+            share.take_in(asked_s, self._clock.monotonic_s())
+            self._unreachable.discard(token)
+        finally:
+            del self._renewing[token]
+
+    def _tell_once(self, token: str, error: Exception) -> None:
+        if token not in self._unreachable:
+            self._unreachable.add(token)
+            _log.warning(
+                "the share of token %s was not renewed: %s",
+                token,
+                error or type(error).__name__,
+                extra={"event": "share_not_renewed", "token": token},
+            )
