@@ -42,7 +42,7 @@ from raysync.sync.job import LISTINGS_AT_ONCE, SyncJob
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy
-from raysync.sync.summary import summarize
+from raysync.sync.summary import failed_result, summarize
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
 VIEW_PERIOD_S = 0.5
@@ -211,6 +211,7 @@ class _Run:
         self._keys = keys
         self._clock = SystemClock()
         self._secrets: dict[JobId, JobSecrets] = {}
+        self._begun: dict[str, JobId] = {}
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = False
@@ -246,17 +247,20 @@ class _Run:
             for each in beside:
                 each.cancel()
             await self._close()
-        return RunResult(jobs=self._results(ended))
+        pairs = zip(tenants, ended, strict=True)
+        return RunResult(jobs=[self._result(*pair, alone=len(ended) == 1) for pair in pairs])
 
-    @staticmethod
-    def _results(ended: Sequence[SyncJobResult | BaseException]) -> list[SyncJobResult]:
-        """All results; where there is none, the first error is what the user must know."""
-        results = [each for each in ended if isinstance(each, SyncJobResult)]
-        errors = [each for each in ended if isinstance(each, BaseException)]
-        for each in errors:
-            if not results or not isinstance(each, RaysyncError):
-                raise each
-        return results
+    def _result(
+        self, tenant: Tenant, ended: SyncJobResult | BaseException, *, alone: bool
+    ) -> SyncJobResult:
+        """The result of one tenant: an error of its own fails its job, not those beside it."""
+        if isinstance(ended, SyncJobResult):
+            return ended
+        if alone or not isinstance(ended, RaysyncError):
+            raise ended
+        result = failed_result(self._begun.get(tenant.slug), tenant.slug, ended, self._clock.now())
+        self._observer.finished(result)
+        return result
 
     async def _close(self) -> None:
         await self._dispatcher.close()
@@ -290,6 +294,7 @@ class _Run:
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
             job_id = await store.begin(tenant.id, window, self._runtime.submission_id)
+            self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
             await self._audit(tenant, job_id, window)
             header = JobHeader(

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, cast
 
+from raysync.errors import RaysyncError
 from raysync.models.events import ApiUsage
+from raysync.models.ids import JobId
 from raysync.models.results import (
     ChannelError,
     ChannelResult,
@@ -53,6 +55,37 @@ def summarize(
             *(_channel_result(each) for each in outcomes),
             *(_unfinished(each) for each in end.unfinished),
         ],
+    )
+
+
+def failed_result(
+    job_id: JobId | None, tenant: str, error: RaysyncError, at: datetime
+) -> SyncJobResult:
+    """The result of a job that could not begin its work; without an id where none was begun."""
+    nothing = ParallelStats(
+        max_concurrent_channels=0,
+        average_channel_time=0.0,
+        total_api_calls=0,
+        rate_limit_encounters=0,
+        ideal_s=0.0,
+        actual_s=0.0,
+        efficiency=None,
+    )
+    return SyncJobResult(
+        job_id=job_id or "",
+        tenant=tenant,
+        status="failed",
+        channels_processed=0,
+        channels_unchanged=0,
+        messages_processed=0,
+        reactions_processed=0,
+        attachments_processed=0,
+        errors=[ChannelError(channel_id=None, error=str(error), timestamp=at)],
+        skipped=[],
+        started_at=at,
+        completed_at=at,
+        parallel_stats=nothing,
+        channel_results=[],
     )
 
 
