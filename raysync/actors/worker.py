@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from raysync.actors.limit_memory import LimitMemory
 from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
@@ -25,7 +26,8 @@ from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.ratelimit.policies import pages_at
-from raysync.store.engine import open_engine
+from raysync.store.engine import Engine, open_engine
+from raysync.store.limits import LimitStore
 from raysync.store.pages import PostgresPages
 from raysync.sync.channel import ChannelSync
 from raysync.sync.ports import PageStore
@@ -73,22 +75,19 @@ class JobSession:
         self,
         secrets: JobSecrets,
         worker_id: str,
-        slots: int,
+        engine: Engine,
         limiter: WorkerLimiter,
         send: Callable[[WorkerReport], Awaitable[None]],
     ) -> None:
         self._limiter = limiter
+        self._memory = LimitMemory(LimitStore(engine))
         self.client = DiscordClient(
             token=secrets.token.get_secret_value(),
             base_url=secrets.discord_api_url,
             limiter=limiter,
             pseudonymizer=pseudonymizer_for(secrets.privacy, secrets.key()),
         )
-        self._engine = open_engine(
-            secrets.database_url.get_secret_value(),
-            pool_size=slots,
-            application_name=f"raysync {worker_id}",
-        )
+        self._engine = engine
         self._pages = TimedPages(PostgresPages(self._engine))
         self.reporter = JobReporter(secrets.job_id, worker_id, send, self.usage)
         self._policy = RetryPolicy(base_s=secrets.retry_base_s)
@@ -103,6 +102,7 @@ class JobSession:
 
     async def open(self, attempts: int | None) -> None:
         """Log in. Raises TokenRejectedError and what else Discord may say."""
+        self._limiter.learn(await self._memory.recall())
         policy = replace(self._policy, max_attempts=attempts or self._policy.max_attempts)
         await Retrier(policy, SystemClock())(self.client.login)
 
@@ -114,12 +114,14 @@ class JobSession:
         """Sync one channel; all of its progress is told before this returns."""
         outcome = await self._sync.run(task, self.reporter.note)
         await self.reporter.flush()
+        await self._memory.keep(self._limiter.learned())
         return outcome
 
     async def close(self) -> None:
         await self.reporter.close()
         await self.client.close()
         await self._limiter.close()
+        await self._memory.keep(self._limiter.learned())
         await self._engine.dispose()
 
 
@@ -149,9 +151,12 @@ class ChannelWorker:
         """
         if secrets.job_id in self._sessions:
             return self._sessions[secrets.job_id]
-        session = JobSession(
-            secrets, self.worker_id, self._slots, self._limiter(secrets), self._send
+        engine = open_engine(
+            secrets.database_url.get_secret_value(),
+            pool_size=self._slots,
+            application_name=f"raysync {self.worker_id}",
         )
+        session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
         try:
             await session.open(attempts)
         except BaseException:

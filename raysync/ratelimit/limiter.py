@@ -173,6 +173,10 @@ class WorkerLimiter:
             last_request_at=meter.last_at,
         )
 
+    def learn(self, known: Iterable[RoutePolicy]) -> None:
+        """Take in what an earlier run learned; it overrules what people observed."""
+        self._policies.learn(known)
+
     def learned(self) -> tuple[RoutePolicy, ...]:
         """What Discord has said of its limits, to be handed to a later run as *known*."""
         return self._policies.learned()

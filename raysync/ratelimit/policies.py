@@ -116,6 +116,10 @@ class RoutePolicies:
         """The policy of *route*; None while nothing limits it but the token's budget."""
         return self._policies.get(route)
 
+    def learn(self, known: Iterable[RoutePolicy]) -> None:
+        """Take in what an earlier run learned."""
+        self._policies |= {each.route: each for each in known}
+
     def learned(self) -> tuple[RoutePolicy, ...]:
         """What Discord itself has said, to be kept for the next run."""
         return tuple(
