@@ -34,6 +34,7 @@ class Options:
     budget: float = 48.0  #: requests a second
     repeat: int = 1  #: runs of each case; medians are printed
     baseline: bool = True
+    by_second: bool = False  #: also tell how many requests came in each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,11 @@ def measure_cases(case: Case, chosen: Options) -> Measured:
                         runs[name] = []
                         for _ in range(chosen.repeat):
                             runs[name].append(lab.sync(discord, workers, settings))
-                            _tell(name, runs[name][-1])
+                            _tell(name, runs[name][-1], by_second=chosen.by_second)
     return Measured(case, runs, walked)
 
 
-def _tell(name: str, run: Run) -> None:
+def _tell(name: str, run: Run, *, by_second: bool = False) -> None:
     print(
         f"  {name}: {run.took_s:.2f} s, {run.messages:,} messages, {run.refused} x 429", flush=True
     )
@@ -120,9 +121,10 @@ def options(description: str | None, defaults: Options) -> Options:
     parser.add_argument("--budget", type=float, default=defaults.budget, help="requests a second")
     parser.add_argument("--repeat", type=int, default=defaults.repeat)
     parser.add_argument("--no-baseline", dest="baseline", action="store_false")
+    parser.add_argument("--by-second", action="store_true", help="tell where a run idles")
     given = parser.parse_args()
     varied = given.workers, given.latency_ms, given.form
-    return Options(*varied, given.budget, given.repeat, given.baseline)
+    return Options(*varied, given.budget, given.repeat, given.baseline, given.by_second)
 
 
 def _integers(text: str) -> tuple[int, ...]:

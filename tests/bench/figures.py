@@ -65,6 +65,12 @@ class Run:
             by_token.setdefault(each.bot, []).append(each.at_s)
         return max(_densest(times_s) for times_s in by_token.values())
 
+    def by_second(self) -> list[int]:
+        """How many requests came in each second: where a run idles."""
+        begun_s = self.requests[0].at_s
+        seconds = Counter(int(each.at_s - begun_s) for each in self.requests)
+        return [seconds[second] for second in range(max(seconds) + 1)]
+
     def efficiency(self, budget: float, channel_pages_per_s: float = 1.0) -> float:
         """What the limits alone demand, over the time taken; of the busiest token."""
         tokens = Counter(each.bot for each in self.requests)
