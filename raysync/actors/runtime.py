@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray._private import worker as ray_worker
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
 from raysync.errors import ConfigurationError
 
@@ -99,7 +100,7 @@ def disconnect() -> None:
 def _submission_id() -> str | None:
     """The id under which `ray job` knows this process; its supervisor left it here."""
     try:
-        config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON", "{}"))
+        config = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
         found = config.get("metadata", {}).get("job_submission_id")
     except (ValueError, AttributeError):
         return None
