@@ -1,0 +1,140 @@
+"""A run as a job of a Ray cluster: `ray job submit … -- python -m raysync start`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import make_url
+
+from raysync.emulator import Emulator
+from tests.cluster.guilds import served, wide_world
+from tests.cluster.installation import RUN_LIMIT_S, SECRET_KEY, TOKEN, Installation, ray_environ
+from tests.cluster.midrun import wait_for_pages
+from tests.cluster.ray_head import RayHead, running_head
+
+DATABASE_PASSWORD = "a-database-password.nobody-may-see"
+SECRETS = (TOKEN, SECRET_KEY, DATABASE_PASSWORD)
+SUBMISSION = "raysync-takaro-1"
+ENTRYPOINT = ["python", "-m", "raysync", "start", "--tenant=takaro"]
+SHOWN = (
+    "/api/jobs/",
+    f"/api/jobs/{SUBMISSION}",
+    "/api/v0/actors?detail=1",
+    "/api/v0/tasks?detail=1",
+)
+"""What Ray tells anybody who may see its dashboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCluster:
+    """A head whose environment has what a driver needs, as operators set it up."""
+
+    head: RayHead
+    installation: Installation
+    emulator: Emulator
+
+    def submitting(self) -> subprocess.Popen[str]:
+        """`ray job submit`, run by somebody who knows none of the secrets."""
+        command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit"]
+        command += ["--address", self.head.dashboard_url, "--submission-id", SUBMISSION]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*command, "--", *ENTRYPOINT], env=ray_environ(), stdout=pipe, stderr=pipe, text=True
+        )
+
+    def shown(self, path: str) -> str:
+        """An answer of Ray's dashboard."""
+        with urllib.request.urlopen(self.head.dashboard_url + path, timeout=20) as answer:
+            return str(answer.read().decode())
+
+    def arguments(self) -> str:
+        """The command lines and titles of all processes of the cluster."""
+        lines = []
+        for each in psutil.Process(self.head.pid).children(recursive=True):
+            try:
+                lines.append(" ".join(each.cmdline()))
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return "\n".join(lines)
+
+    def everything_shown(self) -> dict[str, str]:
+        """What Ray and the system show of a run, by where."""
+        return {path: self.shown(path) for path in SHOWN} | {"arguments": self.arguments()}
+
+    def files(self) -> dict[str, str]:
+        """What is on disk of the sessions, the driver's log too, by path."""
+        return {
+            str(path): path.read_bytes().decode(errors="replace")
+            for path in self.head.directory.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        }
+
+
+@pytest.fixture
+def cluster(without_ray: Installation) -> Iterator[OwnCluster]:
+    world = wide_world(channels=6, pages=8)
+    (guild_id,) = world.guilds
+    url = make_url(without_ray.database_url).set(password=DATABASE_PASSWORD)
+    plain_url = url.render_as_string(hide_password=False)
+    with (
+        served(world) as emulator,
+        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
+    ):
+        here = without_ray.for_emulator(emulator).with_environ(
+            RAYSYNC_DATABASE_URL=plain_url,
+            SYNC_MAX_CHANNEL_WORKERS="2",
+            PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        )
+        here.add_tenant("takaro", guild_id)
+        with running_head(Path(directory), here.environ) as head:
+            yield OwnCluster(head, here, emulator)
+
+
+def test_a_submitted_run_completes_and_shows_no_secret_anywhere(cluster: OwnCluster) -> None:
+    with cluster.submitting() as client:
+        wait_for_pages(cluster.emulator, 25, client)
+        during = cluster.everything_shown()
+        out, err = client.communicate(timeout=RUN_LIMIT_S)
+
+    assert client.returncode == 0, out + err
+    assert json.loads(cluster.shown(f"/api/jobs/{SUBMISSION}"))["driver_exit_code"] == 0
+    cluster.installation.assert_complete("takaro", cluster.emulator)
+    jobs = cluster.installation.query("SELECT ray_job_id, status FROM sync_jobs")
+    assert jobs == [{"ray_job_id": SUBMISSION, "status": "completed"}]
+
+    assert_names_tell_tenant_and_role(cluster.shown("/api/v0/actors?detail=1"))
+
+    after = cluster.everything_shown() | {"the client": out + err}
+    assert_told_without_secrets(during, "--tenant=takaro", "/api/v0/tasks")
+    assert_told_without_secrets(after, "--tenant=takaro", "the client")
+    assert_told_without_secrets(cluster.files(), "takaro: completed", "job-driver-")
+
+
+def assert_names_tell_tenant_and_role(actors: str) -> None:
+    rows: list[dict[str, Any]] = json.loads(actors)["data"]["result"]["result"]
+    names = {each["class_name"]: each["name"] for each in rows}
+
+    run = names["ProgressTracker"].removesuffix("/tracker")
+    assert run.startswith("raysync/takaro/")
+    assert names["ChannelSyncActor"] in {f"{run}/worker-0", f"{run}/worker-1"}
+    assert names["RateLimitGovernor"].startswith("raysync/governor/")
+
+
+def assert_told_without_secrets(told: dict[str, str], word: str, place: str) -> None:
+    """No secret is in *told*; *word* is, else this would look in the wrong places."""
+    assert any(word in text for text in told.values())
+    assert any(place in each for each in told)
+    for where, text in told.items():
+        for secret in SECRETS:
+            assert secret not in text, where
