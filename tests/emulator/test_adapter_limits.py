@@ -1,15 +1,19 @@
-"""Two workers on one token against true limits, in real time."""
+"""A token's limits in real time: used fully by two workers, and learned once where masked."""
 
 import asyncio
 import time
 
+from raysync.actors.limit_memory import LimitMemory
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import Pseudonymizer
-from raysync.emulator import GuildSpec, Latency, World, generate_guild, serve
+from raysync.emulator import GuildSpec, Latency, Limits, World, generate_guild, serve
+from raysync.emulator.limits import Headers, RouteLimit
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
+from raysync.store.engine import open_engine
+from raysync.store.limits import LimitStore
 
 PER_SECOND = 48.0
 READING_S = 5.0
@@ -74,3 +78,42 @@ async def read_channel(client, channel_id):
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + 30):
             page = await client.fetch_after(channel_id, after, 100)
         after = max(each.id for each in page)
+
+
+async def test_a_masked_limit_is_learned_once_and_the_next_run_is_not_refused(database_url):
+    """The limit is tighter than anybody observed, and no header tells before a refusal."""
+    world = World(generate_guild(GuildSpec.uniform(1, 1_000)))
+    world.add_bot("token")
+    (guild,) = world.guilds.values()
+    (channel,) = (each for each in guild.channels.values() if each.log.ids)
+    routes = {"GET /channels/{channel_id}/messages": RouteLimit(3, 3.0)}
+    engine = open_engine(database_url, pool_size=1, application_name="tests")
+    refused = []
+    for _ in range(2):
+        limits = Limits(headers=Headers.MASKED, routes=routes)
+        async with serve(world, limits=limits) as emulator:
+            await read_pages(emulator.url, LimitMemory(LimitStore(engine)), channel.id, 5)
+            refused.append(emulator.counters.by_status[429])
+    await engine.dispose()
+
+    assert refused[0] > 0
+    assert refused[1] == 0
+
+
+async def read_pages(url, memory, channel_id, count):
+    """Read some pages of a channel as one run does, with what is known from earlier ones."""
+    clock, governor = SystemClock(), Governor(SystemClock().monotonic_s() - QUIET_S)
+
+    async def lease(want):
+        return governor.lease("token", "worker", want, PER_SECOND, clock.monotonic_s())
+
+    pool = PermitPool(lease, clock)
+    limiter = WorkerLimiter(pool, clock, known=await memory.recall())
+    async with DiscordClient("token", url, limiter, Pseudonymizer(b"k" * 32)) as client:
+        after = 0
+        for _ in range(count):
+            page = await client.fetch_after(channel_id, after, 100)
+            after = max(each.id for each in page)
+    await memory.keep(limiter.learned())
+    await limiter.close()
+    await pool.close()
