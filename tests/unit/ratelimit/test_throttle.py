@@ -54,5 +54,6 @@ def test_the_governor_grants_less_of_that_token_alone():
         for each in granted:
             granted[each] += len(governor.lease(each, "worker", Demand(8), 48.0, now_s).starts)
 
-    assert granted["token"] <= 8 * 36 + 8
-    assert granted["other"] >= granted["token"] + 20
+    ahead_s = 0.5  # permits are booked before they start
+    assert granted["token"] <= (8 + ahead_s) * 36
+    assert granted["other"] > granted["token"]
