@@ -110,6 +110,8 @@ def _tell(name: str, run: Run, *, by_second: bool = False) -> None:
     print(
         f"  {name}: {run.took_s:.2f} s, {run.messages:,} messages, {run.refused} x 429", flush=True
     )
+    if by_second:
+        print(f"    requests by second: {' '.join(map(str, run.by_second()))}", flush=True)
 
 
 def options(description: str | None, defaults: Options) -> Options:
