@@ -26,7 +26,9 @@ def main() -> None:
     project.write_text(BLOCK.sub("constraint-dependencies = [\n]\n", text))
     try:
         run("uv", "lock", "--upgrade")
-        exported = run("uv", "export", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate")
+        exported = run(
+            "uv", "export", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate"
+        )
     except BaseException:
         project.write_text(text)
         raise
