@@ -19,7 +19,7 @@ JITTER_S = 0.03
 
 
 async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installation) -> None:
-    world = World(generate_guild(GuildSpec.uniform(channels=100, messages_per_channel=340)))
+    world = World(generate_guild(GuildSpec.uniform(channels=70, messages_per_channel=340)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
     limits = Limits(global_form=Form.SLIDING_LOG)
