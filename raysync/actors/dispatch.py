@@ -164,7 +164,11 @@ class Dispatcher:
         self._alive.clear()
 
     def _queue(self, work: _Work) -> None:
-        entry = _Waiting(-work.task.expected_pages, next(self._order), work)
+        task = work.task
+        # a guess may be far too low, and a large channel that is begun late ends late: look first
+        unseen = task.is_guess and not task.done.pages
+        left = math.inf if unseen else task.expected_pages
+        entry = _Waiting(-left, next(self._order), work)
         heapq.heappush(self._waiting, entry)
 
     def _turn(self) -> None:

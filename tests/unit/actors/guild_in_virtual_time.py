@@ -135,7 +135,7 @@ def simulate(
             make_task(
                 channel,
                 last_message_id=own[-1],
-                expected_pages=len(own) / (PAGE - 1) if known else 30.0,
+                expected_pages=len(own) / (PAGE - 1) if known else 2.0,  # far too low
                 is_guess=not known,
             )
             for channel, own in ids.items()
