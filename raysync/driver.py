@@ -362,6 +362,7 @@ class _Run:
                 header,
                 end,
                 await tracker.usage(),
+                await tracker.under_way(),
                 self._dispatcher.most_at_once,
                 self._clock.now(),
             )

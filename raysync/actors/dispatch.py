@@ -143,8 +143,9 @@ class Dispatcher:
         try:
             return await returned
         except asyncio.CancelledError:
-            if work.serving is not None:
+            if work.serving is not None and not work.serving.done():
                 work.serving.cancel()
+                await asyncio.wait([work.serving])  # its progress is told until it has let go
             if work.parked is not None:
                 work.parked.cancel()
             raise

@@ -17,8 +17,8 @@ from raysync.actors.shares import LedgerUnknownError
 from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import seal_for
 from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
-from raysync.models.events import ApiUsage, JobView, WorkerReport
-from raysync.models.ids import JobId
+from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
+from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report
@@ -189,6 +189,10 @@ class RemoteTracker:
     async def usage(self) -> Mapping[str, ApiUsage]:
         return await self._ask(lambda: self._actor.usage.remote(self._header.job_id))
 
+    async def under_way(self) -> Mapping[ChannelId, ChannelProgress]:
+        """Where the channels stand that were begun and have not ended."""
+        return await self._ask(lambda: self._actor.under_way.remote(self._header.job_id))
+
     async def view(self, busiest: int) -> JobView:
         return await self._ask(lambda: self._actor.view.remote(self._header.job_id, busiest))
 
@@ -212,9 +216,18 @@ def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
 def lease_from(
     governor: Any, worker_id: str, secrets: JobSecrets
 ) -> Callable[[Demand], Awaitable[Lease]]:
-    """How a permit pool asks for permits; no answer means no request to Discord."""
+    """How a permit pool asks for permits; no answer means no request to Discord.
+
+    The governor is told of the job's database before the first: the one that it knows from an
+    earlier job on this token may be gone, or have a new password.
+    """
+    told = False
 
     async def ask(demand: Demand) -> Lease:
+        nonlocal told
+        if not told:
+            await _connect_governor(governor, secrets)
+            told = True
         granted: Lease = await governor.lease.remote(
             secrets.token_fingerprint, worker_id, demand, secrets.requests_per_second
         )

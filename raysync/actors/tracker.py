@@ -12,8 +12,8 @@ import ray
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.errors import RaysyncError, SyncError
-from raysync.models.events import ApiUsage, ChannelRow, JobView, WorkerReport
-from raysync.models.ids import JobId
+from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
+from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.engine import open_engine
 from raysync.store.jobs import JobStore
@@ -140,6 +140,9 @@ class ProgressTracker:
 
     async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
         return self._tracked().board(job_id).usage()
+
+    async def under_way(self, job_id: JobId) -> Mapping[ChannelId, ChannelProgress]:
+        return self._tracked().board(job_id).under_way()
 
     async def view(self, job_id: JobId, busiest: int) -> JobView:
         return self._tracked().board(job_id).view(busiest)

@@ -111,9 +111,11 @@ class JobSession:
         return replace(self._limiter.usage(), store_s=self._pages.spent_s)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Sync one channel; all of its progress is told before this returns."""
-        outcome = await self._sync.run(task, self.reporter.note)
-        await self.reporter.flush()
+        """Sync one channel; all of its progress is told before this ends, cancelled or not."""
+        try:
+            outcome = await self._sync.run(task, self.reporter.note)
+        finally:
+            await self.reporter.flush()
         await self._memory.keep(self._limiter.learned())
         return outcome
 

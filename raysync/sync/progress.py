@@ -138,6 +138,14 @@ class ProgressBoard:
         """What each worker has asked of Discord for this job."""
         return {worker: usage for worker, (_, usage) in self._usage.items()}
 
+    def under_way(self) -> dict[ChannelId, ChannelProgress]:
+        """Where the channels stand that were begun and have not ended."""
+        return {
+            channel_id: row.progress
+            for channel_id, row in self._rows.items()
+            if row.outcome is None and row.progress is not None
+        }
+
     def view(self, busiest: int) -> JobView:
         """The job now. Call it about once a second: rates are measured between calls."""
         now = self._clock.now()

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Literal, cast
 
 from raysync.errors import RaysyncError
-from raysync.models.events import ApiUsage
-from raysync.models.ids import JobId
+from raysync.models.events import ApiUsage, ChannelProgress
+from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import (
     ChannelError,
     ChannelResult,
@@ -16,7 +16,7 @@ from raysync.models.results import (
     SkippedChannel,
     SyncJobResult,
 )
-from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s
 from raysync.sync.job import JobEnd
 from raysync.sync.progress import JobHeader
@@ -26,23 +26,27 @@ def summarize(
     header: JobHeader,
     end: JobEnd,
     usage: Mapping[str, ApiUsage],
+    under_way: Mapping[ChannelId, ChannelProgress],
     most_at_once: int,
     completed_at: datetime,
 ) -> SyncJobResult:
     """The result that `start --json` prints and `status` keeps.
 
+    *under_way* tells how far channels came that did not end: what is stored of them counts.
     *most_at_once* is the number of channels that were in flight at the same moment.
     """
     outcomes = sorted(end.outcomes, key=lambda each: each.channel_id)
+    left = {each.channel_id: under_way.get(each.channel_id) for each in end.unfinished}
+    tallies = [each.tally for each in (*outcomes, *left.values()) if each is not None]
     return SyncJobResult(
         job_id=header.job_id,
         tenant=header.tenant,
         status=cast("Literal['completed', 'partial', 'failed', 'cancelled']", end.status.value),
         channels_processed=sum(1 for each in outcomes if each.failure is None),
         channels_unchanged=end.unchanged,
-        messages_processed=sum(each.tally.messages for each in outcomes),
-        reactions_processed=sum(each.tally.reactions for each in outcomes),
-        attachments_processed=sum(each.tally.attachments for each in outcomes),
+        messages_processed=sum(each.messages for each in tallies),
+        reactions_processed=sum(each.reactions for each in tallies),
+        attachments_processed=sum(each.attachments for each in tallies),
         errors=_errors(end, outcomes, completed_at),
         skipped=[
             SkippedChannel(channel_id=str(each.channel_id), name=each.name, reason=each.reason)
@@ -50,10 +54,10 @@ def summarize(
         ],
         started_at=header.started_at,
         completed_at=completed_at,
-        parallel_stats=_stats(header, outcomes, usage, most_at_once),
+        parallel_stats=_stats(header, outcomes, tallies, usage, most_at_once),
         channel_results=[
             *(_channel_result(each) for each in outcomes),
-            *(_unfinished(each) for each in end.unfinished),
+            *(_unfinished(*each) for each in left.items()),
         ],
     )
 
@@ -115,11 +119,12 @@ def _errors(
 def _stats(
     header: JobHeader,
     outcomes: list[ChannelOutcome],
+    tallies: list[ChannelTally],
     usage: Mapping[str, ApiUsage],
     most_at_once: int,
 ) -> ParallelStats:
     total = sum(sum(each.calls.values()) for each in usage.values())
-    ideal = ideal_s(total, (o.tally.requests for o in outcomes), header)
+    ideal = ideal_s(total, (each.requests for each in tallies), header)
     first = min((u.first_request_at for u in usage.values() if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
     return ParallelStats(
@@ -152,15 +157,18 @@ def _channel_result(outcome: ChannelOutcome) -> ChannelResult:
     )
 
 
-def _unfinished(task: ChannelTask) -> ChannelResult:
+def _unfinished(channel_id: ChannelId, progress: ChannelProgress | None) -> ChannelResult:
+    """What a channel that was cut short, or never begun, is told as."""
+    tally = progress.tally if progress else ChannelTally()
+    last = tally.last_message_id
     return ChannelResult(
-        channel_id=str(task.channel_id),
+        channel_id=str(channel_id),
         status="pending",
-        worker_id=None,
-        started_at=None,
+        worker_id=progress.worker_id if progress else None,
+        started_at=progress.started_at if progress else None,
         completed_at=None,
-        messages_processed=0,
-        last_message_id=None,
+        messages_processed=tally.messages,
+        last_message_id=None if last is None else str(last),
         error=None,
         retry_count=0,
     )

@@ -13,6 +13,8 @@ from tests.cluster.guilds import served, wide_world
 from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import wait_for_pages
 
+MOST_UNDONE = 3 * 5 * 100
+"""Messages of pages that were being written: such a page is counted, and may be undone."""
 STATUSES = "SELECT status FROM sync_jobs ORDER BY created_at"
 CLAIMED = "SELECT channel_id FROM sync_progress WHERE lease_expires_at IS NOT NULL"
 
@@ -39,6 +41,8 @@ def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
 
         assert run.code == 130, run.err
         assert run.job["status"] == "cancelled"
+        stored = len(here.exported("takaro"))
+        assert 0 < stored <= run.job["messages_processed"] <= stored + MOST_UNDONE
         assert "Traceback" not in run.err
         assert here.query(STATUSES) == [{"status": "cancelled"}]
         assert here.query(CLAIMED) == []

@@ -28,7 +28,7 @@ from raysync.models.entities import (
     TenantStatus,
     ThreadState,
 )
-from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
@@ -319,7 +319,7 @@ def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
     stage.dispatcher.failures = {1: AccessDeniedError("403")}
 
     end = stage.run()
-    result = summarize(HEADER, end, {}, 2, LoopClock.start)
+    result = summarize(HEADER, end, {}, {}, 2, LoopClock.start)
 
     assert end.status is JobStatus.PARTIAL
     assert result.channels_processed == 1
@@ -357,8 +357,7 @@ def test_a_guild_without_the_content_intent_is_refused() -> None:
     assert stage.synced == set()
 
 
-def test_a_cancelled_job_says_what_is_left() -> None:
-    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+def cancelled_after_a_second(stage: Stage) -> JobEnd:
     stage.dispatcher.pause_s = 1000.0
 
     async def scenario() -> JobEnd:
@@ -368,10 +367,28 @@ def test_a_cancelled_job_says_what_is_left() -> None:
         job.cancel()
         return await running
 
-    end = run_virtual(scenario())
+    return run_virtual(scenario())
+
+
+def test_a_cancelled_job_says_what_is_left() -> None:
+    end = cancelled_after_a_second(Stage(FakeGuild(channels=[make_channel(1), make_channel(2)])))
 
     assert end.status is JobStatus.CANCELLED
     assert {each.channel_id for each in end.unfinished} == {1, 2}
+
+
+def test_what_a_cancelled_channel_has_stored_counts() -> None:
+    end = cancelled_after_a_second(Stage(FakeGuild(channels=[make_channel(1), make_channel(2)])))
+    tally = ChannelTally(requests=3, pages=3, messages=300, last_message_id=MessageId(7))
+    begun = ChannelProgress(ChannelId(1), 1, "worker-0", LoopClock.start, tally, 0.5)
+
+    result = summarize(HEADER, end, {}, {ChannelId(1): begun}, 2, LoopClock.start)
+
+    assert result.messages_processed == 300
+    told = {each.channel_id: each for each in result.channel_results}
+    assert (told["1"].status, told["1"].messages_processed) == ("pending", 300)
+    assert (told["1"].worker_id, told["1"].last_message_id) == ("worker-0", "7")
+    assert (told["2"].worker_id, told["2"].messages_processed) == (None, 0)
 
 
 def test_the_board_counts_what_the_job_did() -> None:

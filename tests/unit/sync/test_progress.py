@@ -77,6 +77,19 @@ def test_a_new_attempt_replaces_the_old_ones_progress() -> None:
     assert board.view(10).messages == 100
 
 
+def test_under_way_is_what_has_begun_and_not_ended() -> None:
+    board, _ = make_board()
+
+    before = board.under_way()
+    board.report(report(1, 100))
+    begun = board.under_way()
+    board.settle(outcome())
+
+    assert before == {}
+    assert {key: each.tally.messages for key, each in begun.items()} == {1: 100}
+    assert board.under_way() == {}
+
+
 def test_rates_are_over_the_last_seconds() -> None:
     board, clock = make_board()
     board.view(10)
