@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ _log = logging.getLogger(__name__)
 Report = Callable[[int, str | None, float | None], Awaitable[None]]
 """Tells the governor of a refusal: status, scope, seconds until asking again is allowed."""
 
-BURST_S: Final = 1.0
-"""A page so long after the last one of its channel still belongs to the same burst."""
 _USER: Final = "user"
 _GLOBAL: Final = "global"
 _UNTOLD_GLOBAL_S: Final = 1.0
@@ -71,11 +68,6 @@ class Passage:
             self._limiter.note_unsent(self._turn, self._permit)
 
 
-def _urgency(turn: Turn) -> int:
-    """A channel in the middle of its burst goes first: bursts that run in turn refill in turn."""
-    return int(min(turn.ages_s(), default=math.inf) < BURST_S)
-
-
 class WorkerLimiter:
     """Lets a request pass when its bucket and the token's budget both have room.
 
@@ -114,7 +106,8 @@ class WorkerLimiter:
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
-            permit = await self._permits.acquire(_urgency(turn))
+            # a channel in the middle of its burst goes first: bursts in turn refill in turn
+            permit = await self._permits.acquire(urgency=int(turn.is_in_burst()))
         except BaseException:
             turn.cancel()
             raise

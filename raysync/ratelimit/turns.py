@@ -13,6 +13,8 @@ from raysync.errors import RateLimitedError
 from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.policies import RoutePolicies
 
+BURST_S: Final = 1.0
+"""A page so long after the last one of its channel still belongs to the same burst."""
 _FIRST_SWEEP: Final = 512
 _LONGEST_TOLD_S: Final = 3600.0
 
@@ -27,6 +29,7 @@ class Turn:
         self._clock = clock
         self._queue = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._finished_s = -math.inf
 
     async def start(self, max_wait_s: float) -> None:
         """Wait until the bucket has room, and take it.
@@ -55,8 +58,13 @@ class Turn:
 
     def finish(self) -> None:
         """The request is answered, or lost on its way."""
-        self.bucket.finish(self._clock.monotonic_s())
+        self._finished_s = self._clock.monotonic_s()
+        self.bucket.finish(self._finished_s)
         self._changed.set()
+
+    def is_in_burst(self) -> bool:
+        """Whether a request of this worker ended a moment ago, so that this one goes on with it."""
+        return self._clock.monotonic_s() - self._finished_s < BURST_S
 
     def pause_s(self) -> float:
         """How long a request would wait now."""
