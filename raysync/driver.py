@@ -67,7 +67,7 @@ class SyncRequest:
 class RunObserver(Protocol):
     """Watches a run, for a terminal or a log."""
 
-    def ray_ready(self, dashboard_url: str | None) -> None: ...
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None: ...
 
     def started(self, tenant: str, job_id: JobId) -> None: ...
 
@@ -131,7 +131,7 @@ async def run_sync(
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())
-            observer.ray_ready(runtime.dashboard_url)
+            observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
             run = _Run(request, settings, observer, engine, runtime, keys)
             return await run.sync_all(tenants, stop)
         finally:
@@ -225,7 +225,6 @@ class _Run:
             self._clock,
             # a cluster's autoscaler sees the actors that wait: let it see all of them
             starting_at_once=(os.cpu_count() or 1) if runtime.is_local else size,
-            page_period_s=1 / settings.channel_pages_per_second,
         )
         self._planning = ChannelWorker(
             "driver",

@@ -36,8 +36,6 @@ _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """Workers that may die on one channel before it is taken for the cause."""
-PARKED_PAGES = 4.0
-"""A bucket holds five pages: a channel that comes back for four has let none run over."""
 MAX_FAILED_STARTS = 3
 """Workers that may fail to start, one after another, before the run is given up."""
 
@@ -110,19 +108,16 @@ class Dispatcher:
         slots_per_worker: int,
         clock: Clock,
         starting_at_once: int,
-        page_period_s: float = 1.0,
     ) -> None:
         """At most *size* workers, of which *starting_at_once* may be coming up side by side.
 
         To start a process takes a second of a core: on one machine, ten at once are all late.
-        *page_period_s* is how long a channel's bucket takes to gain one page.
         """
         self._spawn = spawn
         self._size = size
         self._slots_per_worker = slots_per_worker
         self._clock = clock
         self._starting_at_once = starting_at_once
-        self._page_period_s = page_period_s
         self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
@@ -276,11 +271,8 @@ class Dispatcher:
             paged_ago_s=parked.paged_ago_s,
         )
         work.parked_at_s = self._clock.monotonic_s()
-        pause_s = parked.ready_after_s
-        if pause_s > 0:
-            pause_s = max(pause_s, min(PARKED_PAGES, left) * self._page_period_s)
         loop = asyncio.get_running_loop()
-        work.parked = loop.call_later(pause_s, self._unpark, work)
+        work.parked = loop.call_later(parked.ready_after_s, self._unpark, work)
 
     def _unpark(self, work: _Work) -> None:
         work.parked = None

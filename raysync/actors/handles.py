@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
@@ -54,8 +54,8 @@ class RemoteWorker:
                 f"{self.worker_id} was not up after {START_TIMEOUT_S:.0f} s; the cluster may have "
                 "no room for it (see the dashboard)"
             ) from None
-        except RayActorError as error:
-            raise SyncError(f"{self.worker_id} died while starting: {_reason(error)}") from error
+        except (RayActorError, ActorUnschedulableError) as error:
+            raise SyncError(f"{self.worker_id} did not start: {_reason(error)}") from error
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Have it sync one channel; a cancelled call has let go of the channel when it returns."""

@@ -28,6 +28,7 @@ class RayRuntime:
 
     is_local: bool  #: started by this process, and ends with it
     dashboard_url: str | None
+    needs_token: bool  #: the dashboard asks for the token of this machine's Ray
     submission_id: str | None  #: what `ray job` calls it, where the run was submitted
 
 
@@ -65,6 +66,7 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
     return RayRuntime(
         is_local=address is None,
         dashboard_url=f"http://{url}" if url else None,
+        needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
         submission_id=_submission_id(),
     )
 

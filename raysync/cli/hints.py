@@ -26,3 +26,9 @@ def say_started(console: Console, tenant: str, job_id: JobId) -> None:
     command = f"{invocation()} status --job-id {job_id} --watch"
     console.print(f"{tenant}: job {job_id}; to look at it from elsewhere:", soft_wrap=True)
     console.print(f"  {command}", soft_wrap=True)
+
+
+def say_dashboard(console: Console, url: str, needs_token: bool) -> None:
+    """Say where to watch the run's actors, and how to get in."""
+    hint = " (its token: `ray get-auth-token`)" if needs_token else ""
+    console.print(f"Ray dashboard: {url}{hint}", soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
-from raysync.cli.hints import say_started
+from raysync.cli.hints import say_dashboard, say_started
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
@@ -190,12 +190,10 @@ class LiveObserver:
     def __exit__(self, *_exc: object) -> None:
         self._live.stop()
 
-    def ray_ready(self, dashboard_url: str | None) -> None:
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
         self._under_way = "Reading what the bot can see …"
         if dashboard_url:
-            self._console.print(
-                f"Ray dashboard: {dashboard_url} (its token: `ray get-auth-token`)", soft_wrap=True
-            )
+            say_dashboard(self._console, dashboard_url, needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 
 from raysync.cli import words
-from raysync.cli.hints import say_started
+from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
 from raysync.models.events import JobView
 from raysync.models.ids import ChannelId, JobId
@@ -52,9 +52,9 @@ class PlainObserver:
     def __exit__(self, *_exc: object) -> None:
         return None
 
-    def ray_ready(self, dashboard_url: str | None) -> None:
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
         if dashboard_url:
-            self._print(f"Ray dashboard: {dashboard_url} (its token: `ray get-auth-token`)")
+            say_dashboard(self._console, dashboard_url, needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)

@@ -210,6 +210,10 @@ class DiscordClient:
         """How long the channel's next page would wait for the channel's own limit."""
         return self._limiter.pause_s(_PAGES, str(channel_id))
 
+    def return_s(self, channel_id: ChannelId, pages: float) -> float:
+        """When to come back to the channel for so many pages, at no loss."""
+        return self._limiter.return_s(_PAGES, str(channel_id), pages)
+
     def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
         """When pages of the channel were read, as far as they still count: seconds ago."""
         return self._limiter.ages_s(_PAGES, str(channel_id))

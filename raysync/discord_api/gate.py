@@ -43,6 +43,10 @@ class RequestLimiter(Protocol):
         """How long a request would wait for its bucket now."""
         ...
 
+    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
+        """When to come back to a bucket for so many requests, at no loss."""
+        ...
+
     def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
         """What counts in a bucket, in seconds ago."""
         ...

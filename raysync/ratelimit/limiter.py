@@ -120,6 +120,10 @@ class WorkerLimiter:
         """How long a request would wait for its bucket now."""
         return self._turns.of(route, major_id).pause_s()
 
+    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
+        """When to come back to a bucket for so many requests, at no loss."""
+        return self._turns.of(route, major_id).return_s(requests)
+
     def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
         """What counts in a bucket, in seconds ago: another worker may go on with it."""
         return self._turns.of(route, major_id).ages_s()

@@ -11,6 +11,7 @@ from typing import Final
 from raysync.clock import Clock
 from raysync.errors import RateLimitedError
 from raysync.ratelimit.bucket import ChannelBucket
+from raysync.ratelimit.forms import BucketForm
 from raysync.ratelimit.policies import RoutePolicies
 
 BURST_S: Final = 1.0
@@ -69,6 +70,18 @@ class Turn:
     def pause_s(self) -> float:
         """How long a request would wait now."""
         return self.bucket.delay_s(self._policies.get(self._route), self._clock.monotonic_s())
+
+    def return_s(self, requests: float) -> float:
+        """When to come back for so many requests, at no loss.
+
+        A leaky bucket saves room up meanwhile, for a burst. What a log holds frees at its own
+        times: whoever comes later than the first of them loses the difference for good.
+        """
+        policy, pause_s = self._policies.get(self._route), self.pause_s()
+        if policy is None or policy.form is not BucketForm.LEAKY:
+            return pause_s
+        interval_s = policy.interval_s or policy.window_s / policy.limit
+        return pause_s + max(min(requests, policy.limit - 1) - 1, 0.0) * interval_s
 
     def ages_s(self) -> tuple[float, ...]:
         """See `ChannelBucket.ages_s`."""

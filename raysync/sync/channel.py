@@ -187,11 +187,14 @@ class _Reading:
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
         self._pages_left -= 1
-        pause_s = self._engine.source.pause_s(self._task.channel_id)
-        if pause_s <= PARK_S and self._pages_left > 0:
+        source, channel_id = self._engine.source, self._task.channel_id
+        left = self._remaining_pages()
+        return_s = source.pause_s(channel_id)
+        if return_s > PARK_S:
+            return_s = source.return_s(channel_id, left or self._task.expected_pages)
+        elif self._pages_left > 0:
             return False
-        paged_ago_s = self._engine.source.paged_ago_s(self._task.channel_id)
-        self.parked = Parked(pause_s, self._remaining_pages(), paged_ago_s)
+        self.parked = Parked(return_s, left, source.paged_ago_s(channel_id))
         return True
 
     def _remaining_pages(self) -> float | None:

@@ -57,6 +57,10 @@ class HistorySource(Protocol):
         """How long the next page of the channel would wait for the channel's rate limit."""
         ...
 
+    def return_s(self, channel_id: ChannelId, pages: float) -> float:
+        """When to come back to the channel for so many pages, at no loss."""
+        ...
+
     def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
         """When pages of the channel were read, as far as they still count: seconds ago."""
         ...

@@ -73,6 +73,9 @@ class _Source:
     def pause_s(self, channel_id: ChannelId) -> float:
         return self._limiter.pause_s(ROUTE, str(channel_id))
 
+    def return_s(self, channel_id: ChannelId, pages: float) -> float:
+        return self._limiter.return_s(ROUTE, str(channel_id), pages)
+
     def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
         return self._limiter.ages_s(ROUTE, str(channel_id))
 

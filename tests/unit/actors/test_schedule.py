@@ -41,11 +41,14 @@ def test_a_run_comes_near_the_bound(
     assert run.most_in_a_second() <= 50
 
 
-@pytest.mark.parametrize("latency_s", [0.0, 0.1, 0.3])
-def test_latency_costs_little_where_slots_suffice(latency_s: float) -> None:
+@pytest.mark.parametrize(
+    ("latency_s", "share_of_bound"),
+    [(0.0, 0.95), (0.1, 0.95), (0.3, 0.88)],  # five pages one after another take 1.5 s at 0.3 s
+)
+def test_latency_costs_little_where_slots_suffice(latency_s: float, share_of_bound: float) -> None:
     run = simulate(EVEN, latency_s=latency_s)
 
-    assert bound_s(EVEN) / run.took_s >= 0.93
+    assert bound_s(EVEN) / run.took_s >= share_of_bound
 
 
 @settings(max_examples=12, deadline=None)

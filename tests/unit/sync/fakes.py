@@ -77,6 +77,9 @@ class FakeHistory:
     def pause_s(self, channel_id: ChannelId) -> float:
         return self.pauses.pop(0) if self.pauses else 0.0
 
+    def return_s(self, channel_id: ChannelId, pages: float) -> float:
+        return 4.5
+
     def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
         return (0.5,)
 
