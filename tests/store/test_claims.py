@@ -114,11 +114,18 @@ async def test_a_claim_whose_answer_was_lost_may_be_repeated(
     assert second.epoch > first.epoch
 
 
+@pytest.mark.parametrize(
+    "holder",
+    [
+        pytest.param("w2", id="to-another-worker"),
+        pytest.param("w1", id="to-one-of-the-same-name-in-a-later-run"),
+    ],
+)
 async def test_who_lost_the_channel_can_neither_write_nor_renew(
-    pages: PostgresPages, work: ChannelTask, database_url: str
+    pages: PostgresPages, work: ChannelTask, database_url: str, holder: str
 ) -> None:
     lost = await _claimed(pages, work)
-    held = await _claimed(pages, replace(work, attempt=2), "w2")
+    held = await _claimed(pages, replace(work, attempt=2), holder)
     with pytest.raises(ClaimLostError, match="took over channel 7"):
         await pages.save_page(lost, page(message(10, "from the past")))
     with pytest.raises(ClaimLostError):
@@ -127,11 +134,18 @@ async def test_who_lost_the_channel_can_neither_write_nor_renew(
     assert await pages.save_page(held, page(message(10))) == PageReceipt(1, 0)
 
 
+@pytest.mark.parametrize(
+    "holder",
+    [
+        pytest.param("w2", id="to-another-worker"),
+        pytest.param("w1", id="to-one-of-the-same-name-in-a-later-run"),
+    ],
+)
 async def test_releasing_a_lost_channel_disturbs_nobody(
-    pages: PostgresPages, work: ChannelTask
+    pages: PostgresPages, work: ChannelTask, holder: str
 ) -> None:
     lost = await _claimed(pages, work)
-    held = await _claimed(pages, replace(work, attempt=2), "w2")
+    held = await _claimed(pages, replace(work, attempt=2), holder)
     await pages.release(lost, outcome(work))
 
     await pages.renew(held)
