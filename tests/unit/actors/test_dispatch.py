@@ -155,6 +155,16 @@ def test_what_a_dead_worker_held_is_done_by_another() -> None:
     assert len(hall.spawned) == 3
 
 
+def test_a_dead_workers_idle_slots_get_nothing_more() -> None:
+    hall = Hall()
+    tasks = [make_task(1, expected_pages=4.0), make_task(2, expected_pages=4.0)]
+
+    outcomes = run_virtual(run_all(hall.dispatcher(1, 5), tasks, lambda: hall.up[0].kill()))
+
+    assert [each.status for each in outcomes] == [ChannelJobStatus.COMPLETED] * 2
+    assert [worker for worker, _ in hall.begun] == ["worker-0"] * 2 + ["worker-1"] * 2
+
+
 def test_nothing_is_lost_when_all_workers_die() -> None:
     hall = Hall()
     tasks = [make_task(number, expected_pages=4.0) for number in range(20)]
