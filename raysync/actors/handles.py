@@ -85,7 +85,9 @@ class RemoteWorker:
     async def _open(self, job_id: JobId) -> None:
         """Give the worker the job's secrets, once."""
         if job_id not in self._opened:
-            self._opened[job_id] = asyncio.create_task(self._send_secrets(job_id))
+            sending = asyncio.create_task(self._send_secrets(job_id))
+            sending.add_done_callback(_take_note)  # who waited may have been cancelled
+            self._opened[job_id] = sending
         await asyncio.shield(self._opened[job_id])
 
     async def _send_secrets(self, job_id: JobId) -> None:
