@@ -72,7 +72,8 @@ def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
     installation: Installation,
 ) -> None:
     with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro") as program:
+        slowly = here.with_environ(SYNC_GLOBAL_REQUESTS_PER_SECOND="8")  # while another one starts
+        with slowly.starting("--tenant", "takaro") as program:
             wait_for_pages(emulator, 20, program)
             (running,) = here.query("SELECT id::text FROM sync_jobs")
 
