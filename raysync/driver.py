@@ -264,6 +264,8 @@ class _Run:
     async def _close(self) -> None:
         await self._dispatcher.close()
         await self._planning.close()
+        if self._runtime.is_local:
+            await self._actors.leave_tokens()
         self._actors.end()
 
     async def _watch(self, stop: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from raysync.actors.secrets import opened
 from raysync.actors.worker import ChannelWorker
 from raysync.credentials import Letterbox
 from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.ratelimit.budget import Sharer
 
 
 class ChannelSyncActor:
@@ -21,13 +22,13 @@ class ChannelSyncActor:
     `sync_channel` may be called again for a channel: it goes on after the last committed page.
     """
 
-    def __init__(self, worker_id: str, slots: int, governor: Any, tracker: Any) -> None:
-        self._worker_id = worker_id
+    def __init__(self, sharer: Sharer, slots: int, governor: Any, tracker: Any) -> None:
+        self._worker_id = worker_id = sharer.worker
         self._letterbox = Letterbox()
         self._worker = ChannelWorker(
             worker_id,
             slots,
-            lambda secrets: lease_from(governor, worker_id, secrets),
+            lambda secrets: lease_from(governor, sharer, secrets),
             lambda fingerprint: observe_by(governor, fingerprint),
             report_to(tracker),
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
@@ -16,11 +18,15 @@ from raysync.actors.tracker import ProgressTrackerActor
 from raysync.actors.worker import LeaseFor
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
+from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
 
 WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
+
+
+LEAVE_S = 2.0
 
 
 class RunActors:
@@ -56,12 +62,12 @@ class RunActors:
             max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
             max_task_retries=0,  # the dispatcher counts attempts
             max_concurrency=self._slots + 4,  # its channels, and the calls that open and close
-        ).remote(worker_id, self._slots, self._governor, self._tracker)
+        ).remote(self._sharer(worker_id), self._slots, self._governor, self._tracker)
         return RemoteWorker(actor, worker_id, secrets_of)
 
     def lease_for(self, worker_id: str) -> LeaseFor:
         """How a client in this process asks for permits."""
-        return lambda secrets: lease_from(self._governor, worker_id, secrets)
+        return lambda secrets: lease_from(self._governor, self._sharer(worker_id), secrets)
 
     def observe_for(self, fingerprint: str) -> Report:
         """Where a client in this process tells of answers that count."""
@@ -76,6 +82,17 @@ class RunActors:
         tracker = RemoteTracker(self._tracker, header, database_url)
         await tracker.open()
         return tracker
+
+    def _sharer(self, worker_id: str) -> Sharer:
+        return Sharer(self._label, worker_id)
+
+    async def leave_tokens(self) -> None:
+        """Leave the tokens to other clusters now: this one ends, and cannot say so later."""
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._governor.give_up_shares.remote()
+        except (RayActorError, TimeoutError):
+            return  # the shares expire by themselves
 
     def end(self) -> None:
         """End the tracker; workers are the dispatcher's, the governor is everybody's."""

@@ -19,15 +19,18 @@ import heapq
 import itertools
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from ray.util import ActorPool
 
 from raysync.clock import Clock
 from raysync.errors import RaysyncError, SyncError
+from raysync.models.ids import JobId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, Parked
 from raysync.sync.retry import failure_of
@@ -119,7 +122,8 @@ class Dispatcher:
         self._clock = clock
         self._starting_at_once = starting_at_once
         self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[JobId, list[_Waiting]] = {}
+        self._busy: Counter[JobId] = Counter()  # slots of each job
         self._order = itertools.count()
         self._numbers = itertools.count()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -165,7 +169,22 @@ class Dispatcher:
         unseen = task.is_guess and not task.done.pages
         left = math.inf if unseen else task.expected_pages
         entry = _Waiting(-left, next(self._order), work)
-        heapq.heappush(self._waiting, entry)
+        heapq.heappush(self._waiting.setdefault(task.job_id, []), entry)
+
+    def _next(self) -> _Work | None:
+        """What is to be read next: of the job with the fewest slots, what has most pages left.
+
+        Jobs share the slots evenly: a small one is not kept waiting by a backfill beside it, and
+        each token is used.
+        """
+        for job_id in sorted(self._waiting, key=self._busy.__getitem__):
+            waiting = self._waiting[job_id]
+            while waiting:
+                work = heapq.heappop(waiting).work
+                if not work.returned.done():  # or its job was cancelled
+                    return work
+            del self._waiting[job_id]
+        return None
 
     def _turn(self) -> None:
         """Do what can be done now: fill slots, then ask for as many workers as there is work."""
@@ -173,25 +192,22 @@ class Dispatcher:
         self._grow()
 
     def _assign(self) -> None:
-        while self._waiting:
-            if self._waiting[0].work.returned.done():  # its job was cancelled
-                heapq.heappop(self._waiting)
-                continue
-            if not self._idle.has_free():
-                return
+        while self._idle.has_free() and (work := self._next()) is not None:
             slot: Slot = self._idle.pop_idle()
-            work = heapq.heappop(self._waiting).work
+            job_id = work.task.job_id
+            self._busy[job_id] += 1
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
             self.most_at_once = max(self.most_at_once, len(self._in_flight))
-            work.serving.add_done_callback(self._forget)
+            work.serving.add_done_callback(partial(self._forget, job_id))
 
-    def _forget(self, serving: asyncio.Task[None]) -> None:
+    def _forget(self, job_id: JobId, serving: asyncio.Task[None]) -> None:
         self._in_flight.discard(serving)
+        self._busy[job_id] -= 1
         self._turn()
 
     def _grow(self) -> None:
-        channels = len(self._waiting) + len(self._in_flight)
+        channels = sum(map(len, self._waiting.values())) + len(self._in_flight)
         wanted = min(self._size, math.ceil(channels / self._slots_per_worker))
         while (
             len(self._alive) + len(self._starting) < wanted
@@ -312,7 +328,7 @@ class Dispatcher:
                 self._idle.push(slot)
 
     def _refuse_all(self, error: RaysyncError) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        waiting, self._waiting = self._waiting, {}
+        for each in itertools.chain.from_iterable(waiting.values()):
             if not each.work.returned.done():
                 each.work.returned.set_exception(error)

@@ -10,7 +10,7 @@ from raysync import __version__
 from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
-from raysync.ratelimit.governor import Demand, Governor, Lease
+from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.engine import open_engine
 from raysync.store.token_shares import TokenShares
@@ -50,12 +50,12 @@ class RateLimitGovernor:
         self._keeper.connect(fingerprint, self._letterbox.open(sealed_database_url).decode())
 
     async def lease(
-        self, fingerprint: str, worker: str, demand: Demand, per_second: float
+        self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float
     ) -> Lease:
         """Permits for one token; see `Governor.lease`. Raises LedgerUnknownError."""
         self._keeper.require(fingerprint)
         now_s = self._clock.monotonic_s()
-        return self._governor.lease(fingerprint, worker, demand, per_second, now_s)
+        return self._governor.lease(fingerprint, sharer, demand, per_second, now_s)
 
     async def observe(
         self, fingerprint: str, status: int, scope: str | None, retry_after_s: float | None
@@ -63,6 +63,11 @@ class RateLimitGovernor:
         """Take in an answer that counts: 401, 403, 429."""
         now_s = self._clock.monotonic_s()
         self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
+
+    async def give_up_shares(self) -> None:
+        """Leave all tokens to other clusters' governors: this cluster is about to end."""
+        self._governor.give_up_shares()
+        await self._keeper.write_down()
 
     async def _end_when_idle(self) -> None:
         rest_s = IDLE_END_S

@@ -20,7 +20,7 @@ from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
-from raysync.ratelimit.governor import Demand, Lease
+from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
 
@@ -216,7 +216,7 @@ def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
 
 
 def lease_from(
-    governor: Any, worker_id: str, secrets: JobSecrets
+    governor: Any, sharer: Sharer, secrets: JobSecrets
 ) -> Callable[[Demand], Awaitable[Lease]]:
     """How a permit pool asks for permits; no answer means no request to Discord.
 
@@ -231,7 +231,7 @@ def lease_from(
             await _connect_governor(governor, secrets)
             told = True
         granted: Lease = await governor.lease.remote(
-            secrets.token_fingerprint, worker_id, demand, secrets.requests_per_second
+            secrets.token_fingerprint, sharer, demand, secrets.requests_per_second
         )
         return granted
 

@@ -53,10 +53,21 @@ class ShareKeeper:
     async def renew_for_ever(self) -> None:
         """Renew what is due, tokens side by side, each by one renewal at a time."""
         while True:
-            for token, share in self._shares.items():
-                if token not in self._renewing and share.is_due(self._clock.monotonic_s()):
-                    self._renewing[token] = asyncio.create_task(self._renew(token, share))
+            self._renew_due()
             await asyncio.sleep(BEAT_S)
+
+    async def write_down(self) -> None:
+        """Renew what is due, and wait until that is written."""
+        while self._renewing:  # what these write was decided before
+            await asyncio.wait(self._renewing.values())
+        self._renew_due()
+        if self._renewing:
+            await asyncio.wait(self._renewing.values())
+
+    def _renew_due(self) -> None:
+        for token, share in self._shares.items():
+            if token not in self._renewing and share.is_due(self._clock.monotonic_s()):
+                self._renewing[token] = asyncio.create_task(self._renew(token, share))
 
     async def _renew(self, token: str, share: TokenShare) -> None:
         asked_s = self._clock.monotonic_s()

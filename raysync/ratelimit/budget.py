@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +14,7 @@ DISCORD_PER_SECOND: Final = 50
 """What Discord grants a token unless it has raised the limit for it."""
 WINDOW_S: Final = 1.0
 JITTER_S: Final = 0.03
-"""By how much longer than another a request may take to arrive."""
+"""By how much longer than another a request may take to arrive without anybody telling."""
 HORIZON_S: Final = 0.4
 """How far ahead all workers together book: long enough to never run dry while a worker asks."""
 VALID_S: Final = 0.3
@@ -34,11 +33,19 @@ _LEAST_PAUSE_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Sharer:
+    """Who asks for permits: the runs on a token share it evenly, and their workers a run's part."""
+
+    run: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """What became of one permit, on the granter's clock."""
 
     start_s: float
-    sent_s: float | None  #: not before the request was sent; None: it was not, and will not be
+    arrived_s: float | None  #: `JITTER_S` before the latest it arrived; None: it will not be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +71,30 @@ class Lease:
     ask_again_s: float = 0.0
 
 
-class SentLog:
-    """When a token's requests were sent, or at the latest will have been."""
+class ArrivalLog:
+    """When a token's requests have arrived, or at the latest will have."""
 
     def __init__(self) -> None:
-        self._latest_s: dict[float, float] = {}  # of permits not yet told of, by their start
-        self._sent_s: list[float] = []  # ascending
+        self._latest_s: dict[float, float] = {}  # by their permits' start
 
     def book(self, start_s: float) -> None:
         """Count a permit, for now as if it were used at its end."""
         self._latest_s[start_s] = start_s + VALID_S
 
     def take_in(self, use: Use) -> None:
-        """Count a permit as it was used, or no more."""
-        self._latest_s.pop(use.start_s, None)
-        if use.sent_s is not None:
-            insort(self._sent_s, use.sent_s)
+        """Count a permit as it was used, or no more; what is told later overrules."""
+        if use.arrived_s is None:
+            self._latest_s.pop(use.start_s, None)
+        else:
+            self._latest_s[use.start_s] = use.arrived_s
 
     def earliest_s(self, limit: int, now_s: float) -> float:
         """From when on one more request leaves no second with more than *limit* arrivals."""
         gone_s = now_s - WINDOW_S - JITTER_S
-        self._sent_s = [each for each in self._sent_s if each > gone_s]
-        self._latest_s = {start: end for start, end in self._latest_s.items() if end > gone_s}
-        if len(self._sent_s) + len(self._latest_s) < limit:
+        self._latest_s = {start: at for start, at in self._latest_s.items() if at > gone_s}
+        if len(self._latest_s) < limit:
             return -math.inf
-        return sorted([*self._sent_s, *self._latest_s.values()])[-limit] + WINDOW_S + JITTER_S
+        return sorted(self._latest_s.values())[-limit] + WINDOW_S + JITTER_S
 
 
 @dataclass(slots=True)
@@ -101,9 +107,9 @@ class _Share:
 
 
 class GlobalBudget:
-    """Books permits at an even pace. Fair: nobody holds more than an equal part of the horizon.
+    """Books permits at an even pace. Fair: no run holds more than an equal part of the horizon.
 
-    The pace keeps the rate; the log of what was sent when keeps the limit, however late permits
+    The pace keeps the rate; the log of what arrived when keeps the limit, however late permits
     are used. A dead worker costs others what it had booked, and no more.
     """
 
@@ -114,20 +120,20 @@ class GlobalBudget:
         self._limit = DISCORD_PER_SECOND
         self._next_s = opens_s
         self._last_s = -math.inf
-        self._log = SentLog()
-        self._shares: dict[str, _Share] = {}
+        self._log = ArrivalLog()
+        self._shares: dict[Sharer, _Share] = {}
 
     def take_in(self, uses: Iterable[Use]) -> None:
         """Count permits as they were used."""
         for use in uses:
             self._log.take_in(use)
 
-    def lease(self, worker: str, demand: Demand, per_second: float, now_s: float) -> Lease:
-        """Grant permits to *worker*, at *per_second* or what a slower sharer asks for."""
+    def lease(self, sharer: Sharer, demand: Demand, per_second: float, now_s: float) -> Lease:
+        """Grant permits to *sharer*, at *per_second* or what a slower one asks for."""
         self.take_in(demand.uses)
-        share = self._share_of(worker, per_second, now_s)
+        share = self._share_of(sharer, per_second, now_s)
         rate = self._rate(min(each.per_second for each in self._shares.values()), now_s)
-        holds = max(1, int(HORIZON_S * rate / len(self._shares)))
+        holds = max(1, int(HORIZON_S * rate * self._part_of(sharer)))
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
         start_s = self._next_start_s(now_s)
@@ -159,8 +165,8 @@ class GlobalBudget:
         share.booked_s.append(start_s)
         self._log.book(start_s)
 
-    def _share_of(self, worker: str, per_second: float, now_s: float) -> _Share:
-        share = self._shares.setdefault(worker, _Share())
+    def _share_of(self, sharer: Sharer, per_second: float, now_s: float) -> _Share:
+        share = self._shares.setdefault(sharer, _Share())
         share.asked_s, share.per_second = now_s, per_second
         for name, each in list(self._shares.items()):
             while each.booked_s and each.booked_s[0] <= now_s:
@@ -168,6 +174,11 @@ class GlobalBudget:
             if each.asked_s < now_s - _ACTIVE_S and not each.booked_s:
                 del self._shares[name]
         return share
+
+    def _part_of(self, sharer: Sharer) -> float:
+        """Its run's part of the whole, divided by the run's workers."""
+        workers = Counter(each.run for each in self._shares)
+        return 1 / (len(workers) * workers[sharer.run])
 
 
 def limit_of(per_second: float) -> int:

@@ -14,12 +14,13 @@ from raysync.ratelimit.budget import (
     Demand,
     GlobalBudget,
     Lease,
+    Sharer,
     limit_of,
 )
 from raysync.ratelimit.shares import TokenShare
 from raysync.ratelimit.throttle import Throttle
 
-__all__ = ["BAN", "Demand", "Governor", "InvalidRequests", "Lease"]
+__all__ = ["BAN", "Demand", "Governor", "InvalidRequests", "Lease", "Sharer"]
 
 BAN: Final = "ban"
 """The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
@@ -86,9 +87,9 @@ class Governor:
         self._used_s: float | None = started_s
 
     def lease(
-        self, fingerprint: str, worker: str, want: Demand, per_second: float, now_s: float
+        self, fingerprint: str, sharer: Sharer, want: Demand, per_second: float, now_s: float
     ) -> Lease:
-        """Permits of the token *fingerprint* for *worker*; takes in what it tells of earlier ones.
+        """Permits of the token *fingerprint* for *sharer*; takes in what it tells of earlier ones.
 
         Raises:
             BannedError: Discord blocks this address.
@@ -98,17 +99,22 @@ class Governor:
         self._refuse_when_stopped(now_s)
         budget = self._budget(fingerprint, now_s)
         if self._shares is None:
-            return budget.lease(worker, want, per_second, now_s)
+            return budget.lease(sharer, want, per_second, now_s)
         share = self._shares.setdefault(fingerprint, TokenShare(limit_of(per_second)))
         budget.part = share.usable(now_s)
         if not budget.part:
             budget.take_in(want.uses)
             lease = Lease(now_s, (), VALID_S, _SHARE_PAUSE_S)
         else:
-            lease = budget.lease(worker, want, per_second, now_s)
+            lease = budget.lease(sharer, want, per_second, now_s)
         if want.permits:
             share.note_use(len(lease.starts), now_s)
         return lease
+
+    def give_up_shares(self) -> None:
+        """Use no more of any token: others may have it, as soon as that is written down."""
+        for each in (self._shares or {}).values():
+            each.give_up()
 
     def observe(
         self,

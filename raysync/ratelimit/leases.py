@@ -6,12 +6,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError
+from raysync.ratelimit.arrivals import Arrivals
 from raysync.ratelimit.budget import Demand, Lease, Use
+from raysync.ratelimit.permit import Permit
 
 LARGEST_LEASE: Final = 8
 _DRIFT: Final = 5e-4
@@ -21,15 +22,6 @@ _TELL_WITHIN_S: Final = 0.2
 """The governor must know of a request before a second has passed."""
 
 AskForLease = Callable[[Demand], Awaitable[Lease]]
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave for one request."""
-
-    start_s: float  #: on the governor's clock: its name there
-    opens_s: float  #: on ours, as what follows
-    closes_s: float
 
 
 class ClockBounds:
@@ -79,7 +71,8 @@ class Leases:
         self._bounds = ClockBounds()
         self._asking: asyncio.Task[None] | None = None
         self._ask_at_s = -math.inf
-        self._uses: list[Use] = []
+        self._arrivals = Arrivals()
+        self._untold_s: dict[float, float | None] = {}  # see Use: from its start to its arrival
         self._telling: asyncio.TimerHandle | None = None
 
     def block(self, for_s: float) -> None:
@@ -87,10 +80,29 @@ class Leases:
         self.blocked_until_s = max(self.blocked_until_s, self._clock.monotonic_s() + for_s)
         self._drop_all()
 
-    def settle(self, permit: Permit, sent_s: float | None) -> None:
-        """Tell soon when its request was sent, on our clock; None: it will not be."""
-        told_s = None if sent_s is None else sent_s + self._bounds.most_s
-        self._uses.append(Use(permit.start_s, told_s))
+    def sent(self, permit: Permit, at_s: float) -> None:
+        """Its request goes out, on our clock: the governor is told soon."""
+        self._arrivals.sent(permit, at_s)
+        self._note(permit, at_s)
+
+    def answered(self, permit: Permit, at_s: float, *, lost: bool) -> None:
+        """Its request has ended; the governor is told soon if it may have arrived late."""
+        if lost:
+            self._arrivals.lost(permit, at_s)
+        else:
+            self._arrivals.answered(permit, at_s)
+        self._tell_soon()
+
+    def unused(self, permit: Permit) -> None:
+        """Its request will not be sent: others may have the room."""
+        self._note(permit, None)
+
+    def _note(self, permit: Permit, arrived_s: float | None) -> None:
+        told_s = None if arrived_s is None else arrived_s + self._bounds.most_s
+        self._untold_s[permit.start_s] = told_s
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
         if self._telling is None:
             loop = asyncio.get_running_loop()
             self._telling = loop.call_later(_TELL_WITHIN_S, self._tell)
@@ -144,8 +156,8 @@ class Leases:
             self._asking = None
 
     async def _take_lease(self, want: int) -> None:
-        demand, self._uses = Demand(want, tuple(self._uses)), []
         asked_s = self._clock.monotonic_s()
+        demand, self._untold_s = Demand(want, self._uses(asked_s)), {}
         lease = await self._lease(demand)
         now_s = self._clock.monotonic_s()
         self._bounds.note(asked_s, lease.granted_at_s, now_s)
@@ -155,16 +167,24 @@ class Leases:
         if want and not lease.starts:
             self._ask_at_s = now_s + max(lease.ask_again_s, _LEAST_PAUSE_S)
 
+    def _uses(self, now_s: float) -> tuple[Use, ...]:
+        """What the governor has not been told yet, or differently."""
+        for permit, arrived_s in self._arrivals.news(now_s).items():
+            self._untold_s[permit.start_s] = arrived_s + self._bounds.most_s
+        return tuple(Use(start_s, arrived_s) for start_s, arrived_s in self._untold_s.items())
+
     def _tell(self) -> None:
         """Let the governor know, though nobody waits for a permit."""
         self._telling = None
-        if self._uses and self._asking is None:
+        if self._asking is None and self._uses(self._clock.monotonic_s()):
             self._asking = asyncio.create_task(self._ask(0))
+        if self._arrivals:
+            self._tell_soon()
 
     def _drop_all(self) -> None:
         while self.permits:
             self._let_lapse()
 
     def _let_lapse(self) -> None:
-        self.settle(self.permits.popleft(), None)
+        self.unused(self.permits.popleft())
         self.lapsed += 1

@@ -14,7 +14,7 @@ from raysync.clock import Clock
 from raysync.errors import BannedError
 from raysync.models.events import ApiUsage
 from raysync.ratelimit.governor import BAN
-from raysync.ratelimit.leases import Permit
+from raysync.ratelimit.permit import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
 from raysync.ratelimit.turns import Turn, Turns
@@ -63,7 +63,7 @@ class Passage:
         if status is not None and not self._sent:
             self.sent()
         if self._sent:
-            self._limiter.note_end(self._route, self._turn, status, headers)
+            self._limiter.note_end(self._route, self._turn, self._permit, status, headers)
         else:
             self._limiter.note_unsent(self._turn, self._permit)
 
@@ -134,17 +134,23 @@ class WorkerLimiter:
 
     def note_sent(self, permit: Permit) -> None:
         """See `Passage`."""
-        self._permits.settle(permit, self._clock.monotonic_s())
+        self._permits.sent(permit)
 
     def note_unsent(self, turn: Turn, permit: Permit) -> None:
         """See `Passage`: nothing was sent, so nothing counts."""
-        self._permits.settle(permit, None)
+        self._permits.unused(permit)
         turn.cancel()
 
     def note_end(
-        self, route: str, turn: Turn, status: int | None, headers: Mapping[str, str]
+        self,
+        route: str,
+        turn: Turn,
+        permit: Permit,
+        status: int | None,
+        headers: Mapping[str, str],
     ) -> None:
         """See `Passage`."""
+        self._permits.ended(permit, lost=status is None)
         turn.finish()
         self._meter.last_at = self._clock.now()
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1

@@ -9,7 +9,8 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError
-from raysync.ratelimit.leases import AskForLease, Leases, Permit
+from raysync.ratelimit.leases import AskForLease, Leases
+from raysync.ratelimit.permit import Permit
 
 MAX_WAIT_S: Final = 60.0
 
@@ -42,7 +43,7 @@ class PermitPool:
         return self._leases.lapsed
 
     async def acquire(self, urgency: int = 0) -> Permit:
-        """Wait for a permit; the request must be sent at once, and `settle` be called.
+        """Wait for a permit; the request must go out at once: tell with `sent`, or `unused`.
 
         The higher *urgency* goes first. It must be bounded in time: nothing else keeps a lower
         one from waiting for ever.
@@ -67,9 +68,17 @@ class PermitPool:
             self._give_back(turn)
             raise
 
-    def settle(self, permit: Permit, sent_s: float | None) -> None:
-        """Say when the request was sent, on our clock; None says that it will not be."""
-        self._leases.settle(permit, sent_s)
+    def sent(self, permit: Permit) -> None:
+        """Say that the request goes out now; `ended` is to follow."""
+        self._leases.sent(permit, self._clock.monotonic_s())
+
+    def ended(self, permit: Permit, *, lost: bool = False) -> None:
+        """Say that its answer is there; *lost*: that none will come."""
+        self._leases.answered(permit, self._clock.monotonic_s(), lost=lost)
+
+    def unused(self, permit: Permit) -> None:
+        """Say that its request will not be sent."""
+        self._leases.unused(permit)
 
     def block(self, for_s: float) -> None:
         """Drop what is leased, and hand out nothing for so long: the token was refused."""

@@ -26,8 +26,10 @@ from raysync.ratelimit.budget import QUIET_S
 VALID_FOR_S: Final = 3.0
 """A governor that died has lost its share after this."""
 RENEW_S: Final = 1.0
+_WANTING_S: Final = 0.5
+"""The same for a governor that would use more than it has: others may leave at any time."""
 _HURRY_S: Final = 0.2
-"""How often a governor asks that waits for what others give up, or has something to give up."""
+"""The same for a governor that waits for what others give up, or has something to give up."""
 _WANTED_S: Final = 2.0
 """A token that nobody asked for so long is given up."""
 _BUSY: Final = 0.8
@@ -82,6 +84,13 @@ class TokenShare:
         self._asked_s = now_s
         self._used_s.extend([now_s] * permits)
 
+    def give_up(self) -> None:
+        """Nobody will ask for a while: leave all of it to others with the next renewal, now."""
+        self._held = self._coming = 0
+        self._coming_s = math.inf
+        self._asked_s = -math.inf
+        self._due_s = -math.inf
+
     def usable(self, now_s: float) -> int:
         """How many requests in a second may be granted now."""
         if now_s >= self._expires_s:
@@ -119,16 +128,21 @@ class TokenShare:
         held = self.usable(now_s)
         use = min(self._claim.granted, self._target)
         self._expires_s = asked_s + VALID_FOR_S
-        settled = self._claim.granted == self._target
-        self._due_s = now_s + (RENEW_S if settled else _HURRY_S)
-        if use < self._claim.granted:
-            self._due_s = now_s
+        self._due_s = now_s + self._pause_s(use)
         if use <= held or self._alone:
             self._held, self._coming_s = use, math.inf
         elif self._coming_s == math.inf:
             self._coming, self._coming_s = use, now_s + QUIET_S
         else:
             self._coming = min(self._coming, use)  # more of it would have to wait longer
+
+    def _pause_s(self, use: int) -> float:
+        """Until the claim is to be renewed, where so much of it is used."""
+        if use < self._claim.granted:
+            return 0.0  # the rest is given up, and others wait for that to be written
+        if self._claim.granted != self._target:
+            return _HURRY_S
+        return _WANTING_S if self._claim.requested > self._claim.granted else RENEW_S
 
     def put_off(self, now_s: float) -> None:
         """The ledger did not answer: what is held is good until it expires."""

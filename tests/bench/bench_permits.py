@@ -14,7 +14,7 @@ from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
 from raysync.models.entities import Privacy
 from raysync.models.ids import JobId
-from raysync.ratelimit.budget import Demand, Use
+from raysync.ratelimit.budget import Demand, Sharer, Use
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.permits import PermitPool
 
@@ -64,7 +64,8 @@ async def wait_for_permit(pool: PermitPool) -> float:
     began_s = time.perf_counter()
     permit = await pool.acquire()
     took_s = time.perf_counter() - began_s
-    pool.settle(permit, SystemClock().monotonic_s())
+    pool.sent(permit)
+    pool.ended(permit)
     return took_s
 
 
@@ -75,7 +76,7 @@ def test_a_thousand_tokens_in_one_governor() -> None:
         now_s = tick * 0.1
         for token in range(TOKENS):
             demand = Demand(5, uses.get(token, ()))
-            lease = governor.lease(str(token), "worker", demand, PER_SECOND, now_s)
+            lease = governor.lease(str(token), Sharer("run", "worker"), demand, PER_SECOND, now_s)
             starts_s = [now_s + each for each in lease.starts]
             uses[token] = tuple(Use(each, each) for each in starts_s)
             permits += len(starts_s)

@@ -9,7 +9,7 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import Pseudonymizer
 from raysync.emulator import GuildSpec, Latency, Limits, World, generate_guild, serve
 from raysync.emulator.limits import Headers, RouteLimit
-from raysync.ratelimit.governor import Governor
+from raysync.ratelimit.governor import Governor, Sharer
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.store.engine import open_engine
@@ -58,7 +58,7 @@ async def read(url, governor, worker, channel_ids):
     clock = SystemClock()
 
     async def lease(want):
-        return governor.lease("token", worker, want, PER_SECOND, clock.monotonic_s())
+        return governor.lease("token", Sharer("run", worker), want, PER_SECOND, clock.monotonic_s())
 
     async def report(status, scope, retry_after_s):
         governor.observe("token", status, scope, retry_after_s, clock.monotonic_s())
@@ -105,7 +105,9 @@ async def read_pages(url, memory, channel_id, count):
     clock, governor = SystemClock(), Governor(SystemClock().monotonic_s() - QUIET_S)
 
     async def lease(want):
-        return governor.lease("token", "worker", want, PER_SECOND, clock.monotonic_s())
+        return governor.lease(
+            "token", Sharer("run", "worker"), want, PER_SECOND, clock.monotonic_s()
+        )
 
     pool = PermitPool(lease, clock)
     limiter = WorkerLimiter(pool, clock, known=await memory.recall())

@@ -14,7 +14,7 @@ from raysync.actors.dispatch import Dispatcher
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, MessageId
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.ratelimit.governor import Demand, Governor, Lease
+from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.sync.channel import ChannelSync
@@ -90,7 +90,9 @@ class _Worker:
 
         async def lease(demand: Demand) -> Lease:
             await asyncio.sleep(0.001)
-            return governor.lease("token", self.worker_id, demand, budget, clock.monotonic_s())
+            return governor.lease(
+                "token", Sharer("run", self.worker_id), demand, budget, clock.monotonic_s()
+            )
 
         limiter = WorkerLimiter(PermitPool(lease, clock), clock)
         self._source = _Source(channels, limiter)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from raysync.emulator.buckets import Bucket, make_bucket
 from raysync.emulator.limits import Form
-from raysync.ratelimit.budget import Demand, Lease
+from raysync.ratelimit.budget import Demand, Lease, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
@@ -28,6 +28,8 @@ class Network:
     back_s: float = 0.03
     lease_s: float = 0.003
     lag_s: float = 0.005
+    stall_s: float = 0.0
+    stall_every_s: float = 1.7
 
     async def lag(self) -> None:
         """A busy worker's own delay between a permit and the sending."""
@@ -35,6 +37,9 @@ class Network:
 
     async def there(self) -> None:
         await asyncio.sleep(self.least_s + self.dice.random() * self.jitter_s)
+        into_s = asyncio.get_running_loop().time() % self.stall_every_s
+        if into_s < self.stall_s:  # all that arrives meanwhile arrives together, at its end
+            await asyncio.sleep(self.stall_s - into_s)
 
     async def back(self) -> None:
         await asyncio.sleep(self.dice.random() * self.back_s)
@@ -111,7 +116,9 @@ class GovernorAway:
     def lease_for(self, worker: str, per_second: float = 48.0):
         async def lease(want: Demand) -> Lease:
             await self.network.lease()
-            granted = self.governor.lease("token", worker, want, per_second, self.now_s())
+            granted = self.governor.lease(
+                "token", Sharer("run", worker), want, per_second, self.now_s()
+            )
             await self.network.lease()
             return granted
 

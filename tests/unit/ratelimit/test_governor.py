@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.errors import BannedError, RunStoppedError
-from raysync.ratelimit.budget import HORIZON_S, JITTER_S, QUIET_S, VALID_S, WINDOW_S, Demand, Use
+from raysync.ratelimit.budget import (
+    HORIZON_S,
+    JITTER_S,
+    QUIET_S,
+    VALID_S,
+    WINDOW_S,
+    Demand,
+    Sharer,
+    Use,
+)
 from raysync.ratelimit.governor import BAN, Governor
 
 LONG_AGO_S = -1_000.0
@@ -30,10 +39,12 @@ def test_no_second_holds_more_than_fifty_however_late_permits_are_used_and_told_
     governor, now_s, sent_s, told = Governor(LONG_AGO_S), 0.0, [], {}
     for pause_s, worker, want, late_s in asked:
         now_s += pause_s
-        uses = tuple(use for use in told.pop(worker, ()) if use.sent_s <= now_s)
-        lease = governor.lease("token", f"worker-{worker}", Demand(want, uses), rate, now_s)
+        uses = tuple(use for use in told.pop(worker, ()) if use.arrived_s <= now_s)
+        lease = governor.lease(
+            "token", Sharer("run", f"worker-{worker}"), Demand(want, uses), rate, now_s
+        )
         told[worker] = [Use(start, start + late_s) for start in starts_s(lease)]
-        sent_s += [each.sent_s for each in told[worker]]
+        sent_s += [each.arrived_s for each in told[worker]]
 
     sent_s.sort()
     assert all(
@@ -45,7 +56,7 @@ def test_no_second_holds_more_than_fifty_however_late_permits_are_used_and_told_
 def test_the_rate_is_kept_over_time():
     governor, granted = Governor(LONG_AGO_S), []
     for tick in range(2_000):
-        lease = governor.lease("token", "worker", Demand(8), 10.0, tick * 0.01)
+        lease = governor.lease("token", Sharer("run", "worker"), Demand(8), 10.0, tick * 0.01)
         granted += [each for each in starts_s(lease) if each < 20.0]
 
     assert 195 <= len(granted) <= 205
@@ -53,17 +64,21 @@ def test_the_rate_is_kept_over_time():
 
 def test_a_permit_given_back_leaves_room_for_another():
     governor = Governor(LONG_AGO_S)
-    taken = [governor.lease("token", "a", Demand(1), 50.0, n * 0.02) for n in range(50)]
+    taken = [
+        governor.lease("token", Sharer("run", "a"), Demand(1), 50.0, n * 0.02) for n in range(50)
+    ]
     unused = tuple(Use(start_s, None) for each in taken for start_s in starts_s(each))
-    told = governor.lease("token", "a", Demand(1, unused), 50.0, 1.0)
+    told = governor.lease("token", Sharer("run", "a"), Demand(1, unused), 50.0, 1.0)
 
     assert told.starts[0] < 0.03
 
 
 def test_a_new_governor_is_quiet_at_first():
     governor = Governor(100.0)
-    early = governor.lease("token", "worker", Demand(1), 48.0, 100.0)
-    later = governor.lease("token", "worker", Demand(1), 48.0, 100.0 + early.ask_again_s)
+    early = governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 100.0)
+    later = governor.lease(
+        "token", Sharer("run", "worker"), Demand(1), 48.0, 100.0 + early.ask_again_s
+    )
 
     assert early.starts == ()
     assert starts_s(later) == pytest.approx([100.0 + QUIET_S])
@@ -72,7 +87,7 @@ def test_a_new_governor_is_quiet_at_first():
 def test_a_worker_that_holds_its_share_is_told_when_to_ask_again():
     governor = Governor(LONG_AGO_S)
     for _ in range(20):
-        lease = governor.lease("token", "greedy", Demand(8), 48.0, 0.0)
+        lease = governor.lease("token", Sharer("run", "greedy"), Demand(8), 48.0, 0.0)
 
     assert lease.starts == ()
     assert 0.0 <= lease.ask_again_s <= HORIZON_S
@@ -81,8 +96,8 @@ def test_a_worker_that_holds_its_share_is_told_when_to_ask_again():
 def test_a_newcomer_gets_a_permit_soon_beside_a_greedy_worker():
     governor = Governor(LONG_AGO_S)
     for _ in range(20):
-        governor.lease("token", "greedy", Demand(8), 48.0, 0.0)
-    lease = governor.lease("token", "newcomer", Demand(8), 48.0, 0.0)
+        governor.lease("token", Sharer("run", "greedy"), Demand(8), 48.0, 0.0)
+    lease = governor.lease("token", Sharer("run", "newcomer"), Demand(8), 48.0, 0.0)
 
     assert lease.starts
     assert lease.starts[0] <= HORIZON_S + 1 / 48
@@ -91,29 +106,33 @@ def test_a_newcomer_gets_a_permit_soon_beside_a_greedy_worker():
 def test_two_rates_on_one_token_mean_the_lower():
     governor, granted = Governor(LONG_AGO_S), 0
     for tick in range(100):
-        governor.lease("token", "slow", Demand(0), 10.0, tick * 0.1)
-        granted += len(governor.lease("token", "quick", Demand(8), 48.0, tick * 0.1).starts)
+        governor.lease("token", Sharer("run", "slow"), Demand(0), 10.0, tick * 0.1)
+        granted += len(
+            governor.lease("token", Sharer("run", "quick"), Demand(8), 48.0, tick * 0.1).starts
+        )
 
     assert granted <= 110
 
 
 def test_tokens_do_not_share():
     governor = Governor(LONG_AGO_S)
-    governor.lease("one", "worker", Demand(8), 48.0, 0.0)
+    governor.lease("one", Sharer("run", "worker"), Demand(8), 48.0, 0.0)
 
-    assert governor.lease("other", "worker", Demand(1), 48.0, 0.0).starts == (0.0,)
+    assert governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 0.0).starts == (0.0,)
 
 
 def test_a_global_refusal_stops_its_token_for_as_long_as_it_says():
     governor = Governor(LONG_AGO_S)
     governor.observe("token", 429, "global", 7.0, 100.0)
 
-    early = governor.lease("token", "worker", Demand(1), 48.0, 101.0)
-    later = governor.lease("token", "worker", Demand(1), 48.0, 101.0 + early.ask_again_s)
+    early = governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 101.0)
+    later = governor.lease(
+        "token", Sharer("run", "worker"), Demand(1), 48.0, 101.0 + early.ask_again_s
+    )
 
     assert early.starts == ()
     assert starts_s(later) == pytest.approx([107.0])
-    assert governor.lease("other", "worker", Demand(1), 48.0, 101.0).starts == (0.0,)
+    assert governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 101.0).starts == (0.0,)
 
 
 def test_a_ban_stops_every_token():
@@ -121,8 +140,8 @@ def test_a_ban_stops_every_token():
     governor.observe("token", 429, BAN, None, 100.0)
 
     with pytest.raises(BannedError, match="60 min"):
-        governor.lease("other", "worker", Demand(1), 48.0, 100.0)
-    assert governor.lease("other", "worker", Demand(1), 48.0, 100.0 + 3601).starts
+        governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 100.0)
+    assert governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 100.0 + 3601).starts
 
 
 def test_too_many_refusals_stop_everything_until_ten_minutes_have_passed():
@@ -131,8 +150,8 @@ def test_too_many_refusals_stop_everything_until_ten_minutes_have_passed():
         governor.observe("token", status, "user" if status == 429 else None, 1.0, 0.0)
 
     with pytest.raises(RunStoppedError, match="refused 3 requests"):
-        governor.lease("token", "worker", Demand(1), 48.0, 599.0)
-    assert governor.lease("token", "worker", Demand(1), 48.0, 600.0).starts
+        governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 599.0)
+    assert governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 600.0).starts
 
 
 def test_shared_refusals_do_not_count_toward_a_ban():
@@ -146,11 +165,11 @@ def test_idleness_counts_from_the_last_word():
     governor = Governor(50.0)
 
     assert governor.idle_s(60.0) == 10.0
-    governor.lease("token", "worker", Demand(1), 48.0, 70.0)
+    governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 70.0)
     assert governor.idle_s(75.0) == 5.0
 
 
 def test_a_lease_travels_between_processes():
-    lease = Governor(LONG_AGO_S).lease("token", "worker", Demand(3), 48.0, 0.0)
+    lease = Governor(LONG_AGO_S).lease("token", Sharer("run", "worker"), Demand(3), 48.0, 0.0)
 
     assert pickle.loads(pickle.dumps(lease)) == lease

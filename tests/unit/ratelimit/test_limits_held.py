@@ -60,6 +60,18 @@ def test_no_request_is_refused_whatever_the_server_the_workers_and_the_network(
     assert discord.answered_s
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4, 10])
+@pytest.mark.parametrize("stall_s", [0.05, 0.1])
+@pytest.mark.parametrize("stall_every_s", [0.9, 1.7])
+def test_requests_that_arrive_late_and_all_at_once_draw_no_refusal(workers, stall_s, stall_every_s):
+    network = Network(jitter_s=0.02, back_s=0.02, stall_s=stall_s, stall_every_s=stall_every_s)
+    discord, governor = ModelDiscord(), GovernorAway(network)
+    run_virtual(read_all(discord, governor, workers, 60 // workers, 12.0))
+
+    assert not discord.refused
+    assert discord.rate(OPENING_S, 12.0) >= 0.9 * 48
+
+
 @pytest.mark.parametrize("workers", [1, 2, 10])
 def test_the_token_is_used_fully(workers):
     discord, governor = ModelDiscord(), GovernorAway(Network())

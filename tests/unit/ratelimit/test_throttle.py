@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysync.ratelimit.budget import Demand
+from raysync.ratelimit.budget import Demand, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.throttle import LEAST_PER_SECOND, STEP, Throttle
 
@@ -52,7 +52,9 @@ def test_the_governor_grants_less_of_that_token_alone():
     for tick in range(800):
         now_s = 4 + tick * 0.01
         for each in granted:
-            granted[each] += len(governor.lease(each, "worker", Demand(8), 48.0, now_s).starts)
+            granted[each] += len(
+                governor.lease(each, Sharer("run", "worker"), Demand(8), 48.0, now_s).starts
+            )
 
     ahead_s = 0.5  # permits are booked before they start
     assert granted["token"] <= (8 + ahead_s) * 36
