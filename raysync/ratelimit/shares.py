@@ -26,8 +26,8 @@ from raysync.ratelimit.budget import QUIET_S
 VALID_FOR_S: Final = 3.0
 """A governor that died has lost its share after this."""
 RENEW_S: Final = 1.0
-_WANTING_S: Final = 0.5
-"""The same for a governor that would use more than it has: others may leave at any time."""
+_IN_COMPANY_S: Final = 0.4
+"""The same where others share the token: what each can use changes all the time."""
 _HURRY_S: Final = 0.2
 """The same for a governor that waits for what others give up, or has something to give up."""
 _WANTED_S: Final = 2.0
@@ -142,7 +142,7 @@ class TokenShare:
             return 0.0  # the rest is given up, and others wait for that to be written
         if self._claim.granted != self._target:
             return _HURRY_S
-        return _WANTING_S if self._claim.requested > self._claim.granted else RENEW_S
+        return RENEW_S if self._claim.granted == self._whole else _IN_COMPANY_S
 
     def put_off(self, now_s: float) -> None:
         """The ledger did not answer: what is held is good until it expires."""
