@@ -174,6 +174,7 @@ class _Keys:
             discord_api_url=self.settings.discord_api_url,
             requests_per_second=self.settings.global_requests_per_second,
             channel_pages_per_second=self.settings.channel_pages_per_second,
+            invalid_request_limit=self.settings.invalid_request_limit,
             page_size=self.settings.message_fetch_size,
             retry_base_s=self.settings.retry_delay_ms / 1000,
         )
@@ -231,6 +232,7 @@ class _Run:
             LISTINGS_AT_ONCE,
             self._actors.lease_for("driver"),
             self._actors.observe_for,
+            self._actors.watch(),
             self._actors.report,
         )
 

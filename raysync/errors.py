@@ -30,7 +30,10 @@ All arguments are positional, for Ray rebuilds an exception from ``args``.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+
+BAN_S = 3600.0
+"""The shortest ban of an address that was seen; asking in it may prolong it."""
 
 
 class RaysyncError(Exception):
@@ -142,6 +145,16 @@ class BannedError(RunStoppedError):
     def __init__(self, message: str, until: datetime | None = None) -> None:
         super().__init__(message, until)
         self.until = until
+
+    @classmethod
+    def lasting_until(cls, until: datetime) -> BannedError:
+        """What to tell of a ban that lasts until then at least."""
+        return cls(
+            "Discord blocks this address for exceeding its limits: nothing more is asked. Wait "
+            f"until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at least; such a block lasts from "
+            "one hour to a day. Then run it again: it goes on where it stopped.",
+            until,
+        )
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     channel_pages_per_second: float = Field(
         default=1.0, gt=0, le=10_000, alias="SYNC_CHANNEL_PAGES_PER_SECOND"
     )
+    invalid_request_limit: int = Field(
+        default=1000, ge=1, le=9_000, alias="SYNC_INVALID_REQUEST_LIMIT"
+    )
     ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
 
     @field_validator("discord_api_url")

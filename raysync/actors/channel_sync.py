@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from raysync.actors.handles import lease_from, observe_by, report_to
+from raysync.actors.handles import lease_from, observe_by, report_to, watch_by
 from raysync.actors.secrets import opened
 from raysync.actors.worker import ChannelWorker
 from raysync.credentials import Letterbox
@@ -30,6 +30,7 @@ class ChannelSyncActor:
             slots,
             lambda secrets: lease_from(governor, sharer, secrets),
             lambda fingerprint: observe_by(governor, fingerprint),
+            watch_by(governor),
             report_to(tracker),
         )
 

@@ -11,11 +11,11 @@ from ray.exceptions import RayActorError
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
-from raysync.actors.handles import RemoteTracker, RemoteWorker, lease_from, observe_by
+from raysync.actors.handles import RemoteTracker, RemoteWorker, lease_from, observe_by, watch_by
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import ProgressTrackerActor
-from raysync.actors.worker import LeaseFor
+from raysync.actors.worker import LeaseFor, Watch
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Sharer
@@ -26,6 +26,8 @@ WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
 
 
+GOVERNOR_CALLS = 20_000
+"""Every process keeps a question open, whether to stop, and asks for permits beside it."""
 LEAVE_S = 2.0
 
 
@@ -43,6 +45,7 @@ class RunActors:
             num_cpus=0,
             max_restarts=-1,  # its state is worthless a second later, and workers wait for it
             max_task_retries=0,  # who asked has given up by then
+            max_concurrency=GOVERNOR_CALLS,
         ).remote()
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
@@ -72,6 +75,10 @@ class RunActors:
     def observe_for(self, fingerprint: str) -> Report:
         """Where a client in this process tells of answers that count."""
         return observe_by(self._governor, fingerprint)
+
+    def watch(self) -> Watch:
+        """How this process hears that nothing may be asked any more."""
+        return watch_by(self._governor)
 
     async def report(self, report: WorkerReport) -> None:
         """Tell the tracker what a client in this process has done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import ray
 
@@ -10,11 +11,14 @@ from raysync import __version__
 from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
+from raysync.errors import RunStoppedError
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.engine import open_engine
 from raysync.store.token_shares import TokenShares
 
+WATCH_S = 30.0
+"""So long a worker's question whether to stop stays open: it may have died meanwhile."""
 IDLE_END_S = 120.0
 """Without a request for so long, the governor ends itself: it outlives the jobs it serves."""
 
@@ -36,6 +40,7 @@ class RateLimitGovernor:
         shares: dict[str, TokenShare] = {}
         self._governor = Governor(self._clock.monotonic_s(), shares=shares)
         self._keeper = ShareKeeper(shares, self._clock, _ledger)
+        self._refusal = asyncio.Event()
         self._beside = (
             asyncio.create_task(self._keeper.renew_for_ever()),
             asyncio.create_task(self._end_when_idle()),
@@ -45,8 +50,14 @@ class RateLimitGovernor:
         """Where to seal a database's URL to."""
         return self._letterbox.address()
 
-    async def connect(self, fingerprint: str, sealed_database_url: bytes) -> None:
-        """Share a token with whoever does so in that database; again changes nothing."""
+    async def connect(
+        self, fingerprint: str, sealed_database_url: bytes, invalid_stop: int
+    ) -> None:
+        """Share a token with whoever does so in that database; again changes nothing.
+
+        After *invalid_stop* refusals nothing is asked any more, of any token.
+        """
+        self._governor.stop_at(invalid_stop)
         self._keeper.connect(fingerprint, self._letterbox.open(sealed_database_url).decode())
 
     async def lease(
@@ -63,6 +74,20 @@ class RateLimitGovernor:
         """Take in an answer that counts: 401, 403, 429."""
         now_s = self._clock.monotonic_s()
         self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
+        self._refusal.set()
+
+    async def stopped(self) -> RunStoppedError | None:
+        """Answer as soon as nothing may be asked of Discord any more; None after a while.
+
+        So every worker hears of a ban within milliseconds, and uses no permit that it holds.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_S):
+                while (reason := self._governor.stopped_by(self._clock.monotonic_s())) is None:
+                    self._refusal.clear()
+                    await self._refusal.wait()
+                return reason
+        return None
 
     async def give_up_shares(self) -> None:
         """Leave all tokens to other clusters' governors: this cluster is about to end."""

@@ -15,8 +15,9 @@ from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.shares import LedgerUnknownError
 from raysync.actors.tracker import UnknownJobError
+from raysync.actors.worker import Watch
 from raysync.credentials import seal_for
-from raysync.errors import PermitUnavailableError, RaysyncError, SyncError
+from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError, SyncError
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -29,6 +30,7 @@ _T = TypeVar("_T")
 
 START_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
+WATCH_AGAIN_S = 1.0
 GOVERNOR_TIMEOUT_S = 10.0
 
 
@@ -257,7 +259,7 @@ async def _connect_governor(governor: Any, secrets: JobSecrets) -> None:
     """Tell the governor in which database it shares the token with other clusters' governors."""
     address = await governor.address.remote()
     sealed = seal_for(address, secrets.database_url.get_secret_value().encode())
-    await governor.connect.remote(secrets.token_fingerprint, sealed)
+    await governor.connect.remote(secrets.token_fingerprint, sealed, secrets.invalid_request_limit)
 
 
 def observe_by(governor: Any, fingerprint: str) -> Report:
@@ -267,6 +269,20 @@ def observe_by(governor: Any, fingerprint: str) -> Report:
         await governor.observe.remote(fingerprint, status, scope, retry_after_s)
 
     return observe
+
+
+def watch_by(governor: Any) -> Watch:
+    """How a process hears at once that nothing may be asked any more."""
+
+    async def stopped() -> RunStoppedError | None:
+        try:
+            reason: RunStoppedError | None = await governor.stopped.remote()
+        except (RayActorError, RayTaskError):  # without it there are no permits either
+            await asyncio.sleep(WATCH_AGAIN_S)
+            return None
+        return reason
+
+    return stopped
 
 
 def _reason(error: BaseException) -> str:

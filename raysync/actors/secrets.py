@@ -24,6 +24,7 @@ class JobSecrets(BaseModel):
     discord_api_url: str
     requests_per_second: float
     channel_pages_per_second: float
+    invalid_request_limit: int
     page_size: int
     retry_base_s: float
 

@@ -13,6 +13,7 @@ from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
+from raysync.errors import RunStoppedError
 from raysync.models.events import ApiUsage, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.work import (
@@ -36,6 +37,10 @@ from raysync.sync.retry import Retrier, RetryPolicy
 _T = TypeVar("_T")
 LeaseFor = Callable[[JobSecrets], Callable[[Demand], Awaitable[Lease]]]
 """From a job's token, rate and database to how permits are asked for."""
+Watch = Callable[[], Awaitable[RunStoppedError | None]]
+"""Answers as soon as nothing may be asked of Discord any more; None: not yet, ask again."""
+STOP_AGAIN_S = 10.0
+"""While it lasts, who comes is told so often."""
 ObserveFor = Callable[[str], Report]
 """From a token's fingerprint to where answers of 401, 403 and 429 are told."""
 
@@ -136,12 +141,15 @@ class ChannelWorker:
         slots: int,
         lease_for: LeaseFor,
         observe_for: ObserveFor,
+        watch: Watch,
         send: Callable[[WorkerReport], Awaitable[None]],
     ) -> None:
         self.worker_id = worker_id
         self._slots = slots
         self._lease_for = lease_for
         self._observe_for = observe_for
+        self._watch = watch
+        self._watching: asyncio.Task[None] | None = None
         self._send = send
         self._permits: dict[str, PermitPool] = {}
         self._sessions: dict[JobId, JobSession] = {}
@@ -169,6 +177,8 @@ class ChannelWorker:
 
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
         """A limiter of the job's own: it records what the job asks, and channels are no others'."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._stop_when_told())
         name = secrets.token_fingerprint
         if name not in self._permits:
             self._permits[name] = PermitPool(self._lease_for(secrets), SystemClock())
@@ -179,12 +189,23 @@ class ChannelWorker:
             known=[pages_at(secrets.channel_pages_per_second)],
         )
 
+    async def _stop_when_told(self) -> None:
+        """Let nothing pass any more as soon as anybody on this address was banned."""
+        while True:
+            reason = await self._watch()
+            if reason is not None:
+                for each in self._permits.values():
+                    each.stop(reason)
+                await asyncio.sleep(STOP_AGAIN_S)
+
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""
         return await self._sessions[task.job_id].sync_channel(task)
 
     async def close(self) -> None:
         """Tell what is left of all jobs, and log out."""
+        if self._watching is not None:
+            self._watching.cancel()
         sessions = list(self._sessions.values())
         self._sessions.clear()
         await asyncio.gather(*(each.close() for each in sessions))

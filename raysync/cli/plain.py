@@ -75,6 +75,9 @@ class PlainObserver:
             f"{words.counted(result.messages_processed, 'message')} in "
             f"{words.seconds((result.completed_at - result.started_at).total_seconds())}"
         )
+        for each in result.errors:
+            if each.channel_id is None:
+                self._print(f"{result.tenant}: {words.printable(each.error)}")
 
     def _tell_failures(self, view: JobView) -> None:
         for channel in view.channels:

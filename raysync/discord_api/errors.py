@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import discord
 
 from raysync.errors import (
+    BAN_S,
     AccessDeniedError,
     BannedError,
     NotFoundError,
@@ -78,7 +80,7 @@ def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
     try:
         retry_after_s = float(error.response.headers["Retry-After"])
     except (KeyError, ValueError):
-        return BannedError("Discord blocks this address for exceeding its limits.")
+        return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=BAN_S))
     if not math.isfinite(retry_after_s):
         retry_after_s = 0.0
     return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
-from raysync.errors import BannedError, RunStoppedError
+from raysync.clock import SystemClock
+from raysync.errors import BAN_S, BannedError, RunStoppedError
 from raysync.ratelimit.budget import (
     QUIET_S,
     VALID_S,
@@ -17,46 +19,20 @@ from raysync.ratelimit.budget import (
     Sharer,
     limit_of,
 )
+from raysync.ratelimit.refusals import (
+    BAN,
+    INVALID_STOP,
+    InvalidRequests,
+    spent_error,
+)
 from raysync.ratelimit.shares import TokenShare
 from raysync.ratelimit.throttle import Throttle
 
-__all__ = ["BAN", "Demand", "Governor", "InvalidRequests", "Lease", "Sharer"]
+__all__ = ["Demand", "Governor", "Lease", "Sharer"]
 
-BAN: Final = "ban"
-"""The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
 _SHARE_PAUSE_S: Final = 0.1
 _GLOBAL: Final = "global"
-_SHARED: Final = "shared"
-
-INVALID_WINDOW_S: Final = 600.0
-INVALID_STOP: Final = 1_000
-"""A tenth of what brings the ban: other programs behind the same address count too."""
-BAN_S: Final = 3600.0
-"""The shortest ban that was seen; asking in it may prolong it."""
-
-
-class InvalidRequests:
-    """Counts what Discord counts toward a ban: 401, 403 and 429 but for the shared scope."""
-
-    def __init__(self, stop_at: int = INVALID_STOP, window_s: float = INVALID_WINDOW_S) -> None:
-        self._stop_at = stop_at
-        self._window_s = window_s
-        self._seen_s: deque[float] = deque()
-
-    def note(self, status: int, scope: str | None, now_s: float) -> None:
-        """Count an answer if it is one of those."""
-        if status in (401, 403, 429) and scope != _SHARED:
-            self._seen_s.append(now_s)
-
-    def count(self, now_s: float) -> int:
-        """How many lie within the window."""
-        while self._seen_s and self._seen_s[0] <= now_s - self._window_s:
-            self._seen_s.popleft()
-        return len(self._seen_s)
-
-    def spent(self, now_s: float) -> bool:
-        """Whether to stop."""
-        return self.count(now_s) >= self._stop_at
+_NOW: Final = SystemClock().now
 
 
 class Governor:
@@ -72,8 +48,11 @@ class Governor:
         *,
         invalid_stop: int = INVALID_STOP,
         shares: dict[str, TokenShare] | None = None,
+        now: Callable[[], datetime] = _NOW,
     ) -> None:
         """*started_s* is when this governor began; None counts from the first call.
+
+        *now* is the time that people are told.
 
         With *shares*, others grant permits of the same tokens: a share is added for each token
         that is asked for, nothing is granted beyond it, and whoever gave them renews them.
@@ -85,6 +64,7 @@ class Governor:
         self._invalid = InvalidRequests(invalid_stop)
         self._banned_until_s = -math.inf
         self._used_s: float | None = started_s
+        self._now = now
 
     def lease(
         self, fingerprint: str, sharer: Sharer, want: Demand, per_second: float, now_s: float
@@ -96,7 +76,9 @@ class Governor:
             RunStoppedError: so many requests were refused that a ban is near.
         """
         self._used_s = now_s
-        self._refuse_when_stopped(now_s)
+        stopped = self.stopped_by(now_s)
+        if stopped is not None:
+            raise stopped
         budget = self._budget(fingerprint, now_s)
         if self._shares is None:
             return budget.lease(sharer, want, per_second, now_s)
@@ -133,6 +115,21 @@ class Governor:
             self._budget(fingerprint, now_s).block(now_s + (retry_after_s or WINDOW_S))
             self._throttle(fingerprint).note_refusal(now_s)
 
+    def stop_at(self, invalid_requests: int) -> None:
+        """Stop after so many refusals already, if nobody asked for fewer."""
+        self._invalid.stop_at(invalid_requests)
+
+    def stopped_by(self, now_s: float) -> RunStoppedError | None:
+        """Why nothing may be asked of Discord now; None where it may. Who asks is still there."""
+        self._used_s = now_s
+        if now_s < self._banned_until_s:
+            return BannedError.lasting_until(
+                self._now() + timedelta(seconds=self._banned_until_s - now_s)
+            )
+        if self._invalid.spent(now_s):
+            return spent_error(self._invalid.count(now_s))
+        return None
+
     def invalid_requests(self, now_s: float) -> int:
         """How many of the last ten minutes' answers count toward a ban."""
         return self._invalid.count(now_s)
@@ -155,16 +152,3 @@ class Governor:
 
     def _throttle(self, fingerprint: str) -> Throttle:
         return self._throttles.setdefault(fingerprint, Throttle(fingerprint))
-
-    def _refuse_when_stopped(self, now_s: float) -> None:
-        if now_s < self._banned_until_s:
-            minutes = math.ceil((self._banned_until_s - now_s) / 60)
-            raise BannedError(
-                "Discord blocks this address for exceeding its limits. Nothing is asked for the "
-                f"next {minutes} min; such a block lasts from one hour to a day."
-            )
-        if self._invalid.spent(now_s):
-            raise RunStoppedError(
-                f"Discord refused {self._invalid.count(now_s)} requests within ten minutes (401, "
-                "403 or 429). At 10,000 it blocks the address, so nothing more is asked for now."
-            )

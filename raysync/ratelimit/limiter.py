@@ -7,16 +7,16 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import BannedError
+from raysync.errors import BAN_S, BannedError
 from raysync.models.events import ApiUsage
-from raysync.ratelimit.governor import BAN
 from raysync.ratelimit.permit import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
+from raysync.ratelimit.refusals import BAN
 from raysync.ratelimit.turns import Turn, Turns
 
 _log = logging.getLogger(__name__)
@@ -195,7 +195,9 @@ class WorkerLimiter:
             "Discord refused %s (%s)", route, scope, extra={"event": "rate_limited", "scope": scope}
         )
         if scope == BAN:
-            self._permits.stop(BannedError("Discord blocks this address: all requests stop."))
+            self._permits.stop(
+                BannedError.lasting_until(self._clock.now() + timedelta(seconds=BAN_S))
+            )
         elif scope == _GLOBAL:
             self._permits.block(told.retry_after_s or _UNTOLD_GLOBAL_S)
         else:

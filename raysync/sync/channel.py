@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
-PARK_S = 0.25
+PARK_S = 0.05
 """A channel that would wait longer for its bucket gives its slot to another meanwhile."""
 VISIT_PAGES = 100
 """Where no bucket empties, a channel looks up after so many pages: others may have more left."""

@@ -114,6 +114,7 @@ def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
         discord_api_url="https://discord.com/api/v10",
         requests_per_second=48.0,
         channel_pages_per_second=1.0,
+        invalid_request_limit=1000,
         page_size=100,
         retry_base_s=1.0,
     )

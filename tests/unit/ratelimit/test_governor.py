@@ -1,12 +1,13 @@
 """Leases, refusals and bans, told the time."""
 
 import pickle
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysync.errors import BannedError, RunStoppedError
+from raysync.errors import BAN_S, BannedError, RunStoppedError
 from raysync.ratelimit.budget import (
     HORIZON_S,
     JITTER_S,
@@ -17,7 +18,8 @@ from raysync.ratelimit.budget import (
     Sharer,
     Use,
 )
-from raysync.ratelimit.governor import BAN, Governor
+from raysync.ratelimit.governor import Governor
+from raysync.ratelimit.refusals import BAN
 
 LONG_AGO_S = -1_000.0
 
@@ -136,11 +138,13 @@ def test_a_global_refusal_stops_its_token_for_as_long_as_it_says():
 
 
 def test_a_ban_stops_every_token():
-    governor = Governor(LONG_AGO_S)
+    noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    governor = Governor(LONG_AGO_S, now=lambda: noon)
     governor.observe("token", 429, BAN, None, 100.0)
 
-    with pytest.raises(BannedError, match="60 min"):
+    with pytest.raises(BannedError, match=r"until 2026-05-01 13:00 UTC at least") as banned:
         governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 100.0)
+    assert banned.value.until == noon + timedelta(seconds=BAN_S)
     assert governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 100.0 + 3601).starts
 
 

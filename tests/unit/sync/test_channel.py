@@ -296,7 +296,7 @@ def test_a_page_beyond_the_window_ends_the_reading() -> None:
 def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(60)
     history.post(*ids)
-    history.pauses = [0.0, 0.1, 4.5]
+    history.pauses = [0.0, 0.04, 4.5]
 
     outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
 

@@ -1,0 +1,52 @@
+"""What Discord's refusals add up to: the ban of an address, or the way to one."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from raysync.errors import RunStoppedError
+
+BAN: Final = "ban"
+"""The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
+SHARED: Final = "shared"
+INVALID_WINDOW_S: Final = 600.0
+INVALID_STOP: Final = 1_000
+"""A tenth of what brings the ban: other programs behind the same address count too."""
+
+
+class InvalidRequests:
+    """Counts what Discord counts toward a ban: 401, 403 and 429 but for the shared scope."""
+
+    def __init__(self, stop_at: int = INVALID_STOP, window_s: float = INVALID_WINDOW_S) -> None:
+        self._stop_at = stop_at
+        self._window_s = window_s
+        self._seen_s: deque[float] = deque()
+
+    def stop_at(self, count: int) -> None:
+        """Stop at *count* already, if it is fewer than now."""
+        self._stop_at = min(self._stop_at, count)
+
+    def note(self, status: int, scope: str | None, now_s: float) -> None:
+        """Count an answer if it is one of those."""
+        if status in (401, 403, 429) and scope != SHARED:
+            self._seen_s.append(now_s)
+
+    def count(self, now_s: float) -> int:
+        """How many lie within the window."""
+        while self._seen_s and self._seen_s[0] <= now_s - self._window_s:
+            self._seen_s.popleft()
+        return len(self._seen_s)
+
+    def spent(self, now_s: float) -> bool:
+        """Whether to stop."""
+        return self.count(now_s) >= self._stop_at
+
+
+def spent_error(count: int) -> RunStoppedError:
+    """What to tell when so many refusals came that a ban is near."""
+    return RunStoppedError(
+        f"Discord refused {count} requests within ten minutes (401, 403 or 429). At 10,000 it "
+        "blocks the address, so nothing more is asked for now. Find out what is refused with "
+        "`raysync status`, and run it again in ten minutes: it goes on where it stopped."
+    )

@@ -1,0 +1,108 @@
+"""A ban, or the way to one, stops every process at once, and costs time only."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raysync.emulator import Action, Emulator, FaultRule
+from raysync.emulator.faults import FaultScript
+from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.installation import TOKEN, Ended, Installation, ended, ray_environ
+from tests.cluster.midrun import wait_for_pages
+from tests.cluster.ray_head import running_head
+
+WORKERS = 4
+HELD_BACK_S = 0.1
+"""Within so long every process has heard of a ban: the first answer's way, and two calls."""
+AT_THE_LATEST_S = 1.0
+JOBS = "SELECT status, error FROM sync_jobs ORDER BY created_at"
+
+
+@pytest.fixture
+def own_cluster(without_ray: Installation) -> Iterator[Installation]:
+    """A Ray of the test's own: its governor remembers a ban for an hour."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
+        running_head(Path(directory), ray_environ()) as head,
+    ):
+        yield without_ray.with_environ(RAY_ADDRESS=head.address)
+
+
+@pytest.mark.parametrize("form", [Action.BAN, Action.BAN_HTML])
+def test_a_ban_in_mid_run_stops_all_workers_and_the_next_run_goes_on(
+    own_cluster: Installation, form: Action
+) -> None:
+    world = wide_world()
+    (guild_id,) = world.guilds
+    with served(world) as emulator:
+        here = own_cluster.for_emulator(emulator)
+        here.add_tenant("takaro", guild_id)
+        with here.starting("--tenant", "takaro", "--workers", str(WORKERS)) as program:
+            wait_for_pages(emulator, 40, program)
+            emulator.faults = FaultScript(FaultRule(form))
+            run = ended(program)
+
+        assert_stopped(run, r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC at least")
+        (job,) = here.query(JOBS)
+        assert job["status"] == "failed"
+        assert_nobody_went_on(emulator)
+        asked = emulator.counters.requests
+
+        again = here.start("--tenant", "takaro")
+
+        assert_stopped(again, "Discord blocks this address")
+        assert emulator.counters.requests == asked, "the cluster knew of the ban"
+        emulator.faults = FaultScript()
+
+        elsewhere = here.with_environ(RAY_ADDRESS=None).start("--tenant", "takaro")
+
+        assert elsewhere.code == 0, elsewhere.err
+        here.assert_complete("takaro", emulator)
+
+
+def test_refusals_stop_the_run_long_before_they_bring_a_ban(without_ray: Installation) -> None:
+    limit = 5
+    world = wide_world()
+    (guild_id,) = world.guilds
+    refused = FaultRule(
+        Action.ANSWER, route=MESSAGES, status=403, body={"message": "Missing Access", "code": 50001}
+    )
+    with served(world) as emulator:
+        emulator.faults = FaultScript(refused)
+        here = without_ray.for_emulator(emulator)
+        here = here.with_environ(SYNC_INVALID_REQUEST_LIMIT=str(limit))
+        here.add_tenant("takaro", guild_id)
+
+        run = here.start("--tenant", "takaro", "--workers", "1")
+
+        assert_stopped(run, "Discord refused")
+        refusals = emulator.counters.by_status[403]
+        assert limit <= refusals < 16, "channels that were under way together"
+        emulator.faults = FaultScript()
+
+        second = here.start("--tenant", "takaro")
+
+        assert second.code == 0, second.err
+        here.assert_complete("takaro", emulator)
+
+
+def assert_stopped(run: Ended, sentence: str) -> None:
+    """Exit 1, with that to say and no traceback."""
+    assert run.code == 1, run.err
+    assert re.search(sentence, run.err), run.err
+    assert "Traceback" not in run.err
+    assert TOKEN not in run.err
+
+
+def assert_nobody_went_on(emulator: Emulator) -> None:
+    """After the first banned answer only what was under way arrives."""
+    banned = [each.at_s for each in emulator.log.entries if each.status == 429]
+    late = [each for each in banned if each > banned[0] + HELD_BACK_S]
+    print(f"requests after the first banned answer: {len(banned) - 1}, {len(late)} of them later")
+    assert max(banned) - banned[0] <= AT_THE_LATEST_S
+    assert late == []
