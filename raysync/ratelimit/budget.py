@@ -13,7 +13,7 @@ from raysync.ratelimit.throttle import Throttle
 DISCORD_PER_SECOND: Final = 50
 """What Discord grants a token unless it has raised the limit for it."""
 WINDOW_S: Final = 1.0
-JITTER_S: Final = 0.03
+JITTER_S: Final = 0.015
 """By how much longer than another a request may take to arrive without anybody telling."""
 HORIZON_S: Final = 0.4
 """How far ahead all workers together book: long enough to never run dry while a worker asks."""
