@@ -13,7 +13,7 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line
+from raysync.cli.summary import efficiency_line, time_lines
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord
 from raysync.models.status import ChannelJobStatus, JobStatus
@@ -100,7 +100,9 @@ def _lines(record: JobRecord) -> list[Text]:
     view = record.view
     lines = [each(record, view) for each in (_counts, _messages, _requests)] if view else []
     if record.result is not None and record.result.parallel_stats.efficiency is not None:
-        lines.append(f"efficiency {efficiency_line(record.result.parallel_stats)}")
+        stats = record.result.parallel_stats
+        lines.append(f"efficiency {efficiency_line(stats)}")
+        lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
     told = [Text(f"  {each}") for each in lines]
     if record.error:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))

@@ -10,9 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
-from raysync.models.results import ChannelError, ParallelStats, RunResult, SyncJobResult
+from raysync.models.results import (
+    ChannelError,
+    ParallelStats,
+    RunResult,
+    SyncJobResult,
+    TimeSpent,
+)
 
 MAX_ERRORS = 10
+SPARKS = 40
 _STYLES = {"completed": "green", "partial": "yellow", "failed": "red", "cancelled": "yellow"}
 
 
@@ -48,6 +55,7 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     went_through = job.status in ("completed", "partial")
     if limited and went_through and stats.efficiency is not None:
         lines.append(("efficiency", Text(efficiency_line(stats))))
+    lines += [(label, Text(text)) for label, text in time_lines(stats.time_spent)]
     lines += [
         ("skipped" if number == 0 else "", Text(reason))
         for number, reason in enumerate(_skip_reasons(job))
@@ -88,6 +96,28 @@ def _requests(stats: ParallelStats) -> str:
     if not stats.max_concurrent_channels:
         return told
     return f"{told}; up to {words.counted(stats.max_concurrent_channels, 'channel')} at once"
+
+
+def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
+    """Where the time went, as labels and texts: requests over time, and what was waited for."""
+    if spent is None or spent.requests is None:
+        return []
+    series = spent.requests
+    fastest = max(series.requests) / series.bin_s
+    time = (
+        f"{words.seconds(spent.startup_s)} to the first request, "
+        f"{words.seconds(spent.tail_s)} of tail"
+    )
+    waited = (
+        f"{words.seconds(spent.permit_wait_s)} for the token's budget, "
+        f"{words.seconds(spent.bucket_wait_s)} for channels' limits, "
+        f"{words.seconds(spent.database_s)} for the database (all channels together)"
+    )
+    return [
+        ("requests/s", f"{words.sparkline(series.requests, SPARKS)}  at most {fastest:.0f}"),
+        ("time", time),
+        ("waited", waited),
+    ]
 
 
 def efficiency_line(stats: ParallelStats) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _BARS = " ▏▎▍▌▋▊▉█"
+_COLUMNS = " ▁▂▃▄▅▆▇█"
 
 
 def count(number: int) -> str:
@@ -69,3 +71,13 @@ def _shown(character: str) -> str:
         return " "
     is_joiner = character in "\u200c\u200d"  # emoji and several scripts are spelled with them
     return "" if category in ("Cc", "Cf", "Cs") and not is_joiner else character
+
+
+def sparkline(counts: Sequence[int], width: int) -> str:
+    """*counts* as bars, the highest full; neighbours are added up where they are too many."""
+    together = max(-(-len(counts) // width), 1)
+    sums = [sum(counts[start : start + together]) for start in range(0, len(counts), together)]
+    highest = max(sums, default=0)
+    if not highest:
+        return ""
+    return "".join(_COLUMNS[round(each / highest * (len(_COLUMNS) - 1))] for each in sums)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.rates import RequestRate
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Failure
 
@@ -38,6 +39,7 @@ class ApiUsage:
     store_s: float = 0.0  #: spent in the database
     first_request_at: datetime | None = None
     last_request_at: datetime | None = None
+    rate: RequestRate = field(default_factory=RequestRate)  #: when it asked
 
 
 @dataclass(frozen=True, slots=True)

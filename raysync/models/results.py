@@ -28,6 +28,28 @@ class SkippedChannel(_Result):
     reason: str
 
 
+class RequestSeries(_Result):
+    """Requests answered in each stretch of a run, from the first to the last."""
+
+    first_at: datetime  #: where the first stretch begins
+    bin_s: int  #: how long each stretch is, in seconds
+    requests: list[int]
+
+
+class TimeSpent(_Result):
+    """Where a run's time went, in seconds.
+
+    Channels wait side by side: the waits are sums over them, and do not add up to a run's length.
+    """
+
+    startup_s: float  #: from the job's beginning to its first request
+    tail_s: float  #: at the end, with less than nine tenths of the budget in use
+    permit_wait_s: float  #: for the token's budget
+    bucket_wait_s: float  #: for channels' own limits, while they held a slot
+    database_s: float  #: for pages to be written
+    requests: RequestSeries | None  #: None: none was made
+
+
 class ParallelStats(_Result):
     """How well the run used what Discord allows. Times in seconds."""
 
@@ -38,6 +60,7 @@ class ParallelStats(_Result):
     ideal_s: float
     actual_s: float  #: from the first request to the last
     efficiency: float | None  #: ideal_s over actual_s; None: fewer than two requests
+    time_spent: TimeSpent | None = None  #: None: a version before this was told ran it
 
 
 class ChannelResult(_Result):

@@ -13,6 +13,7 @@ from typing import Final
 from raysync.clock import Clock
 from raysync.errors import BAN_S, BannedError
 from raysync.models.events import ApiUsage
+from raysync.models.rates import RateMeter
 from raysync.ratelimit.permit import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
@@ -39,6 +40,7 @@ class _Meter:
     bucket_wait_s: float = 0.0
     first_at: datetime | None = None
     last_at: datetime | None = None
+    rate: RateMeter = field(default_factory=RateMeter)
 
 
 class Passage:
@@ -152,7 +154,8 @@ class WorkerLimiter:
         """See `Passage`."""
         self._permits.ended(permit, lost=status is None)
         turn.finish()
-        self._meter.last_at = self._clock.now()
+        self._meter.last_at = now = self._clock.now()
+        self._meter.rate.note(now.timestamp())
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
         if status is None:
             return
@@ -174,6 +177,7 @@ class WorkerLimiter:
             bucket_wait_s=meter.bucket_wait_s,
             first_request_at=meter.first_at,
             last_request_at=meter.last_at,
+            rate=meter.rate.rate(),
         )
 
     def learn(self, known: Iterable[RoutePolicy]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from raysync.models.events import ApiUsage, ChannelRow, JobView
+from raysync.models.rates import RequestRate
 from raysync.models.results import SyncJobResult
 from raysync.models.work import Failure
 from raysync.store.page_rows import storable_json, storable_text
@@ -23,10 +24,13 @@ def view_json(view: JobView) -> str:
 
 
 def usage_json(usage: Mapping[str, ApiUsage]) -> str:
-    """By worker: what it waited for, and when it asked; the counts have their own rows."""
+    """By worker: what it waited for, and when it asked; the counts have their own rows.
+
+    Requests by the second stay in memory: as much again with each beat. The result has them.
+    """
     return _text(
         {
-            worker: asdict(replace(each, calls={}, rate_limit_hits={}))
+            worker: asdict(replace(each, calls={}, rate_limit_hits={}, rate=RequestRate()))
             for worker, each in usage.items()
         }
     )

@@ -20,6 +20,7 @@ from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s
 from raysync.sync.job import JobEnd
 from raysync.sync.progress import JobHeader
+from raysync.sync.timing import time_spent
 
 
 def summarize(
@@ -135,6 +136,7 @@ def _stats(
         ideal_s=round(ideal, 3),
         actual_s=round((last - first).total_seconds(), 3) if first and last else 0.0,
         efficiency=_rounded(efficiency(ideal, first, last)),
+        time_spent=time_spent(usage.values(), header.started_at, header.budget_per_second),
     )
 
 

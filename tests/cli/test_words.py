@@ -59,3 +59,9 @@ def test_printable_takes_commands_and_direction_marks_out():
 def test_printable_leaves_names_as_they_are():
     for name in ("日本語", "👩‍👩‍👧 family", "चैट-क्‍ष", "général"):
         assert words.printable(name) == name
+
+
+def test_a_sparkline_shows_the_highest_full_and_fits_its_width() -> None:
+    assert words.sparkline([0, 24, 48], 10) == " ▄█"
+    assert len(words.sparkline([1] * 1000, 40)) <= 40
+    assert words.sparkline([], 10) == ""

@@ -29,6 +29,7 @@ async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installat
     assert most <= MOST_PER_SECOND * (1 + stall.worst_s), stall
     stats = run.job["parallel_stats"]
     assert stats["total_api_calls"] == emulator.counters.requests
+    assert sum(stats["time_spent"]["requests"]["requests"]) == emulator.counters.requests
     assert stats["rate_limit_encounters"] == emulator.counters.by_status[429]
     if stall.worst_s <= JITTER_S:
         assert most <= MOST_PER_SECOND

@@ -1,0 +1,48 @@
+"""Where a run's time went."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from raysync.models.events import ApiUsage
+from raysync.models.rates import RequestRate, merged
+from raysync.models.results import RequestSeries, TimeSpent
+
+FULL_SHARE = 0.9
+"""Of the budget: a stretch with less is not a full one."""
+
+
+def time_spent(
+    usage: Collection[ApiUsage], started_at: datetime, budget_per_second: float
+) -> TimeSpent:
+    """What the run's clients waited for, and how its requests spread over its time."""
+    rate = merged(each.rate for each in usage)
+    first = min((u.first_request_at for u in usage if u.first_request_at), default=None)
+    last = max((u.last_request_at for u in usage if u.last_request_at), default=None)
+    return TimeSpent(
+        startup_s=round((first - started_at).total_seconds(), 3) if first else 0.0,
+        tail_s=round(tail_s(rate, first, last, budget_per_second), 3) if first and last else 0.0,
+        permit_wait_s=round(sum(each.permit_wait_s for each in usage), 3),
+        bucket_wait_s=round(sum(each.bucket_wait_s for each in usage), 3),
+        database_s=round(sum(each.store_s for each in usage), 3),
+        requests=_series(rate),
+    )
+
+
+def tail_s(rate: RequestRate, first: datetime, last: datetime, budget_per_second: float) -> float:
+    """From the end of the last stretch that used the budget fully to the last request."""
+    full = [
+        number
+        for number, count in rate.counts.items()
+        if count >= FULL_SHARE * budget_per_second * rate.bin_s
+    ]
+    used_until = (max(full) + 1) * rate.bin_s if full else first.timestamp()
+    return max(last.timestamp() - used_until, 0.0)
+
+
+def _series(rate: RequestRate) -> RequestSeries | None:
+    if not rate.counts:
+        return None
+    first_at = datetime.fromtimestamp(min(rate.counts) * rate.bin_s, UTC)
+    return RequestSeries(first_at=first_at, bin_s=rate.bin_s, requests=rate.series())
