@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -17,46 +17,88 @@ from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Demand, Sharer, Use
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.permits import PermitPool
+from tests.bench.figures import machine
 
-PERMITS = 2_000
+ALONE = 100
+APART_S = 0.03
+TOKENS_AT_ONCE = (1, 20, 100, 200)
+FOR_S = 4.0
+READERS = 8
 TOKENS = 1_000
 PER_SECOND = 48.0
 
 
-def secrets_of(database_url: str) -> JobSecrets:
-    """A token that Discord lets do as much as we like: the governor is measured, not the wait."""
+def secrets_of(database_url: str, token: str) -> JobSecrets:
+    """What opens a job on a token of that name."""
     return JobSecrets(
         job_id=JobId("00000000-0000-4000-8000-000000000001"),
         tenant="bench",
         database_url=database_url,
-        token="token",
-        token_fingerprint="token",
+        token=token,
+        token_fingerprint=token,
         pseudonym_key=b"k" * 32,
         privacy=Privacy.PSEUDONYMOUS,
         discord_api_url="http://127.0.0.1",
-        requests_per_second=10_000.0,
+        requests_per_second=PER_SECOND,
         channel_pages_per_second=1.0,
+        invalid_request_limit=1000,
         page_size=100,
         retry_base_s=1.0,
     )
 
 
-async def test_permits_through_an_actor(database_url: str, tmp_path: Path) -> None:
+async def test_permits_through_an_actor(database_url: str) -> None:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    print(f"\n{machine()}")
     try:
-        governor = RateLimitGovernorActor.options(num_cpus=0).remote()
-        pool = PermitPool(lease_from(governor, "bench", secrets_of(database_url)), SystemClock())
-        await wait_for_permit(pool)
-        alone_s = [await wait_for_permit(pool) for _ in range(200)]
-        began_s = time.perf_counter()
-        await asyncio.gather(*(wait_for_permit(pool) for _ in range(PERMITS)))
-        per_second = PERMITS / (time.perf_counter() - began_s)
-        await pool.close()
+        governor = RateLimitGovernorActor.options(num_cpus=0, max_concurrency=20_000).remote()
+        await _alone(_pool(governor, database_url, "alone"))
+        for tokens in TOKENS_AT_ONCE:
+            names = [f"{tokens}-{number}" for number in range(tokens)]
+            await _together([_pool(governor, database_url, name) for name in names])
     finally:
         ray.shutdown()
-    alone_s.sort()
-    print(f"\none after another: p50 {alone_s[100] * 1e3:.1f} ms, p99 {alone_s[197] * 1e3:.1f} ms")
-    print(f"{PERMITS} at once: {per_second:.0f} permits/s by one pool")
+
+
+def _pool(governor: Any, database_url: str, token: str) -> PermitPool:
+    sharer = Sharer("bench", "worker")
+    return PermitPool(lease_from(governor, sharer, secrets_of(database_url, token)), SystemClock())
+
+
+async def _alone(pool: PermitPool) -> None:
+    """One request at a time, slower than the limit: what a permit costs where there is room."""
+    await wait_for_permit(pool)
+    took_s = []
+    for _ in range(ALONE):
+        took_s.append(await wait_for_permit(pool))
+        await asyncio.sleep(APART_S)
+    await pool.close()
+    took_s.sort()
+    p50, p99 = took_s[ALONE // 2] * 1e3, took_s[int(ALONE * 0.99)] * 1e3
+    print(f"one at a time: p50 {p50:.1f} ms, p99 {p99:.1f} ms", flush=True)
+
+
+async def _together(pools: list[PermitPool]) -> None:
+    """As many as each token allows: what one governor grants."""
+    await asyncio.gather(*(wait_for_permit(each) for each in pools))
+    granted = 0
+    until_s = time.perf_counter() + FOR_S
+
+    async def read(pool: PermitPool) -> None:
+        nonlocal granted
+        while time.perf_counter() < until_s:
+            await wait_for_permit(pool)
+            granted += 1
+
+    await asyncio.gather(*(read(pool) for pool in pools for _ in range(READERS)))
+    for each in pools:
+        await each.close()
+    per_second = granted / FOR_S
+    share = per_second / (len(pools) * PER_SECOND)
+    print(
+        f"{len(pools)} tokens: {per_second:,.0f} permits/s, {share:.0%} of what they allow",
+        flush=True,
+    )
 
 
 async def wait_for_permit(pool: PermitPool) -> float:
