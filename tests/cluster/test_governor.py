@@ -12,7 +12,7 @@ from tests.cluster.test_limits import MOST_PER_SECOND
 from tests.cluster.waiting import wait_until
 
 CHANNELS = 50
-PAGES = {"small": 4, "large": 9}
+PAGES = {"small": 10, "large": 14}
 FAIR = 0.35
 """Of what both asked for while both were at work: the least for either."""
 ALMOST_ALL = 40
@@ -21,19 +21,14 @@ HANDED_OVER_S = 5.0
 
 
 def test_two_local_clusters_share_a_token(without_ray: Installation) -> None:
-    governors = _two_runs_share_a_token(without_ray)
-
-    assert governors == 2
+    _assert_two_runs_share_a_token(without_ray)
 
 
 def test_two_runs_on_one_cluster_share_a_token(installation: Installation) -> None:
-    governors = _two_runs_share_a_token(installation)
-
-    assert governors == 1
+    _assert_two_runs_share_a_token(installation)
 
 
-def _two_runs_share_a_token(installation: Installation) -> int:
-    """See that they do; how many governors had a share."""
+def _assert_two_runs_share_a_token(installation: Installation) -> None:
     world = World()
     for seed, pages in enumerate(PAGES.values(), 1):
         world.add_guild(generate_guild(GuildSpec.uniform(CHANNELS, pages * 100 - 60), seed=seed))
@@ -46,9 +41,9 @@ def _two_runs_share_a_token(installation: Installation) -> int:
         for slug, guild_id in guild_ids.items():
             here.add_tenant(slug, guild_id)
 
-        with here.starting("--tenant", "large") as one:
+        with here.starting("--tenant", "small") as one:
             wait_until(lambda: emulator.counters.requests > 0)
-            with here.starting("--tenant", "small") as other:
+            with here.starting("--tenant", "large") as other:
                 ends = [ended(each) for each in (one, other)]
 
         assert [each.code for each in ends] == [0, 0], [each.err for each in ends]
@@ -58,10 +53,7 @@ def _two_runs_share_a_token(installation: Installation) -> int:
         assert len(small) >= CHANNELS * PAGES["small"]
         assert len(large) >= CHANNELS * PAGES["large"]
         _assert_fair(small, large)
-        ended_first, other_s = sorted((small, large), key=lambda asked: asked[-1])
-        _assert_handed_over(ended_first[-1], other_s)
-        (row,) = here.query("SELECT count(DISTINCT governor) AS governors FROM token_shares")
-        return int(row["governors"])
+        _assert_handed_over(small[-1], large)
 
 
 def _assert_fair(small: Sequence[float], large: Sequence[float]) -> None:
