@@ -64,7 +64,7 @@ class RunActors:
             num_cpus=WORKER_CPUS,
             max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
             max_task_retries=0,  # the dispatcher counts attempts
-            max_concurrency=self._slots + 4,  # its channels, and the calls that open and close
+            max_concurrency=2 * self._slots + 4,  # its channels, those on standby, open and close
         ).remote(self._sharer(worker_id), self._slots, self._governor, self._tracker)
         return RemoteWorker(actor, worker_id, secrets_of)
 

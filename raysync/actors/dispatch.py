@@ -2,7 +2,9 @@
 
 A visit ends when the channel's bucket is empty. The slot then goes to another channel, and the
 channel comes back when its bucket has filled again, wherever there is room: what counts in the
-bucket goes with it. So no slot waits, and the largest channels never stop.
+bucket goes with it. So no slot waits, and the largest channels never stop. Beside the channels
+that it reads, a worker is given as many on standby, where there are no other slots for them: they
+are claimed while others' last pages are still being written, and a worker never idles in between.
 
 `ray.util.ActorPool` keeps the idle slots; what is in flight, and what becomes of it when an actor
 dies, is kept here, since the pool tells neither which item a dead actor held nor that its queue
@@ -121,7 +123,11 @@ class Dispatcher:
         self._slots_per_worker = slots_per_worker
         self._clock = clock
         self._starting_at_once = starting_at_once
-        self._idle: Any = ActorPool([])  # Any: it is typed for actors, and keeps our slots of them
+        # Any: it is typed for actors, and keeps our slots of them
+        self._idle: Any = ActorPool([])
+        self._standby: Any = ActorPool([])
+        self._load: Counter[WorkerPort] = Counter()  # channels of each worker
+        self._parked = 0
         self._waiting: dict[JobId, list[_Waiting]] = {}
         self._busy: Counter[JobId] = Counter()  # slots of each job
         self._order = itertools.count()
@@ -131,7 +137,7 @@ class Dispatcher:
         self._alive: set[WorkerPort] = set()
         self._failed_starts = 0
         self._broken: RaysyncError | None = None
-        self.most_at_once = 0  #: channels in flight at the same moment
+        self.most_at_once = 0  #: channels read at the same moment
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         """Wait for a slot, have the channel synced, and return how that ended."""
@@ -147,6 +153,7 @@ class Dispatcher:
                 await asyncio.wait([work.serving])  # its progress is told until it has let go
             if work.parked is not None:
                 work.parked.cancel()
+                self._parked -= 1
             raise
 
     def warm_up(self) -> None:
@@ -192,14 +199,37 @@ class Dispatcher:
         self._grow()
 
     def _assign(self) -> None:
-        while self._idle.has_free() and (work := self._next()) is not None:
-            slot: Slot = self._idle.pop_idle()
+        while (pool := self._free_pool()) is not None and (work := self._next()) is not None:
+            slot: Slot = pool.pop_idle()
+            self._load[slot.worker] += 1
             job_id = work.task.job_id
             self._busy[job_id] += 1
+            work.task = replace(work.task, is_hurried=self._is_crowded())
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
-            self.most_at_once = max(self.most_at_once, len(self._in_flight))
+            read = sum(min(each, self._slots_per_worker) for each in self._load.values())
+            self.most_at_once = max(self.most_at_once, read)
             work.serving.add_done_callback(partial(self._forget, job_id))
+
+    def _free_pool(self) -> Any:
+        """Where the next channel may go: a free slot, or on standby if none is to be had."""
+        if self._idle.has_free():
+            return self._idle
+        to_come = (self._size - len(self._alive)) * self._slots_per_worker
+        waiting = sum(map(len, self._waiting.values()))
+        return self._standby if self._standby.has_free() and waiting > to_come else None
+
+    def _is_crowded(self) -> bool:
+        """Whether more channels are to be read than there is room for: slots must go round."""
+        channels = sum(map(len, self._waiting.values())) + self._parked + len(self._in_flight) + 1
+        return channels > 2 * self._slots_per_worker * len(self._alive)
+
+    def _free(self, slot: Slot) -> None:
+        """Take a slot back: who was on standby in its worker is being read now."""
+        self._load[slot.worker] -= 1
+        if slot.worker in self._alive:
+            is_standby = self._load[slot.worker] >= self._slots_per_worker
+            (self._standby if is_standby else self._idle).push(slot)
 
     def _forget(self, job_id: JobId, serving: asyncio.Task[None]) -> None:
         self._in_flight.discard(serving)
@@ -245,6 +275,7 @@ class Dispatcher:
         self._alive.add(worker)
         for _ in range(self._slots_per_worker):
             self._idle.push(Slot(worker))
+            self._standby.push(Slot(worker))
 
     async def _serve(self, slot: Slot, work: _Work) -> None:
         task = work.task
@@ -263,8 +294,7 @@ class Dispatcher:
             work.returned.cancel()
             raise
         finally:
-            if slot.worker in self._alive:
-                self._idle.push(slot)
+            self._free(slot)
         if work.returned.done():
             return
         if outcome.parked is not None:
@@ -289,9 +319,11 @@ class Dispatcher:
         work.parked_at_s = self._clock.monotonic_s()
         loop = asyncio.get_running_loop()
         work.parked = loop.call_later(parked.ready_after_s, self._unpark, work)
+        self._parked += 1
 
     def _unpark(self, work: _Work) -> None:
         work.parked = None
+        self._parked -= 1
         parked_s = self._clock.monotonic_s() - work.parked_at_s
         ages_s = tuple(each + parked_s for each in work.task.paged_ago_s)
         work.task = replace(work.task, paged_ago_s=ages_s)
@@ -320,12 +352,13 @@ class Dispatcher:
         self._alive.discard(worker)
         worker.kill()
         _log.warning("lost %s", worker.worker_id, extra={"event": "worker_lost"})
-        idle = []
-        while self._idle.has_free():
-            idle.append(self._idle.pop_idle())
-        for slot in reversed(idle):
-            if slot.worker is not worker:
-                self._idle.push(slot)
+        for pool in (self._idle, self._standby):
+            free = []
+            while pool.has_free():
+                free.append(pool.pop_idle())
+            for slot in reversed(free):
+                if slot.worker is not worker:
+                    pool.push(slot)
 
     def _refuse_all(self, error: RaysyncError) -> None:
         waiting, self._waiting = self._waiting, {}

@@ -26,6 +26,7 @@ from raysync.models.work import (
 from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
+from raysync.ratelimit.places import Places
 from raysync.ratelimit.policies import pages_at
 from raysync.store.engine import Engine, open_engine
 from raysync.store.limits import LimitStore
@@ -144,8 +145,10 @@ class ChannelWorker:
         watch: Watch,
         send: Callable[[WorkerReport], Awaitable[None]],
     ) -> None:
+        """At most *slots* requests of it are under way."""
         self.worker_id = worker_id
         self._slots = slots
+        self._places = Places(slots)
         self._lease_for = lease_for
         self._observe_for = observe_for
         self._watch = watch
@@ -181,7 +184,9 @@ class ChannelWorker:
             self._watching = asyncio.create_task(self._stop_when_told())
         name = secrets.token_fingerprint
         if name not in self._permits:
-            self._permits[name] = PermitPool(self._lease_for(secrets), SystemClock())
+            self._permits[name] = PermitPool(
+                self._lease_for(secrets), SystemClock(), places=self._places
+            )
         return WorkerLimiter(
             self._permits[name],
             SystemClock(),

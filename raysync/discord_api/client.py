@@ -199,11 +199,14 @@ class DiscordClient:
             before = following
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int
+        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
     ) -> Sequence[Message]:
-        """Up to *limit* messages above *after*: the oldest of them, in no promised order."""
+        """Up to *limit* messages above *after*: the oldest of them, in no promised order.
+
+        Of the requests that wait for the token, it goes as if it had come *head_start_s* ago.
+        """
         path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
-        payloads = _list(await self._get(path, params, channel_id=channel_id))
+        payloads = _list(await self._get(path, params, head_start_s, channel_id=channel_id))
         return [message_from(each, self._identities) for each in payloads]
 
     def pause_s(self, channel_id: ChannelId) -> float:
@@ -248,21 +251,27 @@ class DiscordClient:
                 f"The bot is not in the guild {guild_id}, or there is no such guild. ({error})"
             ) from None
 
-    async def _get(self, path: str, params: dict[str, str], **ids: Any) -> Any:
+    async def _get(
+        self, path: str, params: dict[str, str], head_start_s: float = 0.0, **ids: Any
+    ) -> Any:
         """The answer to one request, as parsed JSON."""
         if self._discord is None:
             raise RuntimeError("the client is not logged in")
         http, what = self._discord.http, f"GET {path}"
         with translated(what):
             async with asyncio.timeout(_WHOLE_CALL_S):
-                answer = await self._ask(http, Route("GET", path, **ids), params)
+                answer = await self._ask(http, Route("GET", path, **ids), params, head_start_s)
         if isinstance(answer, str):
             raise RetryableError(f"{what}: the answer is not Discord's JSON.")
         return answer
 
-    async def _ask(self, http: HTTPClient, route: Route, params: dict[str, str]) -> Any:
+    async def _ask(
+        self, http: HTTPClient, route: Route, params: dict[str, str], head_start_s: float
+    ) -> Any:
         try:
-            return await http.request(route, params=params, timeout=self._timeout)
+            return await http.request(
+                route, params=params, timeout=self._timeout, trace_request_ctx=head_start_s
+            )
         except json.JSONDecodeError as error:
             # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
             return json.loads(error.doc)

@@ -35,7 +35,7 @@ class Passage(Protocol):
 class RequestLimiter(Protocol):
     """Decides when a request may be sent."""
 
-    async def enter(self, route: str, major_id: str | None) -> Passage:
+    async def enter(self, route: str, major_id: str | None, head_start_s: float = 0.0) -> Passage:
         """Wait until a request of *route* may be sent. What it raises, the caller gets."""
         ...
 
@@ -100,7 +100,8 @@ class Gate:
         if not url.startswith(self._prefix):
             return
         route, major_id = route_of(params.method, url.removeprefix(self._prefix))
-        context.passage = await self._limiter.enter(route, major_id)
+        head_start_s: float = context.trace_request_ctx or 0.0  # as the request was given it
+        context.passage = await self._limiter.enter(route, major_id, head_start_s)
 
     async def _sent(
         self,

@@ -58,6 +58,7 @@ class ChannelTask:
     started_at: datetime | None = None  #: of the first visit
     retries_before: int = 0  #: requests asked again in earlier visits
     paged_ago_s: tuple[float, ...] = ()  #: pages of earlier visits that count in the bucket
+    is_hurried: bool = False  #: others wait for the slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ _LEAST_PAUSE_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Sharer:
-    """Who asks for permits: the runs on a token share it evenly, and their workers a run's part."""
+    """Who asks for permits: the runs on a token share it evenly, their workers by what waits."""
 
     run: str
     worker: str
@@ -54,6 +54,7 @@ class Demand:
 
     permits: int
     uses: tuple[Use, ...] = ()
+    waiting: int = 1  #: requests that wait for a permit in this worker, those asked for included
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class _Share:
 
     asked_s: float = -math.inf
     per_second: float = math.inf
+    waiting: int = 1
     booked_s: deque[float] = field(default_factory=deque)
 
 
@@ -132,6 +134,8 @@ class GlobalBudget:
         """Grant permits to *sharer*, at *per_second* or what a slower one asks for."""
         self.take_in(demand.uses)
         share = self._share_of(sharer, per_second, now_s)
+        if demand.permits:
+            share.waiting = max(demand.waiting, 1)
         rate = self._rate(min(each.per_second for each in self._shares.values()), now_s)
         holds = max(1, int(HORIZON_S * rate * self._part_of(sharer)))
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
@@ -176,9 +180,14 @@ class GlobalBudget:
         return share
 
     def _part_of(self, sharer: Sharer) -> float:
-        """Its run's part of the whole, divided by the run's workers."""
-        workers = Counter(each.run for each in self._shares)
-        return 1 / (len(workers) * workers[sharer.run])
+        """Its run's part of the whole, divided by what waits in the run's workers.
+
+        So a channel is served alike, however many others its worker reads.
+        """
+        waiting = Counter[str]()
+        for each, share in self._shares.items():
+            waiting[each.run] += share.waiting
+        return self._shares[sharer].waiting / (len(waiting) * waiting[sharer.run])
 
 
 def limit_of(per_second: float) -> int:

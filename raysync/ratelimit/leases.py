@@ -112,7 +112,7 @@ class Leases:
         due = self._clock.monotonic_s() >= self._ask_at_s
         missing = self._missing(waiting)
         if missing and due and self._asking is None:
-            self._asking = asyncio.create_task(self._ask(missing))
+            self._asking = asyncio.create_task(self._ask(missing, waiting))
 
     async def refill(self, waiting: int) -> None:
         """Wait for the answer to a question, or until one may be asked."""
@@ -144,9 +144,9 @@ class Leases:
             return 0
         return min(missing + self.lapses_in_a_row, LARGEST_LEASE)
 
-    async def _ask(self, want: int) -> None:
+    async def _ask(self, want: int, waiting: int) -> None:
         try:
-            await self._take_lease(want)
+            await self._take_lease(want, waiting)
         except RaysyncError as error:
             self._on_failure(error)
         except Exception as error:  # noqa: BLE001 whatever an actor call raises: fail closed
@@ -155,9 +155,9 @@ class Leases:
         finally:
             self._asking = None
 
-    async def _take_lease(self, want: int) -> None:
+    async def _take_lease(self, want: int, waiting: int) -> None:
         asked_s = self._clock.monotonic_s()
-        demand, self._untold_s = Demand(want, self._uses(asked_s)), {}
+        demand, self._untold_s = Demand(want, self._uses(asked_s), waiting), {}
         lease = await self._lease(demand)
         now_s = self._clock.monotonic_s()
         self._bounds.note(asked_s, lease.granted_at_s, now_s)
@@ -177,7 +177,7 @@ class Leases:
         """Let the governor know, though nobody waits for a permit."""
         self._telling = None
         if self._asking is None and self._uses(self._clock.monotonic_s()):
-            self._asking = asyncio.create_task(self._ask(0))
+            self._asking = asyncio.create_task(self._ask(0, 0))
         if self._arrivals:
             self._tell_soon()
 

@@ -95,8 +95,10 @@ class WorkerLimiter:
         self._meter = _Meter()
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def enter(self, route: str, major_id: str | None) -> Passage:
+    async def enter(self, route: str, major_id: str | None, head_start_s: float = 0.0) -> Passage:
         """Wait until a request of *route* within *major_id* may be sent; then it is under way.
+
+        Of those that wait for a permit, it is served as if it had come *head_start_s* ago.
 
         Raises:
             RateLimitedError: the bucket stays closed for longer than anybody should wait here.
@@ -108,8 +110,7 @@ class WorkerLimiter:
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
-            # a channel in the middle of its burst goes first: bursts in turn refill in turn
-            permit = await self._permits.acquire(urgency=int(turn.is_in_burst()))
+            permit = await self._permits.acquire(head_start_s)
         except BaseException:
             turn.cancel()
             raise

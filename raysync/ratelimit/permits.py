@@ -1,4 +1,8 @@
-"""A worker's permits: leased from the governor, handed to coroutines, the most urgent first."""
+"""A worker's permits: leased from the governor, handed to coroutines, who came first before others.
+
+A request may have a head start, as if it had come earlier: so that what has the most left to do is
+not done last. It is bounded, so nobody waits for ever.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,19 @@ from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError
 from raysync.ratelimit.leases import AskForLease, Leases
 from raysync.ratelimit.permit import Permit
+from raysync.ratelimit.places import Places
 
 MAX_WAIT_S: Final = 60.0
+LONGEST_HEAD_START_S: Final = 5.0
+_INSTANT_S: Final = 1e-6
+"""Timers wake a moment early, and nobody is to wait again for what rounding leaves of it."""
 
-_Waiting = tuple[int, int, asyncio.Future[Permit]]
-"""Less is served first: urgency with its sign turned, order of coming; then who waits."""
+_Waiting = tuple[float, int, asyncio.Future[Permit]]
+"""Less is served first: when it came less its head start, then the order of coming; who waits."""
 
 
 class PermitPool:
-    """Hands out permits: the most urgent first, and among equals who came first.
+    """Hands out permits: who came first, head starts counted, goes first.
 
     It asks for as many as there are coroutines waiting, and for the next while the last are
     still being handed out; never for more, since a permit that nobody uses is lost to all. With
@@ -27,9 +35,20 @@ class PermitPool:
     none, so nothing is asked of Discord.
     """
 
-    def __init__(self, lease: AskForLease, clock: Clock, *, max_wait_s: float = MAX_WAIT_S) -> None:
-        """*lease* asks the governor; what it raises, those who wait get."""
+    def __init__(
+        self,
+        lease: AskForLease,
+        clock: Clock,
+        *,
+        places: Places | None = None,
+        max_wait_s: float = MAX_WAIT_S,
+    ) -> None:
+        """*lease* asks the governor; what it raises, those who wait get.
+
+        With *places*, no more requests are under way than there is room for.
+        """
         self._clock = clock
+        self._places = places
         self._max_wait_s = max_wait_s
         self._leases = Leases(lease, clock, self._fail)
         self._waiting: list[_Waiting] = []
@@ -42,18 +61,18 @@ class PermitPool:
         """How many permits came too late, or found nobody."""
         return self._leases.lapsed
 
-    async def acquire(self, urgency: int = 0) -> Permit:
+    async def acquire(self, head_start_s: float = 0.0) -> Permit:
         """Wait for a permit; the request must go out at once: tell with `sent`, or `unused`.
 
-        The higher *urgency* goes first. It must be bounded in time: nothing else keeps a lower
-        one from waiting for ever.
+        It is served as if it had come *head_start_s* ago, which counts for five seconds at most.
 
         Raises:
             PermitUnavailableError: none in time.
             RunStoppedError: nothing may pass any more.
         """
         turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        bisect.insort(self._waiting, (-urgency, next(self._order), turn))
+        came_s = self._clock.monotonic_s() - min(head_start_s, LONGEST_HEAD_START_S)
+        bisect.insort(self._waiting, (came_s, next(self._order), turn))
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
@@ -75,10 +94,12 @@ class PermitPool:
     def ended(self, permit: Permit, *, lost: bool = False) -> None:
         """Say that its answer is there; *lost*: that none will come."""
         self._leases.answered(permit, self._clock.monotonic_s(), lost=lost)
+        self._free_place()
 
     def unused(self, permit: Permit) -> None:
         """Say that its request will not be sent."""
         self._leases.unused(permit)
+        self._free_place()
 
     def block(self, for_s: float) -> None:
         """Drop what is leased, and hand out nothing for so long: the token was refused."""
@@ -106,7 +127,12 @@ class PermitPool:
             self._waiting = waiting
         elif turn.done() and not turn.cancelled() and turn.exception() is None:
             self._leases.permits.appendleft(turn.result())
+            self._free_place()
             self._serve()
+
+    def _free_place(self) -> None:
+        if self._places is not None:
+            self._places.give_back()
 
     def _serve(self) -> None:
         if self._serving is None or self._serving.done():
@@ -128,9 +154,11 @@ class PermitPool:
             await self._sit_out(leases.blocked_until_s - now_s)
         elif not leases.permits:
             await leases.refill(len(self._waiting))
-        elif leases.permits[0].opens_s > now_s:
+        elif leases.permits[0].opens_s - now_s > _INSTANT_S:
             leases.ask_for(len(self._waiting))
             await asyncio.sleep(leases.permits[0].opens_s - now_s)
+        elif self._places is not None and not self._places.take():
+            await self._places.free()
         else:
             self._hand_over()
 
@@ -142,7 +170,9 @@ class PermitPool:
 
     def _hand_over(self) -> None:
         turn = self._waiting.pop(0)[2]
-        if not turn.done():  # one that is being cancelled has not left the line yet
+        if turn.done():  # one that is being cancelled has not left the line yet
+            self._free_place()
+        else:
             turn.set_result(self._leases.permits.popleft())
             self._leases.lapses_in_a_row = 0
 

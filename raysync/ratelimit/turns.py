@@ -14,8 +14,6 @@ from raysync.ratelimit.bucket import ChannelBucket
 from raysync.ratelimit.forms import BucketForm
 from raysync.ratelimit.policies import RoutePolicies
 
-BURST_S: Final = 1.0
-"""A page so long after the last one of its channel still belongs to the same burst."""
 _FIRST_SWEEP: Final = 512
 _LONGEST_TOLD_S: Final = 3600.0
 
@@ -62,10 +60,6 @@ class Turn:
         self._finished_s = self._clock.monotonic_s()
         self.bucket.finish(self._finished_s)
         self._changed.set()
-
-    def is_in_burst(self) -> bool:
-        """Whether a request of this worker ended a moment ago, so that this one goes on with it."""
-        return self._clock.monotonic_s() - self._finished_s < BURST_S
 
     def pause_s(self) -> float:
         """How long a request would wait now."""

@@ -37,8 +37,15 @@ RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
 PARK_S = 0.05
 """A channel that would wait longer for its bucket gives its slot to another meanwhile."""
-VISIT_PAGES = 100
-"""Where no bucket empties, a channel looks up after so many pages: others may have more left."""
+VISIT_S = 1.0
+"""Where no bucket empties and others wait for the slot, a channel gives it away after so long."""
+LONG_VISIT_S = 10.0
+"""The same where nobody waited when the visit began."""
+HEAD_START_S = 0.1
+"""Of a page before another channel's, for each page that its channel has more left."""
+LONGEST_HEAD_START_S = 3.0
+BURST_HEAD_START_S = 5.0
+"""Of a channel in the middle of its visit, where others wait: visits in turn refill in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,8 @@ class _Reading:
         self._task = task
         self._started_at = started_at
         self._on_progress = on_progress
-        self._pages_left = 1 if task.is_guess and not task.done.pages else VISIT_PAGES
+        self._is_sample = task.is_guess and not task.done.pages
+        self._began_s: float | None = None  #: when its first page was there
         self._saving: asyncio.Task[None] | None = None
         self.tally = task.done
         self.parked: Parked | None = None
@@ -186,16 +194,35 @@ class _Reading:
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
-        self._pages_left -= 1
         source, channel_id = self._engine.source, self._task.channel_id
         left = self._remaining_pages()
         return_s = source.pause_s(channel_id)
         if return_s > PARK_S:
-            return_s = source.return_s(channel_id, left or self._task.expected_pages)
-        elif self._pages_left > 0:
+            if self._task.is_hurried:  # rarely, and for as many pages as the bucket can save up
+                return_s = source.return_s(channel_id, left or self._task.expected_pages)
+        elif not self._is_long_enough():
             return False
         self.parked = Parked(return_s, left, source.paged_ago_s(channel_id))
         return True
+
+    def _is_long_enough(self) -> bool:
+        """Whether the slot is due to others: after one page where that tells how much is left."""
+        now_s = self._engine.clock.monotonic_s()
+        self._began_s = now_s if self._began_s is None else self._began_s
+        if self._task.is_hurried:
+            return self._is_sample or now_s - self._began_s > VISIT_S
+        return now_s - self._began_s > LONG_VISIT_S
+
+    def _head_start_s(self) -> float:
+        """How much earlier than others its next page is due.
+
+        Where a slot is to be given away, a visit is not to be drawn out. Else the channels that
+        have the most left go first, so that all end together.
+        """
+        if self._task.is_hurried and self.tally.pages > self._task.done.pages:
+            return BURST_HEAD_START_S
+        left = self._remaining_pages() or self._task.expected_pages
+        return min(left * HEAD_START_S, LONGEST_HEAD_START_S)
 
     def _remaining_pages(self) -> float | None:
         fraction = self._fraction()
@@ -206,7 +233,7 @@ class _Reading:
     async def _fetch(self, after: MessageId) -> Sequence[Message]:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)
         return await self._engine.source.fetch_after(
-            self._task.channel_id, after, self._engine.page_size
+            self._task.channel_id, after, self._engine.page_size, self._head_start_s()
         )
 
     async def _save(self, claim: Claim, page: PageWrite) -> None:

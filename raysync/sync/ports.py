@@ -48,9 +48,12 @@ class HistorySource(Protocol):
     """Reads messages."""
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int
+        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
     ) -> Sequence[Message]:
-        """Up to *limit* messages above *after*: the oldest of them, in no promised order."""
+        """Up to *limit* messages above *after*: the oldest of them, in no promised order.
+
+        Of the requests that wait for the token, it goes as if it had come *head_start_s* ago.
+        """
         ...
 
     def pause_s(self, channel_id: ChannelId) -> float:

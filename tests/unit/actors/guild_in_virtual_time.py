@@ -17,6 +17,7 @@ from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
+from raysync.ratelimit.places import Places
 from raysync.sync.channel import ChannelSync
 from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import FakePages, make_message, make_task, snowflakes
@@ -59,9 +60,9 @@ class _Source:
         self._limiter = limiter
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int
+        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
     ) -> Sequence[Message]:
-        passage = await self._limiter.enter(ROUTE, str(channel_id))
+        passage = await self._limiter.enter(ROUTE, str(channel_id), head_start_s)
         passage.sent()
         self._channels.run.asked_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self._channels.latency_s)
@@ -84,7 +85,9 @@ class _Source:
 
 
 class _Worker:
-    def __init__(self, number: int, governor: Governor, channels: _Channels, budget: float) -> None:
+    def __init__(
+        self, number: int, governor: Governor, channels: _Channels, budget: float, slots: int
+    ) -> None:
         self.worker_id = f"worker-{number}"
         clock = LoopClock()
 
@@ -94,7 +97,7 @@ class _Worker:
                 "token", Sharer("run", self.worker_id), demand, budget, clock.monotonic_s()
             )
 
-        limiter = WorkerLimiter(PermitPool(lease, clock), clock)
+        limiter = WorkerLimiter(PermitPool(lease, clock, places=Places(slots)), clock)
         self._source = _Source(channels, limiter)
         self._pages: dict[ChannelId, FakePages] = {}
         self._clock = clock
@@ -134,7 +137,11 @@ def simulate(
         governor = Governor(clock.monotonic_s() - 10)
         channels = _Channels(ids, latency_s, run)
         dispatcher = Dispatcher(
-            lambda number: _Worker(number, governor, channels, budget), workers, slots, clock, 10
+            lambda number: _Worker(number, governor, channels, budget, slots),
+            workers,
+            slots,
+            clock,
+            10,
         )
         tasks = [
             make_task(

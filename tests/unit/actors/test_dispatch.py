@@ -29,6 +29,7 @@ class FakeWorker:
         self.hall = hall
         self.alive = True
         self.dying = asyncio.Event()
+        self.places = asyncio.Semaphore(hall.slots)
 
     async def start(self) -> None:
         await asyncio.sleep(0.5)
@@ -38,6 +39,11 @@ class FakeWorker:
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         self.hall.begun.append((self.worker_id, task.channel_id))
+        self.hall.hurried.append(task.is_hurried)
+        async with self.places:
+            return await self._read(task)
+
+    async def _read(self, task: ChannelTask) -> ChannelOutcome:
         if task.channel_id in self.hall.refusals:
             raise self.hall.refusals[task.channel_id]
         self.hall.now += 1
@@ -85,6 +91,8 @@ class Hall:
         self.start_errors: list[Exception] = []
         self.poison: set[ChannelId] = set()
         self.refusals: dict[ChannelId, Exception] = {}
+        self.hurried: list[bool] = []
+        self.slots = 1
         self.now = self.most = 0
 
     def spawn(self, number: int) -> FakeWorker:
@@ -92,6 +100,7 @@ class Hall:
         return self.spawned[-1]
 
     def dispatcher(self, size: int, slots: int) -> Dispatcher:
+        self.slots = slots
         return Dispatcher(self.spawn, size, slots, self.clock, starting_at_once=2)
 
 

@@ -87,7 +87,7 @@ class FakeHistory:
         self.taken_over.append(tuple(paged_ago_s))
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int
+        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
     ) -> Sequence[Message]:
         self.asked.append(after)
         if self.errors:

@@ -338,7 +338,9 @@ def test_a_channel_of_unknown_size_is_sampled_by_one_page() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(100)
     history.post(*ids)
 
-    outcome = sync(history, pages, make_task(last_message_id=ids[-1], is_guess=True))
+    outcome = sync(
+        history, pages, make_task(last_message_id=ids[-1], is_guess=True, is_hurried=True)
+    )
 
     assert outcome.parked is not None
     assert outcome.parked.ready_after_s == 0.0
