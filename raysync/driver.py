@@ -225,7 +225,7 @@ class _Run:
             slots,
             self._clock,
             # a cluster's autoscaler sees the actors that wait: let it see all of them
-            starting_at_once=(os.cpu_count() or 1) if runtime.is_local else size,
+            starting_at_once=max((os.cpu_count() or 1) // 2, 1) if runtime.is_local else size,
         )
         self._planning = ChannelWorker(
             "driver",

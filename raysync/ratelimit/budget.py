@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+import random
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,7 +35,7 @@ _LEAST_PAUSE_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Sharer:
-    """Who asks for permits: the runs on a token share it evenly, their workers by what waits."""
+    """Who asks for permits: the runs on a token share it evenly, their workers by what is left."""
 
     run: str
     worker: str
@@ -54,7 +55,7 @@ class Demand:
 
     permits: int
     uses: tuple[Use, ...] = ()
-    waiting: int = 1  #: requests that wait for a permit in this worker, those asked for included
+    weight: float = 1.0  #: how much is left to do where the permits go, beside other workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class _Share:
 
     asked_s: float = -math.inf
     per_second: float = math.inf
-    waiting: int = 1
+    weight: float = 1.0
     booked_s: deque[float] = field(default_factory=deque)
 
 
@@ -123,6 +124,7 @@ class GlobalBudget:
         self._next_s = opens_s
         self._last_s = -math.inf
         self._log = ArrivalLog()
+        self._dice = random.Random(0)  # noqa: S311 nothing secret
         self._shares: dict[Sharer, _Share] = {}
 
     def take_in(self, uses: Iterable[Use]) -> None:
@@ -135,9 +137,10 @@ class GlobalBudget:
         self.take_in(demand.uses)
         share = self._share_of(sharer, per_second, now_s)
         if demand.permits:
-            share.waiting = max(demand.waiting, 1)
+            share.weight = max(demand.weight, 1.0)
         rate = self._rate(min(each.per_second for each in self._shares.values()), now_s)
-        holds = max(1, int(HORIZON_S * rate * self._part_of(sharer)))
+        # by chance up or down: else workers that differ by less than a permit would not differ
+        holds = max(1, int(HORIZON_S * rate * self._part_of(sharer) + self._dice.random()))
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
         start_s = self._next_start_s(now_s)
@@ -180,14 +183,14 @@ class GlobalBudget:
         return share
 
     def _part_of(self, sharer: Sharer) -> float:
-        """Its run's part of the whole, divided by what waits in the run's workers.
+        """Its run's part of the whole, divided by what is left to do in the run's workers.
 
-        So a channel is served alike, however many others its worker reads.
+        So all of them end together.
         """
-        waiting = Counter[str]()
+        weights: dict[str, float] = {}
         for each, share in self._shares.items():
-            waiting[each.run] += share.waiting
-        return self._shares[sharer].waiting / (len(waiting) * waiting[sharer.run])
+            weights[each.run] = weights.get(each.run, 0.0) + share.weight
+        return self._shares[sharer].weight / (len(weights) * weights[sharer.run])
 
 
 def limit_of(per_second: float) -> int:

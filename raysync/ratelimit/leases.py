@@ -107,16 +107,19 @@ class Leases:
             loop = asyncio.get_running_loop()
             self._telling = loop.call_later(_TELL_WITHIN_S, self._tell)
 
-    def ask_for(self, waiting: int) -> None:
-        """Have permits for so many on their way, unless they are already, or it is too early."""
+    def ask_for(self, waiting: int, weight: float) -> None:
+        """Have permits for so many on their way, unless they are already, or it is too early.
+
+        *weight* is what speaks for this worker: see `Demand`.
+        """
         due = self._clock.monotonic_s() >= self._ask_at_s
         missing = self._missing(waiting)
         if missing and due and self._asking is None:
-            self._asking = asyncio.create_task(self._ask(missing, waiting))
+            self._asking = asyncio.create_task(self._ask(missing, weight))
 
-    async def refill(self, waiting: int) -> None:
+    async def refill(self, waiting: int, weight: float) -> None:
         """Wait for the answer to a question, or until one may be asked."""
-        self.ask_for(waiting)
+        self.ask_for(waiting, weight)
         if self._asking is not None:
             await asyncio.wait([self._asking])
         else:
@@ -144,9 +147,9 @@ class Leases:
             return 0
         return min(missing + self.lapses_in_a_row, LARGEST_LEASE)
 
-    async def _ask(self, want: int, waiting: int) -> None:
+    async def _ask(self, want: int, weight: float = 1.0) -> None:
         try:
-            await self._take_lease(want, waiting)
+            await self._take_lease(want, weight)
         except RaysyncError as error:
             self._on_failure(error)
         except Exception as error:  # noqa: BLE001 whatever an actor call raises: fail closed
@@ -155,9 +158,9 @@ class Leases:
         finally:
             self._asking = None
 
-    async def _take_lease(self, want: int, waiting: int) -> None:
+    async def _take_lease(self, want: int, weight: float) -> None:
         asked_s = self._clock.monotonic_s()
-        demand, self._untold_s = Demand(want, self._uses(asked_s), waiting), {}
+        demand, self._untold_s = Demand(want, self._uses(asked_s), weight), {}
         lease = await self._lease(demand)
         now_s = self._clock.monotonic_s()
         self._bounds.note(asked_s, lease.granted_at_s, now_s)
@@ -177,7 +180,7 @@ class Leases:
         """Let the governor know, though nobody waits for a permit."""
         self._telling = None
         if self._asking is None and self._uses(self._clock.monotonic_s()):
-            self._asking = asyncio.create_task(self._ask(0, 0))
+            self._asking = asyncio.create_task(self._ask(0))
         if self._arrivals:
             self._tell_soon()
 

@@ -22,8 +22,11 @@ LONGEST_HEAD_START_S: Final = 5.0
 _INSTANT_S: Final = 1e-6
 """Timers wake a moment early, and nobody is to wait again for what rounding leaves of it."""
 
-_Waiting = tuple[float, int, asyncio.Future[Permit]]
-"""Less is served first: when it came less its head start, then the order of coming; who waits."""
+WEIGHT_PER_S: Final = 10.0
+"""When workers share a token, what the root of a request's weight gains by a second's start."""
+
+_Waiting = tuple[float, int, asyncio.Future[Permit], float]
+"""Less is served first: when it came less its head start, the order of coming; who; its weight."""
 
 
 class PermitPool:
@@ -71,8 +74,10 @@ class PermitPool:
             RunStoppedError: nothing may pass any more.
         """
         turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        came_s = self._clock.monotonic_s() - min(head_start_s, LONGEST_HEAD_START_S)
-        bisect.insort(self._waiting, (came_s, next(self._order), turn))
+        head_start_s = min(head_start_s, LONGEST_HEAD_START_S)
+        came_s = self._clock.monotonic_s() - head_start_s
+        weight = (1 + WEIGHT_PER_S * head_start_s) ** 2  # the last to end are to gain on the others
+        bisect.insort(self._waiting, (came_s, next(self._order), turn, weight))
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
@@ -138,7 +143,11 @@ class PermitPool:
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._hand_out())
         else:
-            self._leases.ask_for(len(self._waiting))
+            self._leases.ask_for(*self._demand())
+
+    def _demand(self) -> tuple[int, float]:
+        """How many wait, and what they weigh together."""
+        return len(self._waiting), sum(weight for *_, weight in self._waiting)
 
     async def _hand_out(self) -> None:
         while self._waiting:
@@ -153,9 +162,9 @@ class PermitPool:
         if now_s < leases.blocked_until_s:
             await self._sit_out(leases.blocked_until_s - now_s)
         elif not leases.permits:
-            await leases.refill(len(self._waiting))
+            await leases.refill(*self._demand())
         elif leases.permits[0].opens_s - now_s > _INSTANT_S:
-            leases.ask_for(len(self._waiting))
+            leases.ask_for(*self._demand())
             await asyncio.sleep(leases.permits[0].opens_s - now_s)
         elif self._places is not None and not self._places.take():
             await self._places.free()

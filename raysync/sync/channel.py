@@ -41,11 +41,11 @@ VISIT_S = 1.0
 """Where no bucket empties and others wait for the slot, a channel gives it away after so long."""
 LONG_VISIT_S = 10.0
 """The same where nobody waited when the visit began."""
-HEAD_START_S = 0.1
-"""Of a page before another channel's, for each page that its channel has more left."""
-LONGEST_HEAD_START_S = 3.0
-BURST_HEAD_START_S = 5.0
-"""Of a channel in the middle of its visit, where others wait: visits in turn refill in turn."""
+HEAD_START_S = 5.0
+"""Of a page before other channels', the most that counts: so much in the middle of a visit where
+others wait, for visits in turn refill in turn; else by what is left."""
+HALF_START_PAGES = 15.0
+"""With so many pages left, a channel has half of the head start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +220,9 @@ class _Reading:
         have the most left go first, so that all end together.
         """
         if self._task.is_hurried and self.tally.pages > self._task.done.pages:
-            return BURST_HEAD_START_S
+            return HEAD_START_S
         left = self._remaining_pages() or self._task.expected_pages
-        return min(left * HEAD_START_S, LONGEST_HEAD_START_S)
+        return HEAD_START_S * left / (left + HALF_START_PAGES)
 
     def _remaining_pages(self) -> float | None:
         fraction = self._fraction()

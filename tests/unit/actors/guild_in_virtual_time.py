@@ -86,7 +86,13 @@ class _Source:
 
 class _Worker:
     def __init__(
-        self, number: int, governor: Governor, channels: _Channels, budget: float, slots: int
+        self,
+        number: int,
+        governor: Governor,
+        channels: _Channels,
+        budget: float,
+        slots: int,
+        start_s: float,
     ) -> None:
         self.worker_id = f"worker-{number}"
         clock = LoopClock()
@@ -99,11 +105,11 @@ class _Worker:
 
         limiter = WorkerLimiter(PermitPool(lease, clock, places=Places(slots)), clock)
         self._source = _Source(channels, limiter)
-        self._pages: dict[ChannelId, FakePages] = {}
         self._clock = clock
+        self._start_s = start_s
 
     async def start(self) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self._start_s)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         pages = FakePages(checkpoint=task.done.last_message_id)
@@ -127,8 +133,13 @@ def simulate(
     latency_s: float = 0.02,
     budget: float = 48.0,
     known: bool = True,
+    start_s: float = 0.1,
+    starting_at_once: int = 10,
 ) -> SimulatedRun:
-    """Read channels of so many *pages* each. *known*: their sizes are, as those of threads."""
+    """Read channels of so many *pages* each. *known*: their sizes are, as those of threads.
+
+    A worker takes *start_s* to come up, and so many of them do at once.
+    """
     ids = {ChannelId(n): snowflakes(count * (PAGE - 1)) for n, count in enumerate(pages)}
     run = SimulatedRun()
 
@@ -137,11 +148,11 @@ def simulate(
         governor = Governor(clock.monotonic_s() - 10)
         channels = _Channels(ids, latency_s, run)
         dispatcher = Dispatcher(
-            lambda number: _Worker(number, governor, channels, budget, slots),
+            lambda number: _Worker(number, governor, channels, budget, slots, start_s),
             workers,
             slots,
             clock,
-            10,
+            starting_at_once,
         )
         tasks = [
             make_task(
