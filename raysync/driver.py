@@ -226,6 +226,7 @@ class _Run:
             self._clock,
             # a cluster's autoscaler sees the actors that wait: let it see all of them
             starting_at_once=max((os.cpu_count() or 1) // 2, 1) if runtime.is_local else size,
+            is_sparing=runtime.is_local,
         )
         self._planning = ChannelWorker(
             "driver",

@@ -44,6 +44,9 @@ MAX_ATTEMPTS = 3
 MAX_FAILED_STARTS = 3
 """Workers that may fail to start, one after another, before the run is given up."""
 
+SETTLE_S = 1.0
+"""So long after a worker has come up, what workers say of their fullness counts its help."""
+
 
 class WorkerLostError(SyncError):
     """The worker's process died, or its node is out of reach."""
@@ -113,16 +116,23 @@ class Dispatcher:
         slots_per_worker: int,
         clock: Clock,
         starting_at_once: int,
+        *,
+        is_sparing: bool = False,
     ) -> None:
         """At most *size* workers, of which *starting_at_once* may be coming up side by side.
 
         To start a process takes a second of a core: on one machine, ten at once are all late.
+        *is_sparing* starts one only when those that are there say that they are full: else the
+        tokens are used to their limits, and more workers would use the machine and nothing else.
         """
         self._spawn = spawn
         self._size = size
         self._slots_per_worker = slots_per_worker
         self._clock = clock
         self._starting_at_once = starting_at_once
+        self._is_sparing = is_sparing
+        self._came_up_s = -math.inf  # the last worker
+        self._is_full = False  # some worker was, since it came up
         # Any: it is typed for actors, and keeps our slots of them
         self._idle: Any = ActorPool([])
         self._standby: Any = ActorPool([])
@@ -215,9 +225,7 @@ class Dispatcher:
         """Where the next channel may go: a free slot, or on standby if none is to be had."""
         if self._idle.has_free():
             return self._idle
-        to_come = (self._size - len(self._alive)) * self._slots_per_worker
-        waiting = sum(map(len, self._waiting.values()))
-        return self._standby if self._standby.has_free() and waiting > to_come else None
+        return self._standby if self._standby.has_free() else None
 
     def _is_crowded(self) -> bool:
         """Whether more channels are to be read than there is room for: slots must go round."""
@@ -243,12 +251,14 @@ class Dispatcher:
             len(self._alive) + len(self._starting) < wanted
             and len(self._starting) < self._starting_at_once
             and self._broken is None
+            and (self._is_full or not self._is_sparing or not (self._alive or self._starting))
         ):
             self._start_one()
         if self._broken is not None and not self._alive:
             self._refuse_all(self._broken)
 
     def _start_one(self) -> None:
+        self._is_full = False
         starting = asyncio.create_task(self._bring_up(self._spawn(next(self._numbers))))
         self._starting.add(starting)
         starting.add_done_callback(self._started)
@@ -272,6 +282,7 @@ class Dispatcher:
             worker.kill()
             raise
         self._failed_starts = 0
+        self._came_up_s = self._clock.monotonic_s()
         self._alive.add(worker)
         for _ in range(self._slots_per_worker):
             self._idle.push(Slot(worker))
@@ -295,6 +306,8 @@ class Dispatcher:
             raise
         finally:
             self._free(slot)
+        settled = self._clock.monotonic_s() - self._came_up_s > SETTLE_S and not self._starting
+        self._is_full = self._is_full or (outcome.is_worker_full and settled)
         if work.returned.done():
             return
         if outcome.parked is not None:

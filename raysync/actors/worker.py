@@ -10,7 +10,7 @@ from typing import TypeVar
 from raysync.actors.limit_memory import LimitMemory
 from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
-from raysync.clock import SystemClock
+from raysync.clock import Clock, SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import RunStoppedError
@@ -40,6 +40,8 @@ LeaseFor = Callable[[JobSecrets], Callable[[Demand], Awaitable[Lease]]]
 """From a job's token, rate and database to how permits are asked for."""
 Watch = Callable[[], Awaitable[RunStoppedError | None]]
 """Answers as soon as nothing may be asked of Discord any more; None: not yet, ask again."""
+FULLNESS_WINDOW_S = 0.5
+FULL_SHARE = 0.1
 STOP_AGAIN_S = 10.0
 """While it lasts, who comes is told so often."""
 ObserveFor = Callable[[str], Report]
@@ -72,6 +74,26 @@ class TimedPages:
             return await call
         finally:
             self.spent_s += clock.monotonic_s() - started_s
+
+
+class Fullness:
+    """Whether a worker is short of places: others beside it would use the token better."""
+
+    def __init__(self, places: Places, clock: Clock) -> None:
+        self._places = places
+        self._clock = clock
+        self._since_s = clock.monotonic_s()
+        self._waited_s = 0.0
+        self._is_full = False
+
+    def is_full(self) -> bool:
+        """Whether requests waited for a place in a tenth of the last while."""
+        now_s = self._clock.monotonic_s()
+        lasts_s = now_s - self._since_s
+        if lasts_s >= FULLNESS_WINDOW_S:
+            self._is_full = self._places.waited_s - self._waited_s > FULL_SHARE * lasts_s
+            self._since_s, self._waited_s = now_s, self._places.waited_s
+        return self._is_full
 
 
 class JobSession:
@@ -149,6 +171,7 @@ class ChannelWorker:
         self.worker_id = worker_id
         self._slots = slots
         self._places = Places(slots)
+        self._fullness = Fullness(self._places, SystemClock())
         self._lease_for = lease_for
         self._observe_for = observe_for
         self._watch = watch
@@ -205,7 +228,8 @@ class ChannelWorker:
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""
-        return await self._sessions[task.job_id].sync_channel(task)
+        outcome = await self._sessions[task.job_id].sync_channel(task)
+        return replace(outcome, is_worker_full=self._fullness.is_full())
 
     async def close(self) -> None:
         """Tell what is left of all jobs, and log out."""

@@ -121,6 +121,7 @@ class ChannelOutcome:
     retry_count: int  #: requests asked again
     failure: Failure | None = None
     parked: Parked | None = None
+    is_worker_full: bool = False  #: its worker could have asked more with more requests at a time
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ class Places:
         self._limit = limit
         self._taken = 0
         self._freed = asyncio.Event()
+        self._waits = 0
+        self.waited_s = 0.0  #: how long in all somebody had everything but a place
 
     def take(self) -> bool:
         """Take a place, if one is free."""
@@ -31,6 +33,12 @@ class Places:
 
     async def free(self) -> None:
         """Wait until one is free; somebody else may take it first."""
-        while self._taken >= self._limit:
-            self._freed.clear()
-            await self._freed.wait()
+        loop = asyncio.get_running_loop()
+        began_s, self._waits = loop.time(), self._waits + 1
+        try:
+            while self._taken >= self._limit:
+                self._freed.clear()
+                await self._freed.wait()
+        finally:
+            self.waited_s += (loop.time() - began_s) / self._waits
+            self._waits -= 1

@@ -39,8 +39,8 @@ PARK_S = 0.05
 """A channel that would wait longer for its bucket gives its slot to another meanwhile."""
 VISIT_S = 1.0
 """Where no bucket empties and others wait for the slot, a channel gives it away after so long."""
-LONG_VISIT_S = 10.0
-"""The same where nobody waited when the visit began."""
+LONG_VISIT_S = 3.0
+"""The same where nobody waited when the visit began: another worker may have come up since."""
 HEAD_START_S = 5.0
 """Of a page before other channels', the most that counts: so much in the middle of a visit where
 others wait, for visits in turn refill in turn; else by what is left."""

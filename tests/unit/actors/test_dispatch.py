@@ -70,6 +70,7 @@ class FakeWorker:
             self.hall.clock.now(),
             ChannelTally(),
             0,
+            is_worker_full=self.hall.is_full,
         )
 
     async def close(self) -> None:
@@ -93,15 +94,18 @@ class Hall:
         self.refusals: dict[ChannelId, Exception] = {}
         self.hurried: list[bool] = []
         self.slots = 1
+        self.is_full = False
         self.now = self.most = 0
 
     def spawn(self, number: int) -> FakeWorker:
         self.spawned.append(FakeWorker(number, self))
         return self.spawned[-1]
 
-    def dispatcher(self, size: int, slots: int) -> Dispatcher:
+    def dispatcher(self, size: int, slots: int, *, is_sparing: bool = False) -> Dispatcher:
         self.slots = slots
-        return Dispatcher(self.spawn, size, slots, self.clock, starting_at_once=2)
+        return Dispatcher(
+            self.spawn, size, slots, self.clock, starting_at_once=2, is_sparing=is_sparing
+        )
 
 
 async def run_all(
@@ -268,3 +272,58 @@ def test_close_ends_what_is_under_way() -> None:
 
     assert hall.now == 0
     assert not any(worker.alive for worker in hall.spawned)
+
+
+def test_a_sparing_pool_grows_only_where_workers_are_full() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=3.0) for number in range(30)]
+
+    run_virtual(run_all(hall.dispatcher(4, 5, is_sparing=True), tasks))
+
+    assert len(hall.spawned) == 1
+
+
+def test_a_sparing_pool_grows_by_one_at_a_time_while_workers_are_full() -> None:
+    hall, seen = Hall(), list[int]()
+    hall.is_full = True
+    tasks = [make_task(number, expected_pages=3.0) for number in range(60)]
+
+    run_virtual(
+        run_all(hall.dispatcher(3, 5, is_sparing=True), tasks, lambda: seen.append(len(hall.up)))
+    )
+
+    assert seen == [1]
+    assert len(hall.spawned) == 3
+
+
+def test_a_sparing_pool_replaces_the_last_worker_that_died() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=4.0) for number in range(3)]
+    dispatcher = hall.dispatcher(2, 5, is_sparing=True)
+
+    outcomes = run_virtual(run_all(dispatcher, tasks, lambda: hall.up[0].kill()))
+
+    assert all(each.status is ChannelJobStatus.COMPLETED for each in outcomes)
+    assert len(hall.spawned) == 2
+
+
+def test_channels_on_standby_are_claimed_but_no_more_than_the_slots_are_read() -> None:
+    hall, given = Hall(), list[int]()
+    tasks = [make_task(number, expected_pages=3.0) for number in range(30)]
+    dispatcher = hall.dispatcher(2, 5)
+
+    run_virtual(run_all(dispatcher, tasks, lambda: given.append(len(hall.begun))))
+
+    assert given == [20]
+    assert hall.most == 10
+    assert dispatcher.most_at_once == 10
+
+
+def test_a_channel_is_hurried_only_where_there_are_more_than_places() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=3.0 + number / 10) for number in range(25)]
+
+    run_virtual(run_all(hall.dispatcher(1, 10), tasks))
+
+    assert hall.hurried[0] is True
+    assert hall.hurried[-1] is False

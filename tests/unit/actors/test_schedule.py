@@ -66,3 +66,23 @@ def test_any_guild_is_read_whole_near_the_bound_and_within_the_limit(
     assert sum(each.tally.messages for each in run.outcomes) == sum(pages) * 10
     assert run.took_s <= bound_s(pages) * 1.12 + 1.5
     assert run.most_in_a_second() <= 50
+
+
+@pytest.mark.parametrize("latency_s", [0.02, 0.1])
+@pytest.mark.parametrize("pages", [EVEN, ORIGINAL, SKEWED], ids=["even", "original", "skewed"])
+def test_workers_that_come_up_slowly_one_by_one_cost_nothing(
+    pages: list[int], latency_s: float
+) -> None:
+    run = simulate(
+        pages, workers=10, latency_s=latency_s, known=False, start_s=1.5, starting_at_once=1
+    )
+
+    assert bound_s(pages) / run.took_s >= 0.90
+    assert run.most_in_a_second() <= 50
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 10])
+def test_one_worker_fills_the_token_at_a_tenth_of_a_second_a_request(workers: int) -> None:
+    run = simulate(EVEN, workers=workers, latency_s=0.1)
+
+    assert bound_s(EVEN) / run.took_s >= 0.97
