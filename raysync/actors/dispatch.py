@@ -297,7 +297,8 @@ class Dispatcher:
             if isinstance(error, WorkerLostError):
                 self._bury(slot.worker)
                 if task.attempt < MAX_ATTEMPTS:
-                    work.task = replace(task, attempt=task.attempt + 1)
+                    # what it read meanwhile counts in the bucket, and only the database knows of it
+                    work.task = replace(task, attempt=task.attempt + 1, paged_ago_s=())
                     self._queue(work)
                     return
             outcome = self._given_up(task, slot.worker.worker_id, started_at, error)

@@ -225,6 +225,10 @@ class DiscordClient:
         """Go on with a channel where another worker read pages so many seconds ago."""
         self._limiter.restore(_PAGES, str(channel_id), paged_ago_s)
 
+    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+        """Count the channel's limit as used up so long ago: by whom and how far is not known."""
+        self._limiter.take_for_used(_PAGES, str(channel_id), ago_s)
+
     @property
     def _bot(self) -> BotIdentity:
         if self._identity is None:

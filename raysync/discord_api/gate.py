@@ -55,6 +55,10 @@ class RequestLimiter(Protocol):
         """Go on with a bucket that another process told of."""
         ...
 
+    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+        """Count a bucket as used up so long ago."""
+        ...
+
 
 def route_of(method: str, path: str) -> tuple[str, str | None]:
     """The route of a request as Discord documents it, and its major parameter.

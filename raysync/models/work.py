@@ -70,6 +70,7 @@ class Claim:
     epoch: int  #: grows with every claim; a write under an old one is refused
     coverage: tuple[IdRange, ...]  #: proven complete, ascending, apart
     resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
+    paged_ago_s: float | None = None  #: since anybody's last page of the channel was written
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,10 @@ class ChannelBucket:
         kept = min(policy.limit, _REMEMBERED)
         self._replace_log([first_s] + [now_s] * (kept - 1))
 
+    def recent(self, within_s: float, now_s: float) -> int:
+        """How many requests were completed in the last while, as far as they are remembered."""
+        return sum(1 for each in self._completed_s if each > now_s - within_s)
+
     def ages_s(self, policy: RoutePolicy | None, now_s: float) -> tuple[float, ...]:
         """How long ago the requests were completed that still count: enough to go on elsewhere."""
         if policy is None:

@@ -135,6 +135,12 @@ class WorkerLimiter:
         """Go on with a bucket of another worker."""
         self._turns.of(route, major_id).restore(ages_s)
 
+    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+        """Count a bucket as used up so long ago: another process used it, and cannot tell more."""
+        policy = self._policies.get(route)
+        if policy is not None:
+            self.restore(route, major_id, [ago_s] * policy.limit)
+
     def note_sent(self, permit: Permit) -> None:
         """See `Passage`."""
         self._permits.sent(permit)
@@ -213,7 +219,9 @@ class WorkerLimiter:
         now_s = self._clock.monotonic_s()
         retry_after_s = told.retry_after_s or told.reset_after_s or _UNTOLD_GLOBAL_S
         if scope == _USER:
-            self._policies.note_refusal(route, told)
+            known = self._policies.get(route)
+            let_through = turn.bucket.recent(known.window_s, now_s) - 1 if known else 0
+            self._policies.note_refusal(route, told, let_through)
         policy = self._policies.get(route)
         if policy is None or scope != _USER:
             turn.bucket.block(retry_after_s, now_s)

@@ -20,6 +20,7 @@ class PolicySource(StrEnum):
     """Where a policy is from; a later source overrules an earlier one."""
 
     PRIOR = "prior"  #: observed by people
+    INFERRED = "inferred"  #: from a 429 that named no limit, and from what was let through before
     HEADERS = "headers"  #: said by an answer that was let through
     REFUSAL = "refusal"  #: said by a 429
 
@@ -139,8 +140,13 @@ class RoutePolicies:
         told = _told(known, limit, reset_s)
         self._policies[route] = self._with_form(told, headers.remaining, reset_s)
 
-    def note_refusal(self, route: str, headers: BucketHeaders) -> None:
-        """Learn from a 429 of the bucket itself. One that was taken for leaky is so no more."""
+    def note_refusal(self, route: str, headers: BucketHeaders, let_through: int = 0) -> None:
+        """Learn from a 429 of the bucket itself. One that was taken for leaky is so no more.
+
+        *let_through* is how many requests the bucket took in the window before. Where the 429
+        names no limit, the limit is lowered by one, and not below what it took: without any,
+        somebody else uses the bucket, which tells nothing of its limit.
+        """
         known = self._policies.get(route)
         form = known.form if known else BucketForm.UNKNOWN
         if form is BucketForm.LEAKY:
@@ -153,6 +159,10 @@ class RoutePolicies:
         elif known.form is BucketForm.LEAKY:
             limit, window_s = known.limit, _longest_s(known)
         else:
+            if 0 < let_through < known.limit:
+                limit = max(let_through, known.limit - 1)
+                source = _later(known.source, PolicySource.INFERRED)
+                self._policies[route] = replace(known, limit=limit, source=source)
             return
         self._policies[route] = RoutePolicy(route, limit, window_s, PolicySource.REFUSAL, form)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import func
@@ -10,6 +10,9 @@ from sqlalchemy.sql import func
 from raysync.models.records import LearnedLimit
 from raysync.store.engine import translated
 from raysync.store.schema import rate_limits
+
+_INFERRED = "inferred"
+_BELIEVED = text("interval '1 day'")
 
 
 class LimitStore:
@@ -37,8 +40,10 @@ class LimitStore:
                 )
 
     async def known(self) -> tuple[LearnedLimit, ...]:
-        """All limits learned, by route."""
-        query = select(rate_limits).order_by(rate_limits.c.route, rate_limits.c.bucket)
+        """All limits learned, by route; what nobody said but we inferred is believed for a day."""
+        table = rate_limits.c
+        told = (table.source != _INFERRED) | (table.updated_at > func.now() - _BELIEVED)
+        query = select(rate_limits).where(told).order_by(table.route, table.bucket)
         with translated():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).mappings().all()

@@ -46,7 +46,7 @@ WHERE channel_id = %(channel_key)s AND (
     lease_expires_at IS NULL OR lease_expires_at <= now()
     OR (job_id = %(job_id)s AND (
         attempt < %(attempt)s OR (attempt = %(attempt)s AND worker_id = %(worker_id)s))))
-RETURNING epoch, coverage, resume_after
+RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_at)::float8
 """
 
 _STAGE = """
@@ -198,9 +198,9 @@ class PostgresPages:
             row = await (await driver.execute(_CLAIM, values)).fetchone()
         if row is None:
             return None
-        epoch, coverage, resume_after = row
+        epoch, coverage, resume_after, paged_ago_s = row
         ranges = tuple(IdRange(each.lower, each.upper) for each in coverage)
-        return Claim(task, worker_id, epoch, ranges, resume_after)
+        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s)
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         """Write the page, its coverage and its checkpoint in one transaction; renew the lease.

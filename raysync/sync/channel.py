@@ -161,8 +161,11 @@ class _Reading:
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks."""
+        source, channel_id = self._engine.source, self._task.channel_id
         if self._task.paged_ago_s:
-            self._engine.source.take_over(self._task.channel_id, self._task.paged_ago_s)
+            source.take_over(channel_id, self._task.paged_ago_s)
+        elif claim.paged_ago_s is not None:  # by an earlier run, or by a worker that died
+            source.take_for_used(channel_id, claim.paged_ago_s)
         try:
             for each in ranges_to_read(claim):
                 if not await self._read_range(claim, each):

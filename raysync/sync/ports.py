@@ -72,6 +72,10 @@ class HistorySource(Protocol):
         """Go on with a channel where another worker read pages so many seconds ago."""
         ...
 
+    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+        """Count the channel's limit as used up so long ago: by whom and how far is not known."""
+        ...
+
 
 class PageStore(Protocol):
     """Keeps what a worker reads; see `raysync.store.pages`."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from raysync.emulator import GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.limits import Form
+import pytest
+
+from raysync.emulator import GuildSpec, Limits, RouteLimit, World, generate_guild, serve
+from raysync.emulator.limits import OBSERVED_ROUTES, Form, Headers
 from tests.cluster.arrivals import JITTER_S, most_in_a_second, watched_loop
+from tests.cluster.guilds import MESSAGES
 from tests.cluster.installation import TOKEN, Installation
 
 MOST_PER_SECOND = 50
@@ -35,3 +38,29 @@ async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installat
         assert most <= MOST_PER_SECOND
         assert emulator.counters.by_status.keys() <= {200, 429}
         assert emulator.counters.by_status[429] == 0
+
+
+@pytest.mark.parametrize("headers", [Headers.MASKED, Headers.NONE])
+async def test_a_limit_stricter_than_believed_is_learned_once_and_kept(
+    installation: Installation, headers: Headers
+) -> None:
+    """Three pages in five seconds where five are believed, and no answer let through says so."""
+    world = World(generate_guild(GuildSpec.uniform(channels=6, messages_per_channel=640)))
+    world.add_bot(TOKEN)
+    (guild_id,) = world.guilds
+    routes = dict(OBSERVED_ROUTES) | {MESSAGES: RouteLimit(3, 5.0)}
+    async with serve(world, limits=Limits(headers=headers, routes=routes)) as emulator:
+        here = installation.for_emulator(emulator)
+        await asyncio.to_thread(here.add_tenant, "takaro", guild_id)
+
+        first = await asyncio.to_thread(here.start, "--tenant", "takaro", "--full")
+        refused = emulator.counters.by_status[429]
+        again = await asyncio.to_thread(here.start, "--tenant", "takaro", "--full")
+
+    assert (first.code, again.code) == (0, 0), first.err + again.err
+    await asyncio.to_thread(here.assert_complete, "takaro", emulator)
+    steps = {Headers.MASKED: 1, Headers.NONE: 2}  # from 5 to 3, told at once or step by step
+    assert 1 <= refused <= 6 * steps[headers], "a channel is refused while its limit is learned"
+    assert emulator.counters.by_status[429] == refused, "what was learned is known to the next run"
+    (learned,) = here.query('SELECT "limit", window_s FROM rate_limits WHERE route = %s', MESSAGES)
+    assert learned == {"limit": 3, "window_s": 5.0}

@@ -204,3 +204,16 @@ async def test_a_release_records_how_the_attempt_ended(
         ).fetchone()
 
     assert row == (expected, None, None, 10.0, 2, failed.error if failed else None)
+
+
+async def test_a_claim_tells_how_long_ago_the_channel_was_read(
+    pages: PostgresPages, work: ChannelTask, database_url: str
+) -> None:
+    first = await _claimed(pages, work)
+    await pages.save_page(first, page(message(10)))
+    await pages.release(first, outcome(work))
+    again = await _claimed(pages, replace(work, job_id=new_job_id()), "w2")
+
+    assert first.paged_ago_s is None
+    assert again.paged_ago_s is not None
+    assert 0 <= again.paged_ago_s < 60

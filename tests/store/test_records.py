@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.records import LearnedLimit
@@ -32,3 +33,17 @@ async def test_a_limit_learned_again_replaces_what_was_known(engine: AsyncEngine
         LearnedLimit(route, "abcd", 5, 5.0),
         LearnedLimit(route, "efgh", 10, 10.0),
     )
+
+
+async def test_what_nobody_said_is_believed_for_a_day(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    limits = LimitStore(engine)
+    await limits.remember(LearnedLimit("GET /told", "", 3, 5.0, "refusal"))
+    await limits.remember(LearnedLimit("GET /inferred", "", 3, 5.0, "inferred"))
+    known = await limits.known()
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE rate_limits SET updated_at = now() - interval '25 hours'")
+
+    assert [each.route for each in known] == ["GET /inferred", "GET /told"]
+    assert [each.route for each in await limits.known()] == ["GET /told"]

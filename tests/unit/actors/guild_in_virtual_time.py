@@ -83,6 +83,9 @@ class _Source:
     def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
         self._limiter.restore(ROUTE, str(channel_id), paged_ago_s)
 
+    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+        self._limiter.take_for_used(ROUTE, str(channel_id), ago_s)
+
 
 class _Worker:
     def __init__(

@@ -73,3 +73,31 @@ def test_headers_that_make_no_sense_are_as_if_absent(text):
     headers = {} if text is None else {"x-ratelimit-limit": text, "retry-after": text}
 
     assert BucketHeaders.read(headers) == BucketHeaders()
+
+
+@pytest.mark.parametrize(
+    ("let_through", "expected"),
+    [
+        pytest.param(3, 4, id="by-one-at-a-time"),
+        pytest.param(4, 4, id="not-below-what-was-let-through"),
+        pytest.param(0, 5, id="somebody-else-used-it"),
+        pytest.param(7, 5, id="more-than-believed"),
+    ],
+)
+def test_a_refusal_without_headers_lowers_the_limit(let_through, expected):
+    policies = RoutePolicies()
+    policies.note_refusal(MESSAGES, told(retry_after_s=1.7), let_through)
+
+    assert limits(policies, MESSAGES) == (expected, 5.0)
+
+
+def test_what_was_inferred_is_kept_and_overruled_by_any_header():
+    policies = RoutePolicies()
+    for _ in range(3):
+        policies.note_refusal(MESSAGES, told(), 3)
+    (inferred,) = policies.learned()
+    later = RoutePolicies([inferred])
+    later.note_answer(MESSAGES, told(5, 5.0))
+
+    assert (inferred.limit, inferred.source) == (3, PolicySource.INFERRED)
+    assert limits(later, MESSAGES) == (5, 5.0)

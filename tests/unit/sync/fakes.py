@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -69,7 +70,9 @@ class FakeHistory:
     errors: list[Exception] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
+    takes_s: float = 0.0
     taken_over: list[tuple[float, ...]] = field(default_factory=list)
+    taken_for_used: list[float] = field(default_factory=list)
 
     def post(self, *ids: int) -> None:
         self.messages.update({each: make_message(each) for each in ids})
@@ -86,10 +89,15 @@ class FakeHistory:
     def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
         self.taken_over.append(tuple(paged_ago_s))
 
+    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+        self.taken_for_used.append(ago_s)
+
     async def fetch_after(
         self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
     ) -> Sequence[Message]:
         self.asked.append(after)
+        if self.takes_s:
+            await asyncio.sleep(self.takes_s)
         if self.errors:
             raise self.errors.pop(0)
         above = sorted(each for each in self.messages if each > after)[:limit]
@@ -108,13 +116,14 @@ class FakePages:
     epoch: int = 0
     pages: int = 0
     released: list[ChannelOutcome] = field(default_factory=list)
+    paged_ago_s: float | None = None
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
         if self.holder is not None:
             return None
         self.holder = worker_id
         self.epoch += 1
-        return Claim(task, worker_id, self.epoch, self.coverage, self.checkpoint)
+        return Claim(task, worker_id, self.epoch, self.coverage, self.checkpoint, self.paged_ago_s)
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         if self.errors:

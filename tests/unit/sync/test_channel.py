@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -345,3 +346,37 @@ def test_a_channel_of_unknown_size_is_sampled_by_one_page() -> None:
     assert outcome.parked is not None
     assert outcome.parked.ready_after_s == 0.0
     assert 8 < (outcome.parked.remaining_pages or 0) < 12
+
+
+@pytest.mark.parametrize(
+    ("earlier", "written_ago_s", "expected"),
+    [
+        pytest.param((), 2.5, [2.5], id="by-an-earlier-run-or-a-dead-worker"),
+        pytest.param((1.0,), 0.9, [], id="by-an-earlier-visit-which-told"),
+        pytest.param((), None, [], id="by-nobody"),
+    ],
+)
+def test_pages_that_others_read_count_in_the_bucket(
+    earlier: tuple[float, ...], written_ago_s: float | None, expected: list[float]
+) -> None:
+    history, pages = FakeHistory(), FakePages(paged_ago_s=written_ago_s)
+
+    sync(history, pages, make_task(paged_ago_s=earlier))
+
+    assert history.taken_for_used == expected
+
+
+@pytest.mark.parametrize(("hurried", "visits"), [(True, 3), (False, 2)])
+def test_where_others_wait_a_visit_is_short(hurried: bool, visits: int) -> None:
+    history, pages, ids = FakeHistory(takes_s=0.4), FakePages(), snowflakes(100)
+    history.post(*ids)
+    task, count = make_task(last_message_id=ids[-1], is_hurried=hurried), 0
+    while True:
+        outcome = sync(history, pages, task)
+        count += 1
+        if outcome.parked is None:
+            break
+        task = replace(task, done=outcome.tally)
+
+    assert count == visits
+    assert ids_of(pages.rows) == ids
