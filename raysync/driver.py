@@ -346,6 +346,8 @@ class _Run:
         self._trackers[header.job_id] = tracker
         try:
             session = await self._planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
+            known = {"identity": await session.client.identify()}
+            self._secrets[header.job_id] = secrets.model_copy(update=known)
             job = SyncJob(
                 header,
                 tenant,

@@ -36,7 +36,7 @@ PLAIN, REPLY = 0, 19
 MB = 1_000_000
 
 WHY = {
-    "GET /users/@me": "a client logs in: the driver, and each worker that gets a channel",
+    "GET /users/@me": "a client logs in: the driver's; workers know from it who the token is",
     "GET /oauth2/applications/@me": "the same; it also says whether the content intent is on",
     "GET /guilds/{guild_id}": "roles and owner, for the bot's permissions",
     "GET /guilds/{guild_id}/roles": "the roles, for the bot's permissions",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, field_serializer
 
 from raysync.credentials import Letterbox, seal_for
-from raysync.models.entities import Privacy
+from raysync.models.entities import BotIdentity, Privacy
 from raysync.models.ids import JobId
 
 
@@ -27,6 +27,7 @@ class JobSecrets(BaseModel):
     invalid_request_limit: int
     page_size: int
     retry_base_s: float
+    identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
 
     @field_serializer("database_url", "token", when_used="json")
     def _plain(self, secret: SecretStr) -> str:

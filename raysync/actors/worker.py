@@ -114,6 +114,7 @@ class JobSession:
             base_url=secrets.discord_api_url,
             limiter=limiter,
             pseudonymizer=pseudonymizer_for(secrets.privacy, secrets.key()),
+            identity=secrets.identity,
         )
         self._engine = engine
         self._pages = TimedPages(PostgresPages(self._engine))

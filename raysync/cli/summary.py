@@ -12,6 +12,7 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.models.results import (
     ChannelError,
+    PageEstimates,
     ParallelStats,
     RunResult,
     SyncJobResult,
@@ -56,6 +57,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     if limited and went_through and stats.efficiency is not None:
         lines.append(("efficiency", Text(efficiency_line(stats))))
     lines += [(label, Text(text)) for label, text in time_lines(stats.time_spent)]
+    if stats.page_estimates is not None:
+        lines.append(("estimates", Text(estimates_line(stats.page_estimates))))
     lines += [
         ("skipped" if number == 0 else "", Text(reason))
         for number, reason in enumerate(_skip_reasons(job))
@@ -118,6 +121,17 @@ def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
         ("time", time),
         ("waited", waited),
     ]
+
+
+def estimates_line(estimates: PageEstimates) -> str:
+    """How good the estimates were by which channels were put in order."""
+    guessed = f", {words.count(estimates.guessed)} of them guesses" if estimates.guessed else ""
+    return (
+        f"{words.count(round(estimates.expected_pages))} pages expected, "
+        f"{words.count(estimates.read_pages)} read; "
+        f"{words.count(estimates.within_twofold)} of {words.counted(estimates.channels, 'channel')}"
+        f" within a factor of two{guessed}"
+    )
 
 
 def efficiency_line(stats: ParallelStats) -> str:

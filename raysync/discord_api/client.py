@@ -79,8 +79,12 @@ class DiscordClient:
         limiter: RequestLimiter,
         pseudonymizer: Identities,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        identity: BotIdentity | None = None,
     ) -> None:
-        """*request_timeout_s* bounds the silence within one HTTP request."""
+        """*request_timeout_s* bounds the silence within one HTTP request.
+
+        With *identity*, as another client of the token learned it, login asks nothing.
+        """
         self._token = token
         self._base_url = base_url.rstrip("/")
         self._identities = pseudonymizer
@@ -91,6 +95,7 @@ class DiscordClient:
         self._gate = Gate(self._base_url, limiter)
         self._discord: discord.Client | None = None
         self._identity: BotIdentity | None = None
+        self._known = identity
 
     async def __aenter__(self) -> Self:
         await self.login()
@@ -105,7 +110,9 @@ class DiscordClient:
         await self.close()
 
     async def login(self) -> None:
-        """Have Discord accept the token: two requests. Again after success, it does nothing.
+        """Have Discord accept the token: two requests, or none where it is known whose it is.
+
+        Again after success, it does nothing.
 
         Raises:
             TokenRejectedError: it is no token, or not a bot's.
@@ -117,11 +124,25 @@ class DiscordClient:
         try:
             with translated("login"):
                 async with asyncio.timeout(_WHOLE_CALL_S):
-                    await client.login(self._token)
-            self._identity = _identity_of(client)
+                    self._identity = await self._log_in(client)
         except BaseException:
             await self.close()
             raise
+
+    async def _log_in(self, client: discord.Client) -> BotIdentity:
+        if self._known is None:
+            await client.login(self._token)
+            return _identity_of(client)
+        ask = client.http.request
+
+        async def nothing(*_: object, **__: object) -> dict[str, Any]:
+            return {}
+
+        # it opens the session and asks who the token is: that is known
+        client.http.request = nothing  # type: ignore[method-assign]
+        await client.http.static_login(self._token)
+        client.http.request = ask  # type: ignore[method-assign]
+        return self._known
 
     def _new_client(self) -> discord.Client:
         Route.BASE = self._base_url

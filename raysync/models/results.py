@@ -50,6 +50,16 @@ class TimeSpent(_Result):
     requests: RequestSeries | None  #: None: none was made
 
 
+class PageEstimates(_Result):
+    """How good the estimates were that order the work; of the channels read to their end."""
+
+    channels: int
+    guessed: int  #: from their age alone: one page was read first, which told more
+    within_twofold: int  #: estimated at more than half and less than twice what was read
+    expected_pages: float
+    read_pages: int
+
+
 class ParallelStats(_Result):
     """How well the run used what Discord allows. Times in seconds."""
 
@@ -61,6 +71,7 @@ class ParallelStats(_Result):
     actual_s: float  #: from the first request to the last
     efficiency: float | None  #: ideal_s over actual_s; None: fewer than two requests
     time_spent: TimeSpent | None = None  #: None: a version before this was told ran it
+    page_estimates: PageEstimates | None = None  #: None: no channel was read to its end
 
 
 class ChannelResult(_Result):

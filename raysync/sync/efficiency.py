@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from raysync.models.work import ChannelOutcome
+from raysync.models.results import PageEstimates
+from raysync.models.status import ChannelJobStatus
+from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.sync.progress import JobHeader
 
 CHANNEL_BURST_S = 5.0
@@ -35,3 +37,24 @@ def average_s(outcomes: Sequence[ChannelOutcome]) -> float:
     if not outcomes:
         return 0.0
     return sum((o.completed_at - o.started_at).total_seconds() for o in outcomes) / len(outcomes)
+
+
+def page_estimates(
+    planned: Sequence[ChannelTask], outcomes: Sequence[ChannelOutcome]
+) -> PageEstimates | None:
+    """How the pages that were read compare with those expected when the run was planned."""
+    tasks = {each.channel_id: each for each in planned}
+    ended = [
+        (tasks[each.channel_id], max(each.tally.pages, 1))
+        for each in outcomes
+        if each.status is ChannelJobStatus.COMPLETED and each.channel_id in tasks
+    ]
+    if not ended:
+        return None
+    return PageEstimates(
+        channels=len(ended),
+        guessed=sum(task.is_guess for task, _ in ended),
+        within_twofold=sum(0.5 < task.expected_pages / read < 2 for task, read in ended),
+        expected_pages=round(sum(task.expected_pages for task, _ in ended), 1),
+        read_pages=sum(read for _, read in ended),
+    )

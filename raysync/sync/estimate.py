@@ -18,7 +18,18 @@ def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) 
     total = expected_messages(channel, stored)
     if window.sync_type is SyncType.FULL:
         return max(total / PAGE, 1.0)
-    return max((total - stored.message_count) / PAGE, 1.0)
+    new = max(total - stored.message_count, 0.0)
+    again = min(_messages_within(channel, total, window.lookback_s), float(stored.message_count))
+    return max((new + again) / PAGE, 1.0)
+
+
+def _messages_within(channel: Channel, total: float, lookback_s: float) -> float:
+    """How many of the channel's messages are probably so young."""
+    last = channel.last_message_id
+    if last is None:
+        return 0.0
+    days = max(_days(channel.id, last), 1e-3)
+    return total * min(lookback_s / 86400 / days, 1.0)
 
 
 def is_guess(channel: Channel, stored: StoredChannel) -> bool:

@@ -43,10 +43,16 @@ class JobEnd:
 
     status: JobStatus
     outcomes: tuple[ChannelOutcome, ...]
-    unfinished: tuple[ChannelTask, ...]
+    planned: tuple[ChannelTask, ...]
     skipped: tuple[Skipped, ...]
     unchanged: int  #: channels of which Discord's own lists say that they hold nothing new
     troubles: tuple[Trouble, ...]
+
+    @property
+    def unfinished(self) -> tuple[ChannelTask, ...]:
+        """What was planned and did not end."""
+        ended = {each.channel_id for each in self.outcomes}
+        return tuple(each for each in self.planned if each.channel_id not in ended)
 
 
 class SyncJob:
@@ -112,11 +118,10 @@ class SyncJob:
         if status is None:
             failed = any(each.failure is not None for each in outcomes) or bool(self._troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
-        unfinished = tuple(t for t in self._tasks.values() if t.channel_id not in self._outcomes)
         return JobEnd(
             status,
             outcomes,
-            unfinished,
+            tuple(self._tasks.values()),
             tuple(self._skipped.values()),
             self._unchanged,
             tuple(self._troubles),

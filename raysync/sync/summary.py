@@ -17,7 +17,7 @@ from raysync.models.results import (
     SyncJobResult,
 )
 from raysync.models.work import ChannelOutcome, ChannelTally
-from raysync.sync.efficiency import average_s, efficiency, ideal_s
+from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimates
 from raysync.sync.job import JobEnd
 from raysync.sync.progress import JobHeader
 from raysync.sync.timing import time_spent
@@ -55,7 +55,7 @@ def summarize(
         ],
         started_at=header.started_at,
         completed_at=completed_at,
-        parallel_stats=_stats(header, outcomes, tallies, usage, most_at_once),
+        parallel_stats=_stats(header, end, tallies, usage, most_at_once),
         channel_results=[
             *(_channel_result(each) for each in outcomes),
             *(_unfinished(*each) for each in left.items()),
@@ -119,7 +119,7 @@ def _errors(
 
 def _stats(
     header: JobHeader,
-    outcomes: list[ChannelOutcome],
+    end: JobEnd,
     tallies: list[ChannelTally],
     usage: Mapping[str, ApiUsage],
     most_at_once: int,
@@ -130,13 +130,14 @@ def _stats(
     last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
     return ParallelStats(
         max_concurrent_channels=most_at_once,
-        average_channel_time=round(average_s(outcomes), 3),
+        average_channel_time=round(average_s(end.outcomes), 3),
         total_api_calls=total,
         rate_limit_encounters=sum(sum(u.rate_limit_hits.values()) for u in usage.values()),
         ideal_s=round(ideal, 3),
         actual_s=round((last - first).total_seconds(), 3) if first and last else 0.0,
         efficiency=_rounded(efficiency(ideal, first, last)),
         time_spent=time_spent(usage.values(), header.started_at, header.budget_per_second),
+        page_estimates=page_estimates(end.planned, end.outcomes),
     )
 
 

@@ -21,7 +21,9 @@ class OpenLimiter:
         self.sent = 0
         self.ended: Counter[tuple[str, int | None]] = Counter()
 
-    async def enter(self, route: str, major_id: str | None) -> OpenPassage:
+    async def enter(
+        self, route: str, major_id: str | None, head_start_s: float = 0.0
+    ) -> OpenPassage:
         self.under_way += 1
         return OpenPassage(self, route)
 

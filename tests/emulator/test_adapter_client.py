@@ -5,11 +5,12 @@ import asyncio
 import orjson
 import pytest
 
-from raysync.discord_api.privacy import FullIdentity
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild
 from raysync.errors import GuildUnavailableError, TokenRejectedError
 from raysync.models.channel_types import CATEGORY, FORUM, TEXT
-from tests.emulator.adapter import before_emulator
+from tests.emulator.adapter import KEY, OpenLimiter, before_emulator
 
 
 @pytest.fixture
@@ -194,3 +195,14 @@ async def test_a_client_that_was_closed_may_log_in_again(world):
         await setting.client.login()
 
         assert await setting.client.fetch_guild(setting.guild.id)
+
+
+async def test_who_knows_the_bot_asks_nothing_to_log_in(world):
+    async with before_emulator(world) as setting:
+        identity = await setting.client.identify()
+        asked = setting.emulator.counters.requests
+        people, url = Pseudonymizer(KEY), setting.emulator.url
+        async with DiscordClient("token", url, OpenLimiter(), people, identity=identity) as second:
+            assert setting.emulator.counters.requests == asked
+            assert await second.identify() == identity
+            assert await second.list_channels(setting.guild.id)
