@@ -20,6 +20,7 @@
         ├── PermanentError              asking again gives the same answer
         │   ├── AccessDeniedError       403
         │   ├── NotFoundError           404
+        │   │   └── UnknownMessageError the message, not its channel
         │   └── PayloadError            an answer that is not what Discord documents
         ├── ClaimLostError              another worker took the channel over
         └── RunStoppedError             nothing may be asked any more
@@ -125,6 +126,10 @@ class AccessDeniedError(PermanentError):
 
 class NotFoundError(PermanentError):
     """Discord answers 404."""
+
+
+class UnknownMessageError(NotFoundError):
+    """Discord answers that the channel has no such message."""
 
 
 class PayloadError(PermanentError):

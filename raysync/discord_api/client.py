@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -36,6 +37,7 @@ from raysync.errors import (
     PayloadError,
     RetryableError,
     TokenRejectedError,
+    UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
@@ -48,6 +50,9 @@ _LONGEST_PAUSE_S: Final = 30.0
 """The least that discord.py takes; a longer pause comes back as an error with its length."""
 _THREADS_PER_PAGE: Final = 100
 _PAGES: Final = "GET /channels/{channel_id}/messages"
+_CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
+"""Of an application: the message content intent, unlimited or for a bot in few guilds."""
+_INTENT_AGAIN_S: Final = 60.0
 _OVERLAP: Final = timedelta(milliseconds=1)
 """Threads archived in one millisecond may stand on two pages."""
 
@@ -96,6 +101,7 @@ class DiscordClient:
         self._discord: discord.Client | None = None
         self._identity: BotIdentity | None = None
         self._known = identity
+        self._has_content, self._intent_at_s = True, -math.inf
 
     async def __aenter__(self) -> Self:
         await self.login()
@@ -229,6 +235,24 @@ class DiscordClient:
         path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
         payloads = _list(await self._get(path, params, head_start_s, channel_id=channel_id))
         return [message_from(each, self._identities) for each in payloads]
+
+    async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
+        """Whether the message is there. AccessDeniedError without the right to read it."""
+        path = "/channels/{channel_id}/messages/{message_id}"
+        try:
+            await self._get(path, {}, channel_id=channel_id, message_id=message_id)
+        except UnknownMessageError:
+            return False
+        return True
+
+    async def has_content_intent(self) -> bool:
+        """Whether messages come with their content; asked anew, but not more than once a minute."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._intent_at_s > _INTENT_AGAIN_S:
+            answer = _object(await self._get("/oauth2/applications/@me", {}))
+            self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
+            self._intent_at_s = now_s
+        return self._has_content
 
     def pause_s(self, channel_id: ChannelId) -> float:
         """How long the channel's next page would wait for the channel's own limit."""

@@ -38,6 +38,10 @@ _NUL: Final = b"\\u0000"
 _REPLY: Final = 0
 """The type of a reference to a message that is answered; 1 is a forward."""
 _MEMBER: Final = 1
+_CONTENTS: Final = (
+    "content", "embeds", "attachments", "components", "poll", "sticker_items", "message_snapshots",
+    "activity", "call",
+)  # fmt: skip
 _USER_WRITTEN: Final = frozenset({0, 19, 20, 23})
 """Types whose text somebody wrote: plain, reply, and the two kinds of command."""
 
@@ -89,7 +93,13 @@ def _message(
         raw=raw,
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
+        is_blank=not kept["content"] and _is_blank(payload),
     )
+
+
+def _is_blank(payload: Payload) -> bool:
+    """Whether somebody wrote it and nothing is in it: so messages come without the intent."""
+    return payload["type"] in _USER_WRITTEN and not any(map(payload.get, _CONTENTS))
 
 
 def _metadata(payload: Payload, replaced_text: bool) -> bytes:
@@ -222,11 +232,6 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
         raise PayloadError(
             f"A member is not what Discord documents ({type(error).__name__})."
         ) from None
-
-
-def _undocumented(what: str, error: Exception) -> PayloadError:
-    """The error without its text, in which might be somebody's."""
-    return PayloadError(f"A {what} is not what Discord documents ({type(error).__name__}).")
 
 
 def _is_unstorable(value: Any) -> bool:

@@ -24,7 +24,10 @@ from raysync.errors import (
     RaysyncError,
     RetryableError,
     TokenRejectedError,
+    UnknownMessageError,
 )
+
+_UNKNOWN_MESSAGE = 10008
 
 _PASSING_STATUSES = frozenset({408, 425})
 """Refusals below 500 that may be different the next time."""
@@ -68,6 +71,8 @@ def _of_status(error: discord.HTTPException, what: str) -> RaysyncError:
         return _token_rejected()
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
+    if status == 404 and error.code == _UNKNOWN_MESSAGE:
+        return UnknownMessageError(f"{says}: the channel has no such message.")
     if status == 404:
         return NotFoundError(f"{says}: there is no such thing.")
     if status >= 500 or status in _PASSING_STATUSES:

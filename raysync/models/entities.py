@@ -145,3 +145,4 @@ class Message:
     raw: bytes  #: JSON: the whole payload, scrubbed
     attachments: tuple[Attachment, ...] = ()
     reactions: tuple[Reaction, ...] = ()
+    is_blank: bool = False  #: somebody wrote it, and it holds nothing: as without the intent

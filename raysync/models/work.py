@@ -34,6 +34,9 @@ class ChannelTally:
     messages: int = 0
     reactions: int = 0
     attachments: int = 0
+    added: int = 0  #: rows that the database did not have
+    edited: int = 0  #: whose earlier version was kept
+    deleted: int = 0  #: marked as deleted: they are gone on Discord
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
 
@@ -71,6 +74,7 @@ class Claim:
     coverage: tuple[IdRange, ...]  #: proven complete, ascending, apart
     resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
     paged_ago_s: float | None = None  #: since anybody's last page of the channel was written
+    has_rows: bool = True  #: whether messages of the channel are stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class PageWrite:
     messages: tuple[Message, ...]
     covered: IdRange | None  #: no message of the channel in this range is missing
     checkpoint: MessageId | None  #: an interrupted attempt goes on after this id
+    gone: IdRange | None = None  #: what is stored in it and not in the page was deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class PageReceipt:
 
     inserted: int
     updated: int
+    edited: int = 0  #: of the updated, those whose earlier version was kept
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ WHERE channel_id = %(channel_key)s AND (
     lease_expires_at IS NULL OR lease_expires_at <= now()
     OR (job_id = %(job_id)s AND (
         attempt < %(attempt)s OR (attempt = %(attempt)s AND worker_id = %(worker_id)s))))
-RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_at)::float8
+RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_at)::float8,
+    message_count > 0
 """
 
 _STAGE = """
@@ -66,11 +67,22 @@ WITH claim AS MATERIALIZED (
     WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
     FOR UPDATE
 ), earlier AS (
-    INSERT INTO message_versions (channel_id, platform_message_id, seen_at, content, edited_at)
-    SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at
+    INSERT INTO message_versions (
+        channel_id, platform_message_id, seen_at, content, edited_at, raw)
+    SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at, m.raw
     FROM claim CROSS JOIN messages m JOIN raysync_page p USING (platform_message_id)
     WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
-        AND m.content <> p.content
+        AND (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
+        AND NOT (m.content <> '' AND p.content = ''
+            AND m.edited_at IS NOT DISTINCT FROM p.edited_at)
+    RETURNING 1
+), vanished AS (
+    UPDATE messages m SET deleted_at = now(), updated_at = now()
+    FROM claim
+    WHERE m.channel_id = %(channel)s AND m.deleted_at IS NULL
+        AND m.platform_message_id >= %(gone_start)s AND m.platform_message_id < %(gone_stop)s
+        AND m.platform_message_id <> ALL(%(ids)s)
+    RETURNING 1
 ), merged AS (
     INSERT INTO messages AS m (
         channel_id, platform_message_id, tenant_id, anonymized_author_id, content, type,
@@ -88,6 +100,9 @@ WITH claim AS MATERIALIZED (
         IS DISTINCT FROM (excluded.anonymized_author_id, excluded.content, excluded.type,
             excluded.reply_to_id, excluded.platform_created_at, excluded.edited_at,
             NULL::timestamptz, excluded.metadata, excluded.raw)
+        -- text that vanishes without an edit is text that Discord withheld
+        AND NOT (m.content <> '' AND excluded.content = ''
+            AND m.edited_at IS NOT DISTINCT FROM excluded.edited_at)
     RETURNING xmax = 0 AS is_new
 ), counted AS (
     SELECT count(*) FILTER (WHERE is_new) AS inserted,
@@ -103,7 +118,8 @@ WITH claim AS MATERIALIZED (
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE channel_id = %(channel)s AND EXISTS (SELECT FROM claim)
 )
-SELECT inserted, updated FROM counted WHERE EXISTS (SELECT FROM claim)
+SELECT inserted, updated, (SELECT count(*) FROM earlier), (SELECT count(*) FROM vanished)
+FROM counted WHERE EXISTS (SELECT FROM claim)
 """
 
 _MIRROR_REACTIONS = """
@@ -198,15 +214,16 @@ class PostgresPages:
             row = await (await driver.execute(_CLAIM, values)).fetchone()
         if row is None:
             return None
-        epoch, coverage, resume_after, paged_ago_s = row
+        epoch, coverage, resume_after, paged_ago_s, has_rows = row
         ranges = tuple(IdRange(each.lower, each.upper) for each in coverage)
-        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s)
+        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s, has_rows)
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         """Write the page, its coverage and its checkpoint in one transaction; renew the lease.
 
         Messages that did not change are not written, an edited one leaves its earlier content in
-        `message_versions`, and reactions and attachments become those of the page.
+        `message_versions`, and reactions and attachments become those of the page. What is stored
+        where the page says that all is told, and is not in it, is marked as deleted and kept.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
@@ -219,6 +236,9 @@ class PostgresPages:
             "start": page.covered.start if page.covered else 0,
             "stop": page.covered.stop if page.covered else 0,
             "checkpoint": page.checkpoint,
+            "ids": ids,
+            "gone_start": page.gone.start if page.gone else 0,
+            "gone_stop": page.gone.stop if page.gone else 0,
         }
         async with self._transaction(staged=True) as driver:
             if page.messages:
@@ -226,13 +246,13 @@ class PostgresPages:
             row = await (await driver.execute(_MERGE, values)).fetchone()
             if row is None:
                 raise _lost(claim)
-            inserted, updated = row
+            inserted, updated, edited, deleted = row
             known = inserted < len(set(ids))  # rows that were there may have lost some of theirs
             if known or any(each.reactions for each in page.messages):
                 await driver.execute(_MIRROR_REACTIONS, values)
             if known or any(each.attachments for each in page.messages):
                 await driver.execute(_MIRROR_ATTACHMENTS, values)
-        return PageReceipt(inserted, updated)
+        return PageReceipt(inserted, updated, edited, deleted)
 
     async def renew(self, claim: Claim) -> None:
         """Keep the lease while nothing is written.

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -158,6 +159,23 @@ message_versions = Table(
     Column("seen_at", _Moment, primary_key=True),  # when it was found to have been replaced
     Column("content", Text, nullable=False),
     Column("edited_at", _Moment),
+    Column("raw", JSONB),  # null: kept by a version that did not keep it
+)
+
+thread_listings = Table(
+    "thread_listings",
+    metadata,
+    Column(
+        "channel_id",
+        BigInteger,
+        ForeignKey("channels.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("is_private", Boolean, primary_key=True),
+    # every thread archived before it was seen, and read to its end
+    Column("archived_until", _Moment, nullable=False),
+    _updated_at(),
 )
 
 message_emoji_reactions = Table(

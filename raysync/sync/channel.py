@@ -10,14 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 
-from raysync.errors import RaysyncError, RetryableError
+from raysync.errors import ContentIntentError, RaysyncError, RetryableError
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
-from raysync.models.ids import MessageId
-from raysync.models.status import ChannelJobStatus, SyncType
+from raysync.models.ids import MessageId, snowflake_at
+from raysync.models.status import ChannelJobStatus
 from raysync.models.work import (
     ChannelOutcome,
     ChannelTask,
@@ -27,9 +26,10 @@ from raysync.models.work import (
     PageWrite,
     Parked,
 )
+from raysync.sync.page import Bounds, Step, judge, nothing_in, ranges_to_read, rest_of
 from raysync.sync.ports import HistorySource, Moments, PageStore
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
-from raysync.sync.window import cursor_below, fraction_read, unread, without
+from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
 
 _log = logging.getLogger(__name__)
 
@@ -176,24 +176,53 @@ class _Reading:
 
     async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
         """Read the range to its end. False: the channel was parked before."""
+        bounds = Bounds(
+            wanted,
+            self._engine.page_size,
+            self._task.last_message_id,
+            claim.has_rows,
+            snowflake_at(self._engine.clock.now() - timedelta(seconds=LATE_ARRIVAL_S)),
+        )
         cursor = MessageId(max(wanted.start - 1, 0))
-        confirming = False
+        messages = await self._fetch(cursor)
         while True:
-            messages = await self.again(partial(self._fetch, cursor))
-            step = judge(messages, cursor, wanted, self._engine.page_size)
+            step = judge(messages, cursor, bounds)
             await self._saved()
             if step.page is not None:
                 self._count(step.page.messages)
                 self._saving = asyncio.create_task(self._save(claim, step.page))
-            newest = self._task.last_message_id
-            if step.is_end and (confirming or not expects_more(step, newest, wanted)):
+            if step.is_end:
+                cursor, messages = step.highest, await self._behind(claim, step, bounds)
+                if not messages:
+                    return True
+            elif bounds.newest is not None and step.highest >= bounds.newest:
                 return True
-            if newest is not None and step.highest >= newest:
-                return True
-            if self._gives_way():
+            elif self._gives_way():
                 return False
-            confirming = step.is_end
-            cursor = step.highest if confirming else step.next_cursor
+            else:
+                cursor = step.next_cursor
+                messages = await self._fetch(cursor)
+
+    async def _behind(self, claim: Claim, step: Step, bounds: Bounds) -> Sequence[Message]:
+        """What comes after a last page after all; where nothing does, that is written down.
+
+        The channel names a newer message. It was deleted, or the page was cut, or the permission
+        to read the history is gone: Discord tells the first by an error of its own, the second
+        shows when the next page is asked for, and the third is an error again.
+        """
+        rest = rest_of(step, bounds)
+        if rest is None or bounds.newest is None or await self._is_there(bounds.newest):
+            return ()
+        messages = await self._fetch(step.highest)
+        if not messages:
+            await self._saved()
+            await self._save(claim, nothing_in(rest, bounds))
+        return messages
+
+    async def _is_there(self, message_id: MessageId) -> bool:
+        self._asked()
+        source, channel_id = self._engine.source, self._task.channel_id
+        return await self.again(lambda: source.has_message(channel_id, message_id))
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
@@ -234,13 +263,37 @@ class _Reading:
         return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
     async def _fetch(self, after: MessageId) -> Sequence[Message]:
-        self.tally = replace(self.tally, requests=self.tally.requests + 1)
+        messages = await self.again(lambda: self._ask(after))
+        if any(each.is_blank for each in messages):
+            await self._require_content()
+        return messages
+
+    async def _ask(self, after: MessageId) -> Sequence[Message]:
+        self._asked()
         return await self._engine.source.fetch_after(
             self._task.channel_id, after, self._engine.page_size, self._head_start_s()
         )
 
+    def _asked(self) -> None:
+        self.tally = replace(self.tally, requests=self.tally.requests + 1)
+
+    async def _require_content(self) -> None:
+        """Stop the run if messages come empty because the content intent was switched off."""
+        if not await self.again(self._engine.source.has_content_intent):
+            raise ContentIntentError(
+                "The bot's Message Content intent was switched off: Discord sends every message "
+                "empty, so nothing more is read, and nothing stored was emptied. Switch it on "
+                "again (Discord Developer Portal, your application, Bot) and start again."
+            )
+
     async def _save(self, claim: Claim, page: PageWrite) -> None:
-        await self.again(lambda: self._engine.store.save_page(claim, page))
+        receipt = await self.again(lambda: self._engine.store.save_page(claim, page))
+        self.tally = replace(
+            self.tally,
+            added=self.tally.added + receipt.inserted,
+            edited=self.tally.edited + receipt.edited,
+            deleted=self.tally.deleted + receipt.deleted,
+        )
 
     async def _saved(self) -> None:
         """Wait for the page under way, so that pages are written in order, one at a time."""
@@ -278,54 +331,6 @@ class _Reading:
         first, at = self.tally.first_message_id, self.tally.last_message_id
         last = self._task.last_message_id
         return fraction_read(first, at, last) if first and at and last else None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one page means for the reading."""
-
-    page: PageWrite | None  #: what to write; None for an empty page
-    highest: MessageId  #: the highest id seen, or the cursor where the page was empty
-    next_cursor: MessageId
-    is_end: bool  #: nothing more is to be expected in the range
-
-
-def judge(messages: Sequence[Message], cursor: MessageId, wanted: IdRange, limit: int) -> Step:
-    """Say what a page read after *cursor* proves, and where to go on.
-
-    A page holds the oldest messages above the cursor, so it proves the ids from there to its
-    highest. An empty page proves nothing: it is also what a lost permission looks like.
-    """
-    if not messages:
-        return Step(None, cursor, cursor, is_end=True)
-    highest = max(each.id for each in messages)
-    beyond = highest >= wanted.stop - 1
-    kept = tuple(sorted((m for m in messages if m.id in wanted), key=lambda m: m.id))
-    start = cursor + 1 if cursor else 0
-    stop = min(highest + 1, wanted.stop)
-    next_cursor = cursor_below(highest)
-    if next_cursor <= cursor:  # a page within one millisecond: no overlap, or it never ends
-        next_cursor = highest
-    page = PageWrite(kept, IdRange(start, stop) if start < stop else None, next_cursor)
-    return Step(page, highest, next_cursor, is_end=beyond or len(messages) < limit)
-
-
-def expects_more(step: Step, newest: MessageId | None, wanted: IdRange) -> bool:
-    """Whether a short page deserves one more request: the channel names a newer message."""
-    return newest is not None and step.highest < min(newest, wanted.stop - 1) and bool(step.page)
-
-
-def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
-    """What is left of the task, ascending; an earlier attempt of the same job is not repeated."""
-    task = claim.task
-    if task.sync_type is SyncType.FULL:
-        wanted: tuple[IdRange, ...] = (task.window,)
-    else:
-        wanted = unread(task.window, claim.coverage, task.lookback_start)
-    if claim.resume_after:
-        done = IdRange(0, claim.resume_after + 1)
-        wanted = tuple(part for each in wanted for part in without(each, [done]))
-    return wanted
 
 
 def _where(task: ChannelTask, event: str) -> dict[str, object]:

@@ -56,6 +56,14 @@ class HistorySource(Protocol):
         """
         ...
 
+    async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
+        """Whether the message is there. AccessDeniedError without the right to read it."""
+        ...
+
+    async def has_content_intent(self) -> bool:
+        """Whether messages come with their content; asked anew, but not more than once a minute."""
+        ...
+
     def pause_s(self, channel_id: ChannelId) -> float:
         """How long the next page of the channel would wait for the channel's rate limit."""
         ...

@@ -71,6 +71,12 @@ class _Source:
         first = bisect_right(ids, after)
         return [make_message(each, "") for each in ids[first : first + limit]]
 
+    async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
+        return message_id in self._channels.ids[channel_id]
+
+    async def has_content_intent(self) -> bool:
+        return True
+
     def pause_s(self, channel_id: ChannelId) -> float:
         return self._limiter.pause_s(ROUTE, str(channel_id))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from raysync.errors import ClaimLostError
+from raysync.errors import AccessDeniedError, ClaimLostError
 from raysync.models.entities import Message
 from raysync.models.ids import (
     MAX_SNOWFLAKE,
@@ -71,11 +71,24 @@ class FakeHistory:
     asked: list[int] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     takes_s: float = 0.0
+    looked_for: list[int] = field(default_factory=list)
+    denied: bool = False  # the permission to read the history is gone: pages come empty
+    content_intent: bool = True
+    cut: list[int] = field(default_factory=list)  # how much of each page arrives
     taken_over: list[tuple[float, ...]] = field(default_factory=list)
     taken_for_used: list[float] = field(default_factory=list)
 
     def post(self, *ids: int) -> None:
         self.messages.update({each: make_message(each) for each in ids})
+
+    async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
+        self.looked_for.append(message_id)
+        if self.denied:
+            raise AccessDeniedError("403")
+        return message_id in self.messages
+
+    async def has_content_intent(self) -> bool:
+        return self.content_intent
 
     def pause_s(self, channel_id: ChannelId) -> float:
         return self.pauses.pop(0) if self.pauses else 0.0
@@ -100,7 +113,11 @@ class FakeHistory:
             await asyncio.sleep(self.takes_s)
         if self.errors:
             raise self.errors.pop(0)
+        if self.denied:
+            return []
         above = sorted(each for each in self.messages if each > after)[:limit]
+        if self.cut:
+            above = above[: self.cut.pop(0)]
         return [self.messages[each] for each in reversed(above)]
 
 
@@ -117,6 +134,7 @@ class FakePages:
     pages: int = 0
     released: list[ChannelOutcome] = field(default_factory=list)
     paged_ago_s: float | None = None
+    deleted: set[int] = field(default_factory=set)
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
         if self.holder is not None:
@@ -131,12 +149,16 @@ class FakePages:
         if claim.epoch != self.epoch:
             raise ClaimLostError("another worker took over")
         inserted = sum(1 for each in page.messages if each.id not in self.rows)
+        told = {each.id for each in page.messages}
+        gone = [each for each in self.rows if page.gone and each in page.gone and each not in told]
+        self.deleted.update(gone)
+        self.deleted -= told
         self.rows.update({each.id: each for each in page.messages})
         if page.covered is not None:
             self.coverage = union([*self.coverage, page.covered])
         self.checkpoint = page.checkpoint
         self.pages += 1
-        return PageReceipt(inserted, 0)
+        return PageReceipt(inserted, 0, deleted=len(gone))
 
     async def renew(self, claim: Claim) -> None:
         if claim.epoch != self.epoch:

@@ -15,7 +15,8 @@ from raysync.models.events import ChannelProgress
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, IdRange
-from raysync.sync.channel import ChannelSync, judge
+from raysync.sync.channel import ChannelSync
+from raysync.sync.page import Bounds, judge
 from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import (
     WHOLE,
@@ -71,6 +72,8 @@ def test_a_short_page_below_the_known_last_message_is_asked_once_more() -> None:
 
     assert outcome.status is ChannelJobStatus.COMPLETED
     assert history.asked == [0, ids[-1]]
+    assert history.looked_for == [deleted_since]
+    assert pages.coverage == (IdRange(0, deleted_since + 1),)  # nothing is asked again for it
 
 
 def test_messages_of_one_millisecond_survive_a_page_boundary_between_them() -> None:
@@ -80,7 +83,7 @@ def test_messages_of_one_millisecond_survive_a_page_boundary_between_them() -> N
     history.post(*ids, tie + 5)
     full_page = asyncio.run(history.fetch_after(make_task().channel_id, MessageId(0), 10))
 
-    step = judge(full_page, MessageId(0), WHOLE, 10)
+    step = judge(full_page, MessageId(0), Bounds(WHOLE, 10))
 
     history.post(tie + 1)  # a lower id of the same millisecond, which the page left out
     rest = asyncio.run(history.fetch_after(make_task().channel_id, step.next_cursor, 10))
@@ -203,7 +206,7 @@ def test_a_lasting_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
     assert outcome.failure is not None
     assert outcome.failure.failure_class is FailureClass.PERMANENT
     assert ids_of(pages.rows) == ids[:10]
-    assert pages.coverage == (IdRange(0, ids[9] + 1),)
+    assert pages.coverage == (IdRange(0, ids[9]),)  # down to the millisecond of its last message
     assert pages.holder is None
 
 
@@ -286,7 +289,7 @@ def test_any_history_is_copied_exactly_in_two_runs(
 def test_a_page_beyond_the_window_ends_the_reading() -> None:
     page = [make_message(each) for each in (100, 200, 300)]
 
-    step = judge(page, MessageId(50), IdRange(60, 250), limit=3)
+    step = judge(page, MessageId(50), Bounds(IdRange(60, 250), 3))
 
     assert step.is_end
     assert step.page is not None

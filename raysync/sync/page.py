@@ -1,0 +1,98 @@
+"""What a page proves: which messages are there, and which are there no more.
+
+A page holds the oldest messages above its cursor, so it proves the ids from there to its highest:
+what is stored among them and not in the page was deleted. Four things are no proof, and each of
+them would delete what is there:
+
+* An empty page: it is also what a lost READ_MESSAGE_HISTORY looks like.
+* The end of a page that has more behind it, down to the last millisecond: Discord does not order
+  messages of one millisecond by id, and a page may end between two of them.
+* The last minutes: Discord may show a message later than one with a higher id.
+* A short page, where the channel names a newer message: it may have been cut. See `Reading`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raysync.models.entities import Message
+from raysync.models.ids import MessageId
+from raysync.models.status import SyncType
+from raysync.models.work import Claim, IdRange, PageWrite
+from raysync.sync.window import cursor_below, unread, without
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one page means for the reading."""
+
+    page: PageWrite | None  #: what to write; None for an empty page
+    highest: MessageId  #: the highest id seen, or the cursor where the page was empty
+    next_cursor: MessageId
+    is_end: bool  #: nothing more is to be expected in the range
+    beyond: bool  #: it reaches past the range, so nothing of it is left
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a page is judged against."""
+
+    wanted: IdRange
+    limit: int  #: a page with fewer messages is the last
+    newest: MessageId | None = None  #: as the channel named it at planning; may be deleted
+    has_rows: bool = True  #: whether anything is stored that a page could miss
+    settled: int = 0  #: ids from here on are too young to be missed
+
+
+def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Step:
+    """Say what a page read after *cursor* proves, and where to go on."""
+    wanted = bounds.wanted
+    if not messages:
+        return Step(None, cursor, cursor, is_end=True, beyond=False)
+    highest = max(each.id for each in messages)
+    is_last, beyond = len(messages) < bounds.limit, highest >= wanted.stop - 1
+    kept = tuple(sorted((m for m in messages if m.id in wanted), key=lambda m: m.id))
+    start, below = (cursor + 1 if cursor else 0), cursor_below(highest)
+    next_cursor = MessageId(below if below > cursor else highest)  # or it would never end
+    whole = is_last or beyond or (bounds.newest is not None and highest >= bounds.newest)
+    covered = _range(start, min(highest + 1 if whole else next_cursor + 1, wanted.stop))
+    surely = highest + 1 if is_last else below + 1
+    gone = _range(start, min(wanted.stop if beyond else surely, bounds.settled))
+    page = PageWrite(kept, covered, next_cursor, gone if bounds.has_rows else None)
+    return Step(page, highest, next_cursor, is_end=beyond or is_last, beyond=beyond)
+
+
+def rest_of(step: Step, bounds: Bounds) -> IdRange | None:
+    """What of the range lies above a last page, up to the message that the channel names.
+
+    None where nothing does, or where it is too young to be missed.
+    """
+    if step.beyond or bounds.newest is None:
+        return None
+    rest = _range(max(step.highest + 1, bounds.wanted.start), bounds.newest + 1)
+    if rest is None or bounds.newest >= bounds.settled:
+        return None
+    return _range(rest.start, min(rest.stop, bounds.wanted.stop))
+
+
+def nothing_in(rest: IdRange, bounds: Bounds) -> PageWrite:
+    """What to write of a range that was proven empty."""
+    return PageWrite((), rest, None, rest if bounds.has_rows else None)
+
+
+def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
+    """What is left of the task, ascending; an earlier attempt of the same job is not repeated."""
+    task = claim.task
+    if task.sync_type is SyncType.FULL:
+        wanted: tuple[IdRange, ...] = (task.window,)
+    else:
+        wanted = unread(task.window, claim.coverage, task.lookback_start)
+    if claim.resume_after:
+        done = IdRange(0, claim.resume_after + 1)
+        wanted = tuple(part for each in wanted for part in without(each, [done]))
+    return wanted
+
+
+def _range(start: int, stop: int) -> IdRange | None:
+    return IdRange(start, stop) if start < stop else None
