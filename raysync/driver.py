@@ -38,7 +38,8 @@ from raysync.store.engine import Engine
 from raysync.store.job_lock import JobLease
 from raysync.store.jobs import JobStore
 from raysync.store.tenants import TenantStore
-from raysync.sync.job import LISTINGS_AT_ONCE, SyncJob
+from raysync.sync.archives import LISTINGS_AT_ONCE
+from raysync.sync.job import SyncJob
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy

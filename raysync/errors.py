@@ -16,7 +16,8 @@
         ├── RetryableError              the same request may succeed later
         │   ├── RateLimitedError        429 after the client's own tries
         │   ├── PermitUnavailableError  the governor did not answer in time
-        │   └── StoreUnavailableError   the database went away in mid-run
+        │   ├── StoreUnavailableError   the database went away in mid-run
+        │   └── SearchIndexError        Discord has no index to search yet
         ├── PermanentError              asking again gives the same answer
         │   ├── AccessDeniedError       403
         │   ├── NotFoundError           404
@@ -114,6 +115,10 @@ class PermitUnavailableError(RetryableError):
 
 class StoreUnavailableError(RetryableError):
     """The database went away in mid-run."""
+
+
+class SearchIndexError(RetryableError):
+    """Discord has no index of what is to be searched; it makes one when it is asked."""
 
 
 class PermanentError(SyncError):

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["channel_id"],
             ["channels.id"],
-            name=op.f("fk_thread_listings_channel_id_channels"),
+            name=op.f("fk_thread_listings_channel_id"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("channel_id", "is_private", name=op.f("pk_thread_listings")),

@@ -79,6 +79,8 @@ def _channels(job: SyncJobResult) -> str:
         parts.append(f"{states['failed']:,} failed")
     if states["pending"]:
         parts.append(f"{states['pending']:,} not reached")
+    if job.channels_deleted:
+        parts.append(f"{job.channels_deleted:,} deleted on Discord")
     if job.skipped:
         parts.append(f"{len(job.skipped):,} skipped")
     return ", ".join(parts)
@@ -86,10 +88,20 @@ def _channels(job: SyncJobResult) -> str:
 
 def _messages(job: SyncJobResult) -> str:
     return (
-        f"{words.count(job.messages_processed)} read, with "
+        f"{words.count(job.messages_processed)} read ({_changes(job)}), with "
         f"{words.counted(job.reactions_processed, 'reaction')} and "
         f"{words.counted(job.attachments_processed, 'attachment')}"
     )
+
+
+def _changes(job: SyncJobResult) -> str:
+    counts = {
+        "new": job.messages_added,
+        "edited": job.messages_edited,
+        "deleted": job.messages_deleted,
+    }
+    told = [f"{words.count(each)} {what}" for what, each in counts.items() if each]
+    return ", ".join(told) or "nothing changed"
 
 
 def _requests(stats: ParallelStats) -> str:

@@ -36,6 +36,7 @@ from raysync.errors import (
     NotFoundError,
     PayloadError,
     RetryableError,
+    SearchIndexError,
     TokenRejectedError,
     UnknownMessageError,
 )
@@ -50,6 +51,9 @@ _LONGEST_PAUSE_S: Final = 30.0
 """The least that discord.py takes; a longer pause comes back as an error with its length."""
 _THREADS_PER_PAGE: Final = 100
 _PAGES: Final = "GET /channels/{channel_id}/messages"
+_SEARCHED_PER_PAGE: Final = 25
+_MOST_SEARCHED: Final = 10_000
+_NO_INDEX: Final = 110_000
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
 _INTENT_AGAIN_S: Final = 60.0
@@ -224,6 +228,45 @@ class DiscordClient:
             if not answer.get("has_more") or following is None:
                 return
             before = following
+
+    async def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
+        """The archived threads under *parent* by Discord's search, the last archived first.
+
+        It knows announcement threads that no list has, and the latest 10,000 at most. Raises
+        SearchIndexError while Discord has no index of them.
+        """
+        path = "/channels/{channel_id}/threads/search"
+        seen: set[ChannelId] = set()
+        for offset in range(0, _MOST_SEARCHED, _SEARCHED_PER_PAGE):
+            params = {
+                "archived": "true",
+                "sort_by": "archive_time",
+                "sort_order": "desc",
+                "limit": str(_SEARCHED_PER_PAGE),
+                "offset": str(offset),
+            }
+            answer = _object(await self._get(path, params, channel_id=parent.id))
+            if answer.get("code") == _NO_INDEX:
+                raise SearchIndexError(
+                    "Discord has no index of these threads yet.", float(answer["retry_after"] or 1)
+                )
+            page = self._threads(answer, parent.guild_id)
+            for each in page:
+                if each.id not in seen:
+                    seen.add(each.id)
+                    yield each
+            if not page or not answer.get("has_more"):
+                return
+
+    async def has_channel(self, channel_id: ChannelId) -> bool:
+        """Whether the channel or thread exists, seen or not."""
+        try:
+            await self._get("/channels/{channel_id}", {}, channel_id=channel_id)
+        except NotFoundError:
+            return False
+        except AccessDeniedError:
+            return True
+        return True
 
     async def fetch_after(
         self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0

@@ -96,7 +96,11 @@ class SyncJobResult(_Result):
     status: Literal["completed", "partial", "failed", "cancelled"]
     channels_processed: int
     channels_unchanged: int  #: asked nothing of: Discord's lists name nothing new in them
+    channels_deleted: int = 0  #: found to exist no more; their messages are kept
     messages_processed: int
+    messages_added: int = 0  #: that were not stored yet
+    messages_edited: int = 0  #: whose earlier version is kept
+    messages_deleted: int = 0  #: marked as deleted, and kept
     reactions_processed: int
     attachments_processed: int
     errors: list[ChannelError]

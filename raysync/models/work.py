@@ -64,6 +64,23 @@ class ChannelTask:
     is_hurried: bool = False  #: others wait for the slot
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ArchiveKey:
+    """Which list of archived threads: of a channel, the public or the private one."""
+
+    channel_id: ChannelId
+    is_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownChannel:
+    """A channel or thread that is stored and not marked as deleted."""
+
+    id: ChannelId
+    type: int
+    parent_id: ChannelId | None
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The exclusive right to read one channel and to write its rows, until the lease expires."""

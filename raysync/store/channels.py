@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
-from raysync.models.work import IdRange, StoredChannel
+from raysync.models.work import ArchiveKey, IdRange, KnownChannel, StoredChannel
 from raysync.store.engine import translated
 from raysync.store.page_rows import storable_json, storable_text
 
@@ -51,6 +52,36 @@ WHERE c.tenant_id = :tenant_id AND c.platform_channel_id = ANY(:ids)
 """)
 
 
+_LISTINGS = text("""
+SELECT c.platform_channel_id, l.is_private, l.archived_until
+FROM thread_listings l JOIN channels c ON c.id = l.channel_id
+WHERE c.tenant_id = :tenant_id
+""")
+
+_NOTE_LISTING = text("""
+INSERT INTO thread_listings AS l (channel_id, is_private, archived_until)
+SELECT c.id, given.is_private, given.archived_until
+FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS given (
+    channel_id bigint, is_private boolean, archived_until timestamptz)
+JOIN channels c ON c.tenant_id = :tenant_id AND c.platform_channel_id = given.channel_id
+ORDER BY c.id, given.is_private
+ON CONFLICT (channel_id, is_private) DO UPDATE SET
+    archived_until = excluded.archived_until, updated_at = now()
+WHERE l.archived_until < excluded.archived_until
+""")
+
+_KNOWN = text("""
+SELECT platform_channel_id, type, parent_channel_id FROM channels
+WHERE tenant_id = :tenant_id AND deleted_at IS NULL
+ORDER BY platform_channel_id
+""")
+
+_MARK_DELETED = text("""
+UPDATE channels SET deleted_at = now(), updated_at = now()
+WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(:ids) AND deleted_at IS NULL
+""")
+
+
 class ChannelStore:
     """The `ChannelCatalog` of one tenant."""
 
@@ -71,6 +102,49 @@ class ChannelStore:
                 async with self._engine.begin() as connection:
                     stored.update(await self._record_some(connection, some))
         return stored
+
+    async def listings(self) -> Mapping[ArchiveKey, datetime]:
+        """Up to which time of archival each list of archived threads was read, threads and all."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_LISTINGS, {"tenant_id": self._tenant_id})
+                return {
+                    ArchiveKey(ChannelId(row.platform_channel_id), row.is_private): (
+                        row.archived_until
+                    )
+                    for row in rows
+                }
+
+    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
+        """Keep that; an earlier time than the one known changes nothing."""
+        listings = [
+            {"channel_id": key.channel_id, "is_private": key.is_private, "archived_until": moment}
+            for key, moment in until.items()
+        ]
+        document = orjson.dumps(listings).decode()
+        with translated():
+            async with self._engine.begin() as connection:
+                values = {"tenant_id": self._tenant_id, "listings": document}
+                await connection.execute(_NOTE_LISTING, values)
+
+    async def known(self) -> Sequence[KnownChannel]:
+        """Every channel and thread that is not marked as deleted."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_KNOWN, {"tenant_id": self._tenant_id})
+                return [
+                    KnownChannel(
+                        ChannelId(row.platform_channel_id), row.type, row.parent_channel_id
+                    )
+                    for row in rows
+                ]
+
+    async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
+        """Mark channels as gone; their messages are kept as they are."""
+        values = {"tenant_id": self._tenant_id, "ids": sorted(channels)}
+        with translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(_MARK_DELETED, values)
 
     async def _record_some(
         self, connection: AsyncConnection, channels: Sequence[Channel]

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from raysync.errors import (
+    NotFoundError,
     PermanentError,
     RetryableError,
     RunStoppedError,
     UnknownChannelError,
 )
+from raysync.models import channel_types
 from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
-from raysync.models.status import FailureClass, JobStatus, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, StoredChannel, SyncWindow
+from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
+from raysync.models.work import (
+    ArchiveKey,
+    ChannelOutcome,
+    ChannelTask,
+    Skipped,
+    StoredChannel,
+    SyncWindow,
+)
+from raysync.sync.archives import ArchiveReader
 from raysync.sync.estimate import expected_pages, is_guess, is_unchanged
-from raysync.sync.planner import GuildPlanner, Survey, tell_apart
+from raysync.sync.planner import Archive, GuildPlanner, Survey, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier
 from raysync.sync.window import window_of
-
-LISTINGS_AT_ONCE = 16
-"""Archived-thread lists asked for at the same time, while channels are read beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class JobEnd:
     skipped: tuple[Skipped, ...]
     unchanged: int  #: channels of which Discord's own lists say that they hold nothing new
     troubles: tuple[Trouble, ...]
+    gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:
@@ -74,8 +82,8 @@ class SyncJob:
         self._tenant = tenant
         self._window = window
         self._ids = window_of(window.since, window.until)
-        lookback = clock.now() - timedelta(seconds=window.lookback_s)
-        self._lookback_start = snowflake_at(lookback)
+        self._lookback = clock.now() - timedelta(seconds=window.lookback_s)
+        self._lookback_start = snowflake_at(self._lookback)
         self._planner = planner
         self._catalog = catalog
         self._dispatcher = dispatcher
@@ -86,6 +94,8 @@ class SyncJob:
         self._skipped: dict[ChannelId, Skipped] = {}
         self._seen: set[ChannelId] = set()
         self._unchanged = 0
+        self._archives: ArchiveReader | None = None
+        self._gone: set[ChannelId] = set()
         self._troubles: list[Trouble] = []
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -125,6 +135,7 @@ class SyncJob:
             tuple(self._skipped.values()),
             self._unchanged,
             tuple(self._troubles),
+            frozenset(self._gone),
         )
 
     async def _sync(self) -> None:
@@ -138,7 +149,9 @@ class SyncJob:
                     moved = await self._again(self._planner.active_threads)
                     await self._admit(survey, channels, moved)
                 self._refuse_unknown_channels()
+                await self._mark_gone()
                 await self._sink.planned()
+            await self._settle_archives()
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
@@ -155,29 +168,82 @@ class SyncJob:
             self._troubles.append(Trouble(each, "The bot sees no channel or thread with this id."))
 
     async def _list_archived(self, survey: Survey, channels: asyncio.TaskGroup) -> None:
-        gate = asyncio.Semaphore(LISTINGS_AT_ONCE)
         only = self._window.channels
         parents = survey.parents_to_list()
         if only and only <= set(survey.channels):
             parents = tuple(each for each in parents if each.id in only)
+        self._archives = ArchiveReader(
+            self._planner, self._again, self._lookback, await self._settled_archives()
+        )
         async with asyncio.TaskGroup() as listings:
-            for parent in parents:
-                listings.create_task(self._list_one(survey, channels, parent, gate))
+            for archive in (each for parent in parents for each in survey.archives(parent)):
+                listings.create_task(self._list_one(survey, channels, self._archives, archive))
+
+    async def _settled_archives(self) -> Mapping[ArchiveKey, datetime]:
+        """Up to where earlier runs have settled the lists; nothing where all is to be read."""
+        if self._window.sync_type is SyncType.FULL or not self._is_whole:
+            return {}
+        return await self._again(self._catalog.listings)
 
     async def _list_one(
-        self, survey: Survey, channels: asyncio.TaskGroup, parent: Channel, gate: asyncio.Semaphore
+        self,
+        survey: Survey,
+        channels: asyncio.TaskGroup,
+        archives: ArchiveReader,
+        archive: Archive,
     ) -> None:
-        """Admit the archived threads of one channel; a refusal is that channel's trouble alone."""
-        async with gate:
-            try:
-                threads = await self._again(partial(self._collect, survey, parent))
-            except PermanentError as error:
-                self._troubles.append(Trouble(parent.id, f"archived threads: {error}"))
-                return
-        await self._admit(survey, channels, threads)
+        """Admit the archived threads of one list."""
+        listed = await archives.read(archive)
+        if listed.trouble is not None:
+            trouble = Trouble(archive.parent.id, f"archived threads: {listed.trouble}")
+            if trouble not in self._troubles:
+                self._troubles.append(trouble)
+        await self._admit(survey, channels, listed.threads)
 
-    async def _collect(self, survey: Survey, parent: Channel) -> list[Channel]:
-        return [each async for each in self._planner.archived_threads(survey, parent)]
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the run is about the whole guild and all of its time."""
+        window = self._window
+        return not window.channels and window.since is None and window.until is None
+
+    async def _settle_archives(self) -> None:
+        """Keep up to where the lists of archived threads need not be read again."""
+        if self._archives is None or not self._is_whole:
+            return
+        ended = {key for key, each in self._outcomes.items() if each.failure is None}
+        settled = self._archives.newly_settled(self._tasks.keys() - ended)
+        if settled:
+            await self._again(lambda: self._catalog.note_listings(settled))
+
+    async def _mark_gone(self) -> None:
+        """Mark what is stored and listed no more, once Discord says that it does not exist.
+
+        A thread that was archived long ago is in no list that was read; but those of a channel
+        that is gone are gone with it, and a list that was read to its end lacks none.
+        """
+        if self._window.channels:
+            return
+        whole = self._archives.whole() if self._archives is not None else frozenset()
+        known = await self._again(self._catalog.known)
+        gone: set[ChannelId] = set()
+        for each in known:
+            is_thread = each.type in channel_types.THREADS
+            listable = each.type != channel_types.PRIVATE_THREAD and each.parent_id in whole
+            if each.id in self._seen or (is_thread and not listable):
+                continue
+            if not await self._exists(each.id):
+                gone.add(each.id)
+        under = {each.id for each in known if each.type in channel_types.THREADS} - self._seen
+        gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
+        await self._note_gone(gone)
+
+    async def _exists(self, channel_id: ChannelId) -> bool:
+        return await self._again(lambda: self._planner.source.has_channel(channel_id))
+
+    async def _note_gone(self, channels: Collection[ChannelId]) -> None:
+        if channels:
+            self._gone.update(channels)
+            await self._again(lambda: self._catalog.mark_deleted(channels))
 
     async def _admit(
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
@@ -223,10 +289,17 @@ class SyncJob:
 
     async def _sync_one(self, task: ChannelTask) -> None:
         outcome = await self._dispatcher.run(task)
+        if _is_not_found(outcome) and not await self._exists(task.channel_id):
+            await self._note_gone({task.channel_id})
+            outcome = replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
         self._outcomes[task.channel_id] = outcome
         await self._sink.settle(outcome)
         if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
             raise RunStoppedError(outcome.failure.message)
+
+
+def _is_not_found(outcome: ChannelOutcome) -> bool:
+    return outcome.failure is not None and outcome.failure.error == NotFoundError.__name__
 
 
 def _first(group: BaseException) -> BaseException:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from raysync.errors import ContentIntentError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
 from raysync.models.ids import ChannelId, GuildId
-from raysync.models.work import Skipped
+from raysync.models.work import ArchiveKey, Skipped
 from raysync.sync.permissions import (
     Permission,
     channel_permissions,
@@ -37,6 +38,14 @@ class Survey:
             if each.type in channel_types.THREAD_PARENTS and self._history_readable(each)
         )
 
+    def archives(self, parent: Channel) -> tuple[Archive, ...]:
+        """The lists of archived threads of one channel."""
+        public = Archive(parent, ArchiveKey(parent.id, is_private=False))
+        if parent.type != channel_types.TEXT:  # private threads exist in text channels alone
+            return (public,)
+        private = ArchiveKey(parent.id, is_private=True)
+        return public, Archive(parent, private, not self.manages_threads(parent))
+
     def manages_threads(self, channel: Channel) -> bool:
         """Whether the bot sees private threads it has not joined."""
         granted = channel_permissions(self.guild, self.member, channel)
@@ -45,6 +54,15 @@ class Survey:
     def _history_readable(self, channel: Channel) -> bool:
         granted = channel_permissions(self.guild, self.member, channel)
         return missing_permission(granted, channel.type) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A list of archived threads that the bot may ask for."""
+
+    parent: Channel
+    key: ArchiveKey
+    joined_only: bool = False  #: by id, and not by time of archival
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +102,38 @@ class GuildPlanner:
         )
         return Survey(guild, member, {each.id: each for each in channels}, tuple(threads))
 
-    async def archived_threads(self, survey: Survey, parent: Channel) -> AsyncIterator[Channel]:
-        """The archived threads under *parent* that the bot may list."""
-        async for each in self.source.list_archived_threads(parent, private=False):
+    async def archived_threads(
+        self, archive: Archive, since: datetime | None
+    ) -> AsyncIterator[Channel]:
+        """The threads of a list; of one by time of archival, those archived since then."""
+        listed = self.source.list_archived_threads(
+            archive.parent, private=archive.key.is_private, joined_only=archive.joined_only
+        )
+        async for each in _archived_since(listed, None if archive.joined_only else since):
             yield each
-        if parent.type != channel_types.TEXT:  # private threads exist in text channels alone
-            return
-        joined_only = not survey.manages_threads(parent)
-        async for each in self.source.list_archived_threads(
-            parent, private=True, joined_only=joined_only
-        ):
+
+    async def searched_threads(
+        self, archive: Archive, since: datetime | None
+    ) -> AsyncIterator[Channel]:
+        """The same by Discord's search: of announcement channels, the lists lack threads."""
+        found = self.source.search_archived_threads(archive.parent)
+        async for each in _archived_since(found, since):
             yield each
 
     async def active_threads(self) -> Sequence[Channel]:
         """The active threads now: some may have been archived, or revived, since the survey."""
         return await self.source.list_active_threads(self.guild_id)
+
+
+async def _archived_since(
+    threads: AsyncIterator[Channel], since: datetime | None
+) -> AsyncIterator[Channel]:
+    """Those of *threads*, the last archived first, that were archived since then."""
+    async for each in threads:
+        archived_at = each.thread.archived_at if each.thread else None
+        if since is not None and archived_at is not None and archived_at < since:
+            return
+        yield each
 
 
 def tell_apart(

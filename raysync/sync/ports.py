@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,9 +10,11 @@ from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Mess
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 from raysync.models.work import (
+    ArchiveKey,
     ChannelOutcome,
     ChannelTask,
     Claim,
+    KnownChannel,
     PageReceipt,
     PageWrite,
     Skipped,
@@ -41,6 +43,17 @@ class GuildSource(Protocol):
         self, parent: Channel, *, private: bool, joined_only: bool = False
     ) -> AsyncIterator[Channel]:
         """The archived threads under *parent*, the last archived first, page after page."""
+        ...
+
+    def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
+        """The same by Discord's search, which knows announcement threads that no list has.
+
+        Raises SearchIndexError while Discord has no index of them.
+        """
+        ...
+
+    async def has_channel(self, channel_id: ChannelId) -> bool:
+        """Whether the channel or thread exists, seen or not."""
         ...
 
 
@@ -114,6 +127,22 @@ class ChannelCatalog(Protocol):
 
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         """Insert or update *channels* and return what is stored of each."""
+        ...
+
+    async def listings(self) -> Mapping[ArchiveKey, datetime]:
+        """Up to which time of archival each list of archived threads was read, threads and all."""
+        ...
+
+    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
+        """Keep that; an earlier time than the one known changes nothing."""
+        ...
+
+    async def known(self) -> Sequence[KnownChannel]:
+        """Every channel and thread that is not marked as deleted."""
+        ...
+
+    async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
+        """Mark channels as gone; their messages are kept as they are."""
         ...
 
 

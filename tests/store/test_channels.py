@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import ChannelId, MessageId
-from raysync.models.work import IdRange
+from raysync.models.work import ArchiveKey, IdRange
 from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
 from tests.store.rows import add_tenant, channel, message, page, task
@@ -83,3 +84,29 @@ async def test_ten_thousand_channels_are_recorded_in_seconds(engine: AsyncEngine
 
     assert len(stored) == 10_000
     assert elapsed_s < 20, "a second or two on an idle machine"
+
+
+async def test_where_lists_of_threads_are_settled_only_moves_on(
+    engine: AsyncEngine,
+) -> None:
+    store = ChannelStore(engine, (await add_tenant(engine)).id)
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    await store.record([channel(1), channel(2)])
+    public, private = ArchiveKey(ChannelId(1), False), ArchiveKey(ChannelId(1), True)
+    await store.note_listings({public: late, private: early})
+    await store.note_listings({public: early, ArchiveKey(ChannelId(9), False): early})
+
+    assert await store.listings() == {public: late, private: early}
+
+
+async def test_a_channel_marked_as_deleted_is_known_no_more_until_it_is_listed(
+    engine: AsyncEngine,
+) -> None:
+    store = ChannelStore(engine, (await add_tenant(engine)).id)
+    await store.record([channel(1), channel(2)])
+    await store.mark_deleted([ChannelId(1)])
+    known = await store.known()
+    await store.record([channel(1)])
+
+    assert [each.id for each in known] == [2]
+    assert [each.id for each in await store.known()] == [1, 2]

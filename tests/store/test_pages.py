@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.errors import ClaimLostError
 from raysync.models.entities import Attachment, Reaction
 from raysync.models.ids import MessageId
 from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
@@ -112,7 +113,7 @@ async def test_an_edit_keeps_what_the_message_said_before(
     later = NOON + timedelta(hours=1)
     receipt = await pages.save_page(claim, page(message(10, "third", edited_at=later)))
 
-    assert receipt == PageReceipt(inserted=0, updated=1)
+    assert receipt == PageReceipt(inserted=0, updated=1, edited=1)
     assert _rows(
         database_url,
         "SELECT platform_message_id, content, edited_at FROM message_versions ORDER BY seen_at",
@@ -237,3 +238,97 @@ async def test_a_message_twice_in_a_page_is_stored_once(
 
     assert receipt == PageReceipt(1, 0)
     assert _rows(database_url, "SELECT content FROM messages") == [("new",)]
+
+
+async def _deleted(database_url: str) -> list[int]:
+    query = (
+        "SELECT platform_message_id FROM messages WHERE deleted_at IS NOT NULL "
+        "ORDER BY platform_message_id"
+    )
+    return [row[0] for row in _rows(database_url, query)]
+
+
+async def test_what_a_page_misses_where_it_tells_all_is_marked_and_kept(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(*(message(each) for each in (10, 20, 30, 40))))
+    again = replace(page(message(10), message(30)), gone=IdRange(0, 40))
+    receipt = await pages.save_page(claim, again)
+    repeated = await pages.save_page(claim, again)
+
+    assert receipt == PageReceipt(inserted=0, updated=0, deleted=1)
+    assert repeated == PageReceipt(inserted=0, updated=0)
+    assert await _deleted(database_url) == [20]
+    assert _rows(database_url, "SELECT count(*), count(content) FROM messages") == [(4, 4)]
+
+
+async def test_a_page_that_proves_a_range_empty_marks_all_of_it(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10), message(20), message(30)))
+    receipt = await pages.save_page(
+        claim, PageWrite((), IdRange(11, 50), None, gone=IdRange(11, 50))
+    )
+
+    assert receipt.deleted == 2
+    assert await _deleted(database_url) == [20, 30]
+
+
+async def test_a_page_that_tells_of_no_range_marks_nothing(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10), message(20)))
+    await pages.save_page(claim, page(message(10)))
+
+    assert await _deleted(database_url) == []
+
+
+async def test_a_message_that_is_there_again_is_no_longer_marked(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10), message(20)))
+    await pages.save_page(claim, replace(page(message(10)), gone=IdRange(0, 30)))
+    receipt = await pages.save_page(claim, page(message(20)))
+
+    assert receipt.updated == 1
+    assert await _deleted(database_url) == []
+
+
+async def test_a_lost_claim_marks_nothing(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10)))
+    late = replace(claim, epoch=claim.epoch - 1)
+    with pytest.raises(ClaimLostError):
+        await pages.save_page(late, PageWrite((), None, None, gone=IdRange(0, 99)))
+
+    assert await _deleted(database_url) == []
+
+
+async def test_an_edit_keeps_the_whole_earlier_message(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    first = message(10, "", raw=orjson.dumps({"components": ["before"]}))
+    second = message(10, "", raw=orjson.dumps({"components": ["after"]}), edited_at=NOON)
+    await pages.save_page(claim, page(first))
+    receipt = await pages.save_page(claim, page(second))
+
+    assert receipt == PageReceipt(inserted=0, updated=1, edited=1)
+    assert _rows(database_url, "SELECT content, edited_at, raw FROM message_versions") == [
+        ("", None, {"components": ["before"]})
+    ]
+
+
+async def test_text_that_vanishes_without_an_edit_is_kept(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10, "what somebody said"), message(20, "again")))
+    withheld = message(10, "", raw=b'{"content":""}')
+    edited = message(20, "", edited_at=NOON)
+    receipt = await pages.save_page(claim, page(withheld, edited))
+
+    assert receipt == PageReceipt(inserted=0, updated=1, edited=1)
+    assert _rows(database_url, "SELECT content FROM messages ORDER BY platform_message_id") == [
+        ("what somebody said",),
+        ("",),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from raysync.errors import (
     AccessDeniedError,
     BannedError,
     ContentIntentError,
+    SearchIndexError,
     UnknownChannelError,
 )
 from raysync.models import channel_types
@@ -32,10 +33,12 @@ from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerRepo
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
+    ArchiveKey,
     ChannelOutcome,
     ChannelTally,
     ChannelTask,
     IdRange,
+    KnownChannel,
     Skipped,
     StoredChannel,
     SyncWindow,
@@ -83,6 +86,10 @@ class FakeGuild:
     has_intent: bool = True
     everyone: int = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY
     listed: list[tuple[int, bool, bool]] = field(default_factory=list)
+    searchable: dict[int, list[Channel]] = field(default_factory=dict)
+    no_index: set[int] = field(default_factory=set)
+    existing: set[int] = field(default_factory=set)
+    looked_for: list[int] = field(default_factory=list)
 
     async def identify(self) -> BotIdentity:
         return BotIdentity(UserId(7), self.has_intent)
@@ -108,11 +115,36 @@ class FakeGuild:
         for each in self.archived.get((parent.id, private), []):
             yield each
 
+    async def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
+        if parent.id in self.no_index:
+            raise SearchIndexError("no index yet", 0.1)
+        for each in self.searchable.get(parent.id, []):
+            yield each
+
+    async def has_channel(self, channel_id: ChannelId) -> bool:
+        self.looked_for.append(channel_id)
+        return channel_id in self.existing
+
 
 @dataclass
 class FakeCatalog:
     coverage: dict[int, tuple[IdRange, ...]] = field(default_factory=dict)
     recorded: list[ChannelId] = field(default_factory=list)
+    settled: dict[ArchiveKey, datetime] = field(default_factory=dict)
+    stored: list[KnownChannel] = field(default_factory=list)
+    deleted: set[ChannelId] = field(default_factory=set)
+
+    async def listings(self) -> Mapping[ArchiveKey, datetime]:
+        return dict(self.settled)
+
+    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
+        self.settled.update(until)
+
+    async def known(self) -> Sequence[KnownChannel]:
+        return [each for each in self.stored if each.id not in self.deleted]
+
+    async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
+        self.deleted.update(channels)
 
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         self.recorded += [each.id for each in channels]

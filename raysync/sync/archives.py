@@ -1,0 +1,98 @@
+"""Lists of archived threads: each is read down to where an earlier run has settled it.
+
+Such a list comes by time of archival, the latest first, and whatever is archived, or written in
+and archived again, moves to its top. So below the time that an earlier run has reached, nothing is
+new, provided that every thread that it found there was read to its end: only then is the time kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from raysync.errors import PermanentError, SearchIndexError
+from raysync.models import channel_types
+from raysync.models.entities import Channel
+from raysync.models.ids import ChannelId
+from raysync.models.work import ArchiveKey
+from raysync.sync.planner import Archive, GuildPlanner
+from raysync.sync.retry import Retrier
+
+LISTINGS_AT_ONCE = 16
+"""Archived-thread lists asked for at the same time, while channels are read beside."""
+OVERLAP = timedelta(minutes=5)
+"""A list may show a thread later than one that was archived after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What one list held."""
+
+    archive: Archive
+    threads: Sequence[Channel]
+    trouble: str | None = None  #: why it is not all
+
+
+@dataclass(slots=True)
+class ArchiveReader:
+    """Reads the lists of one run, and tells afterwards up to where they are settled."""
+
+    planner: GuildPlanner
+    again: Retrier
+    lookback_start: datetime  #: threads archived since then may hold messages to look at again
+    settled: Mapping[ArchiveKey, datetime]  #: by earlier runs; none where all is to be read
+    _read: list[Listed] = field(default_factory=list)
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTINGS_AT_ONCE))
+
+    async def read(self, archive: Archive) -> Listed:
+        """Read one list, as far down as needed; a refusal is its trouble alone."""
+        since = self._since(archive.key)
+        async with self._gate:
+            listed = await self._read_since(archive, since)
+        self._read.append(listed)
+        return listed
+
+    async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
+        threads: dict[ChannelId, Channel] = {}
+        try:
+            listed = await self.again(lambda: self._collect(archive, since))
+            threads.update((each.id, each) for each in listed)
+            if archive.parent.type == channel_types.ANNOUNCEMENT:
+                found = await self.again(lambda: self._search(archive, since))
+                threads.update((each.id, each) for each in found)
+        except (PermanentError, SearchIndexError) as error:
+            return Listed(archive, tuple(threads.values()), str(error))
+        return Listed(archive, tuple(threads.values()))
+
+    async def _collect(self, archive: Archive, since: datetime | None) -> list[Channel]:
+        return [each async for each in self.planner.archived_threads(archive, since)]
+
+    async def _search(self, archive: Archive, since: datetime | None) -> list[Channel]:
+        return [each async for each in self.planner.searched_threads(archive, since)]
+
+    def _since(self, key: ArchiveKey) -> datetime | None:
+        settled = self.settled.get(key)
+        return None if settled is None else min(settled, self.lookback_start) - OVERLAP
+
+    def whole(self) -> frozenset[ChannelId]:
+        """The channels whose public list was read from top to bottom."""
+        return frozenset(
+            each.archive.parent.id
+            for each in self._read
+            if each.trouble is None
+            and not each.archive.key.is_private
+            and self._since(each.archive.key) is None
+        )
+
+    def newly_settled(self, unfinished: Collection[ChannelId]) -> dict[ArchiveKey, datetime]:
+        """Up to where each list is settled, if only *unfinished* threads were not read to the end."""
+        settled: dict[ArchiveKey, datetime] = {}
+        for each in self._read:
+            times = [t.thread.archived_at for t in each.threads if t.thread]
+            latest = max((at for at in times if at is not None), default=None)
+            is_settled = each.trouble is None and not each.archive.joined_only
+            if is_settled and latest and not any(t.id in unfinished for t in each.threads):
+                settled[each.archive.key] = latest
+        return settled

@@ -1,0 +1,181 @@
+"""Archived threads are listed down to where they are settled; what is gone is marked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from raysync.errors import AccessDeniedError, NotFoundError, RetryableError
+from raysync.models import channel_types
+from raysync.models.entities import Channel
+from raysync.models.ids import ChannelId
+from raysync.models.status import JobStatus, SyncType
+from raysync.models.work import ArchiveKey, KnownChannel, SyncWindow
+from tests.unit.sync.test_job import FakeGuild, Stage, make_channel, make_thread
+from tests.virtual_time import LoopClock
+
+PUBLIC = ArchiveKey(ChannelId(1), is_private=False)
+NOW = LoopClock.start
+DAYS = [3, 10, 20, 40]  # ago
+
+
+def archived(channel_id: int, at: datetime, parent: int = 1, kind: int = 11) -> Channel:
+    thread = make_thread(channel_id, parent, archived=True, kind=kind)
+    assert thread.thread is not None
+    return replace(thread, thread=replace(thread.thread, archived_at=at))
+
+
+@pytest.fixture
+def guild() -> FakeGuild:
+    threads = [archived(10 + days, NOW - timedelta(days=days)) for days in DAYS]
+    return FakeGuild(channels=[make_channel(1)], archived={(1, False): threads})
+
+
+def test_a_list_is_read_to_its_end_once_and_settled(guild: FakeGuild) -> None:
+    stage = Stage(guild)
+    stage.run()
+
+    assert stage.synced == {1, 13, 20, 30, 50}
+    assert stage.catalog.settled == {PUBLIC: NOW - timedelta(days=3)}
+
+
+@pytest.mark.parametrize(
+    ("settled_days_ago", "lookback_days", "expected"),
+    [
+        pytest.param(15, 7, {1, 13, 20}, id="down-to-where-it-is-settled"),
+        pytest.param(2, 30, {1, 13, 20, 30}, id="down-to-the-look-back"),
+        pytest.param(3, 0, {1, 13}, id="with-some-overlap"),
+        pytest.param(1, 0, {1}, id="nothing-new"),
+    ],
+)
+def test_later_it_is_read_down_to_what_is_settled_or_looked_at_again(
+    guild: FakeGuild, settled_days_ago: int, lookback_days: int, expected: set[int]
+) -> None:
+    stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=lookback_days * 86400.0))
+    stage.catalog.settled = {PUBLIC: NOW - timedelta(days=settled_days_ago)}
+
+    stage.run()
+
+    assert stage.synced == expected
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        pytest.param(SyncWindow(SyncType.FULL), id="full"),
+        pytest.param(SyncWindow(SyncType.INCREMENTAL, since=NOW - timedelta(90)), id="a-window"),
+        pytest.param(
+            SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(1)})), id="a-channel"
+        ),
+    ],
+)
+def test_other_runs_read_all_of_it(guild: FakeGuild, window: SyncWindow) -> None:
+    stage = Stage(guild, window)
+    stage.catalog.settled = {PUBLIC: NOW}
+
+    stage.run()
+
+    assert set(stage.catalog.recorded) == {1, 13, 20, 30, 50}
+
+
+def test_nothing_is_settled_before_every_thread_was_read(guild: FakeGuild) -> None:
+    stage = Stage(guild)
+    stage.dispatcher.failures = {50: RetryableError("again")}
+    stage.run()
+
+    assert stage.catalog.settled == {}
+
+
+def test_nothing_is_settled_by_a_list_that_was_refused(guild: FakeGuild) -> None:
+    guild.refuse_archived = {1}
+    stage = Stage(guild)
+    stage.run()
+
+    assert stage.catalog.settled == {}
+
+
+def test_announcement_threads_that_no_list_has_are_searched_for() -> None:
+    thread = archived(20, NOW - timedelta(days=1), kind=channel_types.ANNOUNCEMENT_THREAD)
+    guild = FakeGuild(
+        channels=[make_channel(1, channel_types.ANNOUNCEMENT)], searchable={1: [thread]}
+    )
+    stage = Stage(guild)
+    stage.run()
+
+    assert stage.synced == {1, 20}
+    assert stage.catalog.settled == {PUBLIC: NOW - timedelta(days=1)}
+
+
+def test_a_search_without_an_index_is_that_channels_trouble_and_settles_nothing() -> None:
+    guild = FakeGuild(
+        channels=[make_channel(1, channel_types.ANNOUNCEMENT), make_channel(2)], no_index={1}
+    )
+    stage = Stage(guild)
+    end = stage.run()
+
+    assert end.status is JobStatus.PARTIAL
+    assert [each.channel_id for each in end.troubles] == [1]
+    assert stage.synced == {1, 2}
+    assert stage.catalog.settled == {}
+
+
+def known(
+    channel_id: int, kind: int = channel_types.TEXT, parent: int | None = None
+) -> KnownChannel:
+    return KnownChannel(ChannelId(channel_id), kind, None if parent is None else ChannelId(parent))
+
+
+def test_a_channel_that_is_listed_no_more_is_marked_with_its_threads(guild: FakeGuild) -> None:
+    stage = Stage(guild)
+    stage.catalog.stored = [known(1), known(5), known(6, 11, 5), known(7, 12, 5), known(8, 12, 1)]
+
+    end = stage.run()
+
+    assert stage.catalog.deleted == {5, 6, 7}
+    assert end.gone == {5, 6, 7}
+    assert guild.looked_for == [5]
+
+
+def test_a_channel_that_a_list_left_out_is_not_marked(guild: FakeGuild) -> None:
+    guild.existing = {5}
+    guild.channels = []
+    stage = Stage(guild)
+    stage.catalog.stored = [known(1), known(5)]
+    guild.existing = {1, 5}
+
+    stage.run()
+
+    assert stage.catalog.deleted == set()
+
+
+def test_an_old_thread_is_missed_only_where_its_list_was_read_to_the_end(guild: FakeGuild) -> None:
+    cut, whole = Stage(guild), Stage(guild, SyncWindow(SyncType.FULL))
+    for stage in (cut, whole):
+        stage.catalog.stored = [known(1), known(99, 11, 1), known(98, 12, 1)]
+    cut.catalog.settled = {PUBLIC: NOW - timedelta(days=15)}
+
+    cut.run()
+    whole.run()
+
+    assert cut.catalog.deleted == set()
+    assert whole.catalog.deleted == {99}
+
+
+def test_a_channel_deleted_in_mid_run_is_no_failure(guild: FakeGuild) -> None:
+    guild.existing = {30}
+    stage = Stage(guild)
+    stage.dispatcher.failures = {20: NotFoundError("10003"), 30: NotFoundError("10003")}
+
+    end = stage.run()
+
+    assert end.gone == {20}
+    assert [each.channel_id for each in end.outcomes if each.failure] == [30]
+
+
+def test_a_channel_that_was_forbidden_is_not_gone(guild: FakeGuild) -> None:
+    stage = Stage(guild)
+    stage.dispatcher.failures = {20: AccessDeniedError("50001")}
+
+    assert stage.run().gone == frozenset()
