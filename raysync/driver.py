@@ -62,6 +62,8 @@ class SyncRequest:
     until: datetime | None = None
     channels: frozenset[ChannelId] = field(default_factory=frozenset)
     lookback_s: float = DEFAULT_LOOKBACK_S
+    reconcile_requests: int = 0
+    sample: int = 0  #: of a verification
     workers: int | None = None  #: None: as the settings say
 
 
@@ -295,6 +297,8 @@ class _Run:
             until=self._request.until,
             channels=self._request.channels,
             lookback_s=self._request.lookback_s,
+            reconcile_requests=self._request.reconcile_requests,
+            sample=self._request.sample,
         )
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
@@ -337,7 +341,8 @@ class _Run:
 
     async def _audit(self, tenant: Tenant, job_id: JobId, window: SyncWindow) -> None:
         details = {"job_id": job_id, "sync_type": window.sync_type.value}
-        await AuditLog(self._engine).record(_operator(), "start", tenant.slug, details)
+        action = "verify" if window.sync_type is SyncType.VERIFY else "start"
+        await AuditLog(self._engine).record(_operator(), action, tenant.slug, details)
 
     async def _run_job(
         self, header: JobHeader, tenant: Tenant, window: SyncWindow

@@ -1,4 +1,4 @@
-"""Where lists of archived threads were read to, and whole earlier versions of messages."""
+"""Where lists of threads were read to, when old pages were, and whole earlier messages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ down_revision = "008_add_token_shares"
 
 def upgrade() -> None:
     op.add_column("message_versions", sa.Column("raw", JSONB()))
+    op.add_column(
+        "sync_progress",
+        sa.Column("recheck_from", sa.BigInteger(), server_default="0", nullable=False),
+    )
+    for name in ("recheck_started_at", "rechecked_at"):
+        op.add_column("sync_progress", sa.Column(name, sa.DateTime(timezone=True)))
+    _replace_sync_types("'full', 'incremental', 'verify'")
     op.create_table(
         "thread_listings",
         sa.Column("channel_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -34,5 +41,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM sync_jobs WHERE sync_type = 'verify'")
+    _replace_sync_types("'full', 'incremental'")
     op.drop_table("thread_listings")
+    for name in ("rechecked_at", "recheck_started_at", "recheck_from"):
+        op.drop_column("sync_progress", name)
     op.drop_column("message_versions", "raw")
+
+
+def _replace_sync_types(listed: str) -> None:
+    name = op.f("ck_sync_jobs_sync_type")
+    op.drop_constraint(name, "sync_jobs", type_="check")
+    op.create_check_constraint(name, "sync_jobs", f"sync_type IN ({listed})")

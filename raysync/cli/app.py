@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raysync.cli import db, demo, emulator, export, reset, start, status, tenant
+from raysync.cli import db, demo, emulator, export, reset, start, status, tenant, verify
 from raysync.cli.boundary import RaysyncGroup
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def raysync(
 
 app.command()(start.start)
 app.command()(status.status)
+app.command()(verify.verify)
 app.command()(reset.reset)
 app.command()(export.export)
 app.add_typer(tenant.app, name="tenant")

@@ -57,6 +57,16 @@ def start(
             help="How far back to look again for edits, as in 7d, 12h or 0. [default: 7d]",
         ),
     ] = None,
+    reconcile_requests: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Spend N requests of each tenant's run on old messages, those checked longest "
+            "ago first. [default: 0]",
+            show_default=False,
+        ),
+    ] = 0,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -79,6 +89,11 @@ def start(
     """
     if full and incremental:
         raise typer.BadParameter("--full and --incremental exclude each other.")
+    if reconcile_requests and (full or since or until or channel):
+        raise typer.BadParameter(
+            "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
+            "--channel."
+        )
     if since is not None and until is not None and since >= until:
         raise typer.BadParameter("--since must be before --until.", param_hint="--since")
     from raysync.driver import DEFAULT_LOOKBACK_S, SyncRequest
@@ -92,6 +107,7 @@ def start(
         until=until,
         channels=frozenset(ChannelId(each) for each in channel or ()),
         lookback_s=DEFAULT_LOOKBACK_S if lookback is None else lookback.total_seconds(),
+        reconcile_requests=reconcile_requests,
         workers=workers,
     )
     result = run(request)

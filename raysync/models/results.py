@@ -74,6 +74,24 @@ class ParallelStats(_Result):
     page_estimates: PageEstimates | None = None  #: None: no channel was read to its end
 
 
+class CoverageGap(_Result):
+    """A stretch of a channel of which it is not proven that every message is stored."""
+
+    channel_id: str
+    name: str
+    after: datetime  #: it begins at that time ...
+    before: datetime  #: ... and ends at that one
+    is_news: bool  #: written since the channel was last synced
+
+
+class Verification(_Result):
+    """What is proven of a tenant's archive, against Discord's own lists."""
+
+    channels: int  #: that the bot can read
+    proven: int  #: complete from the first message to the newest
+    gaps: list[CoverageGap]
+
+
 class ChannelResult(_Result):
     """How one channel ended."""
 
@@ -109,6 +127,7 @@ class SyncJobResult(_Result):
     completed_at: datetime
     parallel_stats: ParallelStats
     channel_results: list[ChannelResult]
+    verification: Verification | None = None  #: None: the job was no verification
 
 
 class RunResult(_Result):

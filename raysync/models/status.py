@@ -39,6 +39,7 @@ class SyncType(StrEnum):
 
     FULL = "full"  #: everything in the window, whether stored or not
     INCREMENTAL = "incremental"  #: what coverage lacks, and the look-back
+    VERIFY = "verify"  #: nothing but a sample: what is proven is compared with Discord's lists
 
 
 class FailureClass(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from raysync.models.entities import Channel, Message
+from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, ChannelKey, JobId, MessageId, TenantId
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 
@@ -62,6 +62,8 @@ class ChannelTask:
     retries_before: int = 0  #: requests asked again in earlier visits
     paged_ago_s: tuple[float, ...] = ()  #: pages of earlier visits that count in the bucket
     is_hurried: bool = False  #: others wait for the slot
+    recheck: tuple[IdRange, ...] = ()  #: old ids that are to be compared again
+    only_recheck: bool = False  #: nothing else of the channel is due
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,6 +72,16 @@ class ArchiveKey:
 
     channel_id: ChannelId
     is_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Ids of a channel of which nothing is proven."""
+
+    channel_id: ChannelId
+    name: str
+    ids: IdRange
+    is_news: bool  #: above all that is proven: written since the last sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +182,17 @@ class StoredChannel:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelPlan:
-    """A planned channel before the store has given it a key."""
+class Recheck:
+    """Old pages of a channel that are due to be compared with Discord's again."""
 
-    channel: Channel
-    expected_pages: float
+    stored: StoredChannel
+    name: str
+    type: int
+    parent_id: ChannelId | None
+    last_message_id: MessageId | None
+    ids: tuple[IdRange, ...]  #: none: nothing so old is stored
+    pages: int
+    is_last: bool  #: the channel's old messages end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +204,10 @@ class SyncWindow:
     until: datetime | None = None
     channels: frozenset[ChannelId] = field(default_factory=frozenset)  #: empty: all
     lookback_s: float = 0.0
+    reconcile_requests: int = 0  #: so many requests read old pages again, beyond the look-back
+    sample: int = 0  #: so many random pages are read again by a verification
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about the whole guild and all of its time."""
+        return not self.channels and self.since is None and self.until is None

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
-from raysync.models.work import ArchiveKey, IdRange, KnownChannel, StoredChannel
+from raysync.models.work import ArchiveKey, IdRange, KnownChannel, Recheck, StoredChannel
 from raysync.store.engine import translated
 from raysync.store.page_rows import storable_json, storable_text
+from raysync.store.rechecks import note_rechecks, plan_rechecks, plan_sample
 
 _AT_ONCE = 1_000
 """Channels per statement: with their metadata about a megabyte."""
@@ -126,6 +127,20 @@ class ChannelStore:
             async with self._engine.begin() as connection:
                 values = {"tenant_id": self._tenant_id, "listings": document}
                 await connection.execute(_NOTE_LISTING, values)
+
+    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+        """See `raysync.store.rechecks`."""
+        return await plan_rechecks(self._engine, self._tenant_id, requests, before)
+
+    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
+        """See `raysync.store.rechecks`."""
+        return await plan_sample(self._engine, self._tenant_id, pages)
+
+    async def note_rechecks(
+        self, done: Mapping[ChannelKey, int | None], began_at: datetime
+    ) -> None:
+        """See `raysync.store.rechecks`."""
+        await note_rechecks(self._engine, done, began_at)
 
     async def known(self) -> Sequence[KnownChannel]:
         """Every channel and thread that is not marked as deleted."""

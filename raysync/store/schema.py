@@ -231,6 +231,9 @@ sync_progress = Table(
     Column("started_at", _Moment),
     Column("messages_per_second", Double),
     Column("retry_count", Integer, nullable=False, server_default="0"),
+    Column("recheck_from", BigInteger, nullable=False, server_default="0"),  # see store.rechecks
+    Column("recheck_started_at", _Moment),
+    Column("rechecked_at", _Moment),
     UniqueConstraint("tenant_id", "channel_id"),
     UniqueConstraint("channel_id"),
     Index(None, "worker_id", "status"),

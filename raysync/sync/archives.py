@@ -87,7 +87,7 @@ class ArchiveReader:
         )
 
     def newly_settled(self, unfinished: Collection[ChannelId]) -> dict[ArchiveKey, datetime]:
-        """Up to where each list is settled, if only *unfinished* threads were not read to the end."""
+        """Up to where each list is settled; *unfinished* threads were not read to their end."""
         settled: dict[ArchiveKey, datetime] = {}
         for each in self._read:
             times = [t.thread.archived_at for t in each.threads if t.thread]

@@ -1,11 +1,14 @@
-"""How many pages a channel is likely to take: the order of work depends on it, nothing else."""
+"""What is proven of a channel, and how many pages it is likely to take.
+
+The order of work depends on the latter, nothing else.
+"""
 
 from __future__ import annotations
 
 from raysync.models.entities import Channel
 from raysync.models.ids import moment_of
 from raysync.models.status import SyncType
-from raysync.models.work import IdRange, StoredChannel, SyncWindow
+from raysync.models.work import Gap, IdRange, StoredChannel, SyncWindow
 from raysync.sync.window import without
 
 MESSAGES_PER_DAY = 20.0
@@ -66,6 +69,18 @@ def is_unchanged(
         return True
     named = IdRange(window.start, min(window.stop, last + 1))
     return last < lookback_start and not without(named, stored.coverage)
+
+
+def gaps_of(channel: Channel, stored: StoredChannel, window: IdRange) -> list[Gap]:
+    """What of the channel, up to the newest message that it names, is not proven complete."""
+    last = channel.last_message_id
+    if last is None or last < window.start:
+        return []
+    proven = max((each.stop for each in stored.coverage), default=0)
+    return [
+        Gap(channel.id, channel.name, each, is_news=0 < proven <= each.start)
+        for each in without(IdRange(window.start, min(last + 1, window.stop)), stored.coverage)
+    ]
 
 
 def _days(first: int, last: int) -> float:

@@ -23,15 +23,17 @@ from raysync.models.work import (
     ArchiveKey,
     ChannelOutcome,
     ChannelTask,
+    Gap,
     Skipped,
     StoredChannel,
     SyncWindow,
 )
 from raysync.sync.archives import ArchiveReader
-from raysync.sync.estimate import expected_pages, is_guess, is_unchanged
+from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
 from raysync.sync.planner import Archive, GuildPlanner, Survey, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
+from raysync.sync.rechecks import Rechecks
 from raysync.sync.retry import Retrier
 from raysync.sync.window import window_of
 
@@ -55,6 +57,7 @@ class JobEnd:
     unchanged: int  #: channels of which Discord's own lists say that they hold nothing new
     troubles: tuple[Trouble, ...]
     gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
+    gaps: tuple[Gap, ...] = ()  #: what was not proven when the job began
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:
@@ -96,6 +99,8 @@ class SyncJob:
         self._unchanged = 0
         self._archives: ArchiveReader | None = None
         self._gone: set[ChannelId] = set()
+        self._gaps: list[Gap] = []
+        self._rechecks = Rechecks(window, catalog)
         self._troubles: list[Trouble] = []
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -136,15 +141,18 @@ class SyncJob:
             self._unchanged,
             tuple(self._troubles),
             frozenset(self._gone),
+            tuple(self._gaps),
         )
 
     async def _sync(self) -> None:
         survey = await self._again(self._planner.survey)
+        await self._again(lambda: self._rechecks.plan(self._lookback_start))
         try:
             async with asyncio.TaskGroup() as channels:
                 await self._admit(survey, channels, survey.channels.values())
                 await self._admit(survey, channels, survey.active_threads)
                 await self._list_archived(survey, channels)
+                await self._admit_rechecks(survey, channels)
                 if survey.active_threads or survey.parents_to_list():
                     moved = await self._again(self._planner.active_threads)
                     await self._admit(survey, channels, moved)
@@ -152,6 +160,7 @@ class SyncJob:
                 await self._mark_gone()
                 await self._sink.planned()
             await self._settle_archives()
+            await self._note_rechecks()
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
@@ -181,7 +190,7 @@ class SyncJob:
 
     async def _settled_archives(self) -> Mapping[ArchiveKey, datetime]:
         """Up to where earlier runs have settled the lists; nothing where all is to be read."""
-        if self._window.sync_type is SyncType.FULL or not self._is_whole:
+        if self._window.sync_type is not SyncType.INCREMENTAL or not self._window.is_whole:
             return {}
         return await self._again(self._catalog.listings)
 
@@ -200,18 +209,12 @@ class SyncJob:
                 self._troubles.append(trouble)
         await self._admit(survey, channels, listed.threads)
 
-    @property
-    def _is_whole(self) -> bool:
-        """Whether the run is about the whole guild and all of its time."""
-        window = self._window
-        return not window.channels and window.since is None and window.until is None
-
     async def _settle_archives(self) -> None:
         """Keep up to where the lists of archived threads need not be read again."""
-        if self._archives is None or not self._is_whole:
+        if self._archives is None or not self._window.is_whole:
             return
-        ended = {key for key, each in self._outcomes.items() if each.failure is None}
-        settled = self._archives.newly_settled(self._tasks.keys() - ended)
+        unfinished = {each for each in self._tasks if not self._has_ended(each)}
+        settled = self._archives.newly_settled(unfinished)
         if settled:
             await self._again(lambda: self._catalog.note_listings(settled))
 
@@ -221,7 +224,7 @@ class SyncJob:
         A thread that was archived long ago is in no list that was read; but those of a channel
         that is gone are gone with it, and a list that was read to its end lacks none.
         """
-        if self._window.channels:
+        if self._window.channels or self._window.sync_type is SyncType.VERIFY:
             return
         whole = self._archives.whole() if self._archives is not None else frozenset()
         known = await self._again(self._catalog.known)
@@ -258,21 +261,48 @@ class SyncJob:
         tasks = [
             self._task(each, stored[each.id])
             for each in sorted_.readable
-            if not self._rests(each, stored[each.id])
+            if not self._rests(each, stored[each.id]) or self._rechecks.of(each.id) is not None
         ]
         self._unchanged += len(sorted_.readable) - len(tasks)
+        for each in sorted_.readable:
+            self._gaps += gaps_of(each, stored[each.id], self._ids)
         self._tasks.update({each.channel_id: each for each in tasks})
         self._skipped.update({each.channel_id: each for each in sorted_.skipped})
         await self._sink.plan(tasks, sorted_.skipped)
         for task in tasks:
             group.create_task(self._sync_one(task))
 
+    async def _admit_rechecks(self, survey: Survey, group: asyncio.TaskGroup) -> None:
+        """Start what is to be read again of threads that no list named."""
+        unlisted = self._rechecks.unlisted(self._seen, survey.guild.id)
+        due = [(each, self._rechecks.of(each.id)) for each in tell_apart(survey, unlisted).readable]
+        tasks = [self._task(each, recheck.stored) for each, recheck in due if recheck is not None]
+        self._tasks.update({each.channel_id: each for each in tasks})
+        await self._sink.plan(tasks, ())
+        for task in tasks:
+            group.create_task(self._sync_one(task))
+
+    async def _note_rechecks(self) -> None:
+        done = self._rechecks.done(self._tasks.values(), self._has_ended)
+        if done:
+            began_at = self._header.started_at
+            await self._again(lambda: self._catalog.note_rechecks(done, began_at))
+
+    def _has_ended(self, channel_id: ChannelId) -> bool:
+        outcome = self._outcomes.get(channel_id)
+        return outcome is not None and outcome.failure is None
+
     def _rests(self, channel: Channel, stored: StoredChannel) -> bool:
         if self._window.sync_type is SyncType.FULL:
             return False
+        if self._window.sync_type is SyncType.VERIFY:
+            return True
         return is_unchanged(channel, stored, self._ids, self._lookback_start)
 
     def _task(self, channel: Channel, stored: StoredChannel) -> ChannelTask:
+        recheck = self._rechecks.of(channel.id)
+        rests = recheck is not None and self._rests(channel, stored)
+        pages = 0.0 if rests else expected_pages(channel, stored, self._window)
         return ChannelTask(
             job_id=self._header.job_id,
             tenant_id=self._tenant.id,
@@ -283,8 +313,10 @@ class SyncJob:
             window=self._ids,
             last_message_id=channel.last_message_id,
             lookback_start=self._lookback_start,
-            expected_pages=expected_pages(channel, stored, self._window),
+            expected_pages=max(pages + (recheck.pages if recheck is not None else 0), 1.0),
             is_guess=is_guess(channel, stored),
+            recheck=() if recheck is None else recheck.ids,
+            only_recheck=rests,
         )
 
     async def _sync_one(self, task: ChannelTask) -> None:

@@ -20,7 +20,7 @@ from raysync.models.entities import Message
 from raysync.models.ids import MessageId
 from raysync.models.status import SyncType
 from raysync.models.work import Claim, IdRange, PageWrite
-from raysync.sync.window import cursor_below, unread, without
+from raysync.sync.window import cursor_below, union, unread, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
     if task.sync_type is SyncType.FULL:
         wanted: tuple[IdRange, ...] = (task.window,)
     else:
-        wanted = unread(task.window, claim.coverage, task.lookback_start)
+        due = unread(task.window, claim.coverage, task.lookback_start)
+        wanted = task.recheck if task.only_recheck else union([*task.recheck, *due])
     if claim.resume_after:
         done = IdRange(0, claim.resume_after + 1)
         wanted = tuple(part for each in wanted for part in without(each, [done]))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
 from raysync.models.events import ApiUsage, JobView, WorkerReport
-from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
+from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, UserId
 from raysync.models.work import (
     ArchiveKey,
     ChannelOutcome,
@@ -17,6 +17,7 @@ from raysync.models.work import (
     KnownChannel,
     PageReceipt,
     PageWrite,
+    Recheck,
     Skipped,
     StoredChannel,
 )
@@ -135,6 +136,23 @@ class ChannelCatalog(Protocol):
 
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
         """Keep that; an earlier time than the one known changes nothing."""
+        ...
+
+    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+        """Old pages, those read longest ago first, as many as so many requests read again.
+
+        *before* is where the look-back begins, as a message id.
+        """
+        ...
+
+    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
+        """So many pages of stored messages, chosen at random."""
+        ...
+
+    async def note_rechecks(
+        self, done: Mapping[ChannelKey, int | None], began_at: datetime
+    ) -> None:
+        """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
         ...
 
     async def known(self) -> Sequence[KnownChannel]:

@@ -8,14 +8,17 @@ from typing import Literal, cast
 
 from raysync.errors import RaysyncError
 from raysync.models.events import ApiUsage, ChannelProgress
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.ids import ChannelId, JobId, moment_of
 from raysync.models.results import (
     ChannelError,
     ChannelResult,
+    CoverageGap,
     ParallelStats,
     SkippedChannel,
     SyncJobResult,
+    Verification,
 )
+from raysync.models.status import SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimates
 from raysync.sync.job import JobEnd
@@ -64,7 +67,24 @@ def summarize(
             *(_channel_result(each) for each in outcomes),
             *(_unfinished(*each) for each in left.items()),
         ],
+        verification=_verification(end) if header.sync_type is SyncType.VERIFY else None,
     )
+
+
+def _verification(end: JobEnd) -> Verification:
+    channels = end.unchanged + len(end.planned)
+    gaps = [
+        CoverageGap(
+            channel_id=str(each.channel_id),
+            name=each.name,
+            after=moment_of(each.ids.start),
+            before=moment_of(each.ids.stop - 1),
+            is_news=each.is_news,
+        )
+        for each in sorted(end.gaps, key=lambda gap: (gap.channel_id, gap.ids))
+    ]
+    proven = channels - len({each.channel_id for each in gaps})
+    return Verification(channels=channels, proven=proven, gaps=gaps)
 
 
 def failed_result(

@@ -10,9 +10,16 @@ import pytest
 from raysync.errors import AccessDeniedError, NotFoundError, RetryableError
 from raysync.models import channel_types
 from raysync.models.entities import Channel
-from raysync.models.ids import ChannelId
+from raysync.models.ids import ChannelId, ChannelKey
 from raysync.models.status import JobStatus, SyncType
-from raysync.models.work import ArchiveKey, KnownChannel, SyncWindow
+from raysync.models.work import (
+    ArchiveKey,
+    IdRange,
+    KnownChannel,
+    Recheck,
+    StoredChannel,
+    SyncWindow,
+)
 from tests.unit.sync.test_job import FakeGuild, Stage, make_channel, make_thread
 from tests.virtual_time import LoopClock
 
@@ -179,3 +186,46 @@ def test_a_channel_that_was_forbidden_is_not_gone(guild: FakeGuild) -> None:
     stage.dispatcher.failures = {20: AccessDeniedError("50001")}
 
     assert stage.run().gone == frozenset()
+
+
+def due(channel_id: int, stop: int | None = 500, *, kind: int = 0, last: bool = False) -> Recheck:
+    stored = StoredChannel(ChannelKey(channel_id), ChannelId(channel_id), (), 1000)
+    ids = () if stop is None else (IdRange(0, stop),)
+    return Recheck(stored, "c", kind, ChannelId(1), None, ids, 5, last)
+
+
+def test_old_pages_are_read_again_of_channels_that_rest_and_of_threads_no_list_has() -> None:
+    guild = FakeGuild(channels=[make_channel(1, last=None), make_channel(2)])
+    window = SyncWindow(SyncType.INCREMENTAL, reconcile_requests=20)
+    stage = Stage(guild, window)
+    stage.catalog.due = [due(1), due(77, kind=11), due(3, None, last=True)]
+
+    stage.run()
+
+    tasks = {each.channel_id: each for each in stage.dispatcher.tasks}
+    assert stage.catalog.recheck_requests == 20
+    assert tasks.keys() == {1, 2, 77}
+    assert (tasks[1].recheck, tasks[1].only_recheck) == ((IdRange(0, 500),), True)
+    assert tasks[2].recheck == ()
+    assert tasks[77].recheck == (IdRange(0, 500),)
+    assert stage.catalog.rechecked == {1: 500, 77: 500, 3: None}
+
+
+def test_old_pages_of_a_channel_that_failed_are_not_taken_for_read() -> None:
+    stage = Stage(
+        FakeGuild(channels=[make_channel(1), make_channel(2)]),
+        SyncWindow(SyncType.INCREMENTAL, reconcile_requests=20),
+    )
+    stage.catalog.due = [due(1), due(2, last=True)]
+    stage.dispatcher.failures = {1: RetryableError("again")}
+
+    stage.run()
+
+    assert stage.catalog.rechecked == {2: None}
+
+
+def test_a_full_run_compares_everything() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), SyncWindow(SyncType.FULL))
+    stage.run()
+
+    assert stage.catalog.rechecked == {1: None}

@@ -39,6 +39,7 @@ from raysync.models.work import (
     ChannelTask,
     IdRange,
     KnownChannel,
+    Recheck,
     Skipped,
     StoredChannel,
     SyncWindow,
@@ -133,12 +134,28 @@ class FakeCatalog:
     settled: dict[ArchiveKey, datetime] = field(default_factory=dict)
     stored: list[KnownChannel] = field(default_factory=list)
     deleted: set[ChannelId] = field(default_factory=set)
+    recheck_requests: int | None = None
+    due: list[Recheck] = field(default_factory=list)
+    rechecked: dict[ChannelKey, int | None] = field(default_factory=dict)
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
         return dict(self.settled)
 
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
         self.settled.update(until)
+
+    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+        self.recheck_requests = requests
+        return list(self.due)
+
+    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
+        self.recheck_requests = pages
+        return list(self.due)
+
+    async def note_rechecks(
+        self, done: Mapping[ChannelKey, int | None], began_at: datetime
+    ) -> None:
+        self.rechecked |= done
 
     async def known(self) -> Sequence[KnownChannel]:
         return [each for each in self.stored if each.id not in self.deleted]

@@ -1,0 +1,113 @@
+"""`raysync verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raysync.cli import words
+from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.start import run
+
+if TYPE_CHECKING:
+    from raysync.models.results import CoverageGap, SyncJobResult
+
+MAX_GAPS = 20
+
+
+def verify(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose archive.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read what is not proven, and verify again.")
+    ] = False,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="Also read N random pages again and compare them; what differs is mended.",
+        ),
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Prove that no message is missing, or name the gaps.
+
+    What was read is kept as ranges of message ids. They are compared with the newest message that
+    Discord names for each channel and thread.
+
+    Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
+    """
+    job = _verified(tenant, sample)
+    if repair and job.verification is not None and job.verification.gaps:
+        _mend(tenant, job.verification.gaps)
+        job = _verified(tenant, sample)
+    if as_json:
+        typer.echo(job.model_dump_json(indent=2))
+    else:
+        _show(job, sample)
+    if job.status == "cancelled":
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if job.verification is None or job.status == "failed" or _holes(job):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _verified(tenant: str, sample: int) -> SyncJobResult:
+    from raysync.driver import SyncRequest
+    from raysync.models.status import SyncType
+
+    request = SyncRequest(tenants=(tenant,), sync_type=SyncType.VERIFY, sample=sample)
+    return run(request).jobs[0]
+
+
+def _mend(tenant: str, gaps: list[CoverageGap]) -> None:
+    from raysync.driver import SyncRequest
+    from raysync.models.ids import ChannelId
+
+    channels = frozenset(ChannelId(int(each.channel_id)) for each in gaps)
+    run(SyncRequest(tenants=(tenant,), channels=channels, lookback_s=0.0))
+
+
+def _holes(job: SyncJobResult) -> list[CoverageGap]:
+    """The gaps but those of what was written since the last sync."""
+    verification = job.verification
+    return [each for each in verification.gaps if not each.is_news] if verification else []
+
+
+def _show(job: SyncJobResult, sample: int) -> None:
+    from raysync.cli.console import out
+
+    console = out()
+    verification = job.verification
+    if verification is None:
+        console.print(f"{job.tenant}: not verified")
+        return
+    console.print(
+        f"{job.tenant}: {words.count(verification.proven)} of "
+        f"{words.counted(verification.channels, 'channel')} proven complete"
+    )
+    for each in verification.gaps[:MAX_GAPS]:
+        kind = "not synced yet" if each.is_news else "gap"
+        console.print(
+            f"  {kind}: {words.printable(each.name)} ({each.channel_id}), "
+            f"{each.after:%Y-%m-%d %H:%M} to {each.before:%Y-%m-%d %H:%M} UTC",
+            markup=False,
+        )
+    if len(verification.gaps) > MAX_GAPS:
+        console.print(f"  and {len(verification.gaps) - MAX_GAPS} more: --json names all")
+    if sample:
+        console.print(
+            f"  sample: {words.counted(job.messages_processed, 'message')} compared; "
+            f"{words.count(job.messages_added)} were missing, "
+            f"{words.count(job.messages_edited)} had been edited, "
+            f"{words.count(job.messages_deleted)} deleted",
+            markup=False,
+        )
+    for reason in sorted({each.reason for each in job.skipped}):
+        count = sum(each.reason == reason for each in job.skipped)
+        console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+    if _holes(job):
+        console.print("Read them with: raysync verify --tenant " + job.tenant + " --repair")

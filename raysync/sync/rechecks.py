@@ -1,0 +1,70 @@
+"""Old messages, beyond the look-back, that one run compares with Discord's again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raysync.models import channel_types
+from raysync.models.entities import Channel, ThreadState
+from raysync.models.ids import ChannelId, ChannelKey, GuildId
+from raysync.models.status import SyncType
+from raysync.models.work import ChannelTask, Recheck, SyncWindow
+from raysync.sync.ports import ChannelCatalog
+
+
+@dataclass(slots=True)
+class Rechecks:
+    """What of a run's request budget for old pages goes where, and what came of it."""
+
+    window: SyncWindow
+    catalog: ChannelCatalog
+    _due: Mapping[ChannelId, Recheck] = field(default_factory=dict)
+
+    async def plan(self, before: int) -> None:
+        """Choose the old pages; *before* is the id where the look-back begins."""
+        window = self.window
+        due: Sequence[Recheck] = ()
+        if window.sample:
+            due = await self.catalog.plan_sample(window.sample)
+        elif window.reconcile_requests and window.is_whole:
+            due = await self.catalog.plan_rechecks(window.reconcile_requests, before)
+        self._due = {each.stored.channel_id: each for each in due}
+
+    def of(self, channel_id: ChannelId) -> Recheck | None:
+        """What is due of a channel, if there is anything to read."""
+        recheck = self._due.get(channel_id)
+        return recheck if recheck is not None and recheck.ids else None
+
+    def unlisted(self, seen: Collection[ChannelId], guild_id: GuildId) -> Iterable[Channel]:
+        """Threads that are due and in no list, having been archived long ago; as they are stored.
+
+        That the bot may see a private one is taken from its parent.
+        """
+        for each in self._due.values():
+            channel_id = each.stored.channel_id
+            is_thread = each.type in channel_types.THREADS
+            if each.ids and is_thread and channel_id not in seen:
+                yield Channel(
+                    id=channel_id,
+                    guild_id=guild_id,
+                    type=each.type,
+                    name=each.name,
+                    parent_id=each.parent_id,
+                    last_message_id=each.last_message_id,
+                    thread=ThreadState(True, None, None, bot_is_member=False),
+                )
+
+    def done(
+        self, tasks: Iterable[ChannelTask], has_ended: Callable[[ChannelId], bool]
+    ) -> dict[ChannelKey, int | None]:
+        """Up to where each channel's old messages were compared; None: all of them."""
+        if self.window.sync_type is SyncType.FULL and self.window.is_whole:
+            return {each.channel_key: None for each in tasks if has_ended(each.channel_id)}
+        if self.window.sample:
+            return {}
+        return {
+            each.stored.key: None if each.is_last or not each.ids else each.ids[-1].stop
+            for channel_id, each in self._due.items()
+            if not each.ids or has_ended(channel_id)
+        }
