@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from raysync.models.records import JobRecord
+    from raysync.store.engine import Engine as AsyncEngine
 
 SHOWN_CHANNELS = 20
 WATCH_PERIOD_S = 1.0
@@ -100,9 +102,20 @@ async def _follow(
                 chosen = [await tenants.get(tenant)] if tenant else await tenants.list()
                 latest = [await jobs.latest(each.id) for each in chosen]
                 found = [each for each in latest if each is not None]
-            if not see(found):
+            if not see([await _with_comparison(engine, each) for each in found]):
                 return
             await asyncio.sleep(WATCH_PERIOD_S)
+
+
+async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
+    """The job with since when all of its tenant's messages were compared, once it has ended."""
+    from raysync.models.status import JobStatus
+    from raysync.store.rechecks import rechecked_since
+
+    if record.status is JobStatus.RUNNING:
+        return record
+    since, _ = await rechecked_since(engine, record.tenant_id)
+    return replace(record, compared_since=since)
 
 
 async def _watch(job_id: str | None, tenant: str | None) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line, time_lines
+from raysync.cli.summary import efficiency_line, skip_reasons, time_lines
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord
 from raysync.models.status import ChannelJobStatus, JobStatus
@@ -43,7 +43,7 @@ def seems_dead(record: JobRecord) -> bool:
 
 def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
     """The job, then its channels, at most *rows* of them."""
-    parts: list[RenderableType] = [_heading(record, now), *_lines(record)]
+    parts: list[RenderableType] = [_heading(record, now), *_lines(record, now)]
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
     if shown:
@@ -96,13 +96,18 @@ def _heading(record: JobRecord, now: datetime) -> Text:
     return heading.append(f" {words.seconds(_age_s(record.completed_at, now))} ago, after {took}")
 
 
-def _lines(record: JobRecord) -> list[Text]:
+def _lines(record: JobRecord, now: datetime) -> list[Text]:
     view = record.view
     lines = [each(record, view) for each in (_counts, _messages, _requests)] if view else []
     if record.result is not None and record.result.parallel_stats.efficiency is not None:
         stats = record.result.parallel_stats
         lines.append(f"efficiency {efficiency_line(stats)}")
         lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
+    if record.result is not None:
+        lines += [f"left out: {each}" for each in skip_reasons(record.result)]
+    if record.compared_since is not None:
+        ago = words.seconds(_age_s(record.compared_since, now))
+        lines.append(f"compared: every message stored, within the last {ago}")
     told = [Text(f"  {each}") for each in lines]
     if record.error:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))
@@ -180,6 +185,8 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "heartbeat_age_s": round(record.heartbeat_age_s, 1),
         "seems_dead": seems_dead(record),
         "error": record.error,
+        "skipped": [each.model_dump() for each in result.skipped] if result else [],
+        "compared_since": record.compared_since and record.compared_since.isoformat(),
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
         "channels": [_channel_as_json(each) for each in view.channels] if view else [],

@@ -61,7 +61,7 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
         lines.append(("estimates", Text(estimates_line(stats.page_estimates))))
     lines += [
         ("skipped" if number == 0 else "", Text(reason))
-        for number, reason in enumerate(_skip_reasons(job))
+        for number, reason in enumerate(skip_reasons(job))
     ]
     lines += [
         ("errors" if number == 0 else "", Text(error, "red"))
@@ -154,7 +154,8 @@ def efficiency_line(stats: ParallelStats) -> str:
     )
 
 
-def _skip_reasons(job: SyncJobResult) -> list[str]:
+def skip_reasons(job: SyncJobResult) -> list[str]:
+    """Why channels were left out, the most frequent reason first."""
     reasons = Counter(each.reason for each in job.skipped)
     return [f"{number:,} × {words.printable(reason)}" for reason, number in reasons.most_common()]
 

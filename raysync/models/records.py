@@ -30,6 +30,7 @@ class JobRecord:
     error: str | None  #: why it stopped, where it stopped by itself
     view: JobView | None  #: as last saved, its channels from their own rows
     result: SyncJobResult | None
+    compared_since: datetime | None = None  #: every message stored was compared since then
 
 
 @dataclass(frozen=True, slots=True)

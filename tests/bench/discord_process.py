@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,16 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What people do while nobody listens."""
+
+    edits: int
+    deletes: int
+    posts: int
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ServedGuild:
     """A guild and the token that reads it."""
 
@@ -72,6 +83,10 @@ class DiscordProcess:
     def reset(self) -> None:
         """Forget the requests; every limit starts anew."""
         self._ask("reset")
+
+    def change(self, changes: Changes) -> None:
+        """Edit, delete and post at random places of the first guild."""
+        self._ask(changes)
 
     def message_ids(self, guild: ServedGuild) -> set[tuple[int, int]]:
         """Channel and message of every message that an archive of the guild must hold."""
@@ -125,8 +140,23 @@ def _answer(emulator: Emulator, question: Any) -> Any:
     if isinstance(question, ServedGuild):
         readable = emulator.world.readable_channels(question.token, question.guild_id)
         return {(each.id, message_id) for each in readable for message_id in each.log.ids}
+    if isinstance(question, Changes):
+        return _change(emulator, question)
     if question == "log":
         return emulator.log.entries
     emulator.log.reset()
     emulator.set_limits(emulator.engine.limiter.limits)
     return None
+
+
+def _change(emulator: Emulator, changes: Changes) -> None:
+    dice = random.Random(changes.seed)
+    channels = [each for each in emulator.world.channels.values() if each.log.ids]
+    every = [(each.id, message_id) for each in channels for message_id in each.log.ids]
+    chosen = dice.sample(every, changes.edits + changes.deletes)
+    for channel_id, message_id in chosen[: changes.edits]:
+        emulator.edits.edit_message(channel_id, message_id, f"edited {message_id}")
+    for channel_id, message_id in chosen[changes.edits :]:
+        emulator.edits.delete_message(channel_id, message_id)
+    for number in range(changes.posts):
+        emulator.edits.post_message(dice.choice(channels).id, f"new {number}")

@@ -33,7 +33,8 @@ RUN_WITHIN_S = 900.0
 COPIED = """
 SELECT platform_channel_id, platform_message_id
 FROM messages JOIN channels ON channels.id = messages.channel_id
-JOIN tenants ON tenants.id = messages.tenant_id WHERE platform_id = %s"""
+JOIN tenants ON tenants.id = messages.tenant_id
+WHERE platform_id = %s AND messages.deleted_at IS NULL"""
 WALKED = "SELECT channel_id, message_id FROM baseline_messages"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -63,13 +64,29 @@ class Laboratory:
         self, discord: DiscordProcess, workers: int, settings: Mapping[str, str] | None = None
     ) -> Run:
         """Have raysync copy all that is served. BenchError unless the copy is complete."""
+        with self.archive(discord, settings) as start:
+            return start("--full", "--workers", str(workers))
+
+    @contextmanager
+    def archive(
+        self, discord: DiscordProcess, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Callable[..., Run]]:
+        """An archive of its own: to be called with arguments of `raysync start`, run after run.
+
+        BenchError where what is stored and not marked as deleted is not what is served, unless
+        *check* is False: in the middle of a sweep it is not yet.
+        """
         with self._database() as url:
             installed = self._installed(discord, url, settings or {})
-            command = [sys.executable, "-m", "raysync", "start", "--json", "--full"]
-            command += ["--workers", str(workers)]
-            ended = self._measured(discord, command, installed.environ, "driver")
-            copied = sum(_compared(discord, each, url) for each in discord.guilds)
-        return ended.run(copied, json.loads(ended.out)["jobs"])
+
+            def start(*arguments: str, check: bool = True) -> Run:
+                command = [sys.executable, "-m", "raysync", "start", "--json", *arguments]
+                ended = self._measured(discord, command, installed.environ, "driver")
+                guilds = discord.guilds if check else ()
+                copied = sum(_compared(discord, each, url) for each in guilds)
+                return ended.run(copied, json.loads(ended.out)["jobs"])
+
+            yield start
 
     def walk(self, discord: DiscordProcess, channels: int) -> Run:
         """Have the baseline copy the first channels of the first guild."""
