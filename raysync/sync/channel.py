@@ -211,8 +211,10 @@ class _Reading:
         shows when the next page is asked for, and the third is an error again.
         """
         rest = rest_of(step, bounds)
-        if rest is None or bounds.newest is None or await self._is_there(bounds.newest):
+        if rest is None or bounds.newest is None:
             return ()
+        if await self._is_there(bounds.newest):
+            return await self.again(lambda: self._ask_again(step.highest))
         messages = await self._fetch(step.highest)
         if not messages:
             await self._saved()
@@ -273,6 +275,12 @@ class _Reading:
         return await self._engine.source.fetch_after(
             self._task.channel_id, after, self._engine.page_size, self._head_start_s()
         )
+
+    async def _ask_again(self, after: MessageId) -> Sequence[Message]:
+        messages = await self._fetch(after)
+        if not messages:
+            raise RetryableError("Discord's pages lack a message that it has.")
+        return messages
 
     def _asked(self) -> None:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)

@@ -119,3 +119,14 @@ def test_a_large_channel_costs_its_ids_alone():
 
     assert len(channel.log.ids) == 200_000
     assert channel.log.ids.itemsize == 8
+
+
+@pytest.mark.parametrize("seed", range(1, 40))
+def test_ids_rise_in_every_channel_and_thread_however_many_share_a_millisecond(seed):
+    spec = GuildSpec(
+        text_channels=2, text_messages=20, threads=2, posts=1, forum_channels=1,
+        messages_per_thread=4, tie_rate=0.4,
+    )  # fmt: skip
+    for channel in generate_guild(spec, seed=seed).every_channel():
+        ids = list(channel.log.ids)
+        assert ids == sorted(set(ids))

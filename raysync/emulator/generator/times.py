@@ -22,7 +22,7 @@ def message_ids(
     for index in range(count):
         bits = mix(seed, index)
         sequence = (index + seed) & _SEQUENCES
-        if not (sequence and bits >> 32 < tie_below):
+        if not (index and sequence and bits >> 32 < tie_below):
             jitter = (bits & 0xFFFFFFFF) / 0x100000000
             at_ms = max(at_ms + 1, int(start_ms + (index + jitter) * step))
         ids.append((at_ms - EPOCH_MS) << 22 | sequence << 8)

@@ -125,8 +125,7 @@ def test_a_cut_page_deletes_nothing_and_loses_nothing(
     read(history, pages, ids[-1], full=True)
 
     assert pages.deleted == set()
-    if first_cut:
-        assert pages.coverage == (IdRange(0, ids[-1] + 1),)
+    assert pages.coverage == (IdRange(0, ids[-1] + 1),)
 
 
 def test_a_page_cut_where_the_newest_was_deleted_deletes_that_alone(
@@ -219,3 +218,15 @@ def test_a_blank_message_with_the_intent_on_is_only_odd(
     history.messages[ids[35]] = replace(make_message(ids[35], ""), is_blank=True)
 
     assert read(history, pages, ids[-1]).failure is None
+
+
+def test_pages_that_lack_what_is_there_fail_the_channel_and_delete_nothing(
+    history: FakeHistory, pages: FakePages, ids: list[int]
+) -> None:
+    history.cut = [0] * 20
+
+    outcome = read(history, pages, ids[-1], full=True)
+
+    assert outcome.failure is not None
+    assert outcome.failure.failure_class is FailureClass.TRANSIENT
+    assert pages.deleted == set()

@@ -1,0 +1,185 @@
+"""raysync without Ray or limits: the real client, engine and store against an emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.clock import SystemClock
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.privacy import Pseudonymizer
+from raysync.models.entities import Privacy, Tenant
+from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.ids import GuildId, JobId
+from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
+from raysync.store.channels import ChannelStore
+from raysync.store.pages import PostgresPages
+from raysync.store.tenants import TenantStore
+from raysync.sync.channel import ChannelSync
+from raysync.sync.job import JobEnd, SyncJob
+from raysync.sync.planner import GuildPlanner
+from raysync.sync.progress import JobHeader
+from raysync.sync.retry import Retrier, RetryPolicy
+
+KEY = b"0123456789abcdef0123456789abcdef"
+AT_ONCE = 4
+
+
+class FreeLimiter:
+    """Lets everything pass."""
+
+    async def enter(
+        self, route: str, major_id: str | None, head_start_s: float = 0.0
+    ) -> FreeLimiter:
+        return self
+
+    def sent(self) -> None:
+        return
+
+    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+        return
+
+    def pause_s(self, route: str, major_id: str | None) -> float:
+        return 0.0
+
+    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
+        return 0.0
+
+    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
+        return ()
+
+    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
+        return
+
+    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+        return
+
+
+class LocalDispatcher:
+    """Reads some channels at a time, here."""
+
+    def __init__(self, engine: ChannelSync) -> None:
+        self._engine = engine
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, task: ChannelTask) -> ChannelOutcome:
+        async with self._places:
+            return await self._engine.run(task, lambda _: None)
+
+
+class SilentSink:
+    """Takes note of nothing."""
+
+    async def plan(self, tasks: Iterable[ChannelTask], skipped: Iterable[Skipped]) -> None:
+        return
+
+    async def planned(self) -> None:
+        return
+
+    async def report(self, report: WorkerReport) -> None:
+        return
+
+    async def settle(self, outcome: ChannelOutcome) -> None:
+        return
+
+    async def usage(self) -> Mapping[str, ApiUsage]:
+        return {}
+
+    async def view(self, busiest: int) -> JobView:
+        raise NotImplementedError
+
+
+class Archive:
+    """One tenant's archive, synced run after run."""
+
+    def __init__(self, engine: AsyncEngine, url: str, token: str, page_size: int) -> None:
+        self._engine = engine
+        self._url = url
+        self._token = token
+        self._page_size = page_size
+        self.tenant: Tenant | None = None
+
+    async def add(self, guild_id: int) -> None:
+        slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
+        self.tenant = await TenantStore(self._engine).add(
+            slug, GuildId(guild_id), slug, "env:T", Privacy.PSEUDONYMOUS
+        )
+
+    async def remove(self) -> None:
+        """The guild may come again: an example is tried more than once."""
+        assert self.tenant is not None
+        await TenantStore(self._engine).remove(self.tenant.slug)
+
+    async def run(self, window: SyncWindow) -> JobEnd:
+        """One run to its end."""
+        assert self.tenant is not None
+        clock, policy = SystemClock(), RetryPolicy(base_s=0.001)
+        job_id = JobId(str(uuid.uuid4()))
+        header = JobHeader(job_id, self.tenant.slug, window.sync_type, clock.now(), 48.0)
+        client = DiscordClient(self._token, self._url, FreeLimiter(), Pseudonymizer(KEY))
+        async with client:
+            engine = ChannelSync(
+                client, PostgresPages(self._engine), policy, clock, "w", self._page_size
+            )
+            job = SyncJob(
+                header,
+                self.tenant,
+                window,
+                GuildPlanner(client, self.tenant.guild_id),
+                ChannelStore(self._engine, self.tenant.id),
+                LocalDispatcher(engine),
+                SilentSink(),
+                clock,
+                Retrier(policy, clock),
+            )
+            return await job.run()
+
+    async def rows(self) -> dict[tuple[int, int], tuple[str, bool]]:
+        """By channel and message: what it says, and whether it counts as there."""
+        return {
+            (row.channel, row.message): (row.content, row.there)
+            for row in await self._query(
+                "SELECT c.platform_channel_id AS channel, m.platform_message_id AS message,"
+                " m.content, m.deleted_at IS NULL AS there"
+                " FROM messages m JOIN channels c ON c.id = m.channel_id"
+                " WHERE m.tenant_id = :tenant"
+            )
+        }
+
+    async def gone_channels(self) -> set[int]:
+        rows = await self._query(
+            "SELECT platform_channel_id AS id FROM channels"
+            " WHERE tenant_id = :tenant AND deleted_at IS NOT NULL"
+        )
+        return {row.id for row in rows}
+
+    async def versions(self) -> int:
+        (row,) = await self._query(
+            "SELECT count(*) AS kept FROM message_versions v"
+            " JOIN channels c ON c.id = v.channel_id WHERE c.tenant_id = :tenant"
+        )
+        return int(row.kept)
+
+    async def reactions(self) -> dict[tuple[int, int, str], int]:
+        return {
+            (row.channel, row.message, row.emoji): row.count_
+            for row in await self._query(
+                "SELECT c.platform_channel_id AS channel, r.platform_message_id AS message,"
+                " r.emoji, r.count AS count_ FROM message_emoji_reactions r"
+                " JOIN channels c ON c.id = r.channel_id"
+                " JOIN messages m ON m.channel_id = r.channel_id"
+                "  AND m.platform_message_id = r.platform_message_id"
+                " WHERE c.tenant_id = :tenant AND m.deleted_at IS NULL"
+            )
+        }
+
+    async def _query(self, statement: str) -> list[Any]:
+        assert self.tenant is not None
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(text(statement), {"tenant": self.tenant.id})
+            return list(rows.all())
