@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -42,6 +43,8 @@ Watch = Callable[[], Awaitable[RunStoppedError | None]]
 """Answers as soon as nothing may be asked of Discord any more; None: not yet, ask again."""
 FULLNESS_WINDOW_S = 0.5
 FULL_SHARE = 0.1
+BUSY_SHARE = 0.6
+"""One loop, one core: beyond that, requests wait for the loop."""
 STOP_AGAIN_S = 10.0
 """While it lasts, who comes is told so often."""
 ObserveFor = Callable[[str], Report]
@@ -77,22 +80,25 @@ class TimedPages:
 
 
 class Fullness:
-    """Whether a worker is short of places: others beside it would use the token better."""
+    """Whether a worker is short of places, or of CPU: another would use the token better."""
 
-    def __init__(self, places: Places, clock: Clock) -> None:
+    def __init__(
+        self, places: Places, clock: Clock, cpu_s: Callable[[], float] = time.process_time
+    ) -> None:
+        """*cpu_s* is how long the process has computed."""
         self._places = places
         self._clock = clock
-        self._since_s = clock.monotonic_s()
-        self._waited_s = 0.0
+        self._cpu_s = cpu_s
+        self._since = (clock.monotonic_s(), places.waited_s, cpu_s())
         self._is_full = False
 
     def is_full(self) -> bool:
-        """Whether requests waited for a place in a tenth of the last while."""
-        now_s = self._clock.monotonic_s()
-        lasts_s = now_s - self._since_s
+        """Whether requests waited for a place in a tenth of the last while, or a core was busy."""
+        now = (self._clock.monotonic_s(), self._places.waited_s, self._cpu_s())
+        lasts_s, waited_s, busy_s = (new - old for new, old in zip(now, self._since, strict=True))
         if lasts_s >= FULLNESS_WINDOW_S:
-            self._is_full = self._places.waited_s - self._waited_s > FULL_SHARE * lasts_s
-            self._since_s, self._waited_s = now_s, self._places.waited_s
+            self._is_full = waited_s > FULL_SHARE * lasts_s or busy_s > BUSY_SHARE * lasts_s
+            self._since = now
         return self._is_full
 
 
@@ -140,11 +146,17 @@ class JobSession:
         return replace(self._limiter.usage(), store_s=self._pages.spent_s)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Sync one channel; all of its progress is told before this ends, cancelled or not."""
+        """Sync one channel; all of its progress is told before this ends, cancelled or not.
+
+        A channel that will come back is told of with the next report.
+        """
+        is_over = True
         try:
             outcome = await self._sync.run(task, self.reporter.note)
+            is_over = outcome.parked is None
         finally:
-            await self.reporter.flush()
+            if is_over:
+                await self.reporter.flush()
         await self._memory.keep(self._limiter.learned())
         return outcome
 

@@ -6,10 +6,9 @@ import asyncio
 import time
 from typing import Any
 
-import ray
-
 from raysync.actors.governor import RateLimitGovernorActor
 from raysync.actors.handles import lease_from
+from raysync.actors.runtime import connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
 from raysync.models.entities import Privacy
@@ -48,7 +47,7 @@ def secrets_of(database_url: str, token: str) -> JobSecrets:
 
 
 async def test_permits_through_an_actor(database_url: str) -> None:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    connect(None, dashboard=False)
     print(f"\n{machine()}")
     try:
         governor = RateLimitGovernorActor.options(num_cpus=0, max_concurrency=20_000).remote()
@@ -57,7 +56,7 @@ async def test_permits_through_an_actor(database_url: str) -> None:
             names = [f"{tokens}-{number}" for number in range(tokens)]
             await _together([_pool(governor, database_url, name) for name in names])
     finally:
-        ray.shutdown()
+        disconnect()
 
 
 def _pool(governor: Any, database_url: str, token: str) -> PermitPool:
