@@ -236,7 +236,7 @@ class PostgresPages:
             "start": page.covered.start if page.covered else 0,
             "stop": page.covered.stop if page.covered else 0,
             "checkpoint": page.checkpoint,
-            "ids": ids,
+            "ids": ids if page.gone else [],
             "gone_start": page.gone.start if page.gone else 0,
             "gone_stop": page.gone.stop if page.gone else 0,
         }

@@ -94,8 +94,8 @@ class GuildPlanner:
                 "empty. Turn it on: Discord Developer Portal, your application, Bot, "
                 "Privileged Gateway Intents."
             )
-        guild = await self.source.fetch_guild(self.guild_id)
-        member, channels, threads = await asyncio.gather(
+        guild, member, channels, threads = await asyncio.gather(
+            self.source.fetch_guild(self.guild_id),
             self.source.fetch_member(self.guild_id, identity.user_id),
             self.source.list_channels(self.guild_id),
             self.source.list_active_threads(self.guild_id),
