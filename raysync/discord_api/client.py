@@ -12,7 +12,6 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -30,13 +29,13 @@ from raysync.discord_api.convert import (
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import Gate, RequestLimiter
 from raysync.discord_api.privacy import Identities
+from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
 from raysync.errors import (
     AccessDeniedError,
     GuildUnavailableError,
     NotFoundError,
     PayloadError,
     RetryableError,
-    SearchIndexError,
     TokenRejectedError,
     UnknownMessageError,
 )
@@ -49,16 +48,10 @@ _WHOLE_CALL_S: Final = 240.0
 _CONNECT_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 30.0
 """The least that discord.py takes; a longer pause comes back as an error with its length."""
-_THREADS_PER_PAGE: Final = 100
 _PAGES: Final = "GET /channels/{channel_id}/messages"
-_SEARCHED_PER_PAGE: Final = 25
-_MOST_SEARCHED: Final = 10_000
-_NO_INDEX: Final = 110_000
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
 _INTENT_AGAIN_S: Final = 60.0
-_OVERLAP: Final = timedelta(milliseconds=1)
-"""Threads archived in one millisecond may stand on two pages."""
 
 
 class _OpenBucket(Ratelimit):
@@ -202,61 +195,22 @@ class DiscordClient:
         answer = await self._get_of_guild("/guilds/{guild_id}/threads/active", guild_id)
         return self._threads(_object(answer), guild_id)
 
-    async def list_archived_threads(
+    def list_archived_threads(
         self, parent: Channel, *, private: bool, joined_only: bool = False
     ) -> AsyncIterator[Channel]:
-        """The archived threads under *parent*, each once, the last archived first.
+        """See `raysync.discord_api.thread_lists.archived_threads`."""
+        return archived_threads(self._ask_of_threads(parent), private, joined_only)
 
-        With *joined_only* they come by id, the youngest first.
-        """
-        kind = "private" if private or joined_only else "public"
-        path = f"/channels/{{channel_id}}/threads/archived/{kind}"
-        if joined_only:
-            path = "/channels/{channel_id}/users/@me/threads/archived/private"
-        next_before = _before_id if joined_only else _before_archival
-        before: str | None = None
-        seen: set[ChannelId] = set()
-        while True:
-            params = {"limit": str(_THREADS_PER_PAGE)} | ({"before": before} if before else {})
+    def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
+        """See `raysync.discord_api.thread_lists.searched_threads`."""
+        return searched_threads(self._ask_of_threads(parent))
+
+    def _ask_of_threads(self, parent: Channel) -> AskThreads:
+        async def ask(path: str, params: dict[str, str]) -> tuple[dict[str, Any], list[Channel]]:
             answer = _object(await self._get(path, params, channel_id=parent.id))
-            page = self._threads(answer, parent.guild_id)
-            for each in page:
-                if each.id not in seen:
-                    seen.add(each.id)
-                    yield each
-            following = next_before(page, before)
-            if not answer.get("has_more") or following is None:
-                return
-            before = following
+            return answer, self._threads(answer, parent.guild_id)
 
-    async def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
-        """The archived threads under *parent* by Discord's search, the last archived first.
-
-        It knows announcement threads that no list has, and the latest 10,000 at most. Raises
-        SearchIndexError while Discord has no index of them.
-        """
-        path = "/channels/{channel_id}/threads/search"
-        seen: set[ChannelId] = set()
-        for offset in range(0, _MOST_SEARCHED, _SEARCHED_PER_PAGE):
-            params = {
-                "archived": "true",
-                "sort_by": "archive_time",
-                "sort_order": "desc",
-                "limit": str(_SEARCHED_PER_PAGE),
-                "offset": str(offset),
-            }
-            answer = _object(await self._get(path, params, channel_id=parent.id))
-            if answer.get("code") == _NO_INDEX:
-                raise SearchIndexError(
-                    "Discord has no index of these threads yet.", float(answer["retry_after"] or 1)
-                )
-            page = self._threads(answer, parent.guild_id)
-            for each in page:
-                if each.id not in seen:
-                    seen.add(each.id)
-                    yield each
-            if not page or not answer.get("has_more"):
-                return
+        return ask
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
         """Whether the channel or thread exists, seen or not."""
@@ -379,26 +333,6 @@ def _identity_of(client: discord.Client) -> BotIdentity:
     flags = application.flags
     has_content = flags.gateway_message_content or flags.gateway_message_content_limited
     return BotIdentity(UserId(user.id), has_content)
-
-
-def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
-    """Where the next page of a list by time of archival starts; None where there is no way on."""
-    times = [each.thread.archived_at for each in page if each.thread and each.thread.archived_at]
-    if not times:
-        return None
-    earliest = min(times)
-    for candidate in (earliest + _OVERLAP, earliest):
-        if before is None or candidate < datetime.fromisoformat(before):
-            return candidate.isoformat()
-    return None
-
-
-def _before_id(page: Sequence[Channel], before: str | None) -> str | None:
-    """Where the next page of a list by id starts."""
-    lowest = min((each.id for each in page), default=None)
-    if lowest is None or (before is not None and lowest >= int(before)):
-        return None
-    return str(lowest)
 
 
 def _list(answer: Any) -> list[Any]:

@@ -22,6 +22,8 @@ VALID_S: Final = 0.3
 """How late a permit may be used: long enough for a worker whose machine is busy."""
 QUIET_S: Final = WINDOW_S + JITTER_S + HORIZON_S + VALID_S
 """So long after a governor's end nothing it granted is in any window with what comes now."""
+SURPLUS_S: Final = 0.005
+MOST_SURPLUS: Final = 8
 _CATCH_UP: Final = 3
 """Permits that may follow each other at once, after a moment when nobody asked."""
 _APART_S: Final = 0.001
@@ -144,7 +146,9 @@ class GlobalBudget:
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
         start_s = self._next_start_s(now_s)
-        while len(starts) < demand.permits and len(share.booked_s) < holds and start_s < furthest_s:
+        # where so little of the rate is a handful, a few more than asked for spare questions
+        wanted = demand.permits and max(demand.permits, min(int(rate * SURPLUS_S), MOST_SURPLUS))
+        while len(starts) < wanted and len(share.booked_s) < holds and start_s < furthest_s:
             self._book(share, start_s, rate)
             starts.append(start_s - now_s)
             start_s = self._next_start_s(now_s)

@@ -37,7 +37,7 @@ RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
 PARK_S = 0.05
 """A channel that would wait longer for its bucket gives its slot to another meanwhile."""
-VISIT_S = 1.0
+VISIT_S = 2.0
 """Where no bucket empties and others wait for the slot, a channel gives it away after so long."""
 LONG_VISIT_S = 3.0
 """The same where nobody waited when the visit began: another worker may have come up since."""

@@ -90,7 +90,15 @@ def _sample(samples: Path) -> None:
     give_up_s = time.monotonic() + STARTS_WITHIN_S
     while (worker := _worker()) is None and time.monotonic() < give_up_s:
         time.sleep(0.05)
-    command = ["py-spy", "record", "--pid", str(worker), "--format", "raw", "--gil"]
+    command = [
+        str(Path(sys.executable).with_name("py-spy")),
+        "record",
+        "--pid",
+        str(worker),
+        "--format",
+        "raw",
+        "--gil",
+    ]
     command += ["--nonblocking", "--rate", str(SAMPLES_PER_S), "--duration", str(SAMPLED_S)]
     subprocess.run([*command, "--output", str(samples)], check=True, capture_output=True)
 

@@ -8,7 +8,12 @@ import pytest
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild
-from raysync.errors import GuildUnavailableError, TokenRejectedError
+from raysync.errors import (
+    GuildUnavailableError,
+    NotFoundError,
+    SearchIndexError,
+    TokenRejectedError,
+)
 from raysync.models.channel_types import CATEGORY, FORUM, TEXT
 from tests.emulator.adapter import KEY, OpenLimiter, before_emulator
 
@@ -121,7 +126,7 @@ async def test_threads_archived_in_one_millisecond_are_all_listed_over_pages(wor
 async def pages_of(setting, parent, size, monkey=pytest.MonkeyPatch):
     """List with small pages, so that ties lie across them."""
     with monkey.context() as patch:
-        patch.setattr("raysync.discord_api.client._THREADS_PER_PAGE", size)
+        patch.setattr("raysync.discord_api.thread_lists._PER_PAGE", size)
         async for each in setting.client.list_archived_threads(parent, private=False):
             yield each.id
 
@@ -138,7 +143,7 @@ async def test_joined_private_threads_are_listed_over_pages(world):
         channels = await setting.client.list_channels(guild.id)
         (parent,) = (each for each in channels if each.id == parent_id)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("raysync.discord_api.client._THREADS_PER_PAGE", 2)
+            patch.setattr("raysync.discord_api.thread_lists._PER_PAGE", 2)
             listing = setting.client.list_archived_threads(parent, private=True, joined_only=True)
             found = [each.id async for each in listing]
 
@@ -206,3 +211,61 @@ async def test_who_knows_the_bot_asks_nothing_to_log_in(world):
             assert setting.emulator.counters.requests == asked
             assert await second.identify() == identity
             assert await second.list_channels(setting.guild.id)
+
+
+async def test_the_search_finds_what_the_list_of_an_announcement_channel_lacks(world):
+    async with before_emulator(world, quirks=Quirks(announcement_archive_gap=True)) as setting:
+        parents = await setting.client.list_channels(setting.guild.id)
+        news = [each for each in parents if each.type == 5]
+        listed = [
+            thread
+            for parent in news
+            async for thread in setting.client.list_archived_threads(parent, private=False)
+        ]
+        found = [
+            thread.id
+            for parent in news
+            async for thread in setting.client.search_archived_threads(parent)
+        ]
+
+        archived = {t.id for t in setting.guild.threads.values() if t.archived and t.type == 10}
+        assert listed == []
+        assert set(found) == archived
+        assert len(found) == len(archived) > 0
+
+
+async def test_a_search_without_an_index_says_when_to_come_again(world):
+    async with before_emulator(world) as setting:
+        parent = next(
+            c for c in await setting.client.list_channels(setting.guild.id) if c.type == 5
+        )
+        world.unindexed_channel_ids.add(parent.id)
+        with pytest.raises(SearchIndexError) as caught:
+            async for _ in setting.client.search_archived_threads(parent):
+                pass
+
+        assert caught.value.retry_after_s == 2.0
+
+
+async def test_one_message_and_one_channel_can_be_asked_for(world):
+    async with before_emulator(world) as setting:
+        channel = setting.channel_of(0)
+        there = channel.log.ids[-1]
+        setting.emulator.edits.delete_message(channel.id, channel.log.ids[0])
+
+        assert await setting.client.has_message(channel.id, there)
+        assert not await setting.client.has_message(channel.id, 1 << 40)
+        assert await setting.client.has_channel(channel.id)
+        assert not await setting.client.has_channel(1 << 40)
+        with pytest.raises(NotFoundError):
+            await setting.client.has_message(1 << 40, there)
+
+
+async def test_the_intent_is_asked_for_anew_but_not_again_and_again(world):
+    async with before_emulator(world) as setting:
+        asked = setting.emulator.counters.requests
+        setting.emulator.edits.set_content_intent("token", False)
+
+        assert not await setting.client.has_content_intent()
+        assert not await setting.client.has_content_intent()
+        assert setting.emulator.counters.requests == asked + 1

@@ -369,7 +369,7 @@ def test_pages_that_others_read_count_in_the_bucket(
     assert history.taken_for_used == expected
 
 
-@pytest.mark.parametrize(("hurried", "visits"), [(True, 3), (False, 2)])
+@pytest.mark.parametrize(("hurried", "visits"), [(True, 2), (False, 2)])
 def test_where_others_wait_a_visit_is_short(hurried: bool, visits: int) -> None:
     history, pages, ids = FakeHistory(takes_s=0.4), FakePages(), snowflakes(100)
     history.post(*ids)
