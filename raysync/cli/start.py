@@ -73,7 +73,7 @@ def start(
             min=1,
             max=1000,
             metavar="N",
-            help="Worker processes. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
+            help="Worker processes, at most. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
         ),
     ] = None,
     as_json: Annotated[

@@ -1,15 +1,17 @@
 """Discord's payloads as our models: the only place that knows both.
 
-Text that PostgreSQL cannot keep (U+0000, half a surrogate pair) becomes U+FFFD throughout, and
-the message's metadata says so (``"replaced_text": true``): one such character in one message must
-not refuse a page for ever. Everything else of a payload is in ``raw`` as it came, keys and types
-unknown to us included, but for what privacy and the CDN's passing signatures take out.
+Text that PostgreSQL cannot keep (U+0000, half a surrogate pair) becomes U+FFFD throughout: one
+such character in one message must not refuse a page for ever. The message's metadata says so
+(``"replaced_text": true``) and has the whole payload as JSON text in which those characters are
+escapes (``original``), so nothing is lost. Everything else of a payload is in ``raw`` as it came,
+keys and types unknown to us included, but for what privacy and the CDN's passing signatures take
+out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,6 +36,9 @@ Payload = Mapping[str, Any]
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
+_MARK: Final = "\ufdd0"
+"""A code point that Unicode reserves for a program's own use, never for text."""
+_MARKED: Final = re.compile(f"{_MARK}([0-9a-f]{{4}}){_MARK}")
 _NUL: Final = b"\\u0000"
 _REPLY: Final = 0
 """The type of a reference to a message that is answered; 1 is a forward."""
@@ -63,9 +68,16 @@ def message_from(payload: Payload, identities: Identities) -> Message:
 
 
 def _message_replaced(payload: Payload, identities: Identities) -> Message:
-    storable: Payload = _storable(payload)
+    storable: Payload = _storable(payload, _REPLACEMENT)
     kept, raw = identities.scrub(storable)
-    return _message(storable, kept, raw, identities, replaced_text=True)
+    _, marked = identities.scrub(_storable(payload, _marked))
+    original = _MARKED.sub(lambda found: rf"\u{found[1]}", marked.decode())
+    return _message(storable, kept, raw, identities, original)
+
+
+def _marked(found: re.Match[str]) -> str:
+    """What cannot be kept, as text that is scrubbed like any other and found again."""
+    return f"{_MARK}{ord(found[0]):04x}{_MARK}"
 
 
 def _message(
@@ -73,8 +85,7 @@ def _message(
     kept: Payload,
     raw: bytes,
     identities: Identities,
-    *,
-    replaced_text: bool = False,
+    original: str | None = None,
 ) -> Message:
     author, reference = payload.get("author"), payload.get("message_reference")
     is_reply = reference is not None and reference.get("type", _REPLY) == _REPLY
@@ -89,7 +100,7 @@ def _message(
         reply_to_id=None if replied_id is None else MessageId(int(replied_id)),
         created_at=datetime.fromisoformat(payload["timestamp"]),
         edited_at=None if edited_at is None else datetime.fromisoformat(edited_at),
-        metadata=_metadata(payload, replaced_text),
+        metadata=_metadata(payload, original),
         raw=raw,
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
@@ -102,7 +113,7 @@ def _is_blank(payload: Payload) -> bool:
     return payload["type"] in _USER_WRITTEN and not any(map(payload.get, _CONTENTS))
 
 
-def _metadata(payload: Payload, replaced_text: bool) -> bytes:
+def _metadata(payload: Payload, original: str | None) -> bytes:
     metadata: dict[str, Any] = {
         "author": _author_kind(payload),
         "flags": payload.get("flags", 0),
@@ -114,8 +125,8 @@ def _metadata(payload: Payload, replaced_text: bool) -> bytes:
         metadata["has_poll"] = True
     if payload.get("message_snapshots"):
         metadata["is_forward"] = True
-    if replaced_text:
-        metadata["replaced_text"] = True
+    if original is not None:
+        metadata |= {"replaced_text": True, "original": original}
     return orjson.dumps(metadata)
 
 
@@ -164,7 +175,7 @@ def channel_from(
     Raises PayloadError where what Discord always sends is missing.
     """
     try:
-        storable: Payload = _storable(payload)
+        storable: Payload = _storable(payload, _REPLACEMENT)
         kept, _ = identities.scrub(storable)
         parent_id, last_id = storable.get("parent_id"), storable.get("last_message_id")
         overwrites = map(_overwrite, storable.get("permission_overwrites") or ())
@@ -245,11 +256,12 @@ def _is_unstorable(value: Any) -> bool:
     return False
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, instead: str | Callable[[re.Match[str]], str]) -> Any:
+    """*value* with *instead* of each character that PostgreSQL cannot keep."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub(_REPLACEMENT, value)
+        return _UNSTORABLE.sub(instead, value)
     if isinstance(value, list):
-        return [_storable(each) for each in value]
+        return [_storable(each, instead) for each in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(each) for key, each in value.items()}
+        return {_storable(key, instead): _storable(each, instead) for key, each in value.items()}
     return value

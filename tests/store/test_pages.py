@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -332,3 +333,14 @@ async def test_text_that_vanishes_without_an_edit_is_kept(
         ("what somebody said",),
         ("",),
     ]
+
+
+async def test_the_original_of_replaced_text_comes_back_as_it_was(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    original = json.dumps({"content": "a\x00b\ud800"})
+    odd = message(10, "a\ufffdb\ufffd", metadata=orjson.dumps({"original": original}))
+    await pages.save_page(claim, page(odd))
+    ((stored,),) = _rows(database_url, "SELECT metadata ->> 'original' FROM messages")
+
+    assert json.loads(stored) == {"content": "a\x00b\ud800"}

@@ -1,5 +1,6 @@
 """Payloads to models."""
 
+import json
 from datetime import UTC, datetime
 
 import orjson
@@ -7,6 +8,7 @@ import pytest
 
 from raysync.discord_api.convert import channel_from, guild_from, message_from
 from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.scrubbing import without_mentions
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Overwrite, Reaction, Role
 from raysync.models.ids import GuildId, UserId
@@ -97,6 +99,25 @@ def test_text_postgresql_cannot_keep_is_replaced_and_said_to_be(odd, identities)
     assert found.content == "a\ufffdb"
     assert orjson.loads(found.raw)["embeds"] == [{"title": "a\ufffdb", "a\ufffdb": 1}]
     assert orjson.loads(found.metadata)["replaced_text"] is True
+
+
+@pytest.mark.parametrize(
+    "odd", ["a\x00b", "a\ud800b", "\x00\udfff\x00", "<@123456789012345678>\x00"]
+)
+@pytest.mark.parametrize("identities", [FULL, PSEUDONYMOUS])
+def test_the_original_of_replaced_text_is_kept_and_knows_no_more_of_people(odd, identities):
+    payload = message(content=odd, embeds=[{"title": odd, odd: 1}])
+    found = message_from(payload, identities)
+    text = orjson.loads(found.metadata)["original"]
+    original = json.loads(text)
+
+    expected = odd if identities is FULL else without_mentions(odd, PSEUDONYMOUS.author_ref)
+    assert original["content"] == expected
+    assert original["embeds"][0]["title"] == expected
+    assert "\x00" not in text
+    assert text.encode("utf-8")  # PostgreSQL keeps it
+    if identities is PSEUDONYMOUS:
+        assert payload["author"]["id"] not in text
 
 
 def test_the_letters_of_an_escape_are_not_the_character():
