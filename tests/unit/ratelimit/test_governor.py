@@ -177,3 +177,23 @@ def test_a_lease_travels_between_processes():
     lease = Governor(LONG_AGO_S).lease("token", Sharer("run", "worker"), Demand(3), 48.0, 0.0)
 
     assert pickle.loads(pickle.dumps(lease)) == lease
+
+
+def test_workers_of_a_run_share_by_what_is_left_in_them_and_runs_evenly():
+    governor, granted = Governor(LONG_AGO_S), {}
+    sharers = {
+        Sharer("large", "much-left"): 30.0,
+        Sharer("large", "little-left"): 10.0,
+        Sharer("small", "only-one"): 1.0,
+    }
+    told = {}
+    for tick in range(3_000):
+        for sharer, weight in sharers.items():
+            now_s = tick * 0.01
+            uses = tuple(told.pop(sharer, ()))
+            lease = governor.lease("token", sharer, Demand(4, uses, weight), 48.0, now_s)
+            told[sharer] = [Use(each, each) for each in starts_s(lease)]
+            granted[sharer.worker] = granted.get(sharer.worker, 0) + len(lease.starts)
+
+    assert granted["only-one"] == pytest.approx(sum(granted.values()) / 2, rel=0.1)
+    assert granted["much-left"] / granted["little-left"] == pytest.approx(3.0, rel=0.35)

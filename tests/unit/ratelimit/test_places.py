@@ -86,23 +86,30 @@ def test_a_permit_that_is_not_used_leaves_its_place_to_the_next(how: str) -> Non
 
 
 def test_who_has_a_head_start_goes_first_and_others_do_not_wait_for_ever() -> None:
-    async def scene() -> list[str]:
+    async def scene() -> tuple[list[str], float]:
         pool = PermitPool(FakeGovernor(spacing_s=0.5, valid_for_s=1.0).lease, LoopClock())
         order: list[str] = []
+        coming: list[asyncio.Task[None]] = []
 
         async def come(name: str, head_start_s: float) -> None:
             await pool.acquire(head_start_s)
             order.append(name)
 
-        plain = asyncio.create_task(come("plain", 0.0))
-        for number in range(20):
+        def send(name: str, head_start_s: float) -> None:
+            coming.append(asyncio.create_task(come(name, head_start_s)))
+
+        for number in range(4):
+            send(f"early-{number}", 0.0)
+        send("plain", 0.0)
+        for number in range(60):  # faster than permits come
+            send(f"urgent-{number}", 99.0)
             await asyncio.sleep(0.4)
-            asyncio.create_task(come(f"urgent-{number}", 99.0))  # noqa: RUF006 ends with the loop
-        await plain
-        place = order.index("plain")
+        served_s = order.index("plain") * 0.5
+        await asyncio.gather(*coming)
         await pool.close()
-        return order[:place]
+        return order, served_s
 
-    before = run_virtual(scene())
+    order, served_s = run_virtual(scene())
 
-    assert len(before) < 20  # 99 s count as five
+    assert order.index("urgent-1") < order.index("plain")
+    assert served_s < 15.0, "99 s count as five"
