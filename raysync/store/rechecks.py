@@ -154,15 +154,12 @@ async def note_rechecks(
     """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
     with translated():
         async with engine.begin() as connection:
-            for key in sorted(done):
-                stop = done[key]
-                values = {
-                    "key": key,
-                    "is_last": stop is None,
-                    "stop": stop or 0,
-                    "began_at": began_at,
-                }
-                await connection.execute(_NOTE, values)
+            rows = [
+                {"key": key, "is_last": stop is None, "stop": stop or 0, "began_at": began_at}
+                for key, stop in sorted(done.items())
+            ]
+            if rows:
+                await connection.execute(_NOTE, rows)
 
 
 async def rechecked_since(engine: AsyncEngine, tenant_id: TenantId) -> tuple[datetime | None, int]:

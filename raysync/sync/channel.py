@@ -214,7 +214,7 @@ class _Reading:
         if rest is None or bounds.newest is None:
             return ()
         if await self._is_there(bounds.newest):
-            return await self.again(lambda: self._ask_again(step.highest))
+            return await self._fetch(step.highest, is_there=True)
         messages = await self._fetch(step.highest)
         if not messages:
             await self._saved()
@@ -264,21 +264,19 @@ class _Reading:
             return None
         return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
-    async def _fetch(self, after: MessageId) -> Sequence[Message]:
-        messages = await self.again(lambda: self._ask(after))
+    async def _fetch(self, after: MessageId, *, is_there: bool = False) -> Sequence[Message]:
+        """A page; where a message *is_there*, an empty one is asked for again."""
+        messages = await self.again(lambda: self._ask(after, is_there))
         if any(each.is_blank for each in messages):
             await self._require_content()
         return messages
 
-    async def _ask(self, after: MessageId) -> Sequence[Message]:
+    async def _ask(self, after: MessageId, is_there: bool) -> Sequence[Message]:
         self._asked()
-        return await self._engine.source.fetch_after(
+        messages = await self._engine.source.fetch_after(
             self._task.channel_id, after, self._engine.page_size, self._head_start_s()
         )
-
-    async def _ask_again(self, after: MessageId) -> Sequence[Message]:
-        messages = await self._fetch(after)
-        if not messages:
+        if is_there and not messages:
             raise RetryableError("Discord's pages lack a message that it has.")
         return messages
 

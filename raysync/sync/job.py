@@ -210,8 +210,12 @@ class SyncJob:
         await self._admit(survey, channels, listed.threads)
 
     async def _settle_archives(self) -> None:
-        """Keep up to where the lists of archived threads need not be read again."""
-        if self._archives is None or not self._window.is_whole:
+        """Keep up to where the lists of archived threads need not be read again.
+
+        A verification finds threads and reads none of them.
+        """
+        is_reading = self._window.sync_type is not SyncType.VERIFY
+        if self._archives is None or not self._window.is_whole or not is_reading:
             return
         unfinished = {each for each in self._tasks if not self._has_ended(each)}
         settled = self._archives.newly_settled(unfinished)

@@ -20,7 +20,7 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
-from tests.unit.sync.test_job import FakeGuild, Stage, make_channel, make_thread
+from tests.unit.sync.test_job import IDS, FakeGuild, Stage, make_channel, make_thread
 from tests.virtual_time import LoopClock
 
 PUBLIC = ArchiveKey(ChannelId(1), is_private=False)
@@ -229,3 +229,33 @@ def test_a_full_run_compares_everything() -> None:
     stage.run()
 
     assert stage.catalog.rechecked == {1: None}
+
+
+def test_a_verification_settles_nothing_since_it_reads_nothing(guild: FakeGuild) -> None:
+    stage = Stage(guild, SyncWindow(SyncType.VERIFY))
+
+    end = stage.run()
+
+    assert stage.synced == set()
+    assert stage.catalog.settled == {}
+    assert {each.channel_id for each in end.gaps} == {1, 13, 20, 30, 50}
+
+
+def test_a_verification_tells_what_is_proven_from_what_is_not() -> None:
+    stage = Stage(
+        FakeGuild(channels=[make_channel(1), make_channel(2), make_channel(3)]),
+        SyncWindow(SyncType.VERIFY),
+    )
+    last = IDS[50] + 1
+    stage.catalog.coverage = {
+        1: (IdRange(0, last),),
+        2: (IdRange(0, IDS[10]), IdRange(IDS[20], last)),
+        3: (IdRange(0, IDS[40]),),
+    }
+
+    gaps = stage.run().gaps
+
+    assert [(each.channel_id, each.ids, each.is_news) for each in gaps] == [
+        (2, IdRange(IDS[10], IDS[20]), False),
+        (3, IdRange(IDS[40], last), True),
+    ]
