@@ -39,8 +39,12 @@ from raysync.sync.retry import failure_of
 
 _log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
-"""Workers that may die on one channel before it is taken for the cause."""
+MAX_ATTEMPTS = 5
+"""Workers that may die on one channel, one after another, before it is taken for the cause.
+
+Most of the channels that a dead worker held had no part in it: a visit that ends otherwise clears
+a channel.
+"""
 MAX_FAILED_STARTS = 3
 """Workers that may fail to start, one after another, before the run is given up."""
 
@@ -97,6 +101,7 @@ class _Work:
     serving: asyncio.Task[None] | None = None
     parked: asyncio.TimerHandle | None = None
     parked_at_s: float = 0.0
+    losses: int = 0  #: workers that died on it since a visit last ended otherwise
 
 
 @dataclass(order=True, slots=True)
@@ -296,7 +301,8 @@ class Dispatcher:
         except RaysyncError as error:
             if isinstance(error, WorkerLostError):
                 self._bury(slot.worker)
-                if task.attempt < MAX_ATTEMPTS:
+                work.losses += 1
+                if work.losses < MAX_ATTEMPTS:
                     # what it read meanwhile counts in the bucket, and only the database knows of it
                     work.task = replace(task, attempt=task.attempt + 1, paged_ago_s=())
                     self._queue(work)
@@ -312,6 +318,7 @@ class Dispatcher:
         if work.returned.done():
             return
         if outcome.parked is not None:
+            work.losses = 0
             self._park(work, outcome, outcome.parked)
         else:
             work.returned.set_result(outcome)

@@ -327,3 +327,22 @@ def test_a_channel_is_hurried_only_where_there_are_more_than_places() -> None:
 
     assert hall.hurried[0] is True
     assert hall.hurried[-1] is False
+
+
+def test_channels_beside_others_that_lose_many_workers_are_not_given_up() -> None:
+    hall = Hall()
+    tasks = [make_task(number, expected_pages=6.0) for number in range(8)]
+
+    async def scenario() -> list[ChannelOutcome]:
+        dispatcher = hall.dispatcher(2, 4)
+        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        for number in range(MAX_ATTEMPTS - 1):
+            while len(hall.up) <= number:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
+            hall.up[number].kill()
+        return list(await asyncio.gather(*running))
+
+    outcomes = run_virtual(scenario())
+
+    assert all(each.failure is None for each in outcomes)
