@@ -8,6 +8,7 @@ import typer
 
 from raysync.cli import words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.hints import invocation
 from raysync.cli.start import run
 
 if TYPE_CHECKING:
@@ -42,17 +43,23 @@ def verify(
     Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
     """
     job = _verified(tenant, sample)
-    if repair and job.verification is not None and job.verification.gaps:
-        _mend(tenant, job.verification.gaps)
-        job = _verified(tenant, sample)
+    is_whole = job.status in ("completed", "partial")
+    if repair and is_whole and job.verification is not None and job.verification.gaps:
+        mended = _mend(tenant, job.verification.gaps)
+        job = _verified(tenant, sample) if mended.status != "cancelled" else mended
     if as_json:
         typer.echo(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
+    raise typer.Exit(exit_code(job))
+
+
+def exit_code(job: SyncJobResult) -> int:
+    """What the verification means to a script: a list that was not read proves nothing."""
     if job.status == "cancelled":
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if job.verification is None or job.status == "failed" or _holes(job):
-        raise typer.Exit(EXIT_FAILED)
+        return EXIT_INTERRUPTED
+    is_proven = job.verification is not None and job.status == "completed" and not _holes(job)
+    return 0 if is_proven else EXIT_FAILED
 
 
 def _verified(tenant: str, sample: int) -> SyncJobResult:
@@ -63,12 +70,12 @@ def _verified(tenant: str, sample: int) -> SyncJobResult:
     return run(request).jobs[0]
 
 
-def _mend(tenant: str, gaps: list[CoverageGap]) -> None:
+def _mend(tenant: str, gaps: list[CoverageGap]) -> SyncJobResult:
     from raysync.driver import SyncRequest
     from raysync.models.ids import ChannelId
 
     channels = frozenset(ChannelId(int(each.channel_id)) for each in gaps)
-    run(SyncRequest(tenants=(tenant,), channels=channels, lookback_s=0.0))
+    return run(SyncRequest(tenants=(tenant,), channels=channels, lookback_s=0.0)).jobs[0]
 
 
 def _holes(job: SyncJobResult) -> list[CoverageGap]:
@@ -109,5 +116,7 @@ def _show(job: SyncJobResult, sample: int) -> None:
     for reason in sorted({each.reason for each in job.skipped}):
         count = sum(each.reason == reason for each in job.skipped)
         console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+    for error in job.errors[:MAX_GAPS]:
+        console.print(f"  not verified: {words.printable(error.error)}", markup=False)
     if _holes(job):
-        console.print("Read them with: raysync verify --tenant " + job.tenant + " --repair")
+        console.print(f"Read them with: {invocation()} verify --tenant {job.tenant} --repair")

@@ -1,0 +1,37 @@
+"""What a verification means to a script."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from raysync.cli.verify import exit_code
+from raysync.models.results import CoverageGap, Verification
+from tests.cli.samples import job_result
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def verification(*, is_news: bool | None = None) -> Verification:
+    gaps = []
+    if is_news is not None:
+        gaps = [CoverageGap(channel_id="1", name="c", after=AT, before=AT, is_news=is_news)]
+    return Verification(channels=1, proven=1 - len(gaps), gaps=gaps)
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "expected"),
+    [
+        pytest.param("completed", verification(), 0, id="proven"),
+        pytest.param("completed", verification(is_news=True), 0, id="not-synced-yet"),
+        pytest.param("completed", verification(is_news=False), 1, id="a-gap"),
+        pytest.param("partial", verification(), 1, id="a-list-was-not-read"),
+        pytest.param("failed", None, 1, id="it-failed"),
+        pytest.param("cancelled", verification(), 130, id="interrupted"),
+    ],
+)
+def test_the_exit_code(status: str, found: Verification | None, expected: int) -> None:
+    job = job_result().model_copy(update={"status": status, "verification": found})
+
+    assert exit_code(job) == expected
