@@ -1,8 +1,7 @@
-"""Messages as the text of a COPY.
+"""Messages as one JSON document, which one statement can take apart.
 
-The text is CSV whose delimiter and quote are control characters: JSON never holds them raw, so
-documents go in unescaped, and a page costs half the CPU of row-by-row writing (0.4 ms instead of
-0.9 ms for 100 messages).
+What Discord sent goes in as it is, and one parameter is one round trip: COPY takes several, and a
+table to copy into, which cost a worker 10 of 57 microseconds a message.
 
 PostgreSQL keeps neither the character NUL nor half a surrogate pair, in text or in JSON, and one
 of them in one message would refuse its whole page for ever. Both become U+FFFD.
@@ -13,78 +12,42 @@ from __future__ import annotations
 import json  # orjson refuses half a surrogate pair, which is what is looked for
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from raysync.models.entities import Attachment, Message, Reaction
-from raysync.models.ids import TenantId
-
-COPY = r"""
-COPY raysync_page (
-    platform_message_id, tenant_id, anonymized_author_id, content, type, reply_to_id,
-    platform_created_at, edited_at, metadata, raw, reactions, attachments
-) FROM STDIN (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
-"""
-_DELIMITER = b"\x02"
-_QUOTE = b"\x01"
-_NULL = b""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _REPLACEMENT = "\ufffd"
 
 
-def copy_text(messages: Sequence[Message], tenant_id: TenantId) -> bytes:
+def page_json(messages: Sequence[Message]) -> bytes:
     """The rows of *messages* in ascending order of id; of two with one id the last counts."""
     by_id = {each.id: each for each in messages}
-    tenant = b"%d" % tenant_id
-    return b"\n".join(_row(by_id[each], tenant) for each in sorted(by_id)) + b"\n"
-
-
-def _row(message: Message, tenant: bytes) -> bytes:
-    return _DELIMITER.join(
-        (
-            b"%d" % message.id,
-            tenant,
-            _NULL if message.author_ref is None else _quoted(message.author_ref),
-            _quoted(message.content),
-            b"%d" % message.type,
-            _NULL if message.reply_to_id is None else b"%d" % message.reply_to_id,
-            _moment(message.created_at),
-            _moment(message.edited_at),
-            _document(message.metadata),
-            _document(message.raw),
-            _parts(message.reactions),
-            _parts(message.attachments),
-        )
-    )
-
-
-def _quoted(text: str) -> bytes:
-    encoded = _encoded(text)
-    return _QUOTE + encoded.replace(_QUOTE, _QUOTE * 2) + _QUOTE
-
-
-def _document(json_text: bytes) -> bytes:
-    return _QUOTE + storable_json(json_text) + _QUOTE
-
-
-def _moment(moment: datetime | None) -> bytes:
-    return _NULL if moment is None else moment.isoformat().encode()
-
-
-def _parts(parts: Sequence[Reaction] | Sequence[Attachment]) -> bytes:
-    return _document(orjson.dumps(parts)) if parts else _NULL
-
-
-def _encoded(text: str) -> bytes:
+    rows = [_row(by_id[each]) for each in sorted(by_id)]
     try:
-        encoded = text.encode()
-    except UnicodeEncodeError:
-        return storable_text(text).encode()
-    return encoded if b"\x00" not in encoded else storable_text(text).encode()
+        return storable_json(orjson.dumps(rows))
+    except TypeError:  # half a surrogate pair
+        return storable_json(orjson.dumps(_storable(rows)))
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "author": message.author_ref,
+        "content": message.content,
+        "type": message.type,
+        "reply_to": message.reply_to_id,
+        "created_at": message.created_at,
+        "edited_at": message.edited_at,
+        "metadata": orjson.Fragment(message.metadata),
+        "raw": orjson.Fragment(message.raw),
+        "reactions": message.reactions or None,
+        "attachments": message.attachments or None,
+    }
 
 
 def storable_text(text: str) -> str:
@@ -102,8 +65,10 @@ def storable_json(document: bytes) -> bytes:
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return storable_text(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_storable(each) for each in value]
     if isinstance(value, dict):
         return {storable_text(key): _storable(each) for key, each in value.items()}
+    if isinstance(value, Reaction | Attachment):
+        return _storable(asdict(value))
     return value
