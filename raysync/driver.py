@@ -24,9 +24,10 @@ from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
 from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
 from raysync.database import database_url, open_store, refuse_embedded_on_cluster
-from raysync.errors import RaysyncError, SyncError, UnknownTenantError
+from raysync.errors import ConfigurationError, RaysyncError, SyncError, UnknownTenantError
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.events import JobView
+from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, JobId, TenantId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
@@ -38,6 +39,7 @@ from raysync.store.engine import Engine
 from raysync.store.job_lock import JobLease
 from raysync.store.jobs import JobStore
 from raysync.store.tenants import TenantStore
+from raysync.store.vault import open_vault
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
 from raysync.sync.planner import GuildPlanner
@@ -64,6 +66,7 @@ class SyncRequest:
     lookback_s: float = DEFAULT_LOOKBACK_S
     reconcile_requests: int = 0
     sample: int = 0  #: of a verification
+    extras: Extras = field(default_factory=Extras)
     workers: int | None = None  #: None: as the settings say
 
 
@@ -134,6 +137,7 @@ async def run_sync(
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())
+            await _check_vaults(request.extras, tenants, node_count())
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
             run = _Run(request, settings, observer, engine, runtime, keys)
             return await run.sync_all(tenants, stop)
@@ -163,12 +167,14 @@ class _Keys:
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
         return cls(label, settings, database_url(settings), secret, tokens)
 
-    def of(self, tenant: Tenant, job_id: JobId) -> JobSecrets:
+    def of(self, tenant: Tenant, job_id: JobId, extras: Extras) -> JobSecrets:
         """What a worker needs for one job."""
         token = self.tokens[tenant.id]
         return JobSecrets(
             job_id=job_id,
             tenant=tenant.slug,
+            guild_id=tenant.guild_id,
+            extras=extras,
             database_url=SecretStr(self.database_url),
             token=SecretStr(token),
             token_fingerprint=token_fingerprint(self.secret, token),
@@ -181,6 +187,19 @@ class _Keys:
             page_size=self.settings.message_fetch_size,
             retry_base_s=self.settings.retry_delay_ms / 1000,
         )
+
+
+async def _check_vaults(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
+    """Say before anything is read where attachments cannot be kept."""
+    if extras.files is None:
+        return
+    vault = open_vault(extras.files.url, tenants[0].guild_id)
+    if vault.is_local and nodes > 1:
+        raise ConfigurationError(
+            f"Each of the cluster's {nodes} nodes would keep attachments in a folder of its own: "
+            "name one place for all, as in --attachments s3://bucket/path."
+        )
+    await asyncio.to_thread(vault.check)
 
 
 async def _chosen(store: TenantStore, slugs: Sequence[str]) -> list[Tenant]:
@@ -299,6 +318,7 @@ class _Run:
             lookback_s=self._request.lookback_s,
             reconcile_requests=self._request.reconcile_requests,
             sample=self._request.sample,
+            extras=self._request.extras,
         )
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
@@ -314,7 +334,7 @@ class _Run:
                 self._settings.global_requests_per_second,
                 self._settings.channel_pages_per_second,
             )
-            self._secrets[job_id] = self._keys.of(tenant, job_id)
+            self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras)
             obeying = asyncio.create_task(self._obey(lease, job_id))
             try:
                 result = await self._run_job(header, tenant, window)

@@ -17,12 +17,16 @@
         │   ├── RateLimitedError        429 after the client's own tries
         │   ├── PermitUnavailableError  the governor did not answer in time
         │   ├── StoreUnavailableError   the database went away in mid-run
-        │   └── SearchIndexError        Discord has no index to search yet
+        │   ├── SearchIndexError        Discord has no index to search yet
+        │   └── AttachmentBrokenError   what came is not the file
         ├── PermanentError              asking again gives the same answer
         │   ├── AccessDeniedError       403
         │   ├── NotFoundError           404
-        │   │   └── UnknownMessageError the message, not its channel
-        │   └── PayloadError            an answer that is not what Discord documents
+        │   │   ├── UnknownMessageError the message, not its channel
+        │   │   └── UnknownEmojiError   the emoji, not its message
+        │   ├── PayloadError            an answer that is not what Discord documents
+        │   ├── AttachmentGoneError     the CDN has no such file, or not for that address
+        │   └── FileVaultError          attachments cannot be written where they are to go
         ├── ClaimLostError              another worker took the channel over
         └── RunStoppedError             nothing may be asked any more
             └── BannedError             Discord blocks this address
@@ -121,6 +125,10 @@ class SearchIndexError(RetryableError):
     """Discord has no index of what is to be searched; it makes one when it is asked."""
 
 
+class AttachmentBrokenError(RetryableError):
+    """What the CDN sent is not the attachment: of another length, or an error page."""
+
+
 class PermanentError(SyncError):
     """Asking again gives the same answer."""
 
@@ -137,8 +145,20 @@ class UnknownMessageError(NotFoundError):
     """Discord answers that the channel has no such message."""
 
 
+class UnknownEmojiError(NotFoundError):
+    """Discord answers that there is no such emoji any more."""
+
+
 class PayloadError(PermanentError):
     """An answer is not what Discord documents."""
+
+
+class AttachmentGoneError(PermanentError):
+    """The CDN has no such file, or not for that address."""
+
+
+class FileVaultError(PermanentError):
+    """Attachments cannot be written where they are to go."""
 
 
 class ClaimLostError(SyncError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.store import migrate
 from raysync.store.embedded import start_embedded, stop_embedded
+from raysync.store.engine import open_engine
 
 TIERS = Path(__file__).parent
 
@@ -60,6 +62,16 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
     """A database of this test alone, with nothing in it."""
     with _database(postgres_url, "template0") as url:
         yield url
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a database of the test's own, whose pool must be empty when the test ends."""
+    opened = open_engine(database_url, pool_size=25, application_name="raysync tests")
+    yield opened
+    left = opened.pool.checkedout()  # type: ignore[attr-defined]
+    await opened.dispose()
+    assert left == 0, f"{left} connections were not given back"
 
 
 @contextmanager

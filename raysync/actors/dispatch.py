@@ -336,6 +336,7 @@ class Dispatcher:
             started_at=outcome.started_at,
             retries_before=outcome.retry_count,
             paged_ago_s=parked.paged_ago_s,
+            is_read=parked.is_read,
         )
         work.parked_at_s = self._clock.monotonic_s()
         loop = asyncio.get_running_loop()

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, field_serial
 
 from raysync.credentials import Letterbox, seal_for
 from raysync.models.entities import BotIdentity, Privacy
-from raysync.models.ids import JobId
+from raysync.models.extras import Extras
+from raysync.models.ids import GuildId, JobId
 
 
 class JobSecrets(BaseModel):
@@ -16,6 +17,7 @@ class JobSecrets(BaseModel):
 
     job_id: JobId
     tenant: str
+    guild_id: GuildId
     database_url: SecretStr
     token: SecretStr
     token_fingerprint: str
@@ -27,6 +29,7 @@ class JobSecrets(BaseModel):
     invalid_request_limit: int
     page_size: int
     retry_base_s: float
+    extras: Extras = Extras()
     identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
 
     @field_serializer("database_url", "token", when_used="json")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from raysync.actors.extras import JobExtras
 from raysync.actors.limit_memory import LimitMemory
 from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
@@ -115,14 +116,16 @@ class JobSession:
     ) -> None:
         self._limiter = limiter
         self._memory = LimitMemory(LimitStore(engine))
+        identities = pseudonymizer_for(secrets.privacy, secrets.key())
         self.client = DiscordClient(
             token=secrets.token.get_secret_value(),
             base_url=secrets.discord_api_url,
             limiter=limiter,
-            pseudonymizer=pseudonymizer_for(secrets.privacy, secrets.key()),
+            pseudonymizer=identities,
             identity=secrets.identity,
         )
         self._engine = engine
+        self._extras = JobExtras(secrets.extras, self.client, identities, engine, secrets.guild_id)
         self._pages = TimedPages(PostgresPages(self._engine))
         self.reporter = JobReporter(secrets.job_id, worker_id, send, self.usage)
         self._policy = RetryPolicy(base_s=secrets.retry_base_s)
@@ -133,6 +136,7 @@ class JobSession:
             clock=SystemClock(),
             worker_id=worker_id,
             page_size=secrets.page_size,
+            extras=self._extras.all,
         )
 
     async def open(self, attempts: int | None) -> None:
@@ -162,6 +166,7 @@ class JobSession:
 
     async def close(self) -> None:
         await self.reporter.close()
+        await self._extras.close()
         await self.client.close()
         await self._limiter.close()
         await self._memory.keep(self._limiter.learned())

@@ -12,6 +12,9 @@ import typer
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmg]?)b?", re.ASCII)
+_SIZE_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)", re.ASCII)
 _MAX_DURATION: Final = timedelta(days=36_525)
 _MAX_SNOWFLAKE: Final = (1 << 63) - 1
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -34,6 +37,25 @@ def duration(text: str | timedelta) -> timedelta:
     if length > _MAX_DURATION:
         raise typer.BadParameter(f"{text!r} is more than a hundred years.")
     return length
+
+
+def size(text: str | int) -> int:
+    """Read ``25MB``, ``1.5GB``, ``500kB`` or a number of bytes."""
+    if isinstance(text, int):
+        return text
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a size: a number and kB, MB or GB, as in 25MB, or bytes."
+        )
+    return int(float(match[1]) * _SIZE_UNITS[match[2] or ""])
+
+
+def media_type(text: str) -> str:
+    """Read a media type, ``image/png``, or all of a kind, ``image/*``."""
+    if not _MEDIA_TYPE.fullmatch(text.strip().lower()):
+        raise typer.BadParameter(f"{text!r} is not a media type, such as image/png or image/*.")
+    return text.strip().lower()
 
 
 def moment(text: str | datetime) -> datetime:

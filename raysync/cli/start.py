@@ -67,6 +67,36 @@ def start(
             show_default=False,
         ),
     ] = 0,
+    reactors: Annotated[
+        bool,
+        typer.Option(
+            "--reactors",
+            help="Read who reacted, too, where counts have changed: a request or more for each "
+            "emoji of a message.",
+        ),
+    ] = False,
+    attachments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR-or-URL",
+            help="Keep attachments' bytes there: a folder, or what fsspec knows, as in "
+            "s3://bucket/path.",
+        ),
+    ] = None,
+    attachment_max_size: Annotated[
+        int | None,
+        typer.Option(
+            parser=params.size, metavar="SIZE", help="No larger attachments than, say, 25MB."
+        ),
+    ] = None,
+    attachment_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=params.media_type,
+            metavar="TYPE",
+            help="Only attachments of this type, as in image/*; may be repeated.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -94,12 +124,20 @@ def start(
             "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
             "--channel."
         )
+    if attachments is None and (attachment_max_size is not None or attachment_type):
+        raise typer.BadParameter(
+            "--attachment-max-size and --attachment-type go with --attachments DIR-or-URL."
+        )
     if since is not None and until is not None and since >= until:
         raise typer.BadParameter("--since must be before --until.", param_hint="--since")
     from raysync.driver import DEFAULT_LOOKBACK_S, SyncRequest
+    from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
     from raysync.models.status import SyncType
 
+    files = None
+    if attachments is not None:
+        files = FileRules(attachments, attachment_max_size, tuple(attachment_type or ()))
     request = SyncRequest(
         tenants=tuple(tenant or ()),
         sync_type=SyncType.FULL if full else SyncType.INCREMENTAL if incremental else None,
@@ -108,6 +146,7 @@ def start(
         channels=frozenset(ChannelId(each) for each in channel or ()),
         lookback_s=DEFAULT_LOOKBACK_S if lookback is None else lookback.total_seconds(),
         reconcile_requests=reconcile_requests,
+        extras=Extras(reactors, files),
         workers=workers,
     )
     result = run(request)

@@ -52,6 +52,7 @@ def job_summary(job: SyncJobResult, *, limited: bool = True) -> RenderableType:
 def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     stats = job.parallel_stats
     lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
+    lines += [(label, Text(text)) for label, text in _extras(job)]
     lines.append(("requests", Text(_requests(stats))))
     went_through = job.status in ("completed", "partial")
     if limited and went_through and stats.efficiency is not None:
@@ -92,6 +93,18 @@ def _messages(job: SyncJobResult) -> str:
         f"{words.counted(job.reactions_processed, 'reaction')} and "
         f"{words.counted(job.attachments_processed, 'attachment')}"
     )
+
+
+def _extras(job: SyncJobResult) -> list[tuple[str, str]]:
+    lines = []
+    if job.reactors_read:
+        lines.append(("reactors", f"{words.count(job.reactors_read)} read"))
+    if job.files_stored or job.files_failed:
+        told = f"{words.count(job.files_stored)} stored, {words.size(job.file_bytes_stored)}"
+        if job.files_failed:
+            told += f"; {words.count(job.files_failed)} not to be had now, and tried again later"
+        lines.append(("attachments", told))
+    return lines
 
 
 def _changes(job: SyncJobResult) -> str:

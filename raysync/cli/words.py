@@ -19,6 +19,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def size(number: int) -> str:
+    """Bytes: ``512 B``, ``1.5 MB``."""
+    amount, unit = float(number), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+
+
 def rate(per_second: float) -> str:
     """A rate with one decimal while it is small: ``9.5``, ``1,204``."""
     return f"{per_second:,.1f}" if per_second < 99.95 else f"{per_second:,.0f}"

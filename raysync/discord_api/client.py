@@ -9,9 +9,9 @@ one. The gate in front of every HTTP request knows better, and sees discord.py's
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Sequence
+from json import JSONDecodeError, loads
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -300,27 +300,36 @@ class DiscordClient:
     async def _get(
         self, path: str, params: dict[str, str], head_start_s: float = 0.0, **ids: Any
     ) -> Any:
-        """The answer to one request, as parsed JSON."""
+        return await self.request("GET", path, params, head_start_s, **ids)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str],
+        head_start_s: float = 0.0,
+        json: Any = None,
+        **ids: Any,
+    ) -> Any:
+        """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
         if self._discord is None:
             raise RuntimeError("the client is not logged in")
-        http, what = self._discord.http, f"GET {path}"
+        http, what = self._discord.http, f"{method} {path}"
+        given = {"params": params, "trace_request_ctx": head_start_s}
+        given |= {} if json is None else {"json": json}
         with translated(what):
             async with asyncio.timeout(_WHOLE_CALL_S):
-                answer = await self._ask(http, Route("GET", path, **ids), params, head_start_s)
+                answer = await self._ask(http, Route(method, path, **ids), given)
         if isinstance(answer, str):
             raise RetryableError(f"{what}: the answer is not Discord's JSON.")
         return answer
 
-    async def _ask(
-        self, http: HTTPClient, route: Route, params: dict[str, str], head_start_s: float
-    ) -> Any:
+    async def _ask(self, http: HTTPClient, route: Route, given: dict[str, Any]) -> Any:
         try:
-            return await http.request(
-                route, params=params, timeout=self._timeout, trace_request_ctx=head_start_s
-            )
-        except json.JSONDecodeError as error:
+            return await http.request(route, timeout=self._timeout, **given)
+        except JSONDecodeError as error:
             # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
-            return json.loads(error.doc)
+            return loads(error.doc)
 
 
 def _identity_of(client: discord.Client) -> BotIdentity:

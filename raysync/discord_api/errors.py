@@ -24,10 +24,12 @@ from raysync.errors import (
     RaysyncError,
     RetryableError,
     TokenRejectedError,
+    UnknownEmojiError,
     UnknownMessageError,
 )
 
 _UNKNOWN_MESSAGE = 10008
+_UNKNOWN_EMOJI = 10014
 
 _PASSING_STATUSES = frozenset({408, 425})
 """Refusals below 500 that may be different the next time."""
@@ -73,6 +75,8 @@ def _of_status(error: discord.HTTPException, what: str) -> RaysyncError:
         return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404 and error.code == _UNKNOWN_MESSAGE:
         return UnknownMessageError(f"{says}: the channel has no such message.")
+    if status == 404 and error.code == _UNKNOWN_EMOJI:
+        return UnknownEmojiError(f"{says}: there is no such emoji any more.")
     if status == 404:
         return NotFoundError(f"{says}: there is no such thing.")
     if status >= 500 or status in _PASSING_STATUSES:

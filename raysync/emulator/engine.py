@@ -3,6 +3,7 @@
 The HTTP server lies around it (`server`), the faults on demand in front of it (`faults`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -118,6 +119,16 @@ class Engine:
         methods = self.router.find(incoming.method, incoming.path)
         error = replies.method_not_allowed() if methods else replies.not_found()
         return error.reply()
+
+
+def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:
+    """Answer as a rule says, where neither bots nor limits are known."""
+    instead = reply_instead(rule)
+    if instead is not None:
+        return Outcome(instead, None)
+    outcome = answer()
+    outcome.reply = spoil(outcome.reply, rule)
+    return outcome
 
 
 def reply_instead(rule: FaultRule) -> Reply | None:

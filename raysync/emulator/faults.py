@@ -14,7 +14,7 @@ from raysync.emulator.routing import Match
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request to the API as it came in; *path* is without the /api/v10."""
+    """A request as it came in; *path* is without the /api/v10, of a CDN's whole."""
 
     method: str
     path: str
@@ -23,6 +23,7 @@ class Incoming:
     authorization: str | None
     user_agent: str
     body: bytes = b""
+    cdn: bool = False
 
 
 class Action(StrEnum):
@@ -52,6 +53,7 @@ class FaultRule:
     """Takes requests that fit every condition given; the first fitting rule wins.
 
     *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression.
+    With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
     *before* and *after* are edits (see `Edits.apply`) made around the answer.
@@ -61,6 +63,7 @@ class FaultRule:
     method: str | None = None
     route: str | None = None
     path: str | None = None
+    cdn: bool = False
     channel_id: int | None = None
     token: str | None = None
     nth: tuple[int, ...] = ()
@@ -94,6 +97,8 @@ class FaultRule:
 
     def fits(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> bool:
         """Say whether a request meets the conditions."""
+        if self.cdn != incoming.cdn:
+            return False
         if self.method is not None and incoming.method != self.method:
             return False
         if self.route is not None and (match is None or match.route.name != self.route):

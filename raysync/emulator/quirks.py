@@ -12,4 +12,6 @@ class Quirks:
     null_for_empty: bool = False  #: `null` in place of an empty list of messages
     forbid_foreign_guild: bool = False  #: 403 50001 in place of 404 10004
     announcement_archive_gap: bool = False  #: archived/public leaves announcement threads out
+    late_ms: int = 0  #: one message of four shows on pages only so long after it was written
+    cut_pages: int = 0  #: one page of so many, by its cursor, has half of its messages
     require_user_agent: bool = False  #: 403 40333 for a User-Agent that is not a DiscordBot's

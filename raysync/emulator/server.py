@@ -4,9 +4,10 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -14,17 +15,18 @@ from aiohttp import web
 from raysync.emulator.control import PREFIX as CONTROL_PREFIX
 from raysync.emulator.control import Control
 from raysync.emulator.edits import Edits
-from raysync.emulator.engine import Engine, Outcome
+from raysync.emulator.engine import Engine, Outcome, spoiled
 from raysync.emulator.faults import Action, FaultRule, FaultScript, Incoming
 from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import Limits
 from raysync.emulator.quirks import Quirks
 from raysync.emulator.request_log import Counters, LogEntry, RequestLog
-from raysync.emulator.routing import Match
-from raysync.emulator.wire import CUTTING_ACTIONS, attachment_response, cut_connection, respond
+from raysync.emulator.wire import CUTTING_ACTIONS, attachment_reply, cut_connection, respond
 from raysync.emulator.world import World
 
 API_PREFIX: Final = "/api/v10"
+CDN_ROUTE: Final = "GET CDN"
+"""What the log calls a request to the CDN; its path has channel, attachment and name."""
 _FOR_EVER_S: Final = 86_400.0
 
 
@@ -84,7 +86,7 @@ class Emulator:
         if path.startswith(API_PREFIX + "/"):
             return await self._api(request, path.removeprefix(API_PREFIX), query, body)
         if path.startswith(("/attachments/", "/media/")):
-            return attachment_response(self.world, path.lstrip("/"), query)
+            return await self._cdn(request, path, query)
         if path.startswith(CONTROL_PREFIX):
             name, address = path.removeprefix(CONTROL_PREFIX), request.remote or ""
             reply = self._control.answer(request.method, name, query, body, address)
@@ -92,6 +94,22 @@ class Emulator:
                 status=reply.status, body=reply.body, content_type=reply.content_type
             )
         return web.Response(status=404, text="404: Not Found")
+
+    async def _cdn(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+        """Answer for the CDN, which knows of no bot and no limit."""
+        agent = request.headers.get("User-Agent", "")
+        incoming = Incoming(
+            request.method, path, query, request.remote or "", None, agent, cdn=True
+        )
+        wanted = request.headers.get("Range")
+
+        def answer() -> Outcome:
+            return Outcome(attachment_reply(self.world, path.lstrip("/"), query, wanted), None)
+
+        rule = self.faults.choose(incoming, None, None)
+        if rule is None:
+            return self._respond(request, incoming, answer())
+        return await self._spoil(request, incoming, lambda: spoiled(answer, rule), rule)
 
     async def _api(
         self, request: web.BaseRequest, path: str, query: str, body: bytes
@@ -112,16 +130,21 @@ class Emulator:
             await asyncio.sleep(next(self._delays))
         if rule is None:
             return self._respond(request, incoming, self.engine.answer(incoming, match))
-        return await self._spoil(request, incoming, match, rule)
+        spoil = partial(self.engine.spoiled, incoming, match, rule)
+        return await self._spoil(request, incoming, spoil, rule)
 
     async def _spoil(
-        self, request: web.BaseRequest, incoming: Incoming, match: Match | None, rule: FaultRule
+        self,
+        request: web.BaseRequest,
+        incoming: Incoming,
+        spoil: Callable[[], Outcome],
+        rule: FaultRule,
     ) -> web.StreamResponse:
         for edit in rule.before:
             self.edits.apply(edit)
         if rule.delay_s or rule.action is Action.HANG:
             await asyncio.sleep(rule.delay_s or _FOR_EVER_S)
-        outcome = self.engine.spoiled(incoming, match, rule)
+        outcome = spoil()
         for edit in rule.after:
             self.edits.apply(edit)
         if rule.action in CUTTING_ACTIONS:
@@ -146,7 +169,7 @@ class Emulator:
             at_s=time.time(),
             method=incoming.method,
             path=f"{incoming.path}?{incoming.query}" if incoming.query else incoming.path,
-            route=match.route.name if match else None,
+            route=CDN_ROUTE if incoming.cdn else match.route.name if match else None,
             major_id=match.major_id if match else None,
             bot=bot.user.name if bot else None,
             status=outcome.reply.status,

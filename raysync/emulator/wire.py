@@ -1,6 +1,7 @@
 """Answers on the wire: Discord's headers, its CDN, and connections that break."""
 
 import gzip
+import re
 import secrets
 import socket
 import struct
@@ -19,6 +20,8 @@ from raysync.emulator.world import World
 CUTTING_ACTIONS: Final = frozenset({Action.RESET, Action.HANG, Action.TRUNCATE})
 _GZIP_LEVEL: Final = 1
 _MEDIA_BYTES: Final = 4096
+_TEXT: Final = "text/plain; charset=utf-8"
+_RANGE: Final = re.compile(r"bytes=(\d+)-")
 _WIRE: Final = {
     "via": "1.1 google",
     "server": "cloudflare",
@@ -47,17 +50,24 @@ def wire_headers(reply: Reply, *, banned: bool = False) -> dict[str, str]:
     return headers
 
 
-def attachment_response(world: World, path: str, query: str) -> web.Response:
-    """Answer for the CDN: an address must be signed and alive."""
+def attachment_reply(world: World, path: str, query: str, wanted: str | None) -> Reply:
+    """Answer for the CDN: an address must be signed and alive. *wanted* is a Range header."""
     now_s = world.clock.now_ms() // 1000
     if not world.cdn.admits(path, parse_query(query), now_s):
-        return web.Response(status=404, text="This content is no longer available.")
+        return Reply(404, b"This content is no longer available.", _TEXT)
     found = find_attachment(world, path.removeprefix("media/"))
     if found is None:
-        return web.Response(status=404, text="404: Not Found")
+        return Reply(404, b"404: Not Found", _TEXT)
     body = attachment_bytes(int(found["id"]), int(found.get("size", _MEDIA_BYTES)))
-    content_type = found.get("content_type", "application/octet-stream")
-    return web.Response(body=body, headers={"content-type": content_type})
+    content_type = found.get("content_type") or "application/octet-stream"
+    range_ = _RANGE.fullmatch(wanted or "")
+    if range_ is None:
+        return Reply(200, body, content_type, {"accept-ranges": "bytes"})
+    start, size = int(range_[1]), len(body)
+    if start >= size:
+        return Reply(416, b"", content_type, {"content-range": f"bytes */{size}"})
+    told = {"accept-ranges": "bytes", "content-range": f"bytes {start}-{size - 1}/{size}"}
+    return Reply(206, body[start:], content_type, told)
 
 
 async def cut_connection(

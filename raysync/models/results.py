@@ -121,6 +121,10 @@ class SyncJobResult(_Result):
     messages_deleted: int = 0  #: marked as deleted, and kept
     reactions_processed: int
     attachments_processed: int
+    reactors_read: int = 0  #: users, each once for each emoji of a message; with --reactors
+    files_stored: int = 0  #: attachments whose bytes were stored; with --attachments
+    file_bytes_stored: int = 0
+    files_failed: int = 0  #: whose bytes could not be had: tried again by later runs
     errors: list[ChannelError]
     skipped: list[SkippedChannel]
     started_at: datetime

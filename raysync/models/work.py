@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raysync.models.entities import Message
+from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, ChannelKey, JobId, MessageId, TenantId
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 
@@ -39,6 +40,7 @@ class ChannelTally:
     deleted: int = 0  #: marked as deleted: they are gone on Discord
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
+    extras: ExtraTally = field(default_factory=ExtraTally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class ChannelTask:
     paged_ago_s: tuple[float, ...] = ()  #: pages of earlier visits that count in the bucket
     is_hurried: bool = False  #: others wait for the slot
     recheck: tuple[IdRange, ...] = ()  #: old ids that are to be compared again
-    only_recheck: bool = False  #: nothing else of the channel is due
+    only_recheck: bool = False  #: nothing else of the channel's messages is due
+    is_read: bool = False  #: its messages are: extras are left
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -142,6 +145,7 @@ class Parked:
     ready_after_s: float  #: until its bucket has room again
     remaining_pages: float | None  #: None: nothing was learned of its size
     paged_ago_s: tuple[float, ...]  #: pages that still count: the bucket goes with the channel
+    is_read: bool = False  #: extras alone are left, for which nobody is to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,7 @@ class SyncWindow:
     lookback_s: float = 0.0
     reconcile_requests: int = 0  #: so many requests read old pages again, beyond the look-back
     sample: int = 0  #: so many random pages are read again by a verification
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def is_whole(self) -> bool:

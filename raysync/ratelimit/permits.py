@@ -67,7 +67,8 @@ class PermitPool:
     async def acquire(self, head_start_s: float = 0.0) -> Permit:
         """Wait for a permit; the request must go out at once: tell with `sent`, or `unused`.
 
-        It is served as if it had come *head_start_s* ago, which counts for five seconds at most.
+        It is served as if it had come *head_start_s* ago, which counts for five seconds at most;
+        less than nothing lets others go before.
 
         Raises:
             PermitUnavailableError: none in time.
@@ -76,7 +77,8 @@ class PermitPool:
         turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         head_start_s = min(head_start_s, LONGEST_HEAD_START_S)
         came_s = self._clock.monotonic_s() - head_start_s
-        weight = (1 + WEIGHT_PER_S * head_start_s) ** 2  # the last to end are to gain on the others
+        # the last to end are to gain on the others
+        weight = (1 + WEIGHT_PER_S * max(head_start_s, 0.0)) ** 2
         bisect.insort(self._waiting, (came_s, next(self._order), turn, weight))
         self._serve()
         try:

@@ -12,9 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.entities import Channel
+from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
 from raysync.models.work import ArchiveKey, IdRange, KnownChannel, Recheck, StoredChannel
 from raysync.store.engine import translated
+from raysync.store.extras import plan_leftovers
 from raysync.store.page_rows import storable_json, storable_text
 from raysync.store.rechecks import note_rechecks, plan_rechecks, plan_sample
 
@@ -135,6 +137,10 @@ class ChannelStore:
     async def plan_sample(self, pages: int) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
         return await plan_sample(self._engine, self._tenant_id, pages)
+
+    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
+        """See `raysync.store.extras`."""
+        return await plan_leftovers(self._engine, self._tenant_id, extras)
 
     async def note_rechecks(
         self, done: Mapping[ChannelKey, int | None], began_at: datetime

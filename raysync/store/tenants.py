@@ -14,15 +14,13 @@ from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.store.engine import translated
 from raysync.store.job_lock import refuse_while_running
-from raysync.store.schema import (
-    channels,
+from raysync.store.message_tables import (
     message_attachments,
     message_emoji_reactions,
     message_versions,
     messages,
-    sync_progress,
-    tenants,
 )
+from raysync.store.schema import channels, sync_progress, tenants
 
 _VIOLATED = {
     "uq_tenants_slug": "The slug {slug} belongs to a tenant already: choose another.",

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from raysync.errors import ContentIntentError, RaysyncError, RetryableError
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
+from raysync.models.extras import ExtraTally
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import (
@@ -26,6 +27,7 @@ from raysync.models.work import (
     PageWrite,
     Parked,
 )
+from raysync.sync.extras import Extra, Visit
 from raysync.sync.page import Bounds, Step, judge, nothing_in, ranges_to_read, rest_of
 from raysync.sync.ports import HistorySource, Moments, PageStore
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
@@ -58,6 +60,7 @@ class ChannelSync:
     clock: Moments
     worker_id: str
     page_size: int = 100
+    extras: Sequence[Extra] = ()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(
@@ -151,16 +154,23 @@ class _Reading:
         self._task = task
         self._started_at = started_at
         self._on_progress = on_progress
-        self._is_sample = task.is_guess and not task.done.pages
+        self._is_sample = task.is_guess and not task.done.pages and not task.is_read
         self._began_s: float | None = None  #: when its first page was there
         self._saving: asyncio.Task[None] | None = None
         self.tally = task.done
         self.parked: Parked | None = None
         self.again = Retrier(engine.policy, engine.clock, engine.sleep)
         self.finished = False
+        self._is_read = task.is_read
 
     async def read(self, claim: Claim) -> None:
-        """Read everything the task asks for and the claim's coverage lacks."""
+        """Read everything the task asks for and the claim's coverage lacks, then the extras."""
+        if not self._is_read:
+            self._is_read = await self._read_messages(claim)
+        if self._is_read:
+            self.finished = await self._read_extras(claim)
+
+    async def _read_messages(self, claim: Claim) -> bool:
         source, channel_id = self._engine.source, self._task.channel_id
         if self._task.paged_ago_s:
             source.take_over(channel_id, self._task.paged_ago_s)
@@ -169,10 +179,27 @@ class _Reading:
         try:
             for each in ranges_to_read(claim):
                 if not await self._read_range(claim, each):
-                    return
-            self.finished = True
+                    return False
         finally:
             await self._saved()
+        return True
+
+    async def _read_extras(self, claim: Claim) -> bool:
+        visit = Visit(claim, self.again, self._gives_way_to_messages, self._count_extras)
+        for each in self._engine.extras:
+            if not await each.read(visit):
+                ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
+                self.parked = Parked(0.0, 0.0, ages_s, is_read=True)
+                return False
+        return True
+
+    def _gives_way_to_messages(self) -> bool:
+        """Whether messages of other channels wait: they go first."""
+        return self._task.is_hurried and (not self._task.is_read or self._is_long_enough())
+
+    def _count_extras(self, done: ExtraTally) -> None:
+        self.tally = replace(self.tally, extras=self.tally.extras + done)
+        self._on_progress(self._progress())
 
     async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
         """Read the range to its end. False: the channel was parked before."""

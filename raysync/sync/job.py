@@ -265,7 +265,7 @@ class SyncJob:
         tasks = [
             self._task(each, stored[each.id])
             for each in sorted_.readable
-            if not self._rests(each, stored[each.id]) or self._rechecks.of(each.id) is not None
+            if not self._rests(each, stored[each.id]) or self._rechecks.stored_of(each.id)
         ]
         self._unchanged += len(sorted_.readable) - len(tasks)
         for each in sorted_.readable:
@@ -277,10 +277,11 @@ class SyncJob:
             group.create_task(self._sync_one(task))
 
     async def _admit_rechecks(self, survey: Survey, group: asyncio.TaskGroup) -> None:
-        """Start what is to be read again of threads that no list named."""
+        """Start what is due of threads that no list named."""
         unlisted = self._rechecks.unlisted(self._seen, survey.guild.id)
-        due = [(each, self._rechecks.of(each.id)) for each in tell_apart(survey, unlisted).readable]
-        tasks = [self._task(each, recheck.stored) for each, recheck in due if recheck is not None]
+        readable = tell_apart(survey, unlisted, self._window.channels).readable
+        due = [(each, self._rechecks.stored_of(each.id)) for each in readable]
+        tasks = [self._task(each, stored) for each, stored in due if stored is not None]
         self._tasks.update({each.channel_id: each for each in tasks})
         await self._sink.plan(tasks, ())
         for task in tasks:
@@ -305,7 +306,7 @@ class SyncJob:
 
     def _task(self, channel: Channel, stored: StoredChannel) -> ChannelTask:
         recheck = self._rechecks.of(channel.id)
-        rests = recheck is not None and self._rests(channel, stored)
+        rests = self._rests(channel, stored) and self._rechecks.stored_of(channel.id) is not None
         pages = 0.0 if rests else expected_pages(channel, stored, self._window)
         return ChannelTask(
             job_id=self._header.job_id,
@@ -318,7 +319,7 @@ class SyncJob:
             last_message_id=channel.last_message_id,
             lookback_start=self._lookback_start,
             expected_pages=max(pages + (recheck.pages if recheck is not None else 0), 1.0),
-            is_guess=is_guess(channel, stored),
+            is_guess=is_guess(channel, stored) and not rests,
             recheck=() if recheck is None else recheck.ids,
             only_recheck=rests,
         )

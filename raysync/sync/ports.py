@@ -8,6 +8,7 @@ from typing import Protocol
 
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
 from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, UserId
 from raysync.models.work import (
     ArchiveKey,
@@ -147,6 +148,10 @@ class ChannelCatalog(Protocol):
 
     async def plan_sample(self, pages: int) -> Sequence[Recheck]:
         """So many pages of stored messages, chosen at random."""
+        ...
+
+    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
+        """The channels where extras are missing, whether they have new messages or not."""
         ...
 
     async def note_rechecks(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from raysync.models import channel_types
 from raysync.models.entities import Channel, ThreadState
 from raysync.models.ids import ChannelId, ChannelKey, GuildId
 from raysync.models.status import SyncType
-from raysync.models.work import ChannelTask, Recheck, SyncWindow
+from raysync.models.work import ChannelTask, Recheck, StoredChannel, SyncWindow
 from raysync.sync.ports import ChannelCatalog
 
 
@@ -19,7 +19,8 @@ class Rechecks:
 
     window: SyncWindow
     catalog: ChannelCatalog
-    _due: Mapping[ChannelId, Recheck] = field(default_factory=dict)
+    _due: dict[ChannelId, Recheck] = field(default_factory=dict)
+    _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras that are missing
 
     async def plan(self, before: int) -> None:
         """Choose the old pages; *before* is the id where the look-back begins."""
@@ -30,6 +31,13 @@ class Rechecks:
         elif window.reconcile_requests and window.is_whole:
             due = await self.catalog.plan_rechecks(window.reconcile_requests, before)
         self._due = {each.stored.channel_id: each for each in due}
+        left = await self.catalog.plan_leftovers(window.extras) if window.extras else ()
+        self._left = {each.stored.channel_id: each for each in left}
+
+    def stored_of(self, channel_id: ChannelId) -> StoredChannel | None:
+        """A channel of which something is due, new messages or not."""
+        found = self.of(channel_id) or self._left.get(channel_id)
+        return None if found is None else found.stored
 
     def of(self, channel_id: ChannelId) -> Recheck | None:
         """What is due of a channel, if there is anything to read."""
@@ -41,10 +49,9 @@ class Rechecks:
 
         That the bot may see a private one is taken from its parent.
         """
-        for each in self._due.values():
-            channel_id = each.stored.channel_id
-            is_thread = each.type in channel_types.THREADS
-            if each.ids and is_thread and channel_id not in seen:
+        for channel_id, each in (self._due | self._left).items():
+            is_due = self.stored_of(channel_id) is not None
+            if is_due and each.type in channel_types.THREADS and channel_id not in seen:
                 yield Channel(
                     id=channel_id,
                     guild_id=guild_id,

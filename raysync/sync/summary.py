@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from raysync.errors import RaysyncError
 from raysync.models.events import ApiUsage, ChannelProgress
+from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId, moment_of
 from raysync.models.results import (
     ChannelError,
@@ -42,6 +43,7 @@ def summarize(
     outcomes = sorted(end.outcomes, key=lambda each: each.channel_id)
     left = {each.channel_id: under_way.get(each.channel_id) for each in end.unfinished}
     tallies = [each.tally for each in (*outcomes, *left.values()) if each is not None]
+    extras = sum((each.extras for each in tallies), ExtraTally())
     return SyncJobResult(
         job_id=header.job_id,
         tenant=header.tenant,
@@ -55,6 +57,10 @@ def summarize(
         messages_deleted=sum(each.deleted for each in tallies),
         reactions_processed=sum(each.reactions for each in tallies),
         attachments_processed=sum(each.attachments for each in tallies),
+        reactors_read=extras.reactors,
+        files_stored=extras.files,
+        file_bytes_stored=extras.file_bytes,
+        files_failed=extras.files_failed,
         errors=_errors(end, outcomes, completed_at),
         skipped=[
             SkippedChannel(channel_id=str(each.channel_id), name=each.name, reason=each.reason)

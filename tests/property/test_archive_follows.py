@@ -40,7 +40,7 @@ from raysync.emulator.faults import FaultScript
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.engine import open_engine
-from tests.property.archive import Archive
+from tests.archive import Archive
 
 T = TypeVar("T")
 

@@ -23,7 +23,8 @@ from raysync.credentials import (
 )
 from raysync.errors import ConfigurationError, TokenUnavailableError
 from raysync.models.entities import Privacy
-from raysync.models.ids import JobId
+from raysync.models.extras import Extras, FileRules
+from raysync.models.ids import GuildId, JobId
 from raysync.settings import Settings
 
 SECRET = b"0123456789abcdef"
@@ -106,6 +107,8 @@ def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
     secrets = JobSecrets(
         job_id=JobId("job"),
         tenant="takaro",
+        guild_id=GuildId(1),
+        extras=Extras(reactors=True, files=FileRules("s3://key:hunter2@bucket", 10, ("image/*",))),
         database_url=SecretStr("postgresql://user:hunter2@host/db"),
         token=SecretStr(TOKEN),
         token_fingerprint="f",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.actors.extras import JobExtras
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import Pseudonymizer
@@ -121,10 +123,19 @@ class Archive:
         clock, policy = SystemClock(), RetryPolicy(base_s=0.001)
         job_id = JobId(str(uuid.uuid4()))
         header = JobHeader(job_id, self.tenant.slug, window.sync_type, clock.now(), 48.0)
-        client = DiscordClient(self._token, self._url, FreeLimiter(), Pseudonymizer(KEY))
-        async with client:
+        identities, guild_id = Pseudonymizer(KEY), self.tenant.guild_id
+        client = DiscordClient(self._token, self._url, FreeLimiter(), identities)
+        extras = JobExtras(window.extras, client, identities, self._engine, guild_id)
+        async with client, AsyncExitStack() as stack:
+            stack.push_async_callback(extras.close)
             engine = ChannelSync(
-                client, PostgresPages(self._engine), policy, clock, "w", self._page_size
+                client,
+                PostgresPages(self._engine),
+                policy,
+                clock,
+                "w",
+                self._page_size,
+                extras.all,
             )
             job = SyncJob(
                 header,
@@ -143,7 +154,7 @@ class Archive:
         """By channel and message: what it says, and whether it counts as there."""
         return {
             (row.channel, row.message): (row.content, row.there)
-            for row in await self._query(
+            for row in await self.query(
                 "SELECT c.platform_channel_id AS channel, m.platform_message_id AS message,"
                 " m.content, m.deleted_at IS NULL AS there"
                 " FROM messages m JOIN channels c ON c.id = m.channel_id"
@@ -152,14 +163,14 @@ class Archive:
         }
 
     async def gone_channels(self) -> set[int]:
-        rows = await self._query(
+        rows = await self.query(
             "SELECT platform_channel_id AS id FROM channels"
             " WHERE tenant_id = :tenant AND deleted_at IS NOT NULL"
         )
         return {row.id for row in rows}
 
     async def versions(self) -> int:
-        (row,) = await self._query(
+        (row,) = await self.query(
             "SELECT count(*) AS kept FROM message_versions v"
             " JOIN channels c ON c.id = v.channel_id WHERE c.tenant_id = :tenant"
         )
@@ -168,7 +179,7 @@ class Archive:
     async def reactions(self) -> dict[tuple[int, int, str], int]:
         return {
             (row.channel, row.message, row.emoji): row.count_
-            for row in await self._query(
+            for row in await self.query(
                 "SELECT c.platform_channel_id AS channel, r.platform_message_id AS message,"
                 " r.emoji, r.count AS count_ FROM message_emoji_reactions r"
                 " JOIN channels c ON c.id = r.channel_id"
@@ -178,8 +189,12 @@ class Archive:
             )
         }
 
-    async def _query(self, statement: str) -> list[Any]:
+    async def query(self, statement: str) -> list[Any]:
         assert self.tenant is not None
         async with self._engine.connect() as connection:
             rows = await connection.execute(text(statement), {"tenant": self.tenant.id})
             return list(rows.all())
+
+    async def execute(self, statement: str) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(text(statement))

@@ -1,0 +1,142 @@
+"""Attachments' bytes: from addresses that live a day, and never an error page instead of them.
+
+The CDN is outside of the API's limits, and is told nothing of the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+import aiohttp
+
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
+from raysync.errors import (
+    AccessDeniedError,
+    AttachmentBrokenError,
+    AttachmentGoneError,
+    NotFoundError,
+    PayloadError,
+    RetryableError,
+    UnknownMessageError,
+)
+from raysync.models.extras import MissingFile
+from raysync.models.ids import ChannelId, MessageId
+
+_CHUNK_BYTES: Final = 1 << 16
+_SILENCE_S: Final = 30.0
+_CONNECT_S: Final = 15.0
+_GONE: Final = frozenset({403, 404, 410})
+_PASSING: Final = frozenset({408, 425, 429})
+_HTML: Final = "text/html"
+
+
+class AttachmentSource:
+    """Satisfies the engine's `FileSource`."""
+
+    def __init__(self, client: DiscordClient) -> None:
+        self._client = client
+        self._session: aiohttp.ClientSession | None = None
+
+    async def sign_anew(
+        self, channel_id: ChannelId, files: Sequence[MissingFile]
+    ) -> Mapping[int, str]:
+        """Fresh addresses by attachment; one that is gone is missing."""
+        urls = await self._signed([each.url for each in files])
+        if urls is not None:
+            return {each.attachment_id: urls[each.url] for each in files if each.url in urls}
+        found: dict[int, str] = {}
+        for message_id in sorted({each.message_id for each in files}):
+            found |= await self._of_message(channel_id, message_id)
+        return found
+
+    async def _signed(self, urls: Sequence[str]) -> Mapping[str, str] | None:
+        """From each address to a fresh one; None where Discord does so no more."""
+        body = {"attachment_urls": list(urls)}
+        try:
+            answer = await self._client.request(
+                "POST", "/attachments/refresh-urls", {}, HEAD_START_OF_EXTRAS_S, json=body
+            )
+            listed = answer["refreshed_urls"]
+            return {each["original"]: each["refreshed"] for each in listed if each["refreshed"]}
+        except (NotFoundError, AccessDeniedError, KeyError, TypeError):  # it is not documented
+            return None
+
+    async def _of_message(self, channel_id: ChannelId, message_id: MessageId) -> dict[int, str]:
+        """What the message itself says; nothing where it is gone."""
+        path = "/channels/{channel_id}/messages/{message_id}"
+        ids = {"channel_id": channel_id, "message_id": message_id}
+        try:
+            answer = await self._client.request("GET", path, {}, HEAD_START_OF_EXTRAS_S, **ids)
+            return {int(each["id"]): each["url"] for each in answer["attachments"]}
+        except UnknownMessageError:
+            return {}
+        except (KeyError, TypeError, ValueError):
+            raise PayloadError("A message is not what Discord documents.") from None
+
+    async def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
+        """The file's bytes from *start* on; they are complete where it ends without an error.
+
+        Raises:
+            AttachmentGoneError: the address leads nowhere, or is no longer valid.
+            AttachmentBrokenError: what came is not the file; begin anew.
+            RetryableError: it was cut short; go on from there.
+        """
+        wanted = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        session = self._opened()
+        try:
+            async with session.get(url, headers=wanted, allow_redirects=False) as response:
+                at = _begin_of(response, file, start)
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    new = chunk[max(start - at, 0) :]
+                    at += len(chunk)
+                    if at > file.size:
+                        raise AttachmentBrokenError("The CDN sends more than the file holds.")
+                    if new:
+                        yield new
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise RetryableError(f"The CDN's answer broke off ({type(error).__name__}).") from None
+        if at != file.size:
+            raise AttachmentBrokenError("The CDN sends less than the file holds.")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            silence = aiohttp.ClientTimeout(
+                total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S
+            )
+            self._session = aiohttp.ClientSession(timeout=silence)
+        return self._session
+
+
+def _begin_of(response: aiohttp.ClientResponse, file: MissingFile, start: int) -> int:
+    """Where in the file the answer begins. Raises where it is not the file."""
+    status = response.status
+    if status in _GONE:
+        raise AttachmentGoneError(f"The CDN answers {status}: it has no such file any more.")
+    if status >= 500 or status in _PASSING:
+        raise RetryableError(f"The CDN answers {status}.", _pause_s(response))
+    if response.content_type == _HTML and not (file.content_type or _HTML).startswith(_HTML):
+        raise AttachmentBrokenError(f"The CDN answers {status} with a web page.")
+    told = response.content_length
+    if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        begin = start
+    elif status == 200:
+        begin = 0
+    else:
+        raise AttachmentBrokenError(f"The CDN answers {status}.")
+    if told is not None and begin + told != file.size:
+        raise AttachmentBrokenError("The CDN's answer has another length than the file.")
+    return begin
+
+
+def _pause_s(response: aiohttp.ClientResponse) -> float | None:
+    try:
+        return float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,48 @@
+"""Who reacted to a message."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.privacy import Identities
+from raysync.errors import PayloadError
+from raysync.models.extras import ReactorPage
+from raysync.models.ids import ChannelId, MessageId, UserId
+
+HEAD_START_OF_EXTRAS_S: Final = -5.0
+"""Of the requests that wait for the token, those for messages go first."""
+_PATH: Final = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}"
+_PER_PAGE: Final = 100
+
+
+class ReactorLists:
+    """Satisfies the engine's `ReactorSource`."""
+
+    def __init__(self, client: DiscordClient, identities: Identities) -> None:
+        self._client = client
+        self._identities = identities
+
+    async def fetch_reactors(
+        self,
+        channel_id: ChannelId,
+        message_id: MessageId,
+        emoji: str,
+        *,
+        burst: bool,
+        after: UserId | None,
+    ) -> ReactorPage:
+        """Those who gave *emoji*, as a burst or not, by ascending id.
+
+        Raises UnknownMessageError or UnknownEmojiError where either is gone.
+        """
+        params = {"limit": str(_PER_PAGE), "type": "1" if burst else "0"}
+        params |= {"after": str(after)} if after else {}
+        ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id, "emoji": emoji}
+        users = await self._client.request("GET", _PATH, params, HEAD_START_OF_EXTRAS_S, **ids)
+        try:
+            refs = [self._identities.author_ref(each["id"]) for each in users or ()]
+            last = UserId(max(int(each["id"]) for each in users)) if users else None
+        except (KeyError, TypeError, ValueError):
+            raise PayloadError("A list of reactors is not what Discord documents.") from None
+        return ReactorPage(refs, last if len(refs) >= _PER_PAGE else None)

@@ -1,0 +1,243 @@
+"""What is kept beside messages: who reacted, and which attachments' bytes are stored.
+
+Every statement locks the channel's claim and compares it, as pages do: a worker that lost its
+channel writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.errors import ClaimLostError
+from raysync.models.extras import (
+    Extras,
+    FileRules,
+    MissingFile,
+    ReactionCount,
+    Reactor,
+    StoredFile,
+)
+from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
+from raysync.models.work import Claim, IdRange, Recheck, StoredChannel
+from raysync.store.engine import translated
+
+_ANY_SIZE: Final = 1 << 62
+
+_CLAIM = """
+WITH claim AS MATERIALIZED (
+    SELECT channel_id FROM sync_progress
+    WHERE channel_id = :channel AND epoch = :epoch AND worker_id = :worker_id FOR UPDATE
+)
+"""
+
+_IS_UNREAD = """
+    e.anonymized_user_id = ''
+    AND (e.count, e.burst_count) IS DISTINCT FROM (e.read_count, e.read_burst_count)
+    AND m.deleted_at IS NULL
+"""
+
+_UNREAD = text(f"""
+SELECT e.platform_message_id, e.emoji, e.count, e.burst_count
+FROM message_emoji_reactions e JOIN messages m USING (channel_id, platform_message_id)
+WHERE e.channel_id = :channel AND {_IS_UNREAD}
+ORDER BY e.platform_message_id, e.emoji LIMIT :most
+""")  # noqa: S608 of constants
+
+_REACTORS = text(f"""
+{_CLAIM}, given AS (
+    SELECT * FROM jsonb_to_recordset(:reactors) AS r (ref text, count integer, burst integer)
+), gone AS (
+    DELETE FROM message_emoji_reactions e USING claim
+    WHERE e.channel_id = :channel AND e.platform_message_id = :message_id AND e.emoji = :emoji
+        AND e.anonymized_user_id <> '' AND :are_known
+        AND NOT EXISTS (SELECT FROM given g WHERE g.ref = e.anonymized_user_id)
+), kept AS (
+    INSERT INTO message_emoji_reactions AS e (
+        channel_id, platform_message_id, emoji, anonymized_user_id, count, burst_count)
+    SELECT :channel, :message_id, :emoji, ref, count, burst FROM claim CROSS JOIN given
+    ON CONFLICT (channel_id, platform_message_id, emoji, anonymized_user_id) DO UPDATE SET
+        count = excluded.count, burst_count = excluded.burst_count, updated_at = now()
+    WHERE (e.count, e.burst_count) IS DISTINCT FROM (excluded.count, excluded.burst_count)
+), noted AS (
+    UPDATE message_emoji_reactions e SET read_count = :count, read_burst_count = :burst_count
+    FROM claim
+    WHERE e.channel_id = :channel AND e.platform_message_id = :message_id AND e.emoji = :emoji
+        AND e.anonymized_user_id = ''
+)
+SELECT count(*) FROM claim
+""")  # noqa: S608 of constants
+
+_IS_MISSING = """
+    a.blob_key IS NULL AND a.file_size <= :max_bytes
+    AND (a.blob_retry_at IS NULL OR a.blob_retry_at <= now())
+    AND (:takes_all OR a.content_type LIKE ANY (:types))
+"""
+
+_MISSING = text(f"""
+SELECT a.platform_message_id, a.platform_attachment_id, a.url, a.file_size, a.content_type
+FROM message_attachments a
+WHERE a.channel_id = :channel AND {_IS_MISSING}
+ORDER BY a.platform_message_id, a.platform_attachment_id LIMIT :most
+""")  # noqa: S608 of constants
+
+_FILE = text(f"""
+{_CLAIM}, noted AS (
+    UPDATE message_attachments a SET
+        sha256 = :sha256, blob_key = :key, blob_error = NULL, updated_at = now()
+    FROM claim WHERE a.channel_id = :channel AND a.platform_message_id = :message_id
+        AND a.platform_attachment_id = :attachment_id
+)
+SELECT count(*) FROM claim
+""")  # noqa: S608 of constants
+
+_MISSED = text(f"""
+{_CLAIM}, noted AS (
+    UPDATE message_attachments a SET
+        blob_error = :why, blob_attempts = blob_attempts + 1, updated_at = now(),
+        blob_retry_at = now()
+            + least(interval '1 hour' * power(2, least(blob_attempts, 20)), interval '30 days')
+    FROM claim WHERE a.channel_id = :channel AND a.platform_message_id = :message_id
+        AND a.platform_attachment_id = :attachment_id
+)
+SELECT count(*) FROM claim
+""")  # noqa: S608 of constants
+
+_LEFT = text(f"""
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count
+FROM sync_progress p JOIN channels c ON c.id = p.channel_id
+WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0 AND (
+    (:reactors AND EXISTS (
+        SELECT FROM message_emoji_reactions e JOIN messages m
+            USING (channel_id, platform_message_id)
+        WHERE e.channel_id = p.channel_id AND {_IS_UNREAD}))
+    OR (:files AND EXISTS (
+        SELECT FROM message_attachments a WHERE a.channel_id = p.channel_id AND {_IS_MISSING})))
+""")  # noqa: S608 of constants
+
+
+class ExtrasStore:
+    """A worker's reactors and files; satisfies the engine's `ReactorStore` and `FileStore`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def unread_reactions(self, claim: Claim, most: int) -> Sequence[ReactionCount]:
+        """Counts of the channel that changed since their reactors were read, oldest first."""
+        rows = await self._rows(_UNREAD, {"channel": claim.task.channel_key, "most": most})
+        return [ReactionCount(MessageId(row[0]), *row[1:]) for row in rows]
+
+    async def save_reactors(
+        self, claim: Claim, reaction: ReactionCount, reactors: Sequence[Reactor] | None
+    ) -> None:
+        """These have reacted and nobody else; None: as before. The counts are read now.
+
+        Raises:
+            ClaimLostError: another worker took over; nothing was written.
+        """
+        given = [
+            {"ref": each.ref, "count": each.count, "burst": each.burst_count}
+            for each in reactors or ()
+        ]
+        values = {
+            "message_id": reaction.message_id,
+            "emoji": reaction.emoji,
+            "count": reaction.count,
+            "burst_count": reaction.burst_count,
+            "reactors": Jsonb(given),
+            "are_known": reactors is not None,
+        }
+        await self._write(_REACTORS, claim, values)
+
+    async def missing_files(
+        self, claim: Claim, rules: FileRules, most: int
+    ) -> Sequence[MissingFile]:
+        """Attachments of the channel whose bytes are to be had and are not, oldest first."""
+        values = {"channel": claim.task.channel_key, "most": most, **_of(rules)}
+        rows = await self._rows(_MISSING, values)
+        return [MissingFile(MessageId(row[0]), *row[1:]) for row in rows]
+
+    async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None:
+        """Its bytes are stored. Raises ClaimLostError."""
+        await self._write(_FILE, claim, _named(file, sha256=stored.sha256, key=stored.key))
+
+    async def note_missed(self, claim: Claim, file: MissingFile, why: str) -> None:
+        """Try it again later: after an hour at first, then ever more rarely."""
+        await self._write(_MISSED, claim, _named(file, why=why))
+
+    async def _rows(self, statement: Any, values: Mapping[str, Any]) -> Sequence[Any]:
+        with translated():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement, values)).all()
+
+    async def _write(self, statement: Any, claim: Claim, values: Mapping[str, Any]) -> None:
+        claimed = {
+            "channel": claim.task.channel_key,
+            "epoch": claim.epoch,
+            "worker_id": claim.worker_id,
+        }
+        with translated():
+            async with self._engine.begin() as connection:
+                held = (await connection.execute(statement, {**claimed, **values})).scalar()
+        if not held:
+            raise ClaimLostError(
+                f"Another worker took over channel {claim.task.channel_id}; what "
+                f"{claim.worker_id} still had of it was not written."
+            )
+
+
+async def plan_leftovers(
+    engine: AsyncEngine, tenant_id: TenantId, extras: Extras
+) -> Sequence[Recheck]:
+    """The channels where extras are missing, whether they have new messages or not."""
+    if not extras:
+        return ()
+    values = {
+        "tenant_id": tenant_id,
+        "reactors": extras.reactors,
+        "files": extras.files is not None,
+        **_of(extras.files or FileRules("")),
+    }
+    with translated():
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_LEFT, values)).all()
+    return [_left_of(row) for row in rows]
+
+
+def _left_of(row: Any) -> Recheck:
+    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    channel_id, last_id = ChannelId(row.platform_channel_id), row.last_message_id
+    parent_id = row.parent_channel_id
+    return Recheck(
+        stored=StoredChannel(ChannelKey(row.channel_id), channel_id, coverage, row.message_count),
+        name=row.name,
+        type=row.type,
+        parent_id=None if parent_id is None else ChannelId(parent_id),
+        last_message_id=None if last_id is None else MessageId(last_id),
+        ids=(),
+        pages=0,
+        is_last=False,
+    )
+
+
+def _of(rules: FileRules) -> dict[str, Any]:
+    return {
+        "max_bytes": _ANY_SIZE if rules.max_bytes is None else rules.max_bytes,
+        "takes_all": not rules.types,
+        "types": [_like(each) for each in rules.types],
+    }
+
+
+def _like(pattern: str) -> str:
+    """*pattern* for LIKE; what may follow a type, as in ``text/plain; charset=utf-8``, fits."""
+    escaped = pattern.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return escaped.replace("*", "%") + "%"
+
+
+def _named(file: MissingFile, **values: Any) -> dict[str, Any]:
+    return {"message_id": file.message_id, "attachment_id": file.attachment_id, **values}

@@ -1,0 +1,147 @@
+"""Where attachments' bytes are kept: a folder, or what else fsspec can write to.
+
+A file's name is the SHA-256 of its bytes, under its guild: what a guild has twice is kept once, and
+no guild can tell what another has. What stands under such a name is whole: a folder gets it by
+renaming, an object store by its own upload. A file that was stored and is not in the database yet
+is found again by its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from raysync.errors import ConfigurationError, FileVaultError
+from raysync.models.extras import StoredFile
+from raysync.models.ids import GuildId
+
+
+class Draft:
+    """Bytes that are being downloaded, in a temporary file."""
+
+    def __init__(self, vault: Vault, file: IO[bytes]) -> None:
+        self._vault = vault
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises FileVaultError."""
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise FileVaultError(
+                f"No room for a download in {tempfile.gettempdir()}: {_why(error)}"
+            ) from None
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    async def keep(self) -> StoredFile:
+        """Put it into the vault. Raises FileVaultError."""
+        digest = self._hash.digest()
+        key = await asyncio.to_thread(self._vault.put, self._file, digest, self.size)
+        return StoredFile(digest, key)
+
+
+class Vault:
+    """One guild's files."""
+
+    def __init__(self, url: str, guild_id: GuildId) -> None:
+        """See `open_vault`."""
+        self._files, root = fsspec.core.url_to_fs(url)
+        self._root = root.rstrip("/")
+        self._guild_id = guild_id
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return isinstance(self._files, LocalFileSystem)
+
+    @asynccontextmanager
+    async def draft(self) -> AsyncIterator[Draft]:
+        """A place for the bytes of one download; gone with the block unless kept."""
+        with tempfile.TemporaryFile(prefix="raysync-") as file:
+            yield Draft(self, file)
+
+    def put(self, file: IO[bytes], digest: bytes, size: int) -> str:
+        """Store *file* under its name, unless it is there; returns its key beneath the URL."""
+        name = digest.hex()
+        key = f"{self._guild_id}/{name[:2]}/{name}"
+        path = f"{self._root}/{key}"
+        try:
+            if not self._has(path, size):
+                file.seek(0)
+                self._write(file, path)
+        except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
+            raise FileVaultError(
+                f"Cannot write attachments to {self._root}: {_why(error)}"
+            ) from None
+        return key
+
+    def _has(self, path: str, size: int) -> bool:
+        try:
+            return bool(self._files.info(path)["size"] == size)
+        except FileNotFoundError:
+            return False
+
+    def _write(self, file: IO[bytes], path: str) -> None:
+        folder = path.rpartition("/")[0]
+        self._files.makedirs(folder, exist_ok=True)
+        partial = f"{folder}/.{uuid.uuid4().hex}.part" if self.is_local else path
+        try:
+            with self._files.open(partial, "wb") as target:
+                while chunk := file.read(1 << 20):
+                    target.write(chunk)
+            if partial != path:
+                self._files.mv(partial, path)
+        except BaseException:
+            if partial != path and self._files.exists(partial):
+                self._files.rm(partial)
+            raise
+
+    def check(self) -> None:
+        """Write something and take it away. Raises ConfigurationError."""
+        probe = f"{self._root}/.raysync-{uuid.uuid4().hex}"
+        try:
+            self._files.makedirs(self._root, exist_ok=True)
+            self._files.pipe_file(probe, b"raysync")
+            self._files.rm(probe)
+        except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
+            raise ConfigurationError(
+                f"Cannot write attachments to {self._root}: {_why(error)} "
+                "Make sure that it exists and may be written, or name another place."
+            ) from None
+
+
+def open_vault(url: str, guild_id: GuildId) -> Vault:
+    """The files of a guild beneath *url*: a folder, s3://bucket/path, gs://bucket/path, ….
+
+    Raises:
+        ConfigurationError: nothing is known of such a URL, or its package is not installed.
+    """
+    try:
+        return Vault(url, guild_id)
+    except ImportError as error:
+        raise ConfigurationError(f"Cannot keep attachments there: {_why(error)}") from None
+    except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
+        raise ConfigurationError(f"Cannot keep attachments there: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    told: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{str(told).strip().rstrip('.')}."

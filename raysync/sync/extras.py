@@ -1,0 +1,281 @@
+"""What is read after a channel's messages: who reacted, and attachments' bytes.
+
+Both begin with what the store says is missing, and write each piece when it is there: a run that
+is cut short goes on with what is still missing, and one that has nothing to do asks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from raysync.errors import (
+    AttachmentBrokenError,
+    AttachmentGoneError,
+    RetryableError,
+    UnknownEmojiError,
+    UnknownMessageError,
+)
+from raysync.models.extras import (
+    ExtraTally,
+    FileRules,
+    MissingFile,
+    ReactionCount,
+    Reactor,
+    ReactorPage,
+    StoredFile,
+)
+from raysync.models.ids import ChannelId, MessageId, UserId
+from raysync.models.work import Claim
+from raysync.sync.retry import Retrier
+
+REACTIONS_AT_ONCE = 100
+FILES_AT_ONCE = 50
+"""As many addresses as Discord signs anew in one request."""
+DOWNLOADS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The stay at a channel in which extras are read."""
+
+    claim: Claim
+    again: Retrier
+    gives_way: Callable[[], bool]  #: whether messages of other channels wait for the slot
+    count: Callable[[ExtraTally], None]
+
+    @property
+    def channel_id(self) -> ChannelId:
+        return self.claim.task.channel_id
+
+
+class Extra(Protocol):
+    """Something that is read after the messages."""
+
+    async def read(self, visit: Visit) -> bool:
+        """Read all of it that is missing. False: it gave way before."""
+        ...
+
+
+class ReactorSource(Protocol):
+    """Tells who reacted."""
+
+    async def fetch_reactors(
+        self,
+        channel_id: ChannelId,
+        message_id: MessageId,
+        emoji: str,
+        *,
+        burst: bool,
+        after: UserId | None,
+    ) -> ReactorPage: ...
+
+
+class ReactorStore(Protocol):
+    """Keeps who reacted; see `raysync.store.extras`."""
+
+    async def unread_reactions(self, claim: Claim, most: int) -> Sequence[ReactionCount]: ...
+
+    async def save_reactors(
+        self, claim: Claim, reaction: ReactionCount, reactors: Sequence[Reactor] | None
+    ) -> None:
+        """These have reacted and nobody else; None: as before. The counts are read now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reactors:
+    """Reads who reacted, where the counts have changed since it was read."""
+
+    source: ReactorSource
+    store: ReactorStore
+
+    async def read(self, visit: Visit) -> bool:
+        """See `Extra`."""
+        while True:
+            due = await visit.again(
+                lambda: self.store.unread_reactions(visit.claim, REACTIONS_AT_ONCE)
+            )
+            if not due:
+                return True
+            for each in due:
+                if visit.gives_way():
+                    return False
+                await self._read(visit, each)
+
+    async def _read(self, visit: Visit, reaction: ReactionCount) -> None:
+        reactors = await self._reactors(visit, reaction)
+        await visit.again(lambda: self.store.save_reactors(visit.claim, reaction, reactors))
+        visit.count(ExtraTally(reactors=len(reactors or ())))
+
+    async def _reactors(self, visit: Visit, reaction: ReactionCount) -> Sequence[Reactor] | None:
+        """Who reacted; None where that is not to be had, which proves nothing of who did."""
+        normal, burst = set[str](), set[str]()
+        try:
+            if reaction.count > reaction.burst_count:
+                normal = await self._all(visit, reaction, burst=False)
+            if reaction.burst_count:
+                burst = await self._all(visit, reaction, burst=True)
+        except (UnknownMessageError, UnknownEmojiError):
+            return None
+        found = [
+            Reactor(ref, (ref in normal) + (ref in burst), int(ref in burst))
+            for ref in sorted(normal | burst)
+        ]
+        return found or None
+
+    async def _all(self, visit: Visit, reaction: ReactionCount, *, burst: bool) -> set[str]:
+        found: set[str] = set()
+        after: UserId | None = None
+        while True:
+            page = await self._page(visit, reaction, burst, after)
+            found.update(page.refs)
+            if page.next_after is None:
+                return found
+            after = page.next_after
+
+    async def _page(
+        self, visit: Visit, reaction: ReactionCount, burst: bool, after: UserId | None
+    ) -> ReactorPage:
+        return await visit.again(
+            lambda: self.source.fetch_reactors(
+                visit.channel_id, reaction.message_id, reaction.emoji, burst=burst, after=after
+            )
+        )
+
+
+class FileSource(Protocol):
+    """Signs addresses anew, and reads what is behind them."""
+
+    async def sign_anew(
+        self, channel_id: ChannelId, files: Sequence[MissingFile]
+    ) -> Mapping[int, str]:
+        """Fresh addresses by attachment; one that is gone is missing."""
+        ...
+
+    def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
+        """The file's bytes from *start* on; they are complete where it ends without an error.
+
+        Raises:
+            AttachmentGoneError: the address leads nowhere, or is no longer valid.
+            AttachmentBrokenError: what came is not the file; begin anew.
+            RetryableError: it was cut short; go on from there.
+        """
+        ...
+
+
+class FileDraft(Protocol):
+    """Bytes on their way into the vault."""
+
+    size: int
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        ...
+
+    async def keep(self) -> StoredFile:
+        """Put it into the vault. Raises FileVaultError."""
+        ...
+
+
+class FileVault(Protocol):
+    """Where bytes are kept; see `raysync.store.vault`."""
+
+    def draft(self) -> AbstractAsyncContextManager[FileDraft]: ...
+
+
+class FileStore(Protocol):
+    """Knows which attachments' bytes are stored; see `raysync.store.extras`."""
+
+    async def missing_files(
+        self, claim: Claim, rules: FileRules, most: int
+    ) -> Sequence[MissingFile]: ...
+
+    async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None: ...
+
+    async def note_missed(self, claim: Claim, file: MissingFile, why: str) -> None:
+        """Try it again later: after an hour at first, then ever more rarely."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Keeps attachments' bytes: whole, as long as told, and never an error page."""
+
+    source: FileSource
+    store: FileStore
+    vault: FileVault
+    rules: FileRules
+
+    async def read(self, visit: Visit) -> bool:
+        """See `Extra`."""
+        while True:
+            due = await visit.again(
+                lambda: self.store.missing_files(visit.claim, self.rules, FILES_AT_ONCE)
+            )
+            if not due:
+                return True
+            if visit.gives_way():
+                return False
+            urls = await self._sign_anew(visit, due)
+            room = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+            try:
+                async with asyncio.TaskGroup() as downloads:
+                    for each in due:
+                        url = urls.get(each.attachment_id)
+                        downloads.create_task(self._fetch(visit, each, url, room))
+            except BaseExceptionGroup as group:
+                raise _first(group) from group
+
+    async def _sign_anew(self, visit: Visit, files: Sequence[MissingFile]) -> Mapping[int, str]:
+        return await visit.again(lambda: self.source.sign_anew(visit.channel_id, files))
+
+    async def _fetch(
+        self, visit: Visit, file: MissingFile, url: str | None, room: asyncio.Semaphore
+    ) -> None:
+        async with room:
+            try:
+                stored = await self._keep(visit, file, url)
+            except (AttachmentGoneError, RetryableError) as error:
+                why = str(error)
+                await visit.again(lambda: self.store.note_missed(visit.claim, file, why))
+                visit.count(ExtraTally(files_failed=1))
+            else:
+                await visit.again(lambda: self.store.note_file(visit.claim, file, stored))
+                visit.count(ExtraTally(files=1, file_bytes=file.size))
+
+    async def _keep(self, visit: Visit, file: MissingFile, url: str | None) -> StoredFile:
+        async with self.vault.draft() as draft:
+            try:
+                await self._download(visit, file, url, draft)
+            except AttachmentGoneError:  # it may have expired while others were read
+                urls = await self._sign_anew(visit, [file])
+                await self._download(visit, file, urls.get(file.attachment_id), draft)
+            return await draft.keep()
+
+    async def _download(
+        self, visit: Visit, file: MissingFile, url: str | None, draft: FileDraft
+    ) -> None:
+        if url is None:
+            raise AttachmentGoneError("Discord has no address of it any more.")
+
+        async def attempt() -> None:
+            try:
+                async for chunk in self.source.download(url, file, draft.size):
+                    draft.write(chunk)
+            except AttachmentBrokenError:
+                draft.restart()
+                raise
+
+        await visit.again(attempt)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaves: Collection[BaseException] = group.exceptions
+    first = next(iter(leaves))
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
