@@ -28,7 +28,15 @@ from raysync.models.work import (
     Parked,
 )
 from raysync.sync.extras import Extra, Visit
-from raysync.sync.page import Bounds, Step, judge, nothing_in, ranges_to_read, rest_of
+from raysync.sync.page import (
+    Bounds,
+    Step,
+    falls_short,
+    judge,
+    nothing_in,
+    ranges_to_read,
+    rest_of,
+)
 from raysync.sync.ports import HistorySource, Moments, PageStore
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
@@ -237,9 +245,11 @@ class _Reading:
         to read the history is gone: Discord tells the first by an error of its own, the second
         shows when the next page is asked for, and the third is an error again.
         """
-        rest = rest_of(step, bounds)
-        if rest is None or bounds.newest is None:
+        if bounds.newest is None or not falls_short(step, bounds):
             return ()
+        rest = rest_of(step, bounds)
+        if rest is None:  # too young to prove anything by
+            return await self._fetch(step.highest)
         if await self._is_there(bounds.newest):
             return await self._fetch(step.highest, is_there=True)
         messages = await self._fetch(step.highest)

@@ -37,6 +37,9 @@ from raysync.sync.rechecks import Rechecks
 from raysync.sync.retry import Retrier
 from raysync.sync.window import window_of
 
+LOOK_AGAIN_S = 60.0
+"""After a longer run, what came into being meanwhile is read, too; after a shorter by the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -82,6 +85,7 @@ class SyncJob:
         retrier: Retrier,
     ) -> None:
         self._header = header
+        self._clock = clock
         self._tenant = tenant
         self._window = window
         self._ids = window_of(window.since, window.until)
@@ -145,6 +149,7 @@ class SyncJob:
         )
 
     async def _sync(self) -> None:
+        began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
         await self._again(lambda: self._rechecks.plan(self._lookback_start))
         try:
@@ -159,10 +164,20 @@ class SyncJob:
                 self._refuse_unknown_channels()
                 await self._mark_gone()
                 await self._sink.planned()
+            if self._clock.monotonic_s() - began_s > LOOK_AGAIN_S:
+                await self._look_again(survey)
             await self._settle_archives()
             await self._note_rechecks()
         except BaseExceptionGroup as group:
             raise _first(group) from group
+
+    async def _look_again(self, survey: Survey) -> None:
+        """Read what came into being while the rest was read."""
+        channels, threads = await self._again(self._planner.look_again)
+        grown = replace(survey, channels={each.id: each for each in channels})
+        async with asyncio.TaskGroup() as new:
+            await self._admit(grown, new, channels)
+            await self._admit(grown, new, threads)
 
     def _refuse_unknown_channels(self) -> None:
         """Say which of the channels that the user named there are not."""

@@ -63,6 +63,11 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     return Step(page, highest, next_cursor, is_end=beyond or is_last, beyond=beyond)
 
 
+def falls_short(step: Step, bounds: Bounds) -> bool:
+    """Whether a last page ends below the message that the channel names."""
+    return not step.beyond and bounds.newest is not None and step.highest < bounds.newest
+
+
 def rest_of(step: Step, bounds: Bounds) -> IdRange | None:
     """What of the range lies above a last page, up to the message that the channel names.
 

@@ -120,6 +120,12 @@ class GuildPlanner:
         async for each in _archived_since(found, since):
             yield each
 
+    async def look_again(self) -> tuple[Sequence[Channel], Sequence[Channel]]:
+        """The channels and the active threads now."""
+        return await asyncio.gather(
+            self.source.list_channels(self.guild_id), self.source.list_active_threads(self.guild_id)
+        )
+
     async def active_threads(self) -> Sequence[Channel]:
         """The active threads now: some may have been archived, or revived, since the survey."""
         return await self.source.list_active_threads(self.guild_id)

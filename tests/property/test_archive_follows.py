@@ -85,8 +85,9 @@ class Guild(RuleBasedStateMachine):
         messages=st.integers(0, 60),
         page_size=st.sampled_from([5, 10, 100]),
         ties=st.booleans(),
+        cut=st.sampled_from([0, 0, 2]),
     )
-    def begin(self, seed: int, messages: int, page_size: int, ties: bool) -> None:
+    def begin(self, seed: int, messages: int, page_size: int, ties: bool, cut: int) -> None:
         spec = GuildSpec(
             text_channels=2, text_messages=messages, announcement_channels=1,
             announcement_messages=messages // 4, forum_channels=1, posts=1, threads=1,
@@ -96,7 +97,7 @@ class Guild(RuleBasedStateMachine):
         self.world = World(generate_guild(spec, seed=seed))
         self.world.add_bot(TOKEN)
         (self.guild_id,) = self.world.guilds
-        quirks = Quirks(scramble_ties=ties, null_for_empty=ties)
+        quirks = Quirks(scramble_ties=ties, null_for_empty=ties, cut_pages=cut)
         self.do(self.open(quirks, page_size))
 
     async def open(self, quirks: Quirks, page_size: int) -> None:

@@ -452,3 +452,26 @@ def test_the_board_counts_what_the_job_did() -> None:
 
 async def _view(board: ProgressBoard) -> JobView:
     return board.view(busiest=10)
+
+
+@pytest.mark.parametrize(("takes_s", "is_found"), [(10.0, False), (90.0, True)])
+def test_what_comes_into_being_during_a_long_run_is_read_by_it(
+    takes_s: float, is_found: bool
+) -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]))
+    stage.dispatcher.pause_s = takes_s
+
+    async def scenario() -> JobEnd:
+        asyncio.get_running_loop().call_later(5.0, appear)
+        return await stage.job().run()
+
+    def appear() -> None:
+        stage.guild.channels = [make_channel(1), make_channel(2), make_channel(3)]
+        stage.guild.channels[2] = replace(make_channel(3), overwrites=(HIDDEN,))
+        stage.guild.active = [make_thread(20, 2), make_thread(21, 1)]
+
+    end = run_virtual(scenario())
+
+    assert end.status is JobStatus.COMPLETED
+    assert stage.synced == ({1, 2, 20, 21} if is_found else {1})
+    assert [each.channel_id for each in end.skipped] == ([3] if is_found else [])

@@ -1,0 +1,145 @@
+"""What changes without an edit, and pages that are odd: against the emulator, without Ray."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild, serve
+from raysync.emulator.entities import Channel
+from raysync.models.status import JobStatus, SyncType
+from raysync.models.work import SyncWindow
+from tests.archive import Archive
+
+TOKEN = "a-token"
+LOOKBACK = SyncWindow(SyncType.INCREMENTAL, lookback_s=7 * 86_400.0)
+
+
+def recent_world(messages: int = 120) -> World:
+    spec = GuildSpec(
+        text_channels=2,
+        text_messages=messages,
+        end_ms=int(time.time() * 1000) - 3_600_000,
+        span_days=2.0,
+    )
+    world = World(generate_guild(spec, seed=3))
+    world.add_bot(TOKEN)
+    return world
+
+
+def text_channels(world: World) -> list[Channel]:
+    (guild,) = world.guilds.values()
+    return [each for each in guild.every_channel() if each.type == 0]
+
+
+async def opened(engine, world: World, emulator) -> Archive:
+    archive = Archive(engine, emulator.url, TOKEN, 100)
+    (guild_id,) = world.guilds
+    await archive.add(guild_id)
+    return archive
+
+
+async def test_pins_and_polls_follow_without_an_edit(engine) -> None:
+    world = recent_world()
+    channel, *_ = text_channels(world)
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive = await opened(engine, world, emulator)
+        pinned, voted = channel.log.ids[5], channel.log.ids[9]
+        poll = {
+            "question": {"text": "Tea?"},
+            "answers": [{"answer_id": 1, "poll_media": {"text": "yes"}}],
+            "expiry": None,
+            "allow_multiselect": False,
+            "layout_type": 1,
+            "results": {"is_finalized": False, "answer_counts": []},
+        }
+        emulator.edits.change(channel.id, voted, {"poll": poll})
+        await archive.run(LOOKBACK)
+
+        emulator.edits.pin_message(channel.id, pinned)
+        counts = [{"id": 1, "count": 4, "me_voted": False}]
+        ended = {"results": {"is_finalized": True, "answer_counts": counts}}
+        emulator.edits.change(channel.id, voted, {"poll": poll | ended})
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        rows = {
+            row.id: row
+            for row in await archive.query(
+                "SELECT platform_message_id AS id, (metadata->>'pinned')::boolean AS pinned,"
+                " raw->'poll'->'results' AS results FROM messages"
+                " WHERE tenant_id = :tenant"
+            )
+        }
+        assert [key for key, row in rows.items() if row.pinned] == [pinned]
+        assert rows[voted].results == ended["results"]
+        assert await archive.versions() == 0, "nobody edited anything"
+
+        emulator.edits.unpin_message(channel.id, pinned)
+        await archive.run(LOOKBACK)
+        (row,) = await archive.query(
+            "SELECT count(*) AS pins FROM messages WHERE tenant_id = :tenant"
+            " AND (metadata->>'pinned')::boolean"
+        )
+        assert row.pins == 0
+
+
+async def test_cut_pages_hide_nothing(engine) -> None:
+    world = recent_world(1_500)
+    channel, *_ = text_channels(world)
+    async with serve(world, limits=Limits.off(), quirks=Quirks(cut_pages=2)) as emulator:
+        archive = await opened(engine, world, emulator)
+        emulator.edits.post_message(channel.id, "just now")
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        assert set(await archive.rows()) == written(world)
+
+
+async def test_messages_that_show_late_are_found_and_none_is_taken_for_deleted(engine) -> None:
+    world = recent_world()
+    channels = text_channels(world)
+    async with serve(world, limits=Limits.off(), quirks=Quirks(late_ms=120_000)) as emulator:
+        archive = await opened(engine, world, emulator)
+        for number in range(40):
+            emulator.edits.post_message(channels[number % 2].id, f"message {number}")
+        await archive.run(LOOKBACK)
+        early = await archive.rows()
+        assert len(early) < len(written(world)), "some were not on any page yet"
+
+        emulator.engine.quirks = Quirks()
+        await archive.run(LOOKBACK)
+        emulator.engine.quirks = Quirks(late_ms=120_000)
+        await archive.run(LOOKBACK)
+
+        rows = await archive.rows()
+        assert set(rows) == written(world)
+        assert all(is_there for _, is_there in rows.values()), "what hides again is not deleted"
+
+
+async def test_without_a_look_back_late_messages_are_found_with_the_next_news(engine) -> None:
+    world = recent_world()
+    channel, *_ = text_channels(world)
+    window = replace(LOOKBACK, lookback_s=0.0)
+    async with serve(world, limits=Limits.off(), quirks=Quirks(late_ms=120_000)) as emulator:
+        archive = await opened(engine, world, emulator)
+        for number in range(20):
+            emulator.edits.post_message(channel.id, f"message {number}")
+        await archive.run(window)
+        assert set(await archive.rows()) < written(world)
+
+        emulator.engine.quirks = Quirks()
+        emulator.edits.post_message(channel.id, "news")
+        await archive.run(window)
+
+        assert set(await archive.rows()) == written(world)
+
+
+def written(world: World) -> set[tuple[int, int]]:
+    return {
+        (channel.id, message_id)
+        for guild in world.guilds.values()
+        for channel in guild.every_channel()
+        for message_id in channel.log.ids
+    }
