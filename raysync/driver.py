@@ -6,29 +6,26 @@ import asyncio
 import getpass
 import os
 import signal
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import SecretBytes, SecretStr
-
 from raysync.actors.cluster import RunActors, node_count
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
+from raysync.actors.keys import RunKeys
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
-from raysync.database import database_url, open_store, refuse_embedded_on_cluster
+from raysync.database import open_store, refuse_embedded_on_cluster
 from raysync.errors import ConfigurationError, RaysyncError, SyncError, UnknownTenantError
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.events import JobView
 from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, JobId, TenantId
+from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
@@ -132,12 +129,13 @@ async def run_sync(
     """
     async with open_store(settings, pool_size=4) as engine:
         tenants = await _chosen(TenantStore(engine), request.tenants)
-        keys = await _Keys.find(settings, engine, tenants)
+        keys = await RunKeys.find(settings, engine, tenants)
+        await _check_vault(request.extras, tenants)
         runtime = connect(settings.ray_address)
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())
-            await _check_vaults(request.extras, tenants, node_count())
+            _refuse_local_vault_on_cluster(request.extras, tenants, node_count())
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
             run = _Run(request, settings, observer, engine, runtime, keys)
             return await run.sync_all(tenants, stop)
@@ -145,61 +143,20 @@ async def run_sync(
             disconnect()
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The secrets of a run, found before anything else: a missing one is told at once."""
-
-    label: str  #: of the run, in the names of its actors
-    settings: Settings
-    database_url: str
-    secret: bytes = field(repr=False)
-    tokens: Mapping[TenantId, str] = field(repr=False)
-
-    @classmethod
-    async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> _Keys:
-        secret = secret_key(settings)
-        store = TenantStore(engine)
-        tokens = {
-            each.id: resolve_token(each.token_ref, await store.sealed_token(each.slug), secret)
-            for each in tenants
-        }
-        whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
-        label = f"{whose}/{uuid.uuid4().hex[:8]}"
-        return cls(label, settings, database_url(settings), secret, tokens)
-
-    def of(self, tenant: Tenant, job_id: JobId, extras: Extras) -> JobSecrets:
-        """What a worker needs for one job."""
-        token = self.tokens[tenant.id]
-        return JobSecrets(
-            job_id=job_id,
-            tenant=tenant.slug,
-            guild_id=tenant.guild_id,
-            extras=extras,
-            database_url=SecretStr(self.database_url),
-            token=SecretStr(token),
-            token_fingerprint=token_fingerprint(self.secret, token),
-            pseudonym_key=SecretBytes(tenant_key(self.secret, tenant.guild_id)),
-            privacy=tenant.privacy,
-            discord_api_url=self.settings.discord_api_url,
-            requests_per_second=self.settings.global_requests_per_second,
-            channel_pages_per_second=self.settings.channel_pages_per_second,
-            invalid_request_limit=self.settings.invalid_request_limit,
-            page_size=self.settings.message_fetch_size,
-            retry_base_s=self.settings.retry_delay_ms / 1000,
-        )
-
-
-async def _check_vaults(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
+async def _check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
     """Say before anything is read where attachments cannot be kept."""
-    if extras.files is None:
+    if extras.files is not None:
+        await asyncio.to_thread(open_vault(extras.files.url, tenants[0].guild_id).check)
+
+
+def _refuse_local_vault_on_cluster(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
+    if extras.files is None or nodes < 2:
         return
-    vault = open_vault(extras.files.url, tenants[0].guild_id)
-    if vault.is_local and nodes > 1:
+    if open_vault(extras.files.url, tenants[0].guild_id).is_local:
         raise ConfigurationError(
             f"Each of the cluster's {nodes} nodes would keep attachments in a folder of its own: "
             "name one place for all, as in --attachments s3://bucket/path."
         )
-    await asyncio.to_thread(vault.check)
 
 
 async def _chosen(store: TenantStore, slugs: Sequence[str]) -> list[Tenant]:
@@ -224,7 +181,7 @@ class _Run:
         observer: RunObserver,
         engine: Engine,
         runtime: RayRuntime,
-        keys: _Keys,
+        keys: RunKeys,
     ) -> None:
         self._request = request
         self._settings = settings

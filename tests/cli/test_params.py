@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -130,3 +131,40 @@ def test_token_file_is_read_or_refused_whatever_comes(text):
     except typer.BadParameter:
         return
     assert Path(path).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("1000", 1000, id="bytes"),
+        pytest.param("25MB", 25_000_000, id="megabytes"),
+        pytest.param(" 1.5 gb ", 1_500_000_000, id="spaces-fractions-and-small-letters"),
+        pytest.param("500kB", 500_000, id="kilobytes"),
+    ],
+)
+def test_size_is_a_number_and_a_unit(text, expected):
+    assert params.size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "1TB", "1,5MB", "٣MB", "1e3"])
+def test_size_refuses_all_else(text):
+    with pytest.raises(typer.BadParameter):
+        params.size(text)
+
+
+@pytest.mark.parametrize("text", ["image/*", "text/plain", "Application/X-7z-compressed"])
+def test_a_media_type_may_end_in_a_star(text):
+    assert params.media_type(text) == text.lower()
+
+
+@pytest.mark.parametrize("text", ["", "image", "*/png", "image/%", "image/png; charset=x"])
+def test_a_media_type_is_nothing_else(text):
+    with pytest.raises(typer.BadParameter):
+        params.media_type(text)
+
+
+@given(st.text())
+def test_any_text_for_a_size_or_a_type_is_read_or_refused(text):
+    for read in (params.size, params.media_type):
+        with contextlib.suppress(typer.BadParameter):
+            read(text)

@@ -42,3 +42,31 @@ def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
     said = capsys.readouterr()
     assert "start --tenant takaro" in said.err
     assert "efficiency" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        pytest.param("/proc/raysync", "Cannot write attachments to /proc/raysync", id="read-only"),
+        pytest.param("s3://bucket/path", "s3fs", id="package-missing"),
+        pytest.param("nonsense://x", "nonsense", id="unknown"),
+    ],
+)
+def test_where_attachments_cannot_be_kept_is_said_before_anything_runs(
+    run, monkeypatch, where, says
+):
+    monkeypatch.setenv("TOKEN_OF_TAKARO", "a token")
+    run("tenant", "add", "takaro", "--guild", "5", "--token-env", "TOKEN_OF_TAKARO")
+
+    result = run("start", "--tenant", "takaro", "--attachments", where)
+
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_rules_for_attachments_need_a_place_for_them(run):
+    result = run("start", "--attachment-type", "image/*")
+
+    assert result.exit_code == 2
+    assert "--attachments" in result.stderr

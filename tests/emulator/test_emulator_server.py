@@ -233,6 +233,40 @@ async def test_attachments_download_until_their_address_expires(open_site):
     assert expired == "This content is no longer available."
 
 
+async def test_the_rest_of_an_attachment_can_be_asked_for(open_site):
+    site = await open_site()
+    urls = (
+        each["url"] for _, message in site.world.truth(site.guild.id)
+        for each in message["attachments"]
+    )  # fmt: skip
+    path = next(urls).partition("/attachments/")[2].partition("?")[0]
+    now_s = site.world.clock.now_ms() // 1000
+    url = site.world.cdn.sign(f"attachments/{path}", now_s)
+    async with site.session.get(url) as response:
+        whole = await response.read()
+    async with site.session.get(url, headers={"Range": "bytes=100-"}) as response:
+        rest = await response.read()
+        told = response.headers["content-range"]
+        assert response.status == 206
+    async with site.session.get(url, headers={"Range": f"bytes={len(whole)}-"}) as response:
+        assert response.status == 416
+
+    assert whole[100:] == rest
+    assert told == f"bytes 100-{len(whole) - 1}/{len(whole)}"
+
+
+async def test_a_fault_of_the_cdn_leaves_the_api_alone_and_the_other_way_round(open_site):
+    site = await open_site(faults=[FaultRule(cdn=True, action=Action.ANSWER, status=503)])
+    url = site.world.cdn.sign("attachments/1/2/a.png", site.world.clock.now_ms() // 1000)
+    async with site.session.get(url) as response:
+        assert response.status == 503
+    answer = await site.get(site.path)
+
+    assert answer.status == 200
+    _, log = await site.control("GET", "log")
+    assert [(each["route"], each["status"]) for each in log] == [("GET CDN", 503), (MESSAGES, 200)]
+
+
 async def test_an_address_that_was_tampered_with_is_refused(open_site):
     site = await open_site()
     url = site.world.cdn.sign("attachments/1/2/a.png", site.world.clock.now_ms() // 1000)

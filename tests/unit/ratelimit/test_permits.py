@@ -250,3 +250,24 @@ def test_another_governors_clock_replaces_the_bounds():
     bounds.note(11.0, 5.0, 11.002)
 
     assert (bounds.least_s, bounds.most_s) == pytest.approx((-6.002, -6.0))
+
+
+def test_what_may_wait_goes_after_what_comes_later():
+    async def scene():
+        pool = pool_of(FakeGovernor(spacing_s=1.0, valid_for_s=0.5))
+        order = []
+
+        async def ask(name, head_start_s=0.0):
+            await pool.acquire(head_start_s)
+            order.append(name)
+
+        asked = [asyncio.create_task(ask("first page"))]
+        await asyncio.sleep(0.1)
+        asked += [asyncio.create_task(ask("reactors", -5.0))]
+        await asyncio.sleep(0.1)
+        asked += [asyncio.create_task(ask(f"page {number}")) for number in range(3)]
+        await asyncio.gather(*asked)
+        await pool.close()
+        return order
+
+    assert run_virtual(scene()) == ["first page", "page 0", "page 1", "page 2", "reactors"]

@@ -1,0 +1,63 @@
+"""The secrets of a run, and what each of its jobs needs of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import SecretBytes, SecretStr
+
+from raysync.actors.secrets import JobSecrets
+from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
+from raysync.database import database_url
+from raysync.models.entities import Tenant
+from raysync.models.extras import Extras
+from raysync.models.ids import JobId, TenantId
+from raysync.settings import Settings
+from raysync.store.engine import Engine
+from raysync.store.tenants import TenantStore
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """The secrets of a run, found before anything else: a missing one is told at once."""
+
+    label: str  #: of the run, in the names of its actors
+    settings: Settings
+    database_url: str
+    secret: bytes = field(repr=False)
+    tokens: Mapping[TenantId, str] = field(repr=False)
+
+    @classmethod
+    async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
+        secret = secret_key(settings)
+        store = TenantStore(engine)
+        tokens = {
+            each.id: resolve_token(each.token_ref, await store.sealed_token(each.slug), secret)
+            for each in tenants
+        }
+        whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
+        label = f"{whose}/{uuid.uuid4().hex[:8]}"
+        return cls(label, settings, database_url(settings), secret, tokens)
+
+    def of(self, tenant: Tenant, job_id: JobId, extras: Extras) -> JobSecrets:
+        """What a worker needs for one job."""
+        token = self.tokens[tenant.id]
+        return JobSecrets(
+            job_id=job_id,
+            tenant=tenant.slug,
+            guild_id=tenant.guild_id,
+            extras=extras,
+            database_url=SecretStr(self.database_url),
+            token=SecretStr(token),
+            token_fingerprint=token_fingerprint(self.secret, token),
+            pseudonym_key=SecretBytes(tenant_key(self.secret, tenant.guild_id)),
+            privacy=tenant.privacy,
+            discord_api_url=self.settings.discord_api_url,
+            requests_per_second=self.settings.global_requests_per_second,
+            channel_pages_per_second=self.settings.channel_pages_per_second,
+            invalid_request_limit=self.settings.invalid_request_limit,
+            page_size=self.settings.message_fetch_size,
+            retry_base_s=self.settings.retry_delay_ms / 1000,
+        )
