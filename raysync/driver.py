@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -65,6 +65,7 @@ class SyncRequest:
     sample: int = 0  #: of a verification
     extras: Extras = field(default_factory=Extras)
     workers: int | None = None  #: None: as the settings say
+    resume: JobId | None = None  #: go on with this job; all but *workers* is as it was begun
 
 
 class RunObserver(Protocol):
@@ -128,6 +129,7 @@ async def run_sync(
             that can be.
     """
     async with open_store(settings, pool_size=4) as engine:
+        request = await _as_begun(engine, request)
         tenants = await _chosen(TenantStore(engine), request.tenants)
         keys = await RunKeys.find(settings, engine, tenants)
         await _check_vault(request.extras, tenants)
@@ -141,6 +143,26 @@ async def run_sync(
             return await run.sync_all(tenants, stop)
         finally:
             disconnect()
+
+
+async def _as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
+    """What a job that is to be resumed was begun with."""
+    if request.resume is None:
+        return request
+    record = await JobStore(engine).load(request.resume)
+    window = record.window
+    return replace(
+        request,
+        tenants=(record.tenant,),
+        sync_type=window.sync_type,
+        since=window.since,
+        until=window.until,
+        channels=window.channels,
+        lookback_s=window.lookback_s,
+        reconcile_requests=window.reconcile_requests,
+        sample=window.sample,
+        extras=window.extras,
+    )
 
 
 async def _check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
@@ -279,7 +301,7 @@ class _Run:
         )
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
-            job_id = await store.begin(tenant.id, window, self._runtime.submission_id)
+            job_id = await self._begin(store, tenant, window)
             self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
             await self._audit(tenant, job_id, window)
@@ -305,6 +327,11 @@ class _Run:
         self._observer.finished(result)
         return result
 
+    async def _begin(self, store: JobStore, tenant: Tenant, window: SyncWindow) -> JobId:
+        if self._request.resume is None:
+            return await store.begin(tenant.id, window, self._runtime.submission_id)
+        return (await store.resume(self._request.resume, self._runtime.submission_id)).id
+
     async def _obey(self, lease: JobLease, job_id: JobId) -> None:
         """End the job when somebody cancels it, or when another driver may begin."""
         waits = [asyncio.create_task(each.wait()) for each in (lease.cancelled, lease.lost)]
@@ -319,6 +346,7 @@ class _Run:
     async def _audit(self, tenant: Tenant, job_id: JobId, window: SyncWindow) -> None:
         details = {"job_id": job_id, "sync_type": window.sync_type.value}
         action = "verify" if window.sync_type is SyncType.VERIFY else "start"
+        action = "resume" if self._request.resume is not None else action
         await AuditLog(self._engine).record(_operator(), action, tenant.slug, details)
 
     async def _run_job(

@@ -1,9 +1,10 @@
-"""What the lists of reactors were read at, and what became of attachments' bytes."""
+"""What lists of reactors were read at, what became of attachments' bytes, options of jobs."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "010_add_reactors_and_files"
 down_revision = "009_add_listings_and_versions"
@@ -18,9 +19,14 @@ def upgrade() -> None:
         sa.Column("blob_attempts", sa.Integer(), server_default="0", nullable=False),
     )
     op.add_column("message_attachments", sa.Column("blob_retry_at", sa.DateTime(timezone=True)))
+    op.add_column(
+        "sync_jobs",
+        sa.Column("options", JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("sync_jobs", "options")
     for name in ("blob_retry_at", "blob_attempts", "blob_error"):
         op.drop_column("message_attachments", name)
     op.execute("DELETE FROM message_emoji_reactions WHERE anonymized_user_id <> ''")

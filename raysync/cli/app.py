@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from raysync.cli import db, demo, emulator, export, reset, start, status, tenant, verify
+from raysync.cli import (
+    db,
+    dead_letters,
+    demo,
+    doctor,
+    emulator,
+    export,
+    jobs,
+    reset,
+    start,
+    status,
+    tenant,
+    verify,
+)
 from raysync.cli.boundary import RaysyncGroup
 
 app = typer.Typer(
@@ -44,9 +57,13 @@ def raysync(
 
 app.command()(start.start)
 app.command()(status.status)
+app.command()(jobs.resume)
+app.command()(jobs.cancel)
 app.command()(verify.verify)
+app.command()(doctor.doctor)
 app.command()(reset.reset)
 app.command()(export.export)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(db.app, name="db")
 app.command()(demo.demo)

@@ -176,6 +176,14 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Cooling:
+    """A channel that Discord refused lately, and that is left alone for some days."""
+
+    until: datetime
+    message: str  #: of the refusal
+
+
+@dataclass(frozen=True, slots=True)
 class StoredChannel:
     """What the store knows of a channel before a run."""
 

@@ -14,7 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.entities import Channel
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
-from raysync.models.work import ArchiveKey, IdRange, KnownChannel, Recheck, StoredChannel
+from raysync.models.work import (
+    ArchiveKey,
+    Cooling,
+    IdRange,
+    KnownChannel,
+    Recheck,
+    StoredChannel,
+)
+from raysync.store.dead_letters import cooling, resolve
 from raysync.store.engine import translated
 from raysync.store.extras import plan_leftovers
 from raysync.store.page_rows import storable_json, storable_text
@@ -82,6 +90,7 @@ ORDER BY platform_channel_id
 _MARK_DELETED = text("""
 UPDATE channels SET deleted_at = now(), updated_at = now()
 WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(:ids) AND deleted_at IS NULL
+RETURNING id
 """)
 
 
@@ -148,6 +157,10 @@ class ChannelStore:
         """See `raysync.store.rechecks`."""
         await note_rechecks(self._engine, done, began_at)
 
+    async def cooling(self) -> Mapping[ChannelId, Cooling]:
+        """See `raysync.store.dead_letters`."""
+        return await cooling(self._engine, self._tenant_id)
+
     async def known(self) -> Sequence[KnownChannel]:
         """Every channel and thread that is not marked as deleted."""
         with translated():
@@ -161,11 +174,12 @@ class ChannelStore:
                 ]
 
     async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
-        """Mark channels as gone; their messages are kept as they are."""
+        """Mark channels as gone; their messages are kept as they are, their dead letters closed."""
         values = {"tenant_id": self._tenant_id, "ids": sorted(channels)}
         with translated():
             async with self._engine.begin() as connection:
-                await connection.execute(_MARK_DELETED, values)
+                marked = await connection.execute(_MARK_DELETED, values)
+                await resolve(connection, [ChannelKey(row.id) for row in marked])
 
     async def _record_some(
         self, connection: AsyncConnection, channels: Sequence[Channel]

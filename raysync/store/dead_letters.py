@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import ChannelId, ChannelKey, JobId, TenantId
 from raysync.models.records import DeadLetter
 from raysync.models.status import FailureClass
+from raysync.models.work import Cooling
 from raysync.store.engine import translated
 
 _BURY = text("""
@@ -43,6 +45,15 @@ WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 ORDER BY c.platform_channel_id
 """)
 
+_COOLING = text("""
+SELECT c.platform_channel_id, d.message, d.last_seen_at + make_interval(days => :days) AS until
+FROM dead_letters d JOIN channels c ON c.id = d.channel_id
+WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL AND d.failure_class = 'permanent'
+    AND d.error_class = ANY(:errors) AND d.last_seen_at > now() - make_interval(days => :days)
+""")
+COOL_DOWN_DAYS: Final = 3
+_REFUSALS: Final = ("AccessDeniedError", "NotFoundError")
+
 
 async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]) -> None:
     """Open a letter for each channel that the job gave up, or add to the one there is."""
@@ -52,6 +63,17 @@ async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[Ch
 async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
     """Close the letters of channels that were read to their end."""
     await connection.execute(_RESOLVE, {"channels": list(channels)})
+
+
+async def cooling(engine: AsyncEngine, tenant_id: TenantId) -> Mapping[ChannelId, Cooling]:
+    """The channels that Discord refused lately: to ask in each run counts toward a ban."""
+    values = {"tenant_id": tenant_id, "days": COOL_DOWN_DAYS, "errors": list(_REFUSALS)}
+    with translated():
+        async with engine.connect() as connection:
+            rows = await connection.execute(_COOLING, values)
+            return {
+                ChannelId(row.platform_channel_id): Cooling(row.until, row.message) for row in rows
+            }
 
 
 class DeadLetterStore:

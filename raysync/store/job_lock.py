@@ -133,5 +133,6 @@ def _job_running(job: Any) -> JobRunningError:
     job_id, started_at = job
     return JobRunningError(
         f"Job {job_id} has been syncing this tenant since {started_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"wait for it (`raysync status --job-id {job_id} --watch`), or end it where it runs."
+        f"wait for it (`raysync status --job-id {job_id} --watch`), or end it "
+        f"(`raysync cancel --job-id {job_id}`)."
     )

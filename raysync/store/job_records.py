@@ -17,15 +17,15 @@ from raysync.models.records import JobRecord
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import Failure, SyncWindow
-from raysync.store.job_rows import LIMIT_HIT
+from raysync.store.job_rows import LIMIT_HIT, extras_from
 
 _VIEW = TypeAdapter(JobView)
 _USAGE = TypeAdapter(dict[str, ApiUsage])
 
 _JOBS = """
 SELECT j.id::text AS id, j.tenant_id, t.slug, j.status, j.sync_type, j.start_date, j.end_date,
-    j.lookback_s, j.channel_filter, j.ray_job_id, j.started_at, j.completed_at, j.heartbeat_at,
-    j.error, j.progress, j.result,
+    j.lookback_s, j.channel_filter, j.options, j.ray_job_id, j.started_at, j.completed_at,
+    j.heartbeat_at, j.error, j.progress, j.result,
     extract(epoch FROM clock_timestamp() - j.heartbeat_at)::double precision AS heartbeat_age_s
 FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id
 """
@@ -99,6 +99,9 @@ def _record(row: Any) -> JobRecord:
             row.end_date,
             frozenset(ChannelId(each) for each in row.channel_filter or ()),
             row.lookback_s,
+            row.options.get("reconcile_requests", 0),
+            row.options.get("sample", 0),
+            extras_from(row.options),
         ),
         ray_job_id=row.ray_job_id,
         started_at=row.started_at,

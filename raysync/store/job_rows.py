@@ -7,13 +7,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from raysync.models.events import ApiUsage, ChannelRow, JobView
+from raysync.models.extras import Extras
 from raysync.models.rates import RequestRate
 from raysync.models.results import SyncJobResult
-from raysync.models.work import Failure
+from raysync.models.work import Failure, SyncWindow
 from raysync.store.page_rows import storable_json, storable_text
 
+_EXTRAS = TypeAdapter(Extras)
 LIMIT_HIT = "429 "
 """What the routes of answers of 429, counted by scope, begin with."""
 
@@ -58,6 +61,20 @@ def channel_rows_json(rows: Sequence[ChannelRow]) -> str:
 def as_json(result: SyncJobResult | None) -> str | None:
     """A job's result as it is kept."""
     return None if result is None else storable_json(result.model_dump_json().encode()).decode()
+
+
+def options_of(window: SyncWindow) -> dict[str, Any]:
+    """What of a window has no column of its own."""
+    return {
+        "reconcile_requests": window.reconcile_requests,
+        "sample": window.sample,
+        "extras": asdict(window.extras),
+    }
+
+
+def extras_from(options: Mapping[str, Any]) -> Extras:
+    """The extras of `options_of`; none in a job of a version without them."""
+    return _EXTRAS.validate_python(options.get("extras", {}))
 
 
 def failure_details(failure: Failure) -> dict[str, str]:

@@ -26,6 +26,7 @@ from raysync.store.job_rows import (
     as_json,
     calls_json,
     channel_rows_json,
+    options_of,
     usage_json,
     view_json,
 )
@@ -114,6 +115,7 @@ class JobStore:
             end_date=window.until,
             lookback_s=window.lookback_s,
             channel_filter=sorted(window.channels) or None,
+            options=options_of(window),
             ray_job_id=ray_job_id,
         )
         with translated():

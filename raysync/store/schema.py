@@ -127,6 +127,7 @@ sync_jobs = Table(
     Column("end_date", Moment),
     Column("lookback_s", Double, nullable=False),
     Column("channel_filter", ARRAY(BigInteger)),  # Discord's ids; null: all
+    Column("options", JSONB, nullable=False, server_default=EMPTY_OBJECT),  # what else was asked
     Column("status", Text, nullable=False, server_default=JobStatus.RUNNING.value),
     Column("error", Text),  # why it stopped, where it stopped by itself
     Column("progress", JSONB),  # the last view of it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,6 +23,7 @@ from raysync.models.work import (
     ArchiveKey,
     ChannelOutcome,
     ChannelTask,
+    Cooling,
     Gap,
     Skipped,
     StoredChannel,
@@ -106,6 +107,7 @@ class SyncJob:
         self._gaps: list[Gap] = []
         self._rechecks = Rechecks(window, catalog)
         self._troubles: list[Trouble] = []
+        self._cooling: Mapping[ChannelId, Cooling] = {}
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
 
@@ -152,6 +154,8 @@ class SyncJob:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
         await self._again(lambda: self._rechecks.plan(self._lookback_start))
+        if not self._window.channels and self._window.sync_type is not SyncType.VERIFY:
+            self._cooling = await self._again(self._catalog.cooling)
         try:
             async with asyncio.TaskGroup() as channels:
                 await self._admit(survey, channels, survey.channels.values())
@@ -277,12 +281,13 @@ class SyncJob:
         self._seen.update(each.id for each in new)
         stored = await self._again(partial(self._catalog.record, new))
         sorted_ = tell_apart(survey, new, self._window.channels)
-        tasks = [
-            self._task(each, stored[each.id])
+        due = [
+            each
             for each in sorted_.readable
             if not self._rests(each, stored[each.id]) or self._rechecks.stored_of(each.id)
         ]
-        self._unchanged += len(sorted_.readable) - len(tasks)
+        self._unchanged += len(sorted_.readable) - len(due)
+        tasks = [self._task(each, stored[each.id]) for each in self._without_cooling(due)]
         for each in sorted_.readable:
             self._gaps += gaps_of(each, stored[each.id], self._ids)
         self._tasks.update({each.channel_id: each for each in tasks})
@@ -290,6 +295,19 @@ class SyncJob:
         await self._sink.plan(tasks, sorted_.skipped)
         for task in tasks:
             group.create_task(self._sync_one(task))
+
+    def _without_cooling(self, channels: Iterable[Channel]) -> Iterator[Channel]:
+        """Those that Discord did not refuse lately; of the others the result tells."""
+        for each in channels:
+            cooling = self._cooling.get(each.id)
+            if cooling is None:
+                yield each
+                continue
+            told = (
+                f"Given up before, and left alone until {cooling.until:%Y-%m-%d %H:%M} UTC "
+                f"(`raysync dead-letters retry` asks at once): {cooling.message}"
+            )
+            self._troubles.append(Trouble(each.id, told))
 
     async def _admit_rechecks(self, survey: Survey, group: asyncio.TaskGroup) -> None:
         """Start what is due of threads that no list named."""

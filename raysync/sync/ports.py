@@ -15,6 +15,7 @@ from raysync.models.work import (
     ChannelOutcome,
     ChannelTask,
     Claim,
+    Cooling,
     KnownChannel,
     PageReceipt,
     PageWrite,
@@ -158,6 +159,10 @@ class ChannelCatalog(Protocol):
         self, done: Mapping[ChannelKey, int | None], began_at: datetime
     ) -> None:
         """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
+        ...
+
+    async def cooling(self) -> Mapping[ChannelId, Cooling]:
+        """The channels that Discord refused lately: to ask in each run counts toward a ban."""
         ...
 
     async def known(self) -> Sequence[KnownChannel]:

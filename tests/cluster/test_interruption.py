@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import pytest
 
 from raysync.emulator import Emulator
+from raysync.emulator.entities import Channel
 from tests.cluster.guilds import served, wide_world
 from tests.cluster.installation import Installation, ended
-from tests.cluster.midrun import wait_for_pages
+from tests.cluster.midrun import pages_read, wait_for_pages
 
 MOST_UNDONE = 3 * 5 * 100
 """Messages of pages that were being written: such a page is counted, and may be undone."""
@@ -27,6 +28,11 @@ def wide_guild(installation: Installation) -> Iterator[tuple[Installation, Emula
         installation = installation.for_emulator(emulator)
         installation.add_tenant("takaro", guild_id)
         yield installation, emulator
+
+
+def channels_of(emulator: Emulator) -> list[Channel]:
+    (guild,) = emulator.world.guilds.values()
+    return list(guild.every_channel())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -85,4 +91,55 @@ def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
         assert f"Job {running['id']} has been syncing this tenant since" in refused.err
         assert "Traceback" not in refused.err
         assert first.code == 0, first.err
+        here.assert_complete("takaro", emulator)
+
+
+def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
+    installation: Installation,
+) -> None:
+    with wide_guild(installation) as (here, emulator):
+        with here.starting("--tenant", "takaro", "--full", "--lookback", "3d") as program:
+            wait_for_pages(emulator, 40, program)
+            (job,) = here.query("SELECT id::text FROM sync_jobs")
+            cancelled = here.raysync("cancel", "--job-id", job["id"])
+            run = ended(program, 30)
+        assert cancelled.code == 0, cancelled.err
+        assert run.code == 130, run.err
+        assert here.query(STATUSES) == [{"status": "cancelled"}]
+        read = pages_read(emulator)
+
+        resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+
+        assert resumed.code == 0, resumed.err
+        assert resumed.job["job_id"] == job["id"]
+        assert here.query("SELECT status, sync_type, lookback_s FROM sync_jobs") == [
+            {"status": "completed", "sync_type": "full", "lookback_s": 3 * 86_400.0}
+        ]
+        here.assert_complete("takaro", emulator)
+        whole = sum(-(-len(each.log.ids) // 100) for each in channels_of(emulator))
+        assert pages_read(emulator) < whole + read, "what was read is not read again"
+        actions = [each["action"] for each in here.query("SELECT action FROM audit_log")]
+        assert actions == ["start", "cancel", "resume"]
+
+        again = here.raysync("resume", "--job-id", job["id"])
+        assert again.code == 2
+        assert "completed: there is nothing to resume" in again.err
+        late = here.raysync("cancel", "--job-id", job["id"])
+        assert late.code == 2
+        assert "completed: there is nothing to cancel" in late.err
+
+
+def test_a_job_whose_driver_was_killed_is_resumed(installation: Installation) -> None:
+    with wide_guild(installation) as (here, emulator):
+        with here.starting("--tenant", "takaro") as program:
+            wait_for_pages(emulator, 40, program)
+            program.kill()
+            program.communicate()
+        (job,) = here.query("SELECT id::text, status FROM sync_jobs")
+        assert job["status"] == "running", "nobody was left to say otherwise"
+
+        resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+
+        assert resumed.code == 0, resumed.err
+        assert here.query(STATUSES) == [{"status": "completed"}]
         here.assert_complete("takaro", emulator)

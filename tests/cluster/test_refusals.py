@@ -165,5 +165,42 @@ def test_one_channel_that_always_fails_stops_no_other(
         assert letters == [{"open": 1}]
 
         emulator.faults = FaultScript()
-        assert here.start("--tenant", "takaro").code == 0
+        # what Discord refuses is left alone for days; what may pass is tried by the next run
+        retry = ("dead-letters", "retry") if status == 404 else ("start",)
+        assert here.raysync(*retry, "--tenant", "takaro").code == 0
         here.assert_complete("takaro", emulator)
+
+
+def test_a_refused_channel_becomes_a_dead_letter_that_cools_down_and_is_tried_again(
+    small: tuple[Installation, Emulator, int],
+) -> None:
+    here, emulator, guild_id = small
+    channels = emulator.world.guilds[guild_id].channels.values()
+    broken, *_ = (each.id for each in channels if each.log.ids)
+    emulator.faults = FaultScript(failing(broken, 403))
+
+    first = here.start("--tenant", "takaro")
+    assert first.code == 3, first.err
+    listed = here.raysync("dead-letters", "list", "--tenant", "takaro", "--json")
+    (letter,) = json.loads(listed.out)["dead_letters"]
+    assert letter["channel_id"] == str(broken)
+    assert (letter["failure_class"], letter["attempts"]) == ("permanent", 1)
+    shown = here.raysync("dead-letters", "show", "--tenant", "takaro", "--channel", str(broken))
+    assert "403" in shown.out
+    assert "AccessDeniedError" in shown.out
+
+    emulator.log.reset()
+    again = here.start("--tenant", "takaro")
+    assert again.code == 3, "it is still not in the archive"
+    assert "left alone until" in again.job["errors"][0]["error"]
+    asked = {each.major_id for each in emulator.log.entries if each.route == MESSAGES}
+    assert str(broken) not in asked, "and is not asked for in each run"
+
+    emulator.faults = FaultScript()
+    retried = here.raysync("dead-letters", "retry", "--tenant", "takaro", "--json")
+    assert retried.code == 0, retried.err
+    here.assert_complete("takaro", emulator)
+    empty = here.raysync("dead-letters", "list", "--tenant", "takaro", "--json")
+    assert json.loads(empty.out) == {"dead_letters": []}
+    unknown = here.raysync("dead-letters", "show", "--tenant", "takaro", "--channel", str(broken))
+    assert_refused(unknown, "no dead letter")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.errors import ClaimLostError, ConfigurationError, JobRunningError
 from raysync.models.entities import Tenant
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView
+from raysync.models.extras import Extras, FileRules
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import ParallelStats, SyncJobResult
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
@@ -98,7 +99,7 @@ async def test_a_held_tenant_refuses_another_driver_by_naming_the_job(
 ) -> None:
     async with jobs.lease(tenant.id):
         job_id = await jobs.begin(tenant.id, FULL)
-        with pytest.raises(JobRunningError, match=rf"{job_id}.*since.*where it runs"):
+        with pytest.raises(JobRunningError, match=rf"{job_id}.*since.*raysync cancel --job-id"):
             await jobs.lease(tenant.id).__aenter__()
 
 
@@ -235,7 +236,14 @@ async def test_a_job_ends_once(jobs: JobStore, work: ChannelTask) -> None:
 
 async def test_a_window_survives_to_be_resumed(jobs: JobStore, tenant: Tenant) -> None:
     window = SyncWindow(
-        SyncType.INCREMENTAL, NOON, NOON + timedelta(days=1), frozenset({ChannelId(7)}), 3600.0
+        SyncType.INCREMENTAL,
+        NOON,
+        NOON + timedelta(days=1),
+        frozenset({ChannelId(7)}),
+        3600.0,
+        reconcile_requests=50,
+        sample=3,
+        extras=Extras(reactors=True, files=FileRules("s3://bucket", 10, ("image/*",))),
     )
     job_id = await jobs.begin(tenant.id, window, "raysubmit_1")
     await jobs.finish(job_id, JobStatus.CANCELLED)

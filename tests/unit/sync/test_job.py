@@ -30,6 +30,7 @@ from raysync.models.entities import (
     ThreadState,
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
+from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
@@ -37,6 +38,7 @@ from raysync.models.work import (
     ChannelOutcome,
     ChannelTally,
     ChannelTask,
+    Cooling,
     IdRange,
     KnownChannel,
     Recheck,
@@ -137,6 +139,8 @@ class FakeCatalog:
     recheck_requests: int | None = None
     due: list[Recheck] = field(default_factory=list)
     rechecked: dict[ChannelKey, int | None] = field(default_factory=dict)
+    left: list[Recheck] = field(default_factory=list)
+    refused: dict[ChannelId, Cooling] = field(default_factory=dict)
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
         return dict(self.settled)
@@ -156,6 +160,12 @@ class FakeCatalog:
         self, done: Mapping[ChannelKey, int | None], began_at: datetime
     ) -> None:
         self.rechecked |= done
+
+    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
+        return list(self.left)
+
+    async def cooling(self) -> Mapping[ChannelId, Cooling]:
+        return self.refused
 
     async def known(self) -> Sequence[KnownChannel]:
         return [each for each in self.stored if each.id not in self.deleted]
@@ -475,3 +485,49 @@ def test_what_comes_into_being_during_a_long_run_is_read_by_it(
     assert end.status is JobStatus.COMPLETED
     assert stage.synced == ({1, 2, 20, 21} if is_found else {1})
     assert [each.channel_id for each in end.skipped] == ([3] if is_found else [])
+
+
+def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    until = datetime(2026, 1, 3, tzinfo=UTC)
+    stage.catalog.refused = {ChannelId(2): Cooling(until, "Discord answers 403.")}
+
+    end = stage.run()
+
+    assert stage.synced == {1}
+    assert end.status is JobStatus.PARTIAL
+    (trouble,) = end.troubles
+    assert trouble.channel_id == 2
+    assert "2026-01-03" in trouble.message
+    assert "Discord answers 403." in trouble.message
+
+
+def test_a_refused_channel_that_is_named_is_asked_all_the_same() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(2)}))
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]), window)
+    stage.catalog.refused = {ChannelId(2): Cooling(HEADER.started_at, "Discord answers 403.")}
+
+    assert stage.run().status is JobStatus.COMPLETED
+    assert stage.synced == {2}
+
+
+def leftover(channel_id: int, kind: int = channel_types.TEXT, parent: int | None = None) -> Recheck:
+    whole = (IdRange(0, IDS[50] + 1),)
+    stored = StoredChannel(ChannelKey(channel_id), ChannelId(channel_id), whole, 50)
+    parent_id = None if parent is None else ChannelId(parent)
+    last_id = MessageId(IDS[50])
+    return Recheck(stored, f"c{channel_id}", kind, parent_id, last_id, (), 0, is_last=False)
+
+
+def test_extras_that_are_missing_bring_channels_back_that_have_nothing_new() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, extras=Extras(reactors=True))
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]), window)
+    whole = (IdRange(0, IDS[50] + 1),)
+    stage.catalog.coverage = {1: whole, 2: whole}
+    stage.catalog.left = [leftover(2), leftover(30, 11, parent=1), leftover(31, 11, parent=9)]
+
+    end = stage.run()
+
+    assert stage.synced == {2, 30}, "an archived thread is in no list, and one has no parent left"
+    assert all(each.only_recheck and not each.recheck for each in stage.dispatcher.tasks)
+    assert end.unchanged == 1

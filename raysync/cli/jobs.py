@@ -1,0 +1,96 @@
+"""`raysync resume` and `raysync cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raysync.cli import params
+from raysync.cli.actor import actor
+from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.console import say
+from raysync.cli.hints import invocation
+from raysync.cli.start import exit_code, run, show
+
+if TYPE_CHECKING:
+    from raysync.models.records import JobRecord
+
+PATIENCE_S = 60.0
+LOOK_EVERY_S = 0.2
+
+_JobId = Annotated[
+    str, typer.Option("--job-id", parser=params.job_id, metavar="ID", help="Which job.")
+]
+
+
+def resume(
+    job_id: _JobId,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            metavar="N",
+            help="Worker processes, at most. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+) -> None:
+    """Go on with a job that stopped, in the foreground: cancelled, failed, or its driver killed.
+
+    It is about what it was begun with, and nothing that it has stored is read again.
+
+    Exit codes: as of `raysync start`.
+    """
+    from raysync.driver import SyncRequest
+    from raysync.models.ids import JobId
+
+    result = run(SyncRequest(resume=JobId(job_id), workers=workers))
+    show(result, as_json=as_json)
+    raise typer.Exit(exit_code(result))
+
+
+def cancel(job_id: _JobId) -> None:
+    """End a running job, wherever it runs. What it has stored stays, and it can be resumed.
+
+    Exit codes: 0 it has ended, 1 it has not within a minute, 2 it was not running.
+    """
+    record = asyncio.run(_cancel(job_id))
+    if record.status.value == "running":
+        say(f"Job {job_id} of {record.tenant} was asked to end and still runs: look again soon.")
+        raise typer.Exit(EXIT_FAILED)
+    say(
+        f"Job {job_id} of {record.tenant} is {record.status.value}. "
+        f"Go on with it: {invocation()} resume --job-id {job_id}"
+    )
+
+
+async def _cancel(job_id: str) -> JobRecord:
+    from raysync.database import open_store
+    from raysync.errors import ConfigurationError
+    from raysync.models.ids import JobId
+    from raysync.models.status import JobStatus
+    from raysync.settings import read_settings
+    from raysync.store.audit import AuditLog
+    from raysync.store.jobs import JobStore
+
+    async with open_store(read_settings()) as engine:
+        jobs = JobStore(engine)
+        if not await jobs.cancel(JobId(job_id)):
+            record = await jobs.load(JobId(job_id))
+            raise ConfigurationError(
+                f"Job {job_id} is {record.status.value}: there is nothing to cancel."
+            )
+        patience_until_s = time.monotonic() + PATIENCE_S
+        while True:
+            record = await jobs.load(JobId(job_id))
+            if record.status is not JobStatus.RUNNING or time.monotonic() > patience_until_s:
+                details = {"job_id": job_id, "status": record.status.value}
+                await AuditLog(engine).record(actor(), "cancel", record.tenant, details)
+                return record
+            await asyncio.sleep(LOOK_EVERY_S)

@@ -1,0 +1,293 @@
+"""Looks at everything that a sync depends on, and says what is missing and what to do about it.
+
+It asks Discord six questions a tenant, slower than the headroom that runs leave (48 of 50 a
+second), so it may be used while a run is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from raysync.credentials import resolve_token, secret_key, tenant_key
+from raysync.database import open_store
+from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.privacy import pseudonymizer_for
+from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError
+from raysync.models.checks import Check, CheckStatus, CheckUp
+from raysync.models.entities import Tenant
+from raysync.settings import Settings
+from raysync.store.dead_letters import DeadLetterStore
+from raysync.store.engine import Engine
+from raysync.store.health import abandoned_jobs, learned_limits, server_state
+from raysync.store.tenants import TenantStore
+from raysync.sync.planner import GuildPlanner, tell_apart
+
+PAUSE_S = 0.7
+"""Between two questions: so few that no run on the token notices."""
+LITTLE_DISK, NO_DISK = 5 * 10**9, 10**8
+SKEW_S = 30.0
+SHOWN_CHANNELS = 20
+
+_OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
+_TO_GRANT: Mapping[str, str] = {
+    "VIEW_CHANNEL": "View Channel",
+    "READ_MESSAGE_HISTORY": "Read Message History",
+    "CONNECT": "Connect",
+    "MANAGE_THREADS": "Manage Threads",
+}
+
+
+async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
+    """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError."""
+    checks = [_secret(settings), _disk(settings), await _ray(settings)]
+    async with AsyncExitStack() as stack:
+        try:
+            engine = await stack.enter_async_context(open_store(settings))
+        except ConfigurationError as error:
+            return CheckUp(checks=[*checks, Check(name="database", status=_FAIL, says=str(error))])
+        checks += await _database(settings, engine)
+        store = TenantStore(engine)
+        tenants = [await store.get(each) for each in slugs] or list(await store.list())
+        if not tenants:
+            advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
+            checks.append(
+                Check(name="tenants", status=_WARN, says="There is none yet.", advice=advice)
+            )
+        checks += await _jobs(engine, tenants)
+        for each in tenants:
+            checks += await _tenant(settings, engine, each)
+    return CheckUp(checks=checks)
+
+
+def _secret(settings: Settings) -> Check:
+    try:
+        secret_key(settings)
+    except ConfigurationError as error:
+        return Check(name="secret key", status=_FAIL, says=str(error))
+    return Check(name="secret key", status=_OK, says="It is there; back it up.")
+
+
+def _disk(settings: Settings) -> Check:
+    """Where the embedded database is; an external one has its own."""
+    home = settings.home
+    there = next(each for each in (home, *home.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    says = f"{free / 1e9:,.1f} GB free at {home}"
+    if settings.database_url is not None:
+        return Check(name="disk", status=_OK, says=f"{says}; the database is elsewhere.")
+    status = _FAIL if free < NO_DISK else _WARN if free < LITTLE_DISK else _OK
+    advice = None if status is _OK else "Make room, or move RAYSYNC_HOME: a full disk ends a run."
+    return Check(name="disk", status=status, says=f"{says}.", advice=advice)
+
+
+async def _ray(settings: Settings) -> Check:
+    address = settings.ray_address
+    if not address or address in ("local", "auto"):
+        return Check(name="ray", status=_OK, says="A run starts a Ray of its own.")
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        _, writer = await asyncio.wait_for(
+            asyncio.open_connection(parts.hostname, parts.port or 6379), 5.0
+        )
+        writer.close()
+    except (OSError, TimeoutError, ValueError, socket.gaierror):
+        return Check(
+            name="ray",
+            status=_FAIL,
+            says=f"No Ray cluster answers at RAY_ADDRESS ({address}).",
+            advice="Start it (`ray start --head`, `ray up cluster.yaml`), or unset RAY_ADDRESS.",
+        )
+    return Check(name="ray", status=_OK, says=f"Something listens at {address}.")
+
+
+async def _database(settings: Settings, engine: Engine) -> list[Check]:
+    state = await server_state(engine)
+    kind = "embedded" if settings.database_url is None else "yours"
+    checks = [
+        Check(
+            name="database",
+            status=_OK,
+            says=f"PostgreSQL {state.version} ({kind}), the schema is this version's, "
+            f"{state.size / 1e6:,.0f} MB.",
+        ),
+        _clock("clock", "the database", state.now),
+    ]
+    needed = settings.max_channel_workers * settings.channel_batch_size + 8
+    free = state.max_connections - state.used_connections
+    enough = free >= needed
+    checks.append(
+        Check(
+            name="connections",
+            status=_OK if enough else _WARN,
+            says=f"{free} of {state.max_connections} are free; a run takes up to {needed}.",
+            advice=None
+            if enough
+            else "Raise max_connections, or lower SYNC_MAX_CHANNEL_WORKERS or "
+            "SYNC_CHANNEL_BATCH_SIZE.",
+        )
+    )
+    learned = await learned_limits(engine)
+    told = f"{learned} learned of Discord's answers." if learned else "The known ones; none new."
+    checks.append(Check(name="rate limits", status=_OK, says=told))
+    return checks
+
+
+def _clock(name: str, whose: str, now: datetime, tenant: str | None = None) -> Check:
+    skew_s = abs((now - datetime.now(UTC)).total_seconds())
+    if skew_s <= SKEW_S:
+        return Check(name=name, status=_OK, says=f"It agrees with {whose}.", tenant=tenant)
+    return Check(
+        name=name,
+        status=_WARN,
+        says=f"This machine and {whose} are {skew_s:,.0f} s apart.",
+        advice="Set the clock (chrony, systemd-timesyncd): the look-back is counted by it.",
+        tenant=tenant,
+    )
+
+
+async def _jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
+    slugs = {each.id: each.slug for each in tenants}
+    return [
+        Check(
+            name="job",
+            status=_WARN,
+            says=f"Job {job_id} is called running, and its driver is gone.",
+            advice=f"Go on with it: raysync resume --job-id {job_id}",
+            tenant=slugs[tenant_id],
+        )
+        for tenant_id, job_id in await abandoned_jobs(engine)
+        if tenant_id in slugs
+    ]
+
+
+async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Check]:
+    checks = await _dead_letters(engine, tenant)
+    try:
+        secret = secret_key(settings)
+        sealed = await TenantStore(engine).sealed_token(tenant.slug)
+        token = resolve_token(tenant.token_ref, sealed, secret)
+    except ConfigurationError as error:
+        return [*checks, _about(tenant, "token", _FAIL, str(error))]
+    slow = _SlowLimiter()
+    client = DiscordClient(
+        token,
+        settings.discord_api_url,
+        slow,
+        pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id)),
+    )
+    try:
+        await client.login()
+        checks.append(_about(tenant, "token", _OK, "Discord accepts it."))
+        checks += await _guild(client, tenant)
+    except RaysyncError as error:
+        name = "token" if isinstance(error, ConfigurationError) else "discord"
+        checks.append(_about(tenant, name, _FAIL, str(error)))
+    finally:
+        await client.close()
+    if slow.discord_says is not None:
+        checks.append(_clock("clock", "Discord", slow.discord_says, tenant.slug))
+    return checks
+
+
+async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
+    letters = await DeadLetterStore(engine, tenant.id).list()
+    if not letters:
+        return []
+    advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
+    says = f"{len(letters)} channels were given up and not read to their end since."
+    return [_about(tenant, "dead letters", _WARN, says, advice)]
+
+
+async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
+    try:
+        survey = await GuildPlanner(client, tenant.guild_id).survey()
+    except ContentIntentError as error:
+        return [_about(tenant, "intents", _FAIL, str(error))]
+    except ConfigurationError as error:
+        advice = "Invite the bot: Developer Portal, your application, OAuth2, URL Generator, bot."
+        return [_about(tenant, "guild", _FAIL, str(error), advice)]
+    sorted_ = tell_apart(survey, (*survey.channels.values(), *survey.active_threads))
+    readable = len(sorted_.readable)
+    checks = [
+        _about(tenant, "intents", _OK, "Message Content is on."),
+        _about(
+            tenant,
+            "guild",
+            _OK if readable else _FAIL,
+            f"{survey.guild.name}: {readable} channels and active threads can be read.",
+            None if readable else "Give the bot a role that may view channels.",
+        ),
+    ]
+    reasons = Counter(each.reason for each in sorted_.skipped)
+    for reason, count in reasons.most_common():
+        named = [each for each in sorted_.skipped if each.reason == reason]
+        channels = ", ".join(f"{each.name} ({each.channel_id})" for each in named[:SHOWN_CHANNELS])
+        more = f" and {count - SHOWN_CHANNELS} more" if count > SHOWN_CHANNELS else ""
+        says = f"Left out, {reason}: {channels}{more}"
+        checks.append(_about(tenant, "channels", _WARN, says, _how_to_grant(reason)))
+    return checks
+
+
+def _how_to_grant(reason: str) -> str | None:
+    missing = next((each for each in _TO_GRANT if each in reason), None)
+    if missing is None:
+        return None
+    return (
+        f"In Discord: Edit Channel, Permissions, the bot's role, {_TO_GRANT[missing]}: allow. "
+        "Leave it where the channel is not to be copied."
+    )
+
+
+def _about(
+    tenant: Tenant, name: str, status: CheckStatus, says: str, advice: str | None = None
+) -> Check:
+    return Check(name=name, status=status, says=says, advice=advice, tenant=tenant.slug)
+
+
+@dataclass(slots=True)
+class _SlowLimiter:
+    """Lets requests pass one by one, with a pause; satisfies `RequestLimiter`."""
+
+    discord_says: datetime | None = None  #: what time it is
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def enter(
+        self,
+        route: str,  # noqa: ARG002 all alike
+        major_id: str | None,  # noqa: ARG002
+        head_start_s: float = 0.0,  # noqa: ARG002
+    ) -> _SlowLimiter:
+        async with self._turn:
+            await asyncio.sleep(PAUSE_S)
+        return self
+
+    def sent(self) -> None:
+        return None
+
+    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
+        try:
+            self.discord_says = parsedate_to_datetime(headers["date"])
+        except (KeyError, ValueError):
+            return
+
+    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
+        return 0.0
+
+    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
+        return 0.0
+
+    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
+        return ()
+
+    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
+
+    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None: ...

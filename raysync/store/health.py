@@ -1,0 +1,67 @@
+"""How the database stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.models.ids import JobId, TenantId
+from raysync.store.engine import translated
+from raysync.store.job_lock import is_held
+
+_SERVER = text("""
+SELECT current_setting('server_version') AS version,
+    current_setting('max_connections')::integer
+        - current_setting('superuser_reserved_connections')::integer AS most,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
+    pg_database_size(current_database()) AS size,
+    clock_timestamp() AS now
+""")
+
+_RUNNING = text("""
+SELECT id::text AS id, tenant_id FROM sync_jobs WHERE status = 'running' ORDER BY started_at
+""")
+
+_LIMITS = text("SELECT count(*) FROM rate_limits")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """The database server, as it says itself."""
+
+    version: str
+    max_connections: int  #: for those who are no superuser
+    used_connections: int
+    size: int  #: of the database, in bytes
+    now: datetime
+
+
+async def server_state(engine: AsyncEngine) -> ServerState:
+    """What the server says of itself."""
+    with translated():
+        async with engine.connect() as connection:
+            row = (await connection.execute(_SERVER)).one()
+    return ServerState(row.version, row.most, row.used, row.size, row.now)
+
+
+async def abandoned_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
+    """Jobs that are called running, and whose driver is gone."""
+    with translated():
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_RUNNING)).all()
+            return [
+                (TenantId(row.tenant_id), JobId(row.id))
+                for row in rows
+                if not await is_held(connection, TenantId(row.tenant_id))
+            ]
+
+
+async def learned_limits(engine: AsyncEngine) -> int:
+    """How many limits other than the known ones were learned of Discord's answers."""
+    with translated():
+        async with engine.connect() as connection:
+            return int((await connection.execute(_LIMITS)).scalar_one())
