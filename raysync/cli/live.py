@@ -15,6 +15,7 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.models.events import ChannelView, JobView
+from raysync.models.extras import ExtraTally
 from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus
@@ -35,6 +36,7 @@ class Totals:
     requests_per_second: float
     budget_per_second: float
     rate_limit_encounters: int
+    extras: ExtraTally
     fraction: float | None
     eta_s: float | None
 
@@ -51,6 +53,7 @@ def totals(views: Sequence[JobView]) -> Totals:
         requests_per_second=sum(view.requests_per_second for view in views),
         budget_per_second=sum(view.budget_per_second for view in views),
         rate_limit_encounters=sum(view.rate_limit_encounters for view in views),
+        extras=sum((view.extras for view in views), ExtraTally()),
         fraction=sum(known) / len(views) if known else None,
         eta_s=max(told) if told and len(told) == len(etas) else None,
     )
@@ -103,6 +106,8 @@ def _rate_line(total: Totals) -> Text:
         (share, "bold"),
         " of the limit",
     )
+    for each in words.extras(total.extras):
+        line.append(f"   {each}")
     if total.rate_limit_encounters:
         line.append(f"   {words.count(total.rate_limit_encounters)} × 429", "yellow")
     return _one_line(line)

@@ -29,6 +29,7 @@ def progress_line(view: JobView) -> str:
         f"{done} of {view.channels_total}{more} channels",
         f"{words.rate(view.requests_per_second)} requests/s ({share} of the limit)",
     ]
+    parts += words.extras(view.extras)
     if view.channels_failed:
         parts.append(f"{view.channels_failed} failed")
     if view.rate_limit_encounters:

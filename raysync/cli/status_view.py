@@ -129,7 +129,7 @@ def _counts(record: JobRecord, view: JobView) -> str:
 
 
 def _messages(record: JobRecord, view: JobView) -> str:
-    messages = words.counted(view.messages, "message")
+    messages = ", ".join((words.counted(view.messages, "message"), *words.extras(view.extras)))
     if not _is_running(record):
         return messages
     return f"{messages} ({words.rate(view.messages_per_second)}/s), ETA {words.clock(view.eta_s)}"
@@ -201,6 +201,10 @@ def _view_as_json(view: JobView) -> dict[str, Any]:
         "channels_failed": view.channels_failed,
         "channels_skipped": view.channels_skipped,
         "messages": view.messages,
+        "reactors_read": view.extras.reactors,
+        "files_stored": view.extras.files,
+        "file_bytes_stored": view.extras.file_bytes,
+        "files_failed": view.extras.files_failed,
         "requests": view.requests,
         "rate_limit_encounters": view.rate_limit_encounters,
         "messages_per_second": round(view.messages_per_second, 1),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from raysync.models.extras import ExtraTally
+
 _BARS = " ▏▎▍▌▋▊▉█"
 _COLUMNS = " ▁▂▃▄▅▆▇█"
 
@@ -27,6 +29,16 @@ def size(number: int) -> str:
             break
         amount /= 1000
     return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+
+
+def extras(done: ExtraTally) -> list[str]:
+    """What was read beside messages: ``1,204 reactors``, ``31 attachments stored (1.2 MB)``."""
+    told = [f"{counted(done.reactors, 'reactor')}"] if done.reactors else []
+    if done.files:
+        told.append(f"{counted(done.files, 'attachment')} stored ({size(done.file_bytes)})")
+    if done.files_failed:
+        told.append(f"{counted(done.files_failed, 'attachment')} not to be had now")
+    return told
 
 
 def rate(per_second: float) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.rates import RequestRate
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
@@ -114,3 +115,4 @@ class JobView:
     fraction: float | None
     eta_s: float | None
     channels: tuple[ChannelView, ...] = ()
+    extras: ExtraTally = field(default_factory=ExtraTally)

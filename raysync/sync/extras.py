@@ -7,10 +7,18 @@ is cut short goes on with what is still missing, and one that has nothing to do 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from raysync.errors import (
     AttachmentBrokenError,
@@ -35,6 +43,7 @@ from raysync.sync.retry import Retrier
 REACTIONS_AT_ONCE = 100
 FILES_AT_ONCE = 50
 """As many addresses as Discord signs anew in one request."""
+LISTS_AT_ONCE = 5
 DOWNLOADS_AT_ONCE = 4
 
 
@@ -101,10 +110,11 @@ class Reactors:
             )
             if not due:
                 return True
-            for each in due:
+            for start in range(0, len(due), LISTS_AT_ONCE):
                 if visit.gives_way():
                     return False
-                await self._read(visit, each)
+                some = due[start : start + LISTS_AT_ONCE]
+                await _side_by_side([self._read(visit, each) for each in some])
 
     async def _read(self, visit: Visit, reaction: ReactionCount) -> None:
         reactors = await self._reactors(visit, reaction)
@@ -224,13 +234,9 @@ class Files:
                 return False
             urls = await self._sign_anew(visit, due)
             room = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-            try:
-                async with asyncio.TaskGroup() as downloads:
-                    for each in due:
-                        url = urls.get(each.attachment_id)
-                        downloads.create_task(self._fetch(visit, each, url, room))
-            except BaseExceptionGroup as group:
-                raise _first(group) from group
+            await _side_by_side(
+                [self._fetch(visit, each, urls.get(each.attachment_id), room) for each in due]
+            )
 
     async def _sign_anew(self, visit: Visit, files: Sequence[MissingFile]) -> Mapping[int, str]:
         return await visit.again(lambda: self.source.sign_anew(visit.channel_id, files))
@@ -273,6 +279,16 @@ class Files:
                 raise
 
         await visit.again(attempt)
+
+
+async def _side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it; the first error ends the rest."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from errors
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -19,6 +19,7 @@ from raysync.models.events import (
     JobView,
     WorkerReport,
 )
+from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -179,6 +180,7 @@ class ProgressBoard:
             fraction=fraction,
             eta_s=eta_s,
             channels=tuple(channel_view(row, now) for row in _by_interest(rows)[:busiest]),
+            extras=sum((row.tally.extras for row in rows), ExtraTally()),
         )
 
     def _outlook(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from raysync.cli import words
+from raysync.models.extras import ExtraTally
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,26 @@ def test_a_sparkline_shows_the_highest_full_and_fits_its_width() -> None:
     assert words.sparkline([0, 24, 48], 10) == " ▄█"
     assert len(words.sparkline([1] * 1000, 40)) <= 40
     assert words.sparkline([], 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (512, "512 B"),
+        (1_500, "1.5 kB"),
+        (40_800_000, "40.8 MB"),
+        (5 * 10**12, "5,000.0 GB"),
+    ],
+)
+def test_bytes_are_told_in_thousands(number, text):
+    assert words.size(number) == text
+
+
+def test_extras_are_told_where_there_are_any():
+    assert words.extras(ExtraTally()) == []
+    assert words.extras(ExtraTally(1_204, 31, 1_200_000, 1)) == [
+        "1,204 reactors",
+        "31 attachments stored (1.2 MB)",
+        "1 attachment not to be had now",
+    ]
