@@ -8,24 +8,30 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Protocol
 
 from raysync.actors.cluster import RunActors, node_count
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
+from raysync.actors.requests import (
+    SyncRequest,
+    as_begun,
+    check_vault,
+    chosen_tenants,
+    fitting_workers,
+    refuse_local_vault_on_cluster,
+)
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
 from raysync.database import open_store, refuse_embedded_on_cluster
-from raysync.errors import ConfigurationError, RaysyncError, SyncError, UnknownTenantError
-from raysync.models.entities import Tenant, TenantStatus
+from raysync.errors import DatabaseFullError, RaysyncError, StoreUnavailableError, SyncError
+from raysync.models.entities import Tenant
 from raysync.models.events import JobView
-from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
@@ -35,37 +41,19 @@ from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.job_lock import JobLease
 from raysync.store.jobs import JobStore
-from raysync.store.tenants import TenantStore
-from raysync.store.vault import open_vault
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
-from raysync.sync.retry import Retrier, RetryPolicy
+from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.sync.summary import failed_result, summarize
 
-DEFAULT_LOOKBACK_S = 7 * 86400.0
+STOPPING_S = 5.0
+"""For so long a run that is ended waits for a database that is away."""
 VIEW_PERIOD_S = 0.5
 SHOWN_CHANNELS = 30
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """What a user asks for."""
-
-    tenants: tuple[str, ...] = ()  #: slugs; none: every active tenant
-    sync_type: SyncType | None = None  #: None: incremental
-    since: datetime | None = None
-    until: datetime | None = None
-    channels: frozenset[ChannelId] = field(default_factory=frozenset)
-    lookback_s: float = DEFAULT_LOOKBACK_S
-    reconcile_requests: int = 0
-    sample: int = 0  #: of a verification
-    extras: Extras = field(default_factory=Extras)
-    workers: int | None = None  #: None: as the settings say
-    resume: JobId | None = None  #: go on with this job; all but *workers* is as it was begun
 
 
 class RunObserver(Protocol):
@@ -129,68 +117,21 @@ async def run_sync(
             that can be.
     """
     async with open_store(settings, pool_size=4) as engine:
-        request = await _as_begun(engine, request)
-        tenants = await _chosen(TenantStore(engine), request.tenants)
+        request = await as_begun(engine, request)
+        tenants = await chosen_tenants(engine, request)
         keys = await RunKeys.find(settings, engine, tenants)
-        await _check_vault(request.extras, tenants)
+        await check_vault(request.extras, tenants)
+        workers = await fitting_workers(engine, request, settings)
         runtime = connect(settings.ray_address)
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())
-            _refuse_local_vault_on_cluster(request.extras, tenants, node_count())
+            refuse_local_vault_on_cluster(request.extras, tenants, node_count())
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
-            run = _Run(request, settings, observer, engine, runtime, keys)
+            run = _Run(request, settings, observer, engine, runtime, keys, workers)
             return await run.sync_all(tenants, stop)
         finally:
             disconnect()
-
-
-async def _as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
-    """What a job that is to be resumed was begun with."""
-    if request.resume is None:
-        return request
-    record = await JobStore(engine).load(request.resume)
-    window = record.window
-    return replace(
-        request,
-        tenants=(record.tenant,),
-        sync_type=window.sync_type,
-        since=window.since,
-        until=window.until,
-        channels=window.channels,
-        lookback_s=window.lookback_s,
-        reconcile_requests=window.reconcile_requests,
-        sample=window.sample,
-        extras=window.extras,
-    )
-
-
-async def _check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
-    """Say before anything is read where attachments cannot be kept."""
-    if extras.files is not None:
-        await asyncio.to_thread(open_vault(extras.files.url, tenants[0].guild_id).check)
-
-
-def _refuse_local_vault_on_cluster(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
-    if extras.files is None or nodes < 2:
-        return
-    if open_vault(extras.files.url, tenants[0].guild_id).is_local:
-        raise ConfigurationError(
-            f"Each of the cluster's {nodes} nodes would keep attachments in a folder of its own: "
-            "name one place for all, as in --attachments s3://bucket/path."
-        )
-
-
-async def _chosen(store: TenantStore, slugs: Sequence[str]) -> list[Tenant]:
-    if slugs:
-        return [await store.get(slug) for slug in dict.fromkeys(slugs)]
-    active = [each for each in await store.list() if each.status is TenantStatus.ACTIVE]
-    if not active:
-        raise UnknownTenantError(
-            "There is no active tenant yet: add one with "
-            "`raysync tenant add SLUG --guild ID --token-env NAME`."
-        )
-    return active
 
 
 class _Run:
@@ -204,6 +145,7 @@ class _Run:
         engine: Engine,
         runtime: RayRuntime,
         keys: RunKeys,
+        workers: int,
     ) -> None:
         self._request = request
         self._settings = settings
@@ -212,21 +154,21 @@ class _Run:
         self._runtime = runtime
         self._keys = keys
         self._clock = SystemClock()
+        self._policy = RetryPolicy(base_s=settings.retry_delay_ms / 1000)
         self._secrets: dict[JobId, JobSecrets] = {}
         self._begun: dict[str, JobId] = {}
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = False
         slots = settings.channel_batch_size
-        size = request.workers or settings.max_channel_workers
         self._actors = RunActors(keys.label, slots)
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
-            size,
+            workers,
             slots,
             self._clock,
             # a cluster's autoscaler sees the actors that wait: let it see all of them
-            starting_at_once=max((os.cpu_count() or 1) // 2, 1) if runtime.is_local else size,
+            starting_at_once=max((os.cpu_count() or 1) // 2, 1) if runtime.is_local else workers,
             is_sparing=runtime.is_local,
         )
         self._planning = ChannelWorker(
@@ -289,20 +231,11 @@ class _Run:
                 self._observer.progress(views)
 
     async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
-        window = SyncWindow(
-            sync_type=self._request.sync_type or SyncType.INCREMENTAL,
-            since=self._request.since,
-            until=self._request.until,
-            channels=self._request.channels,
-            lookback_s=self._request.lookback_s,
-            reconcile_requests=self._request.reconcile_requests,
-            sample=self._request.sample,
-            extras=self._request.extras,
-        )
+        window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
             job_id = await self._begin(store, tenant, window)
-            self._begun[tenant.slug] = job_id
+            lease.job_id = self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
             await self._audit(tenant, job_id, window)
             header = JobHeader(
@@ -319,13 +252,22 @@ class _Run:
                 result = await self._run_job(header, tenant, window)
             except BaseException as error:
                 told = str(error) if isinstance(error, RaysyncError) else type(error).__name__
-                await store.finish(job_id, JobStatus.FAILED, error=told)
+                with suppress(StoreUnavailableError, DatabaseFullError):  # the next driver says it
+                    await store.finish(job_id, JobStatus.FAILED, error=told)
                 raise
             finally:
                 obeying.cancel()
-            await store.finish(job_id, JobStatus(result.status), result)
+            with suppress(DatabaseFullError):  # the result says so
+                await self._patient()(
+                    lambda: store.finish(job_id, JobStatus(result.status), result)
+                )
         self._observer.finished(result)
         return result
+
+    def _patient(self) -> Retrier:
+        """Asks the database until it answers; but whoever ends a run is not kept waiting."""
+        outage_s = STOPPING_S if self._stopping else self._policy.outage_s
+        return Retrier(replace(self._policy, outage_s=outage_s), self._clock)
 
     async def _begin(self, store: JobStore, tenant: Tenant, window: SyncWindow) -> JobId:
         if self._request.resume is None:
@@ -368,7 +310,11 @@ class _Run:
                 self._dispatcher,
                 tracker,
                 self._clock,
-                Retrier(RetryPolicy(base_s=secrets.retry_base_s), self._clock),
+                Retrier(
+                    self._policy,
+                    self._clock,
+                    is_outage=outage_of(session.client.is_reachable),
+                ),
             )
             self._jobs[header.job_id] = job
             if self._stopping:
@@ -383,7 +329,8 @@ class _Run:
                 self._dispatcher.most_at_once,
                 self._clock.now(),
             )
-            await tracker.close()
+            with suppress(DatabaseFullError):
+                await self._patient()(tracker.close)
         finally:
             self._jobs.pop(header.job_id, None)
             self._trackers.pop(header.job_id, None)

@@ -29,7 +29,8 @@
         │   └── FileVaultError          attachments cannot be written where they are to go
         ├── ClaimLostError              another worker took the channel over
         └── RunStoppedError             nothing may be asked any more
-            └── BannedError             Discord blocks this address
+            ├── BannedError             Discord blocks this address
+            └── DatabaseFullError       the database has no room left
 
 All arguments are positional, for Ray rebuilds an exception from ``args``.
 """
@@ -188,3 +189,7 @@ class BannedError(RunStoppedError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class DatabaseFullError(RunStoppedError):
+    """The database's disk is full."""

@@ -97,7 +97,7 @@ def retry(
     if not letters:
         say(f"{tenant} has no dead letters.")
         return
-    from raysync.driver import SyncRequest
+    from raysync.actors.requests import SyncRequest
 
     channels = frozenset(each.channel_id for each in letters)
     result = run(SyncRequest(tenants=(tenant,), channels=channels))

@@ -148,8 +148,9 @@ async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
 
 
 def _sync(settings: Settings, *, fast: bool) -> RunResult:
+    from raysync.actors.requests import SyncRequest
     from raysync.cli.summary import print_result
-    from raysync.driver import SyncRequest, sync
+    from raysync.driver import sync
 
     with observer() as watching:
         result = sync(SyncRequest(tenants=(TENANT,)), settings, watching)

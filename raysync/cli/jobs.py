@@ -47,7 +47,7 @@ def resume(
 
     Exit codes: as of `raysync start`.
     """
-    from raysync.driver import SyncRequest
+    from raysync.actors.requests import SyncRequest
     from raysync.models.ids import JobId
 
     result = run(SyncRequest(resume=JobId(job_id), workers=workers))

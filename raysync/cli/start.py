@@ -14,9 +14,9 @@ from raysync.cli import params
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from raysync.actors.requests import SyncRequest
     from raysync.cli.live import LiveObserver
     from raysync.cli.plain import PlainObserver
-    from raysync.driver import SyncRequest
     from raysync.models.results import RunResult
 
 EXIT_PARTIAL = 3
@@ -130,7 +130,7 @@ def start(
         )
     if since is not None and until is not None and since >= until:
         raise typer.BadParameter("--since must be before --until.", param_hint="--since")
-    from raysync.driver import DEFAULT_LOOKBACK_S, SyncRequest
+    from raysync.actors.requests import DEFAULT_LOOKBACK_S, SyncRequest
     from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
     from raysync.models.status import SyncType

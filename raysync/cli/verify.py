@@ -63,7 +63,7 @@ def exit_code(job: SyncJobResult) -> int:
 
 
 def _verified(tenant: str, sample: int) -> SyncJobResult:
-    from raysync.driver import SyncRequest
+    from raysync.actors.requests import SyncRequest
     from raysync.models.status import SyncType
 
     request = SyncRequest(tenants=(tenant,), sync_type=SyncType.VERIFY, sample=sample)
@@ -71,7 +71,7 @@ def _verified(tenant: str, sample: int) -> SyncJobResult:
 
 
 def _mend(tenant: str, gaps: list[CoverageGap]) -> SyncJobResult:
-    from raysync.driver import SyncRequest
+    from raysync.actors.requests import SyncRequest
     from raysync.models.ids import ChannelId
 
     channels = frozenset(ChannelId(int(each.channel_id)) for each in gaps)

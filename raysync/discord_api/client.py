@@ -52,6 +52,7 @@ _PAGES: Final = "GET /channels/{channel_id}/messages"
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
 _INTENT_AGAIN_S: Final = 60.0
+_LOOK_AGAIN_S: Final = 5.0
 
 
 class _OpenBucket(Ratelimit):
@@ -99,6 +100,8 @@ class DiscordClient:
         self._identity: BotIdentity | None = None
         self._known = identity
         self._has_content, self._intent_at_s = True, -math.inf
+        self._is_reachable, self._looked_s = True, -math.inf
+        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self.login()
@@ -241,6 +244,19 @@ class DiscordClient:
         except UnknownMessageError:
             return False
         return True
+
+    async def is_reachable(self) -> bool:
+        """Whether Discord answers anything at all; asked anew, but not more than every seconds."""
+        async with self._looking:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._looked_s > _LOOK_AGAIN_S:
+                try:
+                    await self._get("/users/@me", {})
+                    self._is_reachable = True
+                except RetryableError:
+                    self._is_reachable = False
+                self._looked_s = asyncio.get_running_loop().time()
+            return self._is_reachable
 
     async def has_content_intent(self) -> bool:
         """Whether messages come with their content; asked anew, but not more than once a minute."""

@@ -11,7 +11,12 @@ import psycopg
 from sqlalchemy import URL, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from raysync.errors import ConfigurationError, DatabaseUnavailableError, StoreUnavailableError
+from raysync.errors import (
+    ConfigurationError,
+    DatabaseFullError,
+    DatabaseUnavailableError,
+    StoreUnavailableError,
+)
 
 Engine = AsyncEngine
 """A pool of connections, as the layers above hand it on."""
@@ -132,6 +137,11 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, psycopg.Error) as error:
+        if isinstance(_cause_of(error), psycopg.errors.DiskFull):
+            raise DatabaseFullError(
+                "The database's disk is full, so the run was ended; what was stored stays. Make "
+                "room there, then go on: `raysync start`, or `raysync resume`."
+            ) from None
         cause = _driver_error(error)
         if cause is None:
             raise
@@ -157,9 +167,13 @@ def reaching(url: str) -> Iterator[None]:
         ) from None
 
 
+def _cause_of(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, exc.DBAPIError) else error
+
+
 def _driver_error(error: BaseException) -> psycopg.Error | None:
     """The driver's error, if it tells of the server's state and not of a wrong statement."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    cause = _cause_of(error)
     if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
         return cause
     if isinstance(

@@ -7,6 +7,7 @@ was killed has let go before anybody can ask. Nothing has to expire, and no cloc
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,14 +18,21 @@ from psycopg.rows import TupleRow
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.errors import JobRunningError
-from raysync.models.ids import TenantId
+from raysync.models.ids import JobId, TenantId
 from raysync.store.engine import connect_alone, translated
 
+_log = logging.getLogger(__name__)
+_Connection = psycopg.AsyncConnection[TupleRow]
+
+RETAKE_EVERY_S = 1.0
 _LOCK_CLASS: Final = 0x7279_6A62
 """The first half of the lock; the second is the tenant's key."""
 _CANCELLATIONS: Final = "raysync_cancel"
 """Where `cancel` notifies; the payload is the tenant's key."""
 
+_IS_RUNNING = """
+SELECT count(*) > 0 FROM sync_jobs WHERE id = %s AND tenant_id = %s AND status = 'running'
+"""
 _RUNNING = """
 SELECT id::text, started_at FROM sync_jobs WHERE tenant_id = %s AND status = 'running'
 """
@@ -45,13 +53,18 @@ WHERE tenant_id = %(tenant_id)s AND lease_expires_at IS NOT NULL
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JobLease:
-    """The right to run jobs of one tenant, for as long as the connection lives."""
+    """The right to run jobs of one tenant.
+
+    The connection that holds it may break, as when the server restarts. It is then taken again,
+    unless another driver has begun meanwhile.
+    """
 
     tenant_id: TenantId
+    job_id: JobId | None = None  #: the driver's job, once it has begun
     lost: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the connection broke: another driver may begin, and this one must stop."""
+    """Set when it cannot be had again: another driver has begun, and this one must stop."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody asked the tenant's job to end."""
 
@@ -68,39 +81,78 @@ async def hold_tenant(engine: AsyncEngine, tenant_id: TenantId) -> AsyncIterator
     """
     with translated():
         connection = await connect_alone(engine, "raysync driver")
-    async with connection:
-        with translated():
-            await _take(connection, tenant_id)
-        lease = JobLease(tenant_id)
-        watch = asyncio.create_task(_watch(connection, lease))
         try:
-            yield lease
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            await _take(connection, tenant_id)
+        except BaseException:
+            await connection.close()
+            raise
+    lease = JobLease(tenant_id)
+    watch = asyncio.create_task(_watch(engine, connection, lease))
+    try:
+        yield lease
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
 
 
-async def _take(connection: psycopg.AsyncConnection[TupleRow], tenant_id: TenantId) -> None:
-    taken = await connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
-    )
-    if await taken.fetchone() != (True,):
+async def _take(connection: _Connection, tenant_id: TenantId) -> None:
+    if not await _try_lock(connection, tenant_id):
         running = await connection.execute(_RUNNING, (tenant_id,))
         raise _job_running(await running.fetchone())
     async with connection.transaction():
         await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
         await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
+
+
+async def _watch(engine: AsyncEngine, connection: _Connection, lease: JobLease) -> None:
+    """Wait on the socket for a cancellation; where it breaks, hold the tenant anew."""
+    while True:
+        async with connection:
+            try:
+                async for note in connection.notifies():
+                    if note.payload == str(lease.tenant_id):
+                        lease.cancelled.set()
+            except psycopg.Error:
+                _log.warning("the connection that holds the tenant broke; it is taken again")
+        again = await _take_again(engine, lease)
+        if again is None:
+            lease.lost.set()
+            return
+        connection = again
+
+
+async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | None:
+    """The tenant, held by a new connection; None: its job is another driver's by now.
+
+    The server may take a while to notice that the old connection is gone, or to be back.
+    """
+    while True:
+        try:
+            connection = await connect_alone(engine, "raysync driver")
+        except psycopg.Error:
+            await asyncio.sleep(RETAKE_EVERY_S)
+            continue
+        try:
+            found = await connection.execute(_IS_RUNNING, (lease.job_id, lease.tenant_id))
+            is_ours = await found.fetchone() == (True,)
+            if is_ours and await _try_lock(connection, lease.tenant_id):
+                return connection
+        except psycopg.Error:
+            is_ours = True  # it broke again: nothing was learned
+        await connection.close()
+        if not is_ours:
+            return None
+        await asyncio.sleep(RETAKE_EVERY_S)
+
+
+async def _try_lock(connection: _Connection, tenant_id: TenantId) -> bool:
+    taken = await connection.execute(
+        "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
+    )
+    if await taken.fetchone() != (True,):
+        return False
     await connection.execute(f"LISTEN {_CANCELLATIONS}")
-
-
-async def _watch(connection: psycopg.AsyncConnection[TupleRow], lease: JobLease) -> None:
-    """Wait on the socket: for a cancellation, or for the connection's end."""
-    try:
-        async for note in connection.notifies():
-            if note.payload == str(lease.tenant_id):
-                lease.cancelled.set()
-    except psycopg.Error:
-        lease.lost.set()
+    return True
 
 
 async def is_held(connection: AsyncConnection, tenant_id: TenantId) -> bool:

@@ -38,7 +38,7 @@ from raysync.sync.page import (
     rest_of,
 )
 from raysync.sync.ports import HistorySource, Moments, PageStore
-from raysync.sync.retry import Retrier, RetryPolicy, failure_of
+from raysync.sync.retry import Retrier, RetryPolicy, failure_of, outage_of
 from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
 
 _log = logging.getLogger(__name__)
@@ -167,7 +167,9 @@ class _Reading:
         self._saving: asyncio.Task[None] | None = None
         self.tally = task.done
         self.parked: Parked | None = None
-        self.again = Retrier(engine.policy, engine.clock, engine.sleep)
+        self.again = Retrier(
+            engine.policy, engine.clock, engine.sleep, outage_of(engine.source.is_reachable)
+        )
         self.finished = False
         self._is_read = task.is_read
 

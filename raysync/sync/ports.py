@@ -76,6 +76,10 @@ class HistorySource(Protocol):
         """Whether the message is there. AccessDeniedError without the right to read it."""
         ...
 
+    async def is_reachable(self) -> bool:
+        """Whether Discord answers anything at all; asked anew, but not more than every seconds."""
+        ...
+
     async def has_content_intent(self) -> bool:
         """Whether messages come with their content; asked anew, but not more than once a minute."""
         ...

@@ -16,10 +16,12 @@ from typing import TypeVar
 from raysync.errors import (
     ClaimLostError,
     ConfigurationError,
+    PermitUnavailableError,
     RateLimitedError,
     RaysyncError,
     RetryableError,
     RunStoppedError,
+    StoreUnavailableError,
 )
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
@@ -27,6 +29,9 @@ from raysync.sync.ports import Moments
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+OUTAGE_PAUSE_S = 10.0
+"""Between two looks at what cannot be reached, where the first pause of a request is a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,12 @@ class RetryPolicy:
     base_s: float = 1.0  #: the first pause's upper end; doubles each time
     cap_s: float = 60.0  #: no pause is longer, unless Discord asks for it
     total_s: float = 600.0  #: no new attempt starts later than this after the first
+    outage_s: float = 7_200.0  #: for so long what nobody can reach is waited for
+
+    @property
+    def outage_pause_s(self) -> float:
+        """How long to wait before what cannot be reached is tried again."""
+        return min(OUTAGE_PAUSE_S, OUTAGE_PAUSE_S * self.base_s)
 
     def decide(
         self,
@@ -75,35 +86,69 @@ class RetryPolicy:
         return Retry(delay_s)
 
 
+async def is_store_outage(error: RaysyncError) -> bool:
+    """Whether it says that nobody can go on for now, and not only who asked."""
+    return isinstance(error, StoreUnavailableError | PermitUnavailableError)
+
+
+def outage_of(
+    is_reachable: Callable[[], Awaitable[bool]],
+) -> Callable[[RaysyncError], Awaitable[bool]]:
+    """What tells an outage of Discord, too: then it answers nobody."""
+
+    async def is_outage(error: RaysyncError) -> bool:
+        if await is_store_outage(error):
+            return True
+        return type(error) is RetryableError and not await is_reachable()
+
+    return is_outage
+
+
 @dataclass
 class Retrier:
-    """Carries the policy out, and counts."""
+    """Carries the policy out, and counts.
+
+    What fails for everybody is no fault of what was asked for: an outage is waited for, up to two
+    hours, and the attempts begin anew when it is over. *is_outage* tells one from a request that
+    fails alone; it is asked only where the policy would give up.
+    """
 
     policy: RetryPolicy
     clock: Moments
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    is_outage: Callable[[RaysyncError], Awaitable[bool]] = is_store_outage
     retries: int = 0
 
     async def __call__(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask until it works or the policy gives up; then the last error is raised."""
-        started_s, attempt = self.clock.monotonic_s(), 1
+        first_s = started_s = self.clock.monotonic_s()
+        attempt = 1
         while True:
             try:
                 return await ask()
             except RaysyncError as error:
-                elapsed_s = self.clock.monotonic_s() - started_s
-                decision = self.policy.decide(error, attempt, elapsed_s)
-                if isinstance(decision, GiveUp):
+                now_s = self.clock.monotonic_s()
+                decision = self.policy.decide(error, attempt, now_s - started_s)
+                if isinstance(decision, Retry):
+                    delay_s = decision.delay_s
+                elif now_s - first_s < self.policy.outage_s and await self._is_outage(error):
+                    delay_s = self.policy.outage_pause_s
+                    attempt, started_s = 0, now_s
+                else:
                     raise
-                _log.info(
+                _log.log(
+                    logging.WARNING if attempt == 0 else logging.INFO,
                     "asking again in %.1f s: %s",
-                    decision.delay_s,
+                    delay_s,
                     error,
                     extra={"event": "request_retried", "attempt": attempt},
                 )
             attempt += 1
             self.retries += 1
-            await self.sleep(decision.delay_s)
+            await self.sleep(delay_s)
+
+    async def _is_outage(self, error: RaysyncError) -> bool:
+        return isinstance(error, RetryableError) and await self.is_outage(error)
 
 
 def failure_of(error: BaseException) -> Failure:

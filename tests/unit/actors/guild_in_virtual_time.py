@@ -74,6 +74,9 @@ class _Source:
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
         return message_id in self._channels.ids[channel_id]
 
+    async def is_reachable(self) -> bool:
+        return True
+
     async def has_content_intent(self) -> bool:
         return True
 

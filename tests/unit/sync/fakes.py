@@ -74,6 +74,7 @@ class FakeHistory:
     looked_for: list[int] = field(default_factory=list)
     denied: bool = False  # the permission to read the history is gone: pages come empty
     content_intent: bool = True
+    reachable: bool = True  # what a look at Discord finds
     cut: list[int] = field(default_factory=list)  # how much of each page arrives
     taken_over: list[tuple[float, ...]] = field(default_factory=list)
     taken_for_used: list[float] = field(default_factory=list)
@@ -86,6 +87,9 @@ class FakeHistory:
         if self.denied:
             raise AccessDeniedError("403")
         return message_id in self.messages
+
+    async def is_reachable(self) -> bool:
+        return self.reachable
 
     async def has_content_intent(self) -> bool:
         return self.content_intent

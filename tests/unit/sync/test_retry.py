@@ -53,6 +53,54 @@ def test_the_retrier_raises_the_last_error_and_counts() -> None:
     assert again.retries == 3
 
 
+def outage(lasts_s: float, error: Exception, **policy: float) -> tuple[float, int]:
+    """Ask through an outage; returns when it worked, and how often was asked."""
+    clock = LoopClock()
+    asked = 0
+
+    async def is_outage(_: RaysyncError) -> bool:
+        return clock.monotonic_s() < lasts_s
+
+    again = Retrier(RetryPolicy(**policy), clock, is_outage=is_outage)  # type: ignore[arg-type]
+
+    async def ask() -> float:
+        nonlocal asked
+        asked += 1
+        if clock.monotonic_s() < lasts_s:
+            raise error
+        return clock.monotonic_s()
+
+    return run_virtual(again(ask)), asked
+
+
+def test_an_outage_of_an_hour_is_waited_for() -> None:
+    ended_s, asked = outage(3_600.0, RetryableError("503"))
+
+    assert 3_600.0 <= ended_s < 3_660.0, "and its end is noticed within a minute"
+    assert asked < 700
+
+
+def test_an_outage_of_a_day_is_given_up() -> None:
+    with pytest.raises(RetryableError, match="503"):
+        outage(86_400.0, RetryableError("503"))
+
+
+def test_what_fails_alone_is_given_up_though_others_wait_out_an_outage() -> None:
+    with pytest.raises(PermanentError):
+        outage(60.0, PermanentError("404"))
+
+
+def test_a_database_that_is_away_is_an_outage_whoever_asks() -> None:
+    clock = LoopClock()
+
+    async def ask() -> float:
+        if clock.monotonic_s() < 600.0:
+            raise errors.StoreUnavailableError("the server closed the connection")
+        return clock.monotonic_s()
+
+    assert 600.0 <= run_virtual(Retrier(RetryPolicy(), clock)(ask)) < 620.0
+
+
 def all_errors(root: type[RaysyncError]) -> list[type[RaysyncError]]:
     return [root, *(each for child in root.__subclasses__() for each in all_errors(child))]
 

@@ -1,0 +1,132 @@
+"""What a user asks for, and what can be said of it before anything runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from raysync.errors import ConfigurationError, UnknownTenantError
+from raysync.models.entities import Tenant, TenantStatus
+from raysync.models.extras import Extras
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.status import SyncType
+from raysync.models.work import SyncWindow
+from raysync.settings import Settings
+from raysync.store.engine import Engine
+from raysync.store.health import server_state
+from raysync.store.jobs import JobStore
+from raysync.store.tenants import TenantStore
+from raysync.store.vault import open_vault
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_LOOKBACK_S = 7 * 86400.0
+OWN_CONNECTIONS = 10
+"""Of a run beside its workers: driver, its lock, planner, tracker, governor."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What a user asks for."""
+
+    tenants: tuple[str, ...] = ()  #: slugs; none: every active tenant
+    sync_type: SyncType | None = None  #: None: incremental
+    since: datetime | None = None
+    until: datetime | None = None
+    channels: frozenset[ChannelId] = field(default_factory=frozenset)
+    lookback_s: float = DEFAULT_LOOKBACK_S
+    reconcile_requests: int = 0
+    sample: int = 0  #: of a verification
+    extras: Extras = field(default_factory=Extras)
+    workers: int | None = None  #: None: as the settings say
+    resume: JobId | None = None  #: go on with this job; all but *workers* is as it was begun
+
+    @property
+    def window(self) -> SyncWindow:
+        """What each tenant's job is about."""
+        return SyncWindow(
+            sync_type=self.sync_type or SyncType.INCREMENTAL,
+            since=self.since,
+            until=self.until,
+            channels=self.channels,
+            lookback_s=self.lookback_s,
+            reconcile_requests=self.reconcile_requests,
+            sample=self.sample,
+            extras=self.extras,
+        )
+
+
+async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
+    """What a job that is to be resumed was begun with; any other request as it is."""
+    if request.resume is None:
+        return request
+    record = await JobStore(engine).load(request.resume)
+    window = record.window
+    return replace(
+        request,
+        tenants=(record.tenant,),
+        sync_type=window.sync_type,
+        since=window.since,
+        until=window.until,
+        channels=window.channels,
+        lookback_s=window.lookback_s,
+        reconcile_requests=window.reconcile_requests,
+        sample=window.sample,
+        extras=window.extras,
+    )
+
+
+async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
+    """The tenants that were named, or all active ones. Raises UnknownTenantError."""
+    store = TenantStore(engine)
+    if request.tenants:
+        return [await store.get(slug) for slug in dict.fromkeys(request.tenants)]
+    active = [each for each in await store.list() if each.status is TenantStatus.ACTIVE]
+    if not active:
+        raise UnknownTenantError(
+            "There is no active tenant yet: add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`."
+        )
+    return active
+
+
+async def fitting_workers(engine: Engine, request: SyncRequest, settings: Settings) -> int:
+    """As many workers as were asked for, or as the database has connections for.
+
+    Raises:
+        ConfigurationError: there are not even enough for one.
+    """
+    wanted = request.workers or settings.max_channel_workers
+    each = settings.channel_batch_size
+    state = await server_state(engine)
+    free = state.max_connections - state.used_connections
+    fitting = (free - OWN_CONNECTIONS) // each
+    if fitting < 1:
+        raise ConfigurationError(
+            f"The database has {free} of {state.max_connections} connections left, and a run needs "
+            f"{OWN_CONNECTIONS + each} at least: raise max_connections, end what else uses it, or "
+            "lower SYNC_CHANNEL_BATCH_SIZE."
+        )
+    if fitting < wanted:
+        _log.warning("the database has connections for %d workers, not for %d", fitting, wanted)
+    return min(wanted, fitting)
+
+
+async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
+    """Say before anything is read where attachments cannot be kept."""
+    if extras.files is not None:
+        await asyncio.to_thread(open_vault(extras.files.url, tenants[0].guild_id).check)
+
+
+def refuse_local_vault_on_cluster(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
+    """Several machines cannot write into a folder of one. Raises ConfigurationError."""
+    if extras.files is None or nodes < 2:
+        return
+    if open_vault(extras.files.url, tenants[0].guild_id).is_local:
+        raise ConfigurationError(
+            f"Each of the cluster's {nodes} nodes would keep attachments in a folder of its own: "
+            "name one place for all, as in --attachments s3://bucket/path."
+        )
