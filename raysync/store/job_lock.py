@@ -80,19 +80,20 @@ async def hold_tenant(engine: AsyncEngine, tenant_id: TenantId) -> AsyncIterator
         JobRunningError: another driver holds it; the sentence names the job.
     """
     with translated():
-        connection = await connect_alone(engine, "raysync driver")
+        held = [await connect_alone(engine, "raysync driver")]  # the last one counts
         try:
-            await _take(connection, tenant_id)
+            await _take(held[-1], tenant_id)
         except BaseException:
-            await connection.close()
+            await held[-1].close()
             raise
     lease = JobLease(tenant_id)
-    watch = asyncio.create_task(_watch(engine, connection, lease))
+    watch = asyncio.create_task(_watch(engine, held, lease))
     try:
         yield lease
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+        await held[-1].close()
 
 
 async def _take(connection: _Connection, tenant_id: TenantId) -> None:
@@ -104,21 +105,21 @@ async def _take(connection: _Connection, tenant_id: TenantId) -> None:
         await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
 
 
-async def _watch(engine: AsyncEngine, connection: _Connection, lease: JobLease) -> None:
+async def _watch(engine: AsyncEngine, held: list[_Connection], lease: JobLease) -> None:
     """Wait on the socket for a cancellation; where it breaks, hold the tenant anew."""
     while True:
-        async with connection:
-            try:
-                async for note in connection.notifies():
-                    if note.payload == str(lease.tenant_id):
-                        lease.cancelled.set()
-            except psycopg.Error:
-                _log.warning("the connection that holds the tenant broke; it is taken again")
+        try:
+            async for note in held[-1].notifies():
+                if note.payload == str(lease.tenant_id):
+                    lease.cancelled.set()
+        except psycopg.Error:
+            _log.warning("the connection that holds the tenant broke; it is taken again")
+        await held[-1].close()
         again = await _take_again(engine, lease)
         if again is None:
             lease.lost.set()
             return
-        connection = again
+        held.append(again)
 
 
 async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | None:
@@ -139,6 +140,9 @@ async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | Non
                 return connection
         except psycopg.Error:
             is_ours = True  # it broke again: nothing was learned
+        except BaseException:
+            await connection.close()
+            raise
         await connection.close()
         if not is_ours:
             return None

@@ -22,6 +22,7 @@ from raysync.models.results import ParallelStats, SyncJobResult
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import ChannelTally, ChannelTask, Failure, SyncWindow
 from raysync.store.dead_letters import DeadLetterStore
+from raysync.store.job_lock import is_held
 from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
 from raysync.store.reset import reset_progress
@@ -35,6 +36,7 @@ import asyncio, sys
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.engine import open_engine
+from raysync.store.job_lock import is_held
 from raysync.store.jobs import JobStore
 
 async def main():
@@ -351,3 +353,30 @@ async def test_progress_is_not_reset_under_a_running_job(
         job_id = await jobs.begin(tenant.id, FULL)
         with pytest.raises(JobRunningError, match=job_id):
             await reset_progress(engine, tenant.id)
+
+
+async def test_a_driver_whose_connection_broke_holds_its_tenant_again(
+    engine: AsyncEngine, jobs: JobStore, tenant: Tenant, database_url: str
+) -> None:
+    async with jobs.lease(tenant.id) as lease:
+        lease.job_id = await jobs.begin(tenant.id, FULL)
+        with psycopg.connect(database_url, autocommit=True) as session:
+            for _ in range(2):
+                session.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'raysync driver'"
+                )
+                async with asyncio.timeout(30):
+                    while not await _is_held(engine, tenant):
+                        await asyncio.sleep(0.01)
+        with pytest.raises(JobRunningError):
+            await jobs.lease(tenant.id).__aenter__()
+
+        assert not lease.lost.is_set()
+        assert await jobs.cancel(lease.job_id), "and hears when it is to end"
+        await asyncio.wait_for(lease.cancelled.wait(), 30)
+
+
+async def _is_held(engine: AsyncEngine, tenant: Tenant) -> bool:
+    async with engine.begin() as connection:
+        return await is_held(connection, tenant.id)
