@@ -28,6 +28,7 @@
         │   ├── AttachmentGoneError     the CDN has no such file, or not for that address
         │   └── FileVaultError          attachments cannot be written where they are to go
         ├── ClaimLostError              another worker took the channel over
+        ├── StoreRestartedError         the database server was started anew since the claim
         └── RunStoppedError             nothing may be asked any more
             ├── BannedError             Discord blocks this address
             └── DatabaseFullError       the database has no room left
@@ -164,6 +165,10 @@ class FileVaultError(PermanentError):
 
 class ClaimLostError(SyncError):
     """Another worker took the channel over; what it writes counts."""
+
+
+class StoreRestartedError(SyncError):
+    """The database server was started anew: what it lost must be read again."""
 
 
 class RunStoppedError(SyncError):

@@ -107,6 +107,7 @@ class Claim:
     resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
     paged_ago_s: float | None = None  #: since anybody's last page of the channel was written
     has_rows: bool = True  #: whether messages of the channel are stored
+    server: datetime | None = None  #: when the database server that gave it was started
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ with the claim's locked row, so a worker that lost its channel writes nothing; t
 before any other and is the only one that two transactions can both want, so they cannot deadlock.
 
 Page transactions do not wait for the disk (``synchronous_commit = off``): a crash of the server
-may lose the last fraction of a second, but a page and its checkpoint go together, so the copy
-stays true and the channel is read on from an earlier place.
+may lose the last fraction of a second. But a page and its checkpoint go together, and under a
+claim of before the crash no more pages are written: the channel is claimed anew, and read on from
+where the database says that it stands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.errors import ClaimLostError
+from raysync.errors import ClaimLostError, StoreRestartedError
 from raysync.models.status import ChannelJobStatus, ProgressStatus
 from raysync.models.work import (
     ChannelOutcome,
@@ -48,7 +49,7 @@ WHERE channel_id = %(channel_key)s AND (
     OR (job_id = %(job_id)s AND (
         attempt < %(attempt)s OR (attempt = %(attempt)s AND worker_id = %(worker_id)s))))
 RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_at)::float8,
-    message_count > 0
+    message_count > 0, pg_postmaster_start_time()
 """
 
 _PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
@@ -63,6 +64,7 @@ WITH page AS MATERIALIZED (
 ), claim AS MATERIALIZED (
     SELECT tenant_id, set_config('synchronous_commit', 'off', true) FROM sync_progress
     WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+        AND pg_postmaster_start_time() = %(server)s
     FOR UPDATE
 ), earlier AS (
     INSERT INTO message_versions (
@@ -165,6 +167,8 @@ _PAGE_VALUES = tuple(dict.fromkeys(re.findall(r"%\((\w+)\)s", _PAGE)))
 _NUMBERED_PAGE = re.sub(r"%\((\w+)\)s", lambda found: f"${_PAGE_VALUES.index(found[1]) + 1}", _PAGE)
 """psycopg would translate so long a statement for every page anew, 0.2 ms of CPU each time."""
 
+_STARTED = "SELECT pg_postmaster_start_time()"
+
 _RENEW = """
 UPDATE sync_progress SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
 WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
@@ -212,9 +216,9 @@ class PostgresPages:
             row = await (await driver.execute(_CLAIM, values)).fetchone()
         if row is None:
             return None
-        epoch, coverage, resume_after, paged_ago_s, has_rows = row
+        epoch, coverage, resume_after, paged_ago_s, has_rows, server = row
         ranges = tuple(IdRange(each.lower, each.upper) for each in coverage)
-        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s, has_rows)
+        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s, has_rows, server)
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         """Write the page, its coverage and its checkpoint in one transaction; renew the lease.
@@ -225,11 +229,13 @@ class PostgresPages:
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
+            StoreRestartedError: the server was started anew since the claim; nothing was written.
         """
         ids = {each.id for each in page.messages}
         values = {
             **self._of(claim),
             "page": Json(page.messages, page_json),
+            "server": claim.server,
             "rows": len(ids),
             "low": min(ids, default=None),
             "high": max(ids, default=None),
@@ -243,8 +249,9 @@ class PostgresPages:
         async with self._connection() as driver, psycopg.AsyncRawCursor(driver) as cursor:
             await cursor.execute(_NUMBERED_PAGE, [values[each] for each in _PAGE_VALUES])
             row = await cursor.fetchone()
-        if row is None:
-            raise _lost(claim)
+            if row is None:
+                started = await (await driver.execute(_STARTED)).fetchone()
+                raise _lost(claim) if started == (claim.server,) else _restarted(claim)
         return PageReceipt(*row)
 
     async def renew(self, claim: Claim) -> None:
@@ -296,6 +303,13 @@ class PostgresPages:
                     if driver.closed:
                         await connection.invalidate()
                     raise
+
+
+def _restarted(claim: Claim) -> StoreRestartedError:
+    return StoreRestartedError(
+        f"The database server was started anew while channel {claim.task.channel_id} was read: it "
+        "may have lost the last pages, and the channel is claimed again."
+    )
 
 
 def _lost(claim: Claim) -> ClaimLostError:

@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from raysync.errors import ContentIntentError, RaysyncError, RetryableError
+from raysync.errors import (
+    ContentIntentError,
+    RaysyncError,
+    RetryableError,
+    StoreRestartedError,
+)
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
@@ -175,10 +180,15 @@ class _Reading:
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
-        if not self._is_read:
-            self._is_read = await self._read_messages(claim)
-        if self._is_read:
-            self.finished = await self._read_extras(claim)
+        try:
+            if not self._is_read:
+                self._is_read = await self._read_messages(claim)
+            if self._is_read:
+                self.finished = await self._read_extras(claim)
+        except StoreRestartedError as error:  # the next claim tells what is left of it
+            _log.warning("%s", error, extra=_where(self._task, "claimed_again"))
+            ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
+            self.parked = Parked(0.0, self._remaining_pages(), ages_s)
 
     async def _read_messages(self, claim: Claim) -> bool:
         source, channel_id = self._engine.source, self._task.channel_id

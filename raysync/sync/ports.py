@@ -117,6 +117,7 @@ class PageStore(Protocol):
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
+            StoreRestartedError: the server was started anew since the claim; nothing was written.
         """
         ...
 

@@ -43,6 +43,7 @@ _PAGE = {
     "checkpoint": 21_000,
     "lease_s": 60.0,
     "epoch": 1,
+    "server": None,
     "worker_id": "w",
 }
 

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysync.errors import AccessDeniedError, ClaimLostError, RetryableError, StoreUnavailableError
+from raysync.errors import (
+    AccessDeniedError,
+    ClaimLostError,
+    RetryableError,
+    StoreRestartedError,
+    StoreUnavailableError,
+)
 from raysync.models.events import ChannelProgress
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
@@ -228,6 +234,45 @@ def test_a_lost_claim_ends_the_attempt() -> None:
 
     assert outcome.failure is not None
     assert outcome.failure.error == "ClaimLostError"
+
+
+def test_after_a_restart_of_the_server_the_channel_comes_back_with_a_new_claim() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
+    history.post(*ids)
+    pages.errors = [StoreRestartedError("the server was started anew")]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.failure is None
+    assert outcome.status is ChannelJobStatus.PENDING
+    assert outcome.parked is not None
+    assert outcome.parked.ready_after_s == 0.0
+    assert pages.holder is None
+
+    sync(history, pages, make_task(last_message_id=ids[-1]))
+    assert set(pages.rows) == set(ids)
+
+
+def test_while_discord_answers_nobody_a_channel_waits() -> None:
+    history, pages, ids = FakeHistory(reachable=False), FakePages(), snowflakes(5)
+    history.post(*ids)
+    history.errors = [RetryableError("503") for _ in range(50)]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert set(pages.rows) == set(ids)
+
+
+def test_a_channel_that_fails_alone_is_given_up() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(5)
+    history.post(*ids)
+    history.errors = [RetryableError("503") for _ in range(50)]
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.FAILED
+    assert len(history.errors) == 50 - RetryPolicy().max_attempts
 
 
 def test_a_cancelled_channel_gives_its_claim_back() -> None:

@@ -1,0 +1,52 @@
+"""Whatever fails in whatever phase, no message is lost and none is there twice.
+
+One phase of each fault runs by default, all of them with `-m slow`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.installation import Installation
+from tests.cluster.ray_head import RayHead
+from tests.faults.cells import FAULTS, PHASES, Cell, run_cell
+
+QUICK = {
+    "workers killed": "dispatch",
+    "tracker killed": "flush",
+    "governor killed": "planning",
+    "driver killed": "commit",
+    "driver ended": "page",
+    "database crashed": "commit",
+    "database away": "page",
+    "disk full": "page",
+    "Discord answers 503": "page",
+    "Discord resets": "dispatch",
+    "Discord hangs": "page",
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "phase"),
+    [
+        pytest.param(
+            fault,
+            phase,
+            id=f"{fault} in {phase}",
+            marks=() if QUICK[fault] == phase else pytest.mark.slow,
+        )
+        for fault in FAULTS
+        for phase in PHASES
+    ],
+)
+def test_nothing_is_lost(
+    fault: str,
+    phase: str,
+    installation: Installation,
+    ray_head: RayHead,
+    home: Path,
+    cells: list[Cell],
+) -> None:
+    cells.append(run_cell(fault, phase, installation, ray_head, home))
