@@ -141,7 +141,8 @@ class JobSession:
 
     async def open(self, attempts: int | None) -> None:
         """Log in. Raises TokenRejectedError and what else Discord may say."""
-        self._limiter.learn(await self._memory.recall())
+        again = Retrier(self._policy, SystemClock())
+        self._limiter.learn(await again(self._memory.recall))
         policy = replace(self._policy, max_attempts=attempts or self._policy.max_attempts)
         await Retrier(policy, SystemClock())(self.client.login)
 

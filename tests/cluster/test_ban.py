@@ -86,8 +86,10 @@ def test_refusals_stop_the_run_long_before_they_bring_a_ban(without_ray: Install
         emulator.faults = FaultScript()
 
         second = here.start("--tenant", "takaro")
+        assert second.code == 3, "what was refused is left alone for days, unless somebody asks"
+        third = here.raysync("dead-letters", "retry", "--tenant", "takaro")
 
-        assert second.code == 0, second.err
+        assert third.code == 0, third.err
         here.assert_complete("takaro", emulator)
 
 

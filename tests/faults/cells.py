@@ -182,7 +182,7 @@ def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, 
 def _assert_clean(run: Ended) -> None:
     """However it ended, no traceback; and where it failed, a sentence."""
     assert "Traceback" not in run.err
-    assert run.code in (0, 1, 130, -signal.SIGKILL), run.err
+    assert run.code in (0, 1, 130, -signal.SIGKILL), run.err + run.out
 
 
 def _resume(here: Installation) -> None:
