@@ -231,6 +231,7 @@ class _Run:
                 self._observer.progress(views)
 
     async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
+        self._keys.require(tenant)
         window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:

@@ -11,6 +11,7 @@ from pydantic import SecretBytes, SecretStr
 from raysync.actors.secrets import JobSecrets
 from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
 from raysync.database import database_url
+from raysync.errors import ConfigurationError
 from raysync.models.entities import Tenant
 from raysync.models.extras import Extras
 from raysync.models.ids import JobId, TenantId
@@ -28,18 +29,31 @@ class RunKeys:
     database_url: str
     secret: bytes = field(repr=False)
     tokens: Mapping[TenantId, str] = field(repr=False)
+    missing: Mapping[TenantId, ConfigurationError] = field(default_factory=dict)
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
+        """Raises ConfigurationError where no tenant's token can be had, or the key is missing."""
         secret = secret_key(settings)
         store = TenantStore(engine)
-        tokens = {
-            each.id: resolve_token(each.token_ref, await store.sealed_token(each.slug), secret)
-            for each in tenants
-        }
+        tokens: dict[TenantId, str] = {}
+        missing: dict[TenantId, ConfigurationError] = {}
+        for each in tenants:
+            sealed = await store.sealed_token(each.slug)
+            try:
+                tokens[each.id] = resolve_token(each.token_ref, sealed, secret)
+            except ConfigurationError as error:
+                missing[each.id] = error
+        if not tokens:
+            raise next(iter(missing.values()))
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
-        return cls(label, settings, database_url(settings), secret, tokens)
+        return cls(label, settings, database_url(settings), secret, tokens, missing)
+
+    def require(self, tenant: Tenant) -> None:
+        """Make sure that the tenant's token was found. Raises ConfigurationError."""
+        if tenant.id in self.missing:
+            raise self.missing[tenant.id]
 
     def of(self, tenant: Tenant, job_id: JobId, extras: Extras) -> JobSecrets:
         """What a worker needs for one job."""

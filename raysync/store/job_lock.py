@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _Connection = psycopg.AsyncConnection[TupleRow]
 
 RETAKE_EVERY_S = 1.0
-_LOCK_CLASS: Final = 0x7279_6A62
+LOCK_CLASS: Final = 0x7279_6A62
 """The first half of the lock; the second is the tenant's key."""
 _CANCELLATIONS: Final = "raysync_cancel"
 """Where `cancel` notifies; the payload is the tenant's key."""
@@ -150,9 +150,7 @@ async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | Non
 
 
 async def _try_lock(connection: _Connection, tenant_id: TenantId) -> bool:
-    taken = await connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
-    )
+    taken = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, tenant_id))
     if await taken.fetchone() != (True,):
         return False
     await connection.execute(f"LISTEN {_CANCELLATIONS}")
@@ -162,7 +160,7 @@ async def _try_lock(connection: _Connection, tenant_id: TenantId) -> bool:
 async def is_held(connection: AsyncConnection, tenant_id: TenantId) -> bool:
     """Whether a driver holds the tenant; if not, none can before the transaction ends."""
     taken = await connection.exec_driver_sql(
-        "SELECT pg_try_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, tenant_id)
+        "SELECT pg_try_advisory_xact_lock(%s, %s)", (LOCK_CLASS, tenant_id)
     )
     return not taken.scalar_one()
 

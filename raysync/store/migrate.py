@@ -9,12 +9,18 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import create_engine, make_url, pool, text
 
-from raysync.errors import SchemaOutdatedError
+from raysync.errors import JobRunningError, SchemaOutdatedError
 from raysync.store.engine import CONNECT_TIMEOUT_S, normalize_url, reaching
+from raysync.store.job_lock import LOCK_CLASS
 
 _UPGRADE_LOCK = 0x7261_7973_796E_6300
 """The advisory lock of whoever migrates; the number is 'raysync' in letters."""
 _LOCK_WAIT_S = 120
+_DRIVERS = text("""
+SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.classid = :lock_class AND l.objsubid = 2 AND l.granted
+    AND d.datname = current_database()
+""")
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -79,6 +85,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database to *revision*, whole or not at all. Several at once take turns.
 
     Raises:
+        JobRunningError: a sync is running on it.
         DatabaseUnavailableError: it cannot be reached, or another upgrade does not end.
     """
     if revision == "head" and current(url) == head():
@@ -107,6 +114,12 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
             text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{_LOCK_WAIT_S}s"}
         )
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        if connection.execute(_DRIVERS, {"lock_class": LOCK_CLASS}).scalar_one():
+            raise JobRunningError(
+                "A sync is running on this database, and would meet a schema that it does not "
+                "know: wait for it, or end it (`raysync status`, `raysync cancel --job-id ID`), "
+                "then upgrade."
+            )
         config.attributes["connection"] = connection
         step = command.downgrade if downwards else command.upgrade
         step(config, revision)

@@ -53,6 +53,25 @@ def test_a_tenant_whose_token_is_refused_fails_alone(installation: Installation)
         here.assert_complete("first", emulator, first)
 
 
+def test_a_tenant_whose_token_is_missing_fails_alone(installation: Installation) -> None:
+    first, second = "first.bot", "second.bot"
+    world = two_guilds(first, second)
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator).with_environ(FIRST=first)
+        for slug, token in (("first", first), ("second", second)):
+            (guild_id,) = world.bots[token].guild_ids
+            here.add_tenant(slug, guild_id, f"env:{slug.upper()}")
+
+        run = here.start()
+
+        assert run.code == 1, run.err
+        jobs = {job["tenant"]: job for job in json.loads(run.out)["jobs"]}
+        assert jobs["first"]["status"] == "completed"
+        assert jobs["second"]["status"] == "failed"
+        assert "SECOND" in jobs["second"]["errors"][0]["error"]
+        here.assert_complete("first", emulator, first)
+
+
 def author_of(content: str, rows: list[Row]) -> str:
     """Who wrote the one message with that content, as the archive names them."""
     (row,) = (each for each in rows if each["content"] == content)

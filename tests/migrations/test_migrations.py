@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,9 +13,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, pool
 
-from raysync.errors import DatabaseUnavailableError, SchemaOutdatedError
+from raysync.errors import DatabaseUnavailableError, JobRunningError, SchemaOutdatedError
+from raysync.models.ids import TenantId
 from raysync.store import migrate
-from raysync.store.engine import normalize_url
+from raysync.store.engine import normalize_url, open_engine
+from raysync.store.job_lock import hold_tenant
 from raysync.store.schema import metadata
 
 _CONSTRAINTS = """
@@ -108,6 +111,20 @@ def test_each_step_can_be_taken_back(empty_database_url: str) -> None:
 def test_two_upgrades_at_once_take_turns(empty_database_url: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(migrate.upgrade, [empty_database_url] * 4))
+
+    assert migrate.current(empty_database_url) == migrate.head()
+
+
+async def test_an_upgrade_waits_for_no_running_sync_and_does_not_disturb_it(
+    empty_database_url: str,
+) -> None:
+    migrate.upgrade(empty_database_url, migrate.revisions()[-2])
+    engine = open_engine(empty_database_url, pool_size=2, application_name="tests")
+    async with hold_tenant(engine, TenantId(1)):
+        with pytest.raises(JobRunningError, match="A sync is running"):
+            await asyncio.to_thread(migrate.upgrade, empty_database_url)
+    await engine.dispose()
+    await asyncio.to_thread(migrate.upgrade, empty_database_url)
 
     assert migrate.current(empty_database_url) == migrate.head()
 
