@@ -1,0 +1,100 @@
+"""An hour of faults, on a clock twenty times as fast: nothing is lost, and nothing leaks."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raysync.emulator import GuildSpec, World, generate_guild
+from tests.cluster.guilds import SPEED, served
+from tests.cluster.installation import TOKEN, Installation, ended
+from tests.cluster.midrun import actor_processes
+from tests.cluster.ray_head import RayHead
+from tests.cluster.waiting import wait_until
+from tests.faults.cells import FAULTS, Scene
+
+LASTS_S = float(os.environ.get("RAYSYNC_SOAK_S", str(3_600 / SPEED)))
+BEARABLE = (
+    "workers killed", "tracker killed", "governor killed", "database crashed",
+    "Discord answers 503", "Discord resets",
+)  # fmt: skip
+"""What a run survives by itself."""
+ACTORS = ("ChannelSyncActor", "ProgressTracker", "RateLimitGovernor")
+OPEN = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'raysync%%'"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_an_hour_of_faults(installation: Installation, ray_head: RayHead, home: Path) -> None:
+    dice = random.Random(20261125)
+    spec = GuildSpec(
+        text_channels=400, text_messages=20_000, threads=2_000, messages_per_thread=8, archived=0.5,
+    )  # fmt: skip
+    world = World(generate_guild(spec))
+    world.add_bot(TOKEN)
+    (guild_id,) = world.guilds
+    struck: Counter[str] = Counter()
+    peaks_mb: list[float] = []
+    with served(world) as emulator:
+        here = installation.for_emulator(emulator).with_environ(
+            SYNC_RETRY_DELAY_MS="50",
+            SYNC_MAX_CHANNEL_WORKERS="2",
+            SYNC_GLOBAL_REQUESTS_PER_SECOND=str(40 * SPEED),
+        )
+        here.add_tenant("takaro", guild_id)
+        until_s = time.monotonic() + LASTS_S
+        while time.monotonic() < until_s:
+            with here.starting("--tenant", "takaro", "--full") as program:
+                scene = Scene(here, emulator, ray_head, home, program)
+                peaks_mb.append(_strike(scene, dice, struck))
+                run = ended(program, 600)
+            assert "Traceback" not in run.err
+            assert run.code in (0, 3), run.err
+
+        last = here.start("--tenant", "takaro")
+
+        assert last.code == 0, last.err
+        here.assert_complete("takaro", emulator)
+        channels = len(here.query("SELECT 1 FROM channels"))
+        rows = here.query("SELECT count(*) FROM messages")[0]["count"]
+        print(
+            f"{sum(struck.values())} faults in {len(peaks_mb)} runs: {dict(struck)}; "
+            f"{channels} channels, {rows} messages; workers' peaks {peaks_mb[0]:.0f} MB in the "
+            f"first run, {peaks_mb[-1]:.0f} MB in the last"
+        )
+        wait_until(lambda: not any(actor_processes(ray_head, each) for each in ACTORS), 120)
+        wait_until(lambda: here.query(OPEN)[0]["count"] == 0, 60)
+
+
+def _strike(scene: Scene, dice: random.Random, struck: Counter[str]) -> float:
+    """Fault after fault until the run ends; the most memory that a worker took meanwhile."""
+    peak_mb = 0.0
+    while _is_running(scene.program):
+        threading.Event().wait(dice.uniform(1.0, 4.0))
+        peak_mb = max([peak_mb, *map(_megabytes, actor_processes(scene.head, ACTORS[0]))])
+        if _is_running(scene.program):
+            fault = dice.choice(BEARABLE)
+            FAULTS[fault](scene)
+            struck[fault] += 1
+        if sum(struck.values()) % 8 == 7:
+            scene.program.wait(600)  # some runs are to reach their end
+    return peak_mb
+
+
+def _is_running(program: subprocess.Popen[str]) -> bool:
+    return program.poll() is None
+
+
+def _megabytes(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.NoSuchProcess:
+        return 0.0
