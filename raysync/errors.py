@@ -24,6 +24,7 @@
         │   ├── NotFoundError           404
         │   │   ├── UnknownMessageError the message, not its channel
         │   │   └── UnknownEmojiError   the emoji, not its message
+        │   ├── ExtrasRefusedError      who reacted, or an attachment's address; not the messages
         │   ├── PayloadError            an answer that is not what Discord documents
         │   ├── AttachmentGoneError     the CDN has no such file, or not for that address
         │   └── FileVaultError          attachments cannot be written where they are to go
@@ -157,6 +158,10 @@ class PayloadError(PermanentError):
 
 class AttachmentGoneError(PermanentError):
     """The CDN has no such file, or not for that address."""
+
+
+class ExtrasRefusedError(PermanentError):
+    """Discord refuses who reacted, or an attachment's address; messages are another matter."""
 
 
 class FileVaultError(PermanentError):

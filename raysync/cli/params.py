@@ -39,6 +39,16 @@ def duration(text: str | timedelta) -> timedelta:
     return length
 
 
+def place(text: str) -> str:
+    """Read a folder, made absolute, or a URL, as it is."""
+    if "://" in text or "::" in text:
+        return text
+    try:
+        return str(Path(text).expanduser().absolute())
+    except RuntimeError as error:  # ~nobody
+        raise typer.BadParameter(f"That folder cannot be used: {error}.") from None
+
+
 def size(text: str | int) -> int:
     """Read ``25MB``, ``1.5GB``, ``500kB`` or a number of bytes."""
     if isinstance(text, int):

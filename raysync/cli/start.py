@@ -78,6 +78,7 @@ def start(
     attachments: Annotated[
         str | None,
         typer.Option(
+            parser=params.place,
             metavar="DIR-or-URL",
             help="Keep attachments' bytes there: a folder, or what fsspec knows, as in "
             "s3://bucket/path.",

@@ -13,11 +13,10 @@ import aiohttp
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
 from raysync.errors import (
-    AccessDeniedError,
     AttachmentBrokenError,
     AttachmentGoneError,
-    NotFoundError,
     PayloadError,
+    PermanentError,
     RetryableError,
     UnknownMessageError,
 )
@@ -60,8 +59,16 @@ class AttachmentSource:
             )
             listed = answer["refreshed_urls"]
             return {each["original"]: each["refreshed"] for each in listed if each["refreshed"]}
-        except (NotFoundError, AccessDeniedError, KeyError, TypeError):  # it is not documented
+        except (PermanentError, KeyError, TypeError):  # it is not documented
             return None
+
+    async def look_up(self, channel_id: ChannelId, file: MissingFile) -> str | None:
+        """A fresh address as the file's message says it; None where either is gone.
+
+        Of a file whose name holds a user's id, the stored address is not the CDN's.
+        """
+        found = await self._of_message(channel_id, file.message_id)
+        return found.get(file.attachment_id)
 
     async def _of_message(self, channel_id: ChannelId, message_id: MessageId) -> dict[int, str]:
         """What the message itself says; nothing where it is gone."""

@@ -75,7 +75,7 @@ def _of_status(error: discord.HTTPException, what: str) -> RaysyncError:
         return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404 and error.code == _UNKNOWN_MESSAGE:
         return UnknownMessageError(f"{says}: the channel has no such message.")
-    if status == 404 and error.code == _UNKNOWN_EMOJI:
+    if status in (400, 404) and error.code == _UNKNOWN_EMOJI:
         return UnknownEmojiError(f"{says}: there is no such emoji any more.")
     if status == 404:
         return NotFoundError(f"{says}: there is no such thing.")

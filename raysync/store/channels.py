@@ -147,9 +147,9 @@ class ChannelStore:
         """See `raysync.store.rechecks`."""
         return await plan_sample(self._engine, self._tenant_id, pages)
 
-    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
+    async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         """See `raysync.store.extras`."""
-        return await plan_leftovers(self._engine, self._tenant_id, extras)
+        return await plan_leftovers(self._engine, self._tenant_id, extras, window)
 
     async def note_rechecks(
         self, done: Mapping[ChannelKey, int | None], began_at: datetime

@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.errors import ClaimLostError
 from raysync.models.extras import (
     Extras,
     FileRules,
@@ -25,13 +24,16 @@ from raysync.models.extras import (
 from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
 from raysync.models.work import Claim, IdRange, Recheck, StoredChannel
 from raysync.store.engine import translated
+from raysync.store.pages import refusal
 
 _ANY_SIZE: Final = 1 << 62
 
 _CLAIM = """
 WITH claim AS MATERIALIZED (
     SELECT channel_id FROM sync_progress
-    WHERE channel_id = :channel AND epoch = :epoch AND worker_id = :worker_id FOR UPDATE
+    WHERE channel_id = :channel AND epoch = :epoch AND worker_id = :worker_id
+        AND pg_postmaster_start_time() = :server
+    FOR UPDATE
 )
 """
 
@@ -45,6 +47,8 @@ _UNREAD = text(f"""
 SELECT e.platform_message_id, e.emoji, e.count, e.burst_count
 FROM message_emoji_reactions e JOIN messages m USING (channel_id, platform_message_id)
 WHERE e.channel_id = :channel AND {_IS_UNREAD}
+    AND e.platform_message_id >= :start AND e.platform_message_id < :stop
+    AND (e.platform_message_id, e.emoji) > (:after, :after_emoji)
 ORDER BY e.platform_message_id, e.emoji LIMIT :most
 """)  # noqa: S608 of constants
 
@@ -82,6 +86,8 @@ _MISSING = text(f"""
 SELECT a.platform_message_id, a.platform_attachment_id, a.url, a.file_size, a.content_type
 FROM message_attachments a
 WHERE a.channel_id = :channel AND {_IS_MISSING}
+    AND a.platform_message_id >= :start AND a.platform_message_id < :stop
+    AND (a.platform_message_id, a.platform_attachment_id) > (:after, :after_attachment)
 ORDER BY a.platform_message_id, a.platform_attachment_id LIMIT :most
 """)  # noqa: S608 of constants
 
@@ -115,10 +121,16 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0 
     (:reactors AND EXISTS (
         SELECT FROM message_emoji_reactions e JOIN messages m
             USING (channel_id, platform_message_id)
-        WHERE e.channel_id = p.channel_id AND {_IS_UNREAD}))
+        WHERE e.channel_id = p.channel_id AND {_IS_UNREAD}
+            AND e.platform_message_id >= :start AND e.platform_message_id < :stop))
     OR (:files AND EXISTS (
-        SELECT FROM message_attachments a WHERE a.channel_id = p.channel_id AND {_IS_MISSING})))
+        SELECT FROM message_attachments a WHERE a.channel_id = p.channel_id AND {_IS_MISSING}
+            AND a.platform_message_id >= :start AND a.platform_message_id < :stop)))
 """)  # noqa: S608 of constants
+
+
+_STARTED = text("SELECT pg_postmaster_start_time()")
+_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 class ExtrasStore:
@@ -127,9 +139,16 @@ class ExtrasStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def unread_reactions(self, claim: Claim, most: int) -> Sequence[ReactionCount]:
-        """Counts of the channel that changed since their reactors were read, oldest first."""
-        rows = await self._rows(_UNREAD, {"channel": claim.task.channel_key, "most": most})
+    async def unread_reactions(
+        self, claim: Claim, last: ReactionCount | None, most: int
+    ) -> Sequence[ReactionCount]:
+        """Counts of the channel that changed since their reactors were read, behind *last*."""
+        values = {
+            **_within(claim, most),
+            "after": last.message_id if last else 0,
+            "after_emoji": last.emoji if last else "",
+        }
+        rows = await self._rows(_UNREAD, values)
         return [ReactionCount(MessageId(row[0]), *row[1:]) for row in rows]
 
     async def save_reactors(
@@ -155,10 +174,15 @@ class ExtrasStore:
         await self._write(_REACTORS, claim, values)
 
     async def missing_files(
-        self, claim: Claim, rules: FileRules, most: int
+        self, claim: Claim, rules: FileRules, last: MissingFile | None, most: int
     ) -> Sequence[MissingFile]:
-        """Attachments of the channel whose bytes are to be had and are not, oldest first."""
-        values = {"channel": claim.task.channel_key, "most": most, **_of(rules)}
+        """Attachments of the channel whose bytes are to be had and are not, behind *last*."""
+        values = {
+            **_within(claim, most),
+            **_of(rules),
+            "after": last.message_id if last else 0,
+            "after_attachment": last.attachment_id if last else 0,
+        }
         rows = await self._rows(_MISSING, values)
         return [MissingFile(MessageId(row[0]), *row[1:]) for row in rows]
 
@@ -180,31 +204,36 @@ class ExtrasStore:
             "channel": claim.task.channel_key,
             "epoch": claim.epoch,
             "worker_id": claim.worker_id,
+            "server": claim.server,
         }
         with translated():
             async with self._engine.begin() as connection:
                 held = (await connection.execute(statement, {**claimed, **values})).scalar()
+                started = None if held else (await connection.execute(_STARTED)).scalar()
         if not held:
-            raise ClaimLostError(
-                f"Another worker took over channel {claim.task.channel_id}; what "
-                f"{claim.worker_id} still had of it was not written."
-            )
+            raise refusal(claim, is_same_server=started == claim.server)
 
 
 async def plan_leftovers(
-    engine: AsyncEngine, tenant_id: TenantId, extras: Extras
+    engine: AsyncEngine, tenant_id: TenantId, extras: Extras, window: IdRange
 ) -> Sequence[Recheck]:
-    """The channels where extras are missing, whether they have new messages or not."""
+    """The channels where extras are missing, whether they have new messages or not.
+
+    It may read all that is known of reactions, and takes the time that it takes.
+    """
     if not extras:
         return ()
     values = {
         "tenant_id": tenant_id,
         "reactors": extras.reactors,
         "files": extras.files is not None,
+        "start": window.start,
+        "stop": window.stop,
         **_of(extras.files or FileRules("")),
     }
     with translated():
-        async with engine.connect() as connection:
+        async with engine.begin() as connection:
+            await connection.execute(_NO_TIMEOUT)
             rows = (await connection.execute(_LEFT, values)).all()
     return [_left_of(row) for row in rows]
 
@@ -223,6 +252,16 @@ def _left_of(row: Any) -> Recheck:
         pages=0,
         is_last=False,
     )
+
+
+def _within(claim: Claim, most: int) -> dict[str, Any]:
+    window = claim.task.window
+    return {
+        "channel": claim.task.channel_key,
+        "start": window.start,
+        "stop": window.stop,
+        "most": most,
+    }
 
 
 def _of(rules: FileRules) -> dict[str, Any]:

@@ -176,9 +176,11 @@ WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id
 
 _RELEASE = """
 UPDATE sync_progress SET
-    status = %(status)s, error_details = %(error)s, worker_id = NULL, lease_expires_at = NULL,
+    status = CASE WHEN pg_postmaster_start_time() = %(server)s THEN %(status)s ELSE 'idle' END,
+    error_details = %(error)s, worker_id = NULL, lease_expires_at = NULL,
     messages_per_second = %(rate)s, retry_count = %(retry_count)s, updated_at = now()
 WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+RETURNING pg_postmaster_start_time() = %(server)s
 """
 
 _STATUS_AFTER = {
@@ -251,7 +253,7 @@ class PostgresPages:
             row = await cursor.fetchone()
             if row is None:
                 started = await (await driver.execute(_STARTED)).fetchone()
-                raise _lost(claim) if started == (claim.server,) else _restarted(claim)
+                raise refusal(claim, is_same_server=started == (claim.server,))
         return PageReceipt(*row)
 
     async def renew(self, claim: Claim) -> None:
@@ -263,10 +265,14 @@ class PostgresPages:
         async with self._connection() as driver:
             renewed = await driver.execute(_RENEW, self._of(claim))
         if renewed.rowcount == 0:
-            raise _lost(claim)
+            raise refusal(claim, is_same_server=True)
 
     async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
-        """Give the channel back and record how the attempt ended; no error if it was lost."""
+        """Give the channel back and record how the attempt ended; no error if it was lost.
+
+        Raises:
+            StoreRestartedError: the last pages may be lost; it is given back as unfinished.
+        """
         elapsed_s = (outcome.completed_at - outcome.started_at).total_seconds()
         failure = outcome.failure
         values = {
@@ -275,9 +281,12 @@ class PostgresPages:
             "error": Jsonb(failure_details(failure)) if failure else None,
             "rate": outcome.tally.messages / elapsed_s if elapsed_s > 0 else None,
             "retry_count": outcome.retry_count,
+            "server": claim.server,
         }
         async with self._connection() as driver:
-            await driver.execute(_RELEASE, values)
+            released = await (await driver.execute(_RELEASE, values)).fetchone()
+        if released == (False,):
+            raise refusal(claim, is_same_server=False)
 
     def _of(self, claim: Claim) -> dict[str, Any]:
         return {
@@ -305,14 +314,13 @@ class PostgresPages:
                     raise
 
 
-def _restarted(claim: Claim) -> StoreRestartedError:
-    return StoreRestartedError(
-        f"The database server was started anew while channel {claim.task.channel_id} was read: it "
-        "may have lost the last pages, and the channel is claimed again."
-    )
-
-
-def _lost(claim: Claim) -> ClaimLostError:
+def refusal(claim: Claim, *, is_same_server: bool) -> ClaimLostError | StoreRestartedError:
+    """Why nothing was written under *claim*."""
+    if not is_same_server:
+        return StoreRestartedError(
+            f"The database server was started anew while channel {claim.task.channel_id} was read: "
+            "it may have lost the last pages, and the channel is claimed again."
+        )
     return ClaimLostError(
         f"Another worker took over channel {claim.task.channel_id}; what {claim.worker_id} "
         "still had of it was not written."

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -35,27 +37,40 @@ class Draft:
 
     def write(self, chunk: bytes) -> None:
         """Append. Raises FileVaultError."""
-        try:
+        with _in_temporary_folder():
             self._file.write(chunk)
-        except OSError as error:
-            raise FileVaultError(
-                f"No room for a download in {tempfile.gettempdir()}: {_why(error)}"
-            ) from None
         self._hash.update(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
         """Forget what was written."""
-        self._file.seek(0)
-        self._file.truncate()
+        with _in_temporary_folder():
+            self._file.seek(0)
+            self._file.truncate()
         self._hash = hashlib.sha256()
         self.size = 0
 
     async def keep(self) -> StoredFile:
         """Put it into the vault. Raises FileVaultError."""
         digest = self._hash.digest()
-        key = await asyncio.to_thread(self._vault.put, self._file, digest, self.size)
-        return StoredFile(digest, key)
+        putting = asyncio.ensure_future(
+            asyncio.to_thread(self._vault.put, self._file, digest, self.size)
+        )
+        try:
+            return StoredFile(digest, await asyncio.shield(putting))
+        except asyncio.CancelledError:
+            await asyncio.wait([putting])  # the thread goes on, and reads from the draft
+            raise
+
+
+@contextmanager
+def _in_temporary_folder() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileVaultError(
+            f"No room for a download in {tempfile.gettempdir()}: {_why(error)}"
+        ) from None
 
 
 class Vault:
@@ -107,6 +122,9 @@ class Vault:
             with self._files.open(partial, "wb") as target:
                 while chunk := file.read(1 << 20):
                     target.write(chunk)
+                if self.is_local:  # a name must not reach the disk before the bytes
+                    target.flush()
+                    os.fsync(target.fileno())
             if partial != path:
                 self._files.mv(partial, path)
         except BaseException:
@@ -132,8 +150,16 @@ def open_vault(url: str, guild_id: GuildId) -> Vault:
     """The files of a guild beneath *url*: a folder, s3://bucket/path, gs://bucket/path, ….
 
     Raises:
-        ConfigurationError: nothing is known of such a URL, or its package is not installed.
+        ConfigurationError: nothing is known of such a URL, its package is not installed, it lives
+            no longer than a process, or there is a password in it.
     """
+    if any("@" in urlsplit(each).netloc for each in url.split("::")):
+        raise ConfigurationError(
+            "Name no user and no password in the address of the attachments: it is kept with the "
+            "job. Give them as its package reads them, for S3 in AWS_ACCESS_KEY_ID and the like."
+        )
+    if url.startswith("memory:"):
+        raise ConfigurationError("Attachments in memory would be gone at the end of the run.")
     try:
         return Vault(url, guild_id)
     except ImportError as error:

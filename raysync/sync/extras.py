@@ -17,12 +17,13 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,
+    PermanentError,
     RetryableError,
     UnknownEmojiError,
     UnknownMessageError,
@@ -44,7 +45,10 @@ REACTIONS_AT_ONCE = 100
 FILES_AT_ONCE = 50
 """As many addresses as Discord signs anew in one request."""
 LISTS_AT_ONCE = 5
-DOWNLOADS_AT_ONCE = 4
+DOWNLOADS_AT_ONCE = 8
+"""Of one job in one worker: each takes room in the temporary folder."""
+FAILURES_IN_A_ROW = 12
+"""So many files that cannot be had, one after another, are the CDN's trouble, not theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,11 @@ class ReactorSource(Protocol):
 class ReactorStore(Protocol):
     """Keeps who reacted; see `raysync.store.extras`."""
 
-    async def unread_reactions(self, claim: Claim, most: int) -> Sequence[ReactionCount]: ...
+    async def unread_reactions(
+        self, claim: Claim, last: ReactionCount | None, most: int
+    ) -> Sequence[ReactionCount]:
+        """What is due behind *last*, by message and emoji."""
+        ...
 
     async def save_reactors(
         self, claim: Claim, reaction: ReactionCount, reactors: Sequence[Reactor] | None
@@ -104,17 +112,22 @@ class Reactors:
 
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
+        last: ReactionCount | None = None
         while True:
-            due = await visit.again(
-                lambda: self.store.unread_reactions(visit.claim, REACTIONS_AT_ONCE)
-            )
+            due = await self._due(visit, last)
             if not due:
                 return True
+            last = due[-1]
             for start in range(0, len(due), LISTS_AT_ONCE):
                 if visit.gives_way():
                     return False
                 some = due[start : start + LISTS_AT_ONCE]
                 await _side_by_side([self._read(visit, each) for each in some])
+
+    async def _due(self, visit: Visit, last: ReactionCount | None) -> Sequence[ReactionCount]:
+        return await visit.again(
+            lambda: self.store.unread_reactions(visit.claim, last, REACTIONS_AT_ONCE)
+        )
 
     async def _read(self, visit: Visit, reaction: ReactionCount) -> None:
         reactors = await self._reactors(visit, reaction)
@@ -131,6 +144,10 @@ class Reactors:
                 burst = await self._all(visit, reaction, burst=True)
         except (UnknownMessageError, UnknownEmojiError):
             return None
+        except PermanentError as error:
+            if type(error) is not PermanentError:
+                raise
+            return None  # of this one alone: those behind it are to be read all the same
         found = [
             Reactor(ref, (ref in normal) + (ref in burst), int(ref in burst))
             for ref in sorted(normal | burst)
@@ -164,6 +181,10 @@ class FileSource(Protocol):
         self, channel_id: ChannelId, files: Sequence[MissingFile]
     ) -> Mapping[int, str]:
         """Fresh addresses by attachment; one that is gone is missing."""
+        ...
+
+    async def look_up(self, channel_id: ChannelId, file: MissingFile) -> str | None:
+        """A fresh address as the file's message says it; None where either is gone."""
         ...
 
     def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
@@ -203,8 +224,10 @@ class FileStore(Protocol):
     """Knows which attachments' bytes are stored; see `raysync.store.extras`."""
 
     async def missing_files(
-        self, claim: Claim, rules: FileRules, most: int
-    ) -> Sequence[MissingFile]: ...
+        self, claim: Claim, rules: FileRules, last: MissingFile | None, most: int
+    ) -> Sequence[MissingFile]:
+        """What is due behind *last*, by message and attachment."""
+        ...
 
     async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None: ...
 
@@ -221,47 +244,59 @@ class Files:
     store: FileStore
     vault: FileVault
     rules: FileRules
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_AT_ONCE))
 
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
+        last: MissingFile | None = None
+        trouble = _Trouble()
         while True:
-            due = await visit.again(
-                lambda: self.store.missing_files(visit.claim, self.rules, FILES_AT_ONCE)
-            )
+            due = await self._due(visit, last)
             if not due:
                 return True
             if visit.gives_way():
                 return False
-            urls = await self._sign_anew(visit, due)
-            room = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+            urls = await visit.again(lambda: self.source.sign_anew(visit.channel_id, due))  # noqa: B023
             await _side_by_side(
-                [self._fetch(visit, each, urls.get(each.attachment_id), room) for each in due]
+                [self._fetch(visit, each, urls.get(each.attachment_id), trouble) for each in due]
             )
+            last = due[-1]
 
-    async def _sign_anew(self, visit: Visit, files: Sequence[MissingFile]) -> Mapping[int, str]:
-        return await visit.again(lambda: self.source.sign_anew(visit.channel_id, files))
+    async def _due(self, visit: Visit, last: MissingFile | None) -> Sequence[MissingFile]:
+        return await visit.again(
+            lambda: self.store.missing_files(visit.claim, self.rules, last, FILES_AT_ONCE)
+        )
 
     async def _fetch(
-        self, visit: Visit, file: MissingFile, url: str | None, room: asyncio.Semaphore
+        self, visit: Visit, file: MissingFile, url: str | None, trouble: _Trouble
     ) -> None:
-        async with room:
+        async with self.room:
+            if visit.gives_way():
+                return
             try:
                 stored = await self._keep(visit, file, url)
-            except (AttachmentGoneError, RetryableError) as error:
-                why = str(error)
-                await visit.again(lambda: self.store.note_missed(visit.claim, file, why))
-                visit.count(ExtraTally(files_failed=1))
+            except AttachmentGoneError as error:
+                await self._miss(visit, file, error)
+            except RetryableError as error:
+                trouble.note(error)
+                await self._miss(visit, file, error)
             else:
+                trouble.in_a_row = 0
                 await visit.again(lambda: self.store.note_file(visit.claim, file, stored))
                 visit.count(ExtraTally(files=1, file_bytes=file.size))
+
+    async def _miss(self, visit: Visit, file: MissingFile, error: Exception) -> None:
+        await visit.again(lambda: self.store.note_missed(visit.claim, file, str(error)))
+        visit.count(ExtraTally(files_failed=1))
 
     async def _keep(self, visit: Visit, file: MissingFile, url: str | None) -> StoredFile:
         async with self.vault.draft() as draft:
             try:
                 await self._download(visit, file, url, draft)
-            except AttachmentGoneError:  # it may have expired while others were read
-                urls = await self._sign_anew(visit, [file])
-                await self._download(visit, file, urls.get(file.attachment_id), draft)
+            except AttachmentGoneError:  # expired meanwhile, or stored without a user's id
+                draft.restart()
+                own = await visit.again(lambda: self.source.look_up(visit.channel_id, file))
+                await self._download(visit, file, own, draft)
             return await draft.keep()
 
     async def _download(
@@ -278,7 +313,26 @@ class Files:
                 draft.restart()
                 raise
 
-        await visit.again(attempt)
+        while True:
+            before = draft.size
+            try:
+                return await visit.again(attempt)
+            except RetryableError:
+                if draft.size <= before:  # else it gets on, if slowly
+                    raise
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Tells a CDN that is away from files that cannot be had: then nothing is to be noted."""
+
+    in_a_row: int = 0
+
+    def note(self, error: RetryableError) -> None:
+        """Count a failure. Raises *error* where it is one of many, with no success between."""
+        self.in_a_row += 1
+        if self.in_a_row >= FAILURES_IN_A_ROW:
+            raise error
 
 
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -313,7 +313,9 @@ class SyncJob:
         """Start what is due of threads that no list named."""
         unlisted = self._rechecks.unlisted(self._seen, survey.guild.id)
         readable = tell_apart(survey, unlisted, self._window.channels).readable
-        due = [(each, self._rechecks.stored_of(each.id)) for each in readable]
+        self._seen.update(each.id for each in readable)
+        cooled = self._without_cooling(readable)
+        due = [(each, self._rechecks.stored_of(each.id)) for each in cooled]
         tasks = [self._task(each, stored) for each, stored in due if stored is not None]
         self._tasks.update({each.channel_id: each for each in tasks})
         await self._sink.plan(tasks, ())

@@ -16,6 +16,7 @@ from raysync.models.work import (
     ChannelTask,
     Claim,
     Cooling,
+    IdRange,
     KnownChannel,
     PageReceipt,
     PageWrite,
@@ -156,8 +157,8 @@ class ChannelCatalog(Protocol):
         """So many pages of stored messages, chosen at random."""
         ...
 
-    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
-        """The channels where extras are missing, whether they have new messages or not."""
+    async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
+        """The channels where extras of messages in *window* are missing, news or none."""
         ...
 
     async def note_rechecks(

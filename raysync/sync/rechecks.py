@@ -11,6 +11,7 @@ from raysync.models.ids import ChannelId, ChannelKey, GuildId
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Recheck, StoredChannel, SyncWindow
 from raysync.sync.ports import ChannelCatalog
+from raysync.sync.window import window_of
 
 
 @dataclass(slots=True)
@@ -31,7 +32,8 @@ class Rechecks:
         elif window.reconcile_requests and window.is_whole:
             due = await self.catalog.plan_rechecks(window.reconcile_requests, before)
         self._due = {each.stored.channel_id: each for each in due}
-        left = await self.catalog.plan_leftovers(window.extras) if window.extras else ()
+        ids = window_of(window.since, window.until)
+        left = await self.catalog.plan_leftovers(window.extras, ids) if window.extras else ()
         self._left = {each.stored.channel_id: each for each in left}
 
     def stored_of(self, channel_id: ChannelId) -> StoredChannel | None:

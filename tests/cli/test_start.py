@@ -50,6 +50,8 @@ def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
         pytest.param("/proc/raysync", "Cannot write attachments to /proc/raysync", id="read-only"),
         pytest.param("s3://bucket/path", "s3fs", id="package-missing"),
         pytest.param("nonsense://x", "nonsense", id="unknown"),
+        pytest.param("ftp://me:hunter2@host/x", "no password", id="password"),
+        pytest.param("memory://x", "gone at the end", id="memory"),
     ],
 )
 def test_where_attachments_cannot_be_kept_is_said_before_anything_runs(
@@ -63,6 +65,7 @@ def test_where_attachments_cannot_be_kept_is_said_before_anything_runs(
     assert result.exit_code == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
 
 
 def test_rules_for_attachments_need_a_place_for_them(run):

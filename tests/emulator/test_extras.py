@@ -345,7 +345,8 @@ async def test_addresses_that_expire_meanwhile_are_signed_anew(engine, tmp_path)
 
         stored = await stored_files(archive)
         assert_true(tmp_path, world, stored)
-        assert asked(emulator, REFRESH) > 5
+        assert len(stored) > sum(1 for _ in attachments(world)) / 2
+        assert asked(emulator, "GET /channels/{channel_id}/messages/{message_id}") > 5
 
 
 async def test_without_the_undocumented_route_messages_tell_the_addresses(engine, tmp_path) -> None:
@@ -357,6 +358,58 @@ async def test_without_the_undocumented_route_messages_tell_the_addresses(engine
         stored = await stored_files(archive)
         assert_true(tmp_path, world, stored)
         assert len(stored) == sum(1 for _ in attachments(world))
+
+
+async def test_a_file_whose_name_holds_a_users_id_is_found_by_its_message(engine, tmp_path) -> None:
+    """The stored name has a pseudonym in the id's place, which the CDN does not know."""
+    world = lively_world()
+    _, channel, message = next(each for each in messages(world) if each[2]["attachments"])
+    file = message["attachments"][0]
+    async with setting(engine, world) as (archive, emulator):
+        author = message["author"]["id"]
+        named = {"filename": f"transcript-{author}.html"}
+        for key in ("url", "proxy_url"):
+            named[key] = file[key].replace(file["filename"].replace(" ", "_"), named["filename"])
+        changed = [file | named, *message["attachments"][1:]]
+        emulator.edits.change(channel.id, int(message["id"]), {"attachments": changed})
+
+        await archive.run(keeping(tmp_path))
+
+        stored = await stored_files(archive)
+        assert int(file["id"]) in stored
+        assert_true(tmp_path, world, stored)
+        (row,) = await archive.query(
+            f"SELECT filename, url FROM message_attachments"
+            f" WHERE platform_attachment_id = {file['id']}"
+        )
+        assert author not in row.filename + row.url
+
+
+async def test_an_emoji_that_discord_refuses_keeps_nothing_back(engine) -> None:
+    world = lively_world()
+    refused = FaultRule(
+        route=REACTIONS, action=Action.ANSWER, status=400, nth=(3,),
+        body={"message": "Unknown Emoji", "code": 10014},
+    )  # fmt: skip
+    async with setting(engine, world, refused) as (archive, _):
+        end = await archive.run(REACTORS)
+
+        assert end.status is JobStatus.COMPLETED
+        assert len(await kept_reactors(archive)) > 100
+
+
+async def test_while_the_cdn_is_away_nothing_is_noted_against_files(engine, tmp_path) -> None:
+    world = lively_world()
+    away = FaultRule(cdn=True, action=Action.ANSWER, status=503)
+    async with setting(engine, world, away) as (archive, emulator):
+        end = await archive.run(keeping(tmp_path))
+
+        assert end.status is JobStatus.PARTIAL
+        assert len(await archive.rows()) == sum(1 for _ in messages(world))
+        emulator.faults = FaultScript()
+        await archive.execute("UPDATE message_attachments SET blob_retry_at = NULL")
+        await archive.run(keeping(tmp_path))
+        assert len(await stored_files(archive)) == sum(1 for _ in attachments(world))
 
 
 async def test_only_files_within_the_rules_are_asked_for(engine, tmp_path) -> None:

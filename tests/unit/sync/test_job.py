@@ -161,7 +161,7 @@ class FakeCatalog:
     ) -> None:
         self.rechecked |= done
 
-    async def plan_leftovers(self, extras: Extras) -> Sequence[Recheck]:
+    async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         return list(self.left)
 
     async def cooling(self) -> Mapping[ChannelId, Cooling]:
