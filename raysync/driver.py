@@ -6,9 +6,8 @@ import asyncio
 import getpass
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 from raysync.actors.cluster import RunActors, node_count
@@ -121,7 +120,7 @@ async def run_sync(
         tenants = await chosen_tenants(engine, request)
         keys = await RunKeys.find(settings, engine, tenants)
         await check_vault(request.extras, tenants)
-        workers = await fitting_workers(engine, request, settings)
+        workers = await fitting_workers(engine, request, settings, len(tenants))
         runtime = connect(settings.ray_address)
         on_ray()
         try:
@@ -159,7 +158,7 @@ class _Run:
         self._begun: dict[str, JobId] = {}
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
         slots = settings.channel_batch_size
         self._actors = RunActors(keys.label, slots)
         self._dispatcher = Dispatcher(
@@ -216,7 +215,7 @@ class _Run:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._stopping = True
+        self._stopping.set()
         for each in self._jobs.values():
             each.cancel()
 
@@ -235,10 +234,9 @@ class _Run:
         window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
-            job_id = await self._begin(store, tenant, window)
+            job_id = await self._begin(store, lease, window)
             lease.job_id = self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
-            await self._audit(tenant, job_id, window)
             header = JobHeader(
                 job_id,
                 tenant.slug,
@@ -250,30 +248,47 @@ class _Run:
             self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras)
             obeying = asyncio.create_task(self._obey(lease, job_id))
             try:
-                result = await self._run_job(header, tenant, window)
+                await self._audit(tenant, job_id, window)
+                result = await self._run_job(header, tenant, window, lease)
             except BaseException as error:
                 told = str(error) if isinstance(error, RaysyncError) else type(error).__name__
                 with suppress(StoreUnavailableError, DatabaseFullError):  # the next driver says it
-                    await store.finish(job_id, JobStatus.FAILED, error=told)
+                    await store.finish(job_id, JobStatus.FAILED, error=told, driver=lease.driver)
                 raise
             finally:
                 obeying.cancel()
-            with suppress(DatabaseFullError):  # the result says so
-                await self._patient()(
-                    lambda: store.finish(job_id, JobStatus(result.status), result)
-                )
+            await self._patiently(
+                lambda: store.finish(job_id, JobStatus(result.status), result, driver=lease.driver)
+            )
         self._observer.finished(result)
         return result
 
-    def _patient(self) -> Retrier:
-        """Asks the database until it answers; but whoever ends a run is not kept waiting."""
-        outage_s = STOPPING_S if self._stopping else self._policy.outage_s
-        return Retrier(replace(self._policy, outage_s=outage_s), self._clock)
+    async def _patiently(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Have the end of a job written down, however long the database is away.
 
-    async def _begin(self, store: JobStore, tenant: Tenant, window: SyncWindow) -> JobId:
+        But whoever ends the run is not kept waiting; the next driver puts it in order then. And
+        that a disk is full is in the result already.
+        """
+        writing = asyncio.ensure_future(Retrier(self._policy, self._clock)(write))
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([writing, stopped], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([writing], timeout=STOPPING_S)
+            if done:
+                with suppress(DatabaseFullError):
+                    await writing
+        except StoreUnavailableError:
+            if not self._stopping.is_set():
+                raise
+        finally:
+            stopped.cancel()
+            writing.cancel()
+
+    async def _begin(self, store: JobStore, lease: JobLease, window: SyncWindow) -> JobId:
+        submission, driver = self._runtime.submission_id, lease.driver
         if self._request.resume is None:
-            return await store.begin(tenant.id, window, self._runtime.submission_id)
-        return (await store.resume(self._request.resume, self._runtime.submission_id)).id
+            return await store.begin(lease.tenant_id, window, submission, driver)
+        return (await store.resume(self._request.resume, submission, driver)).id
 
     async def _obey(self, lease: JobLease, job_id: JobId) -> None:
         """End the job when somebody cancels it, or when another driver may begin."""
@@ -293,7 +308,7 @@ class _Run:
         await AuditLog(self._engine).record(_operator(), action, tenant.slug, details)
 
     async def _run_job(
-        self, header: JobHeader, tenant: Tenant, window: SyncWindow
+        self, header: JobHeader, tenant: Tenant, window: SyncWindow, lease: JobLease
     ) -> SyncJobResult:
         secrets = self._secrets[header.job_id]
         tracker = await self._actors.track(header, secrets.database_url.get_secret_value())
@@ -318,7 +333,7 @@ class _Run:
                 ),
             )
             self._jobs[header.job_id] = job
-            if self._stopping:
+            if self._stopping.is_set() or lease.cancelled.is_set() or lease.lost.is_set():
                 job.cancel()
             end = await job.run()
             await session.reporter.flush()
@@ -330,8 +345,7 @@ class _Run:
                 self._dispatcher.most_at_once,
                 self._clock.now(),
             )
-            with suppress(DatabaseFullError):
-                await self._patient()(tracker.close)
+            await self._patiently(tracker.close)
         finally:
             self._jobs.pop(header.job_id, None)
             self._trackers.pop(header.job_id, None)

@@ -23,7 +23,8 @@ from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
-from raysync.sync.job import JobEnd, SyncJob
+from raysync.sync.job import SyncJob
+from raysync.sync.job_end import JobEnd
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy

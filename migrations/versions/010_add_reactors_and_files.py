@@ -24,8 +24,18 @@ def upgrade() -> None:
         sa.Column("options", JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
     )
 
+    op.create_table(
+        "server_life",
+        sa.Column("is_only", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("life", sa.UUID(as_uuid=False), nullable=False),
+        sa.CheckConstraint("is_only", name=op.f("ck_server_life_is_only")),
+        sa.PrimaryKeyConstraint("is_only", name=op.f("pk_server_life")),
+        prefixes=["UNLOGGED"],
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("server_life")
     op.drop_column("sync_jobs", "options")
     for name in ("blob_retry_at", "blob_attempts", "blob_error"):
         op.drop_column("message_attachments", name)

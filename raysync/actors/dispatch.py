@@ -276,7 +276,7 @@ class Dispatcher:
     async def _bring_up(self, worker: WorkerPort) -> None:
         try:
             await worker.start()
-        except RaysyncError as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, it is not to be tried for ever
             worker.kill()
             self._failed_starts += 1
             _log.warning("a worker did not start: %s", error, extra={"event": "worker_failed"})
@@ -298,7 +298,9 @@ class Dispatcher:
         started_at = self._clock.now()
         try:
             outcome = await slot.worker.sync_channel(task)
-        except RaysyncError as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, nobody is to wait for ever
+            if not isinstance(error, RaysyncError):
+                _log.exception("a worker failed unexpectedly", extra={"event": "worker_crashed"})
             if isinstance(error, WorkerLostError):
                 self._bury(slot.worker)
                 work.losses += 1
@@ -353,7 +355,7 @@ class Dispatcher:
         self._turn()
 
     def _given_up(
-        self, task: ChannelTask, worker_id: str, started_at: datetime, error: RaysyncError
+        self, task: ChannelTask, worker_id: str, started_at: datetime, error: Exception
     ) -> ChannelOutcome:
         return ChannelOutcome(
             channel_id=task.channel_id,

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import ActorUnschedulableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from raysync.actors.dispatch import WorkerLostError
 from raysync.actors.secrets import JobSecrets
@@ -56,7 +56,7 @@ class RemoteWorker:
                 f"{self.worker_id} was not up after {START_TIMEOUT_S:.0f} s; the cluster may have "
                 "no room for it (see the dashboard)"
             ) from None
-        except (RayActorError, ActorUnschedulableError) as error:
+        except RayError as error:
             raise SyncError(f"{self.worker_id} did not start: {_reason(error)}") from error
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
@@ -77,12 +77,12 @@ class RemoteWorker:
         """Raise WorkerLostError for a dead worker, and what a living one raised as it is."""
         try:
             yield
-        except RayActorError as error:
-            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
         except RayTaskError as error:
             if isinstance(error.cause, RaysyncError):
                 raise error.cause from None
             raise SyncError(f"{self.worker_id} failed: {_reason(error)}") from error
+        except RayError as error:  # it died, was killed for its memory, or cannot be reached
+            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
 
     async def _open(self, job_id: JobId) -> None:
         """Give the worker the job's secrets, once."""
@@ -160,8 +160,8 @@ class RemoteTracker:
                 await self._actor.settle.remote(job_id, each)
             if self._planned:
                 await self._actor.planned.remote(job_id)
-        except RayActorError as error:
-            raise SyncError(f"the progress tracker was lost: {_reason(error)}") from error
+        except RayError as error:
+            raise _of_tracker(error) from error
 
     async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
@@ -169,8 +169,8 @@ class RemoteTracker:
         except UnknownJobError:
             await self.open()
             return await ask()
-        except RayActorError as error:
-            raise SyncError(f"the progress tracker was lost: {_reason(error)}") from error
+        except RayError as error:
+            raise _of_tracker(error) from error
 
     async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
         self._tasks += tasks
@@ -205,13 +205,21 @@ class RemoteTracker:
         await self._ask(lambda: self._actor.close.remote(self._header.job_id))
 
 
+def _of_tracker(error: RayError) -> RaysyncError:
+    """What the tracker raised, as it is; else that it is away."""
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    if isinstance(cause, RaysyncError):
+        return cause
+    return SyncError(f"the progress tracker was lost: {_reason(error)}")
+
+
 def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
     """How a worker sends its reports; a tracker that is away raises SyncError."""
 
     async def send(report: WorkerReport) -> None:
         try:
             await tracker.report.remote(report)
-        except (RayActorError, RayTaskError) as error:
+        except RayError as error:
             raise SyncError(_reason(error)) from error
 
     return send
@@ -277,7 +285,7 @@ def watch_by(governor: Any) -> Watch:
     async def stopped() -> RunStoppedError | None:
         try:
             reason: RunStoppedError | None = await governor.stopped.remote()
-        except (RayActorError, RayTaskError):  # without it there are no permits either
+        except RayError:  # without it there are no permits either
             await asyncio.sleep(WATCH_AGAIN_S)
             return None
         return reason

@@ -26,7 +26,7 @@ class RunKeys:
 
     label: str  #: of the run, in the names of its actors
     settings: Settings
-    database_url: str
+    database_url: str = field(repr=False)
     secret: bytes = field(repr=False)
     tokens: Mapping[TenantId, str] = field(repr=False)
     missing: Mapping[TenantId, ConfigurationError] = field(default_factory=dict)

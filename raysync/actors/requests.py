@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
 OWN_CONNECTIONS = 10
-"""Of a run beside its workers: driver, its lock, planner, tracker, governor."""
+"""Of a run beside its workers: driver, planner, tracker, governor; and a lock for each tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
     return active
 
 
-async def fitting_workers(engine: Engine, request: SyncRequest, settings: Settings) -> int:
+async def fitting_workers(
+    engine: Engine, request: SyncRequest, settings: Settings, tenants: int
+) -> int:
     """As many workers as were asked for, or as the database has connections for.
 
     Raises:
@@ -103,11 +105,12 @@ async def fitting_workers(engine: Engine, request: SyncRequest, settings: Settin
     each = settings.channel_batch_size
     state = await server_state(engine)
     free = state.max_connections - state.used_connections
-    fitting = (free - OWN_CONNECTIONS) // each
+    own = OWN_CONNECTIONS + tenants
+    fitting = (free - own) // each
     if fitting < 1:
         raise ConfigurationError(
             f"The database has {free} of {state.max_connections} connections left, and a run needs "
-            f"{OWN_CONNECTIONS + each} at least: raise max_connections, end what else uses it, or "
+            f"{own + each} at least: raise max_connections, end what else uses it, or "
             "lower SYNC_CHANNEL_BATCH_SIZE."
         )
     if fitting < wanted:

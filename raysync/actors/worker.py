@@ -141,10 +141,12 @@ class JobSession:
 
     async def open(self, attempts: int | None) -> None:
         """Log in. Raises TokenRejectedError and what else Discord may say."""
-        again = Retrier(self._policy, SystemClock())
+        policy = self._policy
+        if attempts is not None:
+            policy = replace(policy, max_attempts=attempts, outage_s=0.0)
+        again = Retrier(policy, SystemClock())
         self._limiter.learn(await again(self._memory.recall))
-        policy = replace(self._policy, max_attempts=attempts or self._policy.max_attempts)
-        await Retrier(policy, SystemClock())(self.client.login)
+        await again(self.client.login)
 
     def usage(self) -> ApiUsage:
         """What this session has asked of Discord, and waited for."""
@@ -171,7 +173,6 @@ class JobSession:
         await self.client.close()
         await self._limiter.close()
         await self._memory.keep(self._limiter.learned())
-        await self._engine.dispose()
 
 
 class ChannelWorker:
@@ -198,6 +199,7 @@ class ChannelWorker:
         self._send = send
         self._permits: dict[str, PermitPool] = {}
         self._sessions: dict[JobId, JobSession] = {}
+        self._engines: dict[str, Engine] = {}
 
     async def open_job(self, secrets: JobSecrets, attempts: int | None = None) -> JobSession:
         """Log in and connect for a job; again for one that is open changes nothing.
@@ -206,11 +208,7 @@ class ChannelWorker:
         """
         if secrets.job_id in self._sessions:
             return self._sessions[secrets.job_id]
-        engine = open_engine(
-            secrets.database_url.get_secret_value(),
-            pool_size=self._slots,
-            application_name=f"raysync {self.worker_id}",
-        )
+        engine = self._engine(secrets.database_url.get_secret_value())
         session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
         try:
             await session.open(attempts)
@@ -219,6 +217,13 @@ class ChannelWorker:
             raise
         self._sessions[secrets.job_id] = session
         return session
+
+    def _engine(self, url: str) -> Engine:
+        """One pool for all jobs of a database: as many connections as there are slots."""
+        if url not in self._engines:
+            name = f"raysync {self.worker_id}"
+            self._engines[url] = open_engine(url, pool_size=self._slots, application_name=name)
+        return self._engines[url]
 
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
         """A limiter of the job's own: it records what the job asks, and channels are no others'."""
@@ -258,3 +263,4 @@ class ChannelWorker:
         self._sessions.clear()
         await asyncio.gather(*(each.close() for each in sessions))
         await asyncio.gather(*(each.close() for each in self._permits.values()))
+        await asyncio.gather(*(each.dispose() for each in self._engines.values()))

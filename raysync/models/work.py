@@ -107,7 +107,7 @@ class Claim:
     resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
     paged_ago_s: float | None = None  #: since anybody's last page of the channel was written
     has_rows: bool = True  #: whether messages of the channel are stored
-    server: datetime | None = None  #: when the database server that gave it was started
+    server: str | None = None  #: the life of the database server, which a crash ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +177,11 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Cooling:
-    """A channel that Discord refused lately, and that is left alone for some days."""
+class DeadLetterNote:
+    """A channel that was given up before, and not read to its end since."""
 
-    until: datetime
-    message: str  #: of the refusal
+    cools_until: datetime | None  #: Discord refused it: it is left alone until then
+    message: str  #: why it was given up
 
 
 @dataclass(frozen=True, slots=True)

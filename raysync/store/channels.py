@@ -16,13 +16,13 @@ from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
 from raysync.models.work import (
     ArchiveKey,
-    Cooling,
+    DeadLetterNote,
     IdRange,
     KnownChannel,
     Recheck,
     StoredChannel,
 )
-from raysync.store.dead_letters import cooling, resolve
+from raysync.store.dead_letters import open_letters, resolve
 from raysync.store.engine import translated
 from raysync.store.extras import plan_leftovers
 from raysync.store.page_rows import storable_json, storable_text
@@ -157,9 +157,9 @@ class ChannelStore:
         """See `raysync.store.rechecks`."""
         await note_rechecks(self._engine, done, began_at)
 
-    async def cooling(self) -> Mapping[ChannelId, Cooling]:
+    async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
         """See `raysync.store.dead_letters`."""
-        return await cooling(self._engine, self._tenant_id)
+        return await open_letters(self._engine, self._tenant_id)
 
     async def known(self) -> Sequence[KnownChannel]:
         """Every channel and thread that is not marked as deleted."""

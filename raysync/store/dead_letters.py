@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import ChannelId, ChannelKey, JobId, TenantId
 from raysync.models.records import DeadLetter
 from raysync.models.status import FailureClass
-from raysync.models.work import Cooling
+from raysync.models.work import DeadLetterNote
 from raysync.store.engine import translated
 
 _BURY = text("""
@@ -45,11 +45,13 @@ WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 ORDER BY c.platform_channel_id
 """)
 
-_COOLING = text("""
-SELECT c.platform_channel_id, d.message, d.last_seen_at + make_interval(days => :days) AS until
+_NOTES = text("""
+SELECT c.platform_channel_id, d.message,
+    CASE WHEN d.error_class = ANY(:errors)
+        AND d.last_seen_at > now() - make_interval(days => :days)
+    THEN d.last_seen_at + make_interval(days => :days) END AS cools_until
 FROM dead_letters d JOIN channels c ON c.id = d.channel_id
-WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL AND d.failure_class = 'permanent'
-    AND d.error_class = ANY(:errors) AND d.last_seen_at > now() - make_interval(days => :days)
+WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 """)
 COOL_DOWN_DAYS: Final = 3
 _REFUSALS: Final = ("AccessDeniedError", "NotFoundError")
@@ -65,14 +67,20 @@ async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -
     await connection.execute(_RESOLVE, {"channels": list(channels)})
 
 
-async def cooling(engine: AsyncEngine, tenant_id: TenantId) -> Mapping[ChannelId, Cooling]:
-    """The channels that Discord refused lately: to ask in each run counts toward a ban."""
+async def open_letters(
+    engine: AsyncEngine, tenant_id: TenantId
+) -> Mapping[ChannelId, DeadLetterNote]:
+    """The channels that were given up and have not been read to their end since.
+
+    What Discord refused cools down for some days: to ask in each run counts toward a ban.
+    """
     values = {"tenant_id": tenant_id, "days": COOL_DOWN_DAYS, "errors": list(_REFUSALS)}
     with translated():
         async with engine.connect() as connection:
-            rows = await connection.execute(_COOLING, values)
+            rows = await connection.execute(_NOTES, values)
             return {
-                ChannelId(row.platform_channel_id): Cooling(row.until, row.message) for row in rows
+                ChannelId(row.platform_channel_id): DeadLetterNote(row.cools_until, row.message)
+                for row in rows
             }
 
 

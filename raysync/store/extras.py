@@ -32,7 +32,7 @@ _CLAIM = """
 WITH claim AS MATERIALIZED (
     SELECT channel_id FROM sync_progress
     WHERE channel_id = :channel AND epoch = :epoch AND worker_id = :worker_id
-        AND pg_postmaster_start_time() = :server
+        AND EXISTS (SELECT FROM server_life WHERE life = CAST(:server AS uuid))
     FOR UPDATE
 )
 """
@@ -129,7 +129,7 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0 
 """)  # noqa: S608 of constants
 
 
-_STARTED = text("SELECT pg_postmaster_start_time()")
+_LIFE = text("SELECT life::text FROM server_life")
 _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
@@ -209,9 +209,9 @@ class ExtrasStore:
         with translated():
             async with self._engine.begin() as connection:
                 held = (await connection.execute(statement, {**claimed, **values})).scalar()
-                started = None if held else (await connection.execute(_STARTED)).scalar()
+                life = None if held else (await connection.execute(_LIFE)).scalar()
         if not held:
-            raise refusal(claim, is_same_server=started == claim.server)
+            raise refusal(claim, is_same_server=life == claim.server)
 
 
 async def plan_leftovers(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,10 +29,11 @@ RETAKE_EVERY_S = 1.0
 LOCK_CLASS: Final = 0x7279_6A62
 """The first half of the lock; the second is the tenant's key."""
 _CANCELLATIONS: Final = "raysync_cancel"
-"""Where `cancel` notifies; the payload is the tenant's key."""
+"""Where `cancel` notifies; the payload is the job's id."""
 
 _IS_RUNNING = """
-SELECT count(*) > 0 FROM sync_jobs WHERE id = %s AND tenant_id = %s AND status = 'running'
+SELECT count(*) > 0 FROM sync_jobs
+WHERE id = %s AND status = 'running' AND options ->> 'driver' = %s
 """
 _RUNNING = """
 SELECT id::text, started_at FROM sync_jobs WHERE tenant_id = %s AND status = 'running'
@@ -62,6 +64,7 @@ class JobLease:
     """
 
     tenant_id: TenantId
+    driver: str = field(default_factory=lambda: uuid.uuid4().hex)  #: tells drivers of a job apart
     job_id: JobId | None = None  #: the driver's job, once it has begun
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it cannot be had again: another driver has begun, and this one must stop."""
@@ -110,7 +113,7 @@ async def _watch(engine: AsyncEngine, held: list[_Connection], lease: JobLease) 
     while True:
         try:
             async for note in held[-1].notifies():
-                if note.payload == str(lease.tenant_id):
+                if note.payload == lease.job_id:
                     lease.cancelled.set()
         except psycopg.Error:
             _log.warning("the connection that holds the tenant broke; it is taken again")
@@ -134,9 +137,10 @@ async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | Non
             await asyncio.sleep(RETAKE_EVERY_S)
             continue
         try:
-            found = await connection.execute(_IS_RUNNING, (lease.job_id, lease.tenant_id))
+            is_held = await _try_lock(connection, lease.tenant_id)
+            found = await connection.execute(_IS_RUNNING, (lease.job_id, lease.driver))
             is_ours = await found.fetchone() == (True,)
-            if is_ours and await _try_lock(connection, lease.tenant_id):
+            if is_ours and is_held:
                 return connection
         except psycopg.Error:
             is_ours = True  # it broke again: nothing was learned
@@ -176,9 +180,9 @@ async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId)
         raise _job_running(running.one_or_none())
 
 
-async def ask_to_cancel(connection: AsyncConnection, tenant_id: TenantId) -> None:
-    """Tell the driver that holds the tenant to end its job, when the transaction commits."""
-    await connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CANCELLATIONS, str(tenant_id)))
+async def ask_to_cancel(connection: AsyncConnection, job_id: JobId) -> None:
+    """Tell the driver of the job to end it, when the transaction commits."""
+    await connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CANCELLATIONS, str(job_id)))
 
 
 def _job_running(job: Any) -> JobRunningError:

@@ -78,11 +78,13 @@ _FINISH = text("""
 UPDATE sync_jobs SET status = :status, result = CAST(:result AS jsonb), error = :error,
     completed_at = now(), heartbeat_at = now(), updated_at = now()
 WHERE id = :job_id AND status = 'running'
+    AND (CAST(:driver AS text) IS NULL OR options ->> 'driver' = :driver)
 """)
 
 _RESUME = text("""
 UPDATE sync_jobs SET status = 'running', error = NULL, result = NULL, completed_at = NULL,
-    ray_job_id = :ray_job_id, heartbeat_at = now(), updated_at = now()
+    ray_job_id = :ray_job_id, heartbeat_at = now(), updated_at = now(),
+    options = options || jsonb_build_object('driver', CAST(:driver AS text))
 WHERE id = :job_id AND status = ANY(:resumable)
 """)
 _RESUMABLE = [each.value for each in JobStatus if JobStatus.RUNNING in JOB_MOVES[each]]
@@ -99,9 +101,13 @@ class JobStore:
         return hold_tenant(self._engine, tenant_id)
 
     async def begin(
-        self, tenant_id: TenantId, window: SyncWindow, ray_job_id: str | None = None
+        self,
+        tenant_id: TenantId,
+        window: SyncWindow,
+        ray_job_id: str | None = None,
+        driver: str | None = None,
     ) -> JobId:
-        """Begin a job. The tenant's lease must be held.
+        """Begin a job. The tenant's lease must be held; *driver* is who holds it.
 
         Raises:
             JobRunningError: the tenant has a running job.
@@ -115,7 +121,7 @@ class JobStore:
             end_date=window.until,
             lookback_s=window.lookback_s,
             channel_filter=sorted(window.channels) or None,
-            options=options_of(window),
+            options=options_of(window) | {"driver": driver},
             ray_job_id=ray_job_id,
         )
         with translated():
@@ -128,13 +134,20 @@ class JobStore:
                 raise JobRunningError("The tenant has a running job already.") from None
         return job_id
 
-    async def resume(self, job_id: JobId, ray_job_id: str | None = None) -> JobRecord:
+    async def resume(
+        self, job_id: JobId, ray_job_id: str | None = None, driver: str | None = None
+    ) -> JobRecord:
         """Have a job that stopped run again. The tenant's lease must be held.
 
         Raises:
             ConfigurationError: there is no such job, or it ended well.
         """
-        values = {"job_id": job_id, "ray_job_id": ray_job_id, "resumable": _RESUMABLE}
+        values = {
+            "job_id": job_id,
+            "ray_job_id": ray_job_id,
+            "resumable": _RESUMABLE,
+            "driver": driver,
+        }
         record = await self.load(job_id)
         with translated():
             async with self._engine.begin() as connection:
@@ -170,13 +183,18 @@ class JobStore:
         status: JobStatus,
         result: SyncJobResult | None = None,
         error: str | None = None,
+        driver: str | None = None,
     ) -> bool:
-        """End a running job. False: it was not running any more, and nothing was changed."""
+        """End a running job, if it is still that *driver*'s.
+
+        False: it was not running any more, or is another's, and nothing was changed.
+        """
         values = {
             "job_id": job_id,
             "status": status.value,
             "result": as_json(result),
             "error": error,
+            "driver": driver,
         }
         with translated():
             async with self._engine.begin() as connection:
@@ -188,12 +206,20 @@ class JobStore:
         False: the job was not running. Raises ConfigurationError for an unknown job.
         """
         record = await self.load(job_id)
+        if record.status is not JobStatus.RUNNING:
+            return False
         with translated():
             async with self._engine.begin() as connection:
                 if await is_held(connection, record.tenant_id):
-                    await ask_to_cancel(connection, record.tenant_id)
-                    return record.status is JobStatus.RUNNING
-                values = {"job_id": job_id, "status": "cancelled", "result": None, "error": None}
+                    await ask_to_cancel(connection, job_id)
+                    return True
+                values = {
+                    "job_id": job_id,
+                    "status": "cancelled",
+                    "result": None,
+                    "error": None,
+                    "driver": None,
+                }
                 return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def load(self, job_id: JobId) -> JobRecord:

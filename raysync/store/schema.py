@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -148,6 +149,17 @@ sync_jobs = Table(
     Index(None, "tenant_id", "started_at"),
     one_of("status", JobStatus),
     one_of("sync_type", SyncType),
+)
+
+# A crash of the server empties it, for nothing of it is logged: what was not written to disk yet
+# may be lost then, too, and claims of before are void.
+server_life = Table(
+    "server_life",
+    metadata,
+    Column("is_only", Boolean, primary_key=True, server_default=text("true")),
+    Column("life", UUID(as_uuid=False), nullable=False),
+    CheckConstraint("is_only", name="is_only"),
+    prefixes=["UNLOGGED"],
 )
 
 rate_limits = Table(

@@ -12,7 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from raysync.errors import PermanentError, SearchIndexError
+from raysync.errors import (
+    PermanentError,
+    PermitUnavailableError,
+    RetryableError,
+    StoreUnavailableError,
+)
 from raysync.models import channel_types
 from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId
@@ -62,7 +67,9 @@ class ArchiveReader:
             if archive.parent.type == channel_types.ANNOUNCEMENT:
                 found = await self.again(lambda: self._search(archive, since))
                 threads.update((each.id, each) for each in found)
-        except (PermanentError, SearchIndexError) as error:
+        except (StoreUnavailableError, PermitUnavailableError):
+            raise
+        except (PermanentError, RetryableError) as error:
             return Listed(archive, tuple(threads.values()), str(error))
         return Listed(archive, tuple(threads.values()))
 

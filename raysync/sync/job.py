@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from raysync.errors import (
     NotFoundError,
     PermanentError,
+    PermitUnavailableError,
     RetryableError,
     RunStoppedError,
+    StoreUnavailableError,
     UnknownChannelError,
 )
 from raysync.models import channel_types
@@ -23,7 +25,7 @@ from raysync.models.work import (
     ArchiveKey,
     ChannelOutcome,
     ChannelTask,
-    Cooling,
+    DeadLetterNote,
     Gap,
     Skipped,
     StoredChannel,
@@ -31,6 +33,7 @@ from raysync.models.work import (
 )
 from raysync.sync.archives import ArchiveReader
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
+from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.planner import Archive, GuildPlanner, Survey, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
@@ -40,34 +43,6 @@ from raysync.sync.window import window_of
 
 LOOK_AGAIN_S = 60.0
 """After a longer run, what came into being meanwhile is read, too; after a shorter by the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that went wrong without ending the job."""
-
-    channel_id: ChannelId | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class JobEnd:
-    """How a job ended, before it is put into the result's words."""
-
-    status: JobStatus
-    outcomes: tuple[ChannelOutcome, ...]
-    planned: tuple[ChannelTask, ...]
-    skipped: tuple[Skipped, ...]
-    unchanged: int  #: channels of which Discord's own lists say that they hold nothing new
-    troubles: tuple[Trouble, ...]
-    gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
-    gaps: tuple[Gap, ...] = ()  #: what was not proven when the job began
-
-    @property
-    def unfinished(self) -> tuple[ChannelTask, ...]:
-        """What was planned and did not end."""
-        ended = {each.channel_id for each in self.outcomes}
-        return tuple(each for each in self.planned if each.channel_id not in ended)
 
 
 class SyncJob:
@@ -107,7 +82,8 @@ class SyncJob:
         self._gaps: list[Gap] = []
         self._rechecks = Rechecks(window, catalog)
         self._troubles: list[Trouble] = []
-        self._cooling: Mapping[ChannelId, Cooling] = {}
+        self._letters: Mapping[ChannelId, DeadLetterNote] = {}
+        self._cooled: set[ChannelId] = set()
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
 
@@ -154,8 +130,8 @@ class SyncJob:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
         await self._again(lambda: self._rechecks.plan(self._lookback_start))
-        if not self._window.channels and self._window.sync_type is not SyncType.VERIFY:
-            self._cooling = await self._again(self._catalog.cooling)
+        if self._window.sync_type is not SyncType.VERIFY:
+            self._letters = await self._again(self._catalog.letters)
         try:
             async with asyncio.TaskGroup() as channels:
                 await self._admit(survey, channels, survey.channels.values())
@@ -165,7 +141,7 @@ class SyncJob:
                 if survey.active_threads or survey.parents_to_list():
                     moved = await self._again(self._planner.active_threads)
                     await self._admit(survey, channels, moved)
-                self._refuse_unknown_channels()
+                await self._refuse_unknown_channels()
                 await self._mark_gone()
                 await self._sink.planned()
             if self._clock.monotonic_s() - began_s > LOOK_AGAIN_S:
@@ -183,9 +159,17 @@ class SyncJob:
             await self._admit(grown, new, channels)
             await self._admit(grown, new, threads)
 
-    def _refuse_unknown_channels(self) -> None:
-        """Say which of the channels that the user named there are not."""
-        unknown = sorted(self._window.channels - self._seen)
+    async def _refuse_unknown_channels(self) -> None:
+        """Say which of the channels that the user named there are not.
+
+        One that is stored, and that Discord says does not exist, is marked as gone.
+        """
+        unseen = self._window.channels - self._seen
+        stored = {each.id for each in await self._again(self._catalog.known)} if unseen else set()
+        gone = {each for each in unseen & stored if not await self._exists(each)}
+        await self._note_gone(gone)
+        self._seen |= gone
+        unknown = sorted(unseen - gone)
         if unknown and len(unknown) == len(self._window.channels):
             named = ", ".join(str(each) for each in unknown)
             raise UnknownChannelError(
@@ -236,7 +220,7 @@ class SyncJob:
         is_reading = self._window.sync_type is not SyncType.VERIFY
         if self._archives is None or not self._window.is_whole or not is_reading:
             return
-        unfinished = {each for each in self._tasks if not self._has_ended(each)}
+        unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._cooled
         settled = self._archives.newly_settled(unfinished)
         if settled:
             await self._again(lambda: self._catalog.note_listings(settled))
@@ -264,7 +248,14 @@ class SyncJob:
         await self._note_gone(gone)
 
     async def _exists(self, channel_id: ChannelId) -> bool:
-        return await self._again(lambda: self._planner.source.has_channel(channel_id))
+        """Whether Discord has it; so long as Discord does not say that it has not, it has."""
+        try:
+            return await self._again(lambda: self._planner.source.has_channel(channel_id))
+        except (StoreUnavailableError, PermitUnavailableError):
+            raise
+        except RetryableError as error:
+            self._troubles.append(Trouble(channel_id, f"whether it exists: {error}"))
+            return True
 
     async def _note_gone(self, channels: Collection[ChannelId]) -> None:
         if channels:
@@ -299,13 +290,14 @@ class SyncJob:
     def _without_cooling(self, channels: Iterable[Channel]) -> Iterator[Channel]:
         """Those that Discord did not refuse lately; of the others the result tells."""
         for each in channels:
-            cooling = self._cooling.get(each.id)
-            if cooling is None:
+            letter = self._letters.get(each.id)
+            if letter is None or letter.cools_until is None or self._window.channels:
                 yield each
                 continue
+            self._cooled.add(each.id)
             told = (
-                f"Given up before, and left alone until {cooling.until:%Y-%m-%d %H:%M} UTC "
-                f"(`raysync dead-letters retry` asks at once): {cooling.message}"
+                f"Given up before, and left alone until {letter.cools_until:%Y-%m-%d %H:%M} UTC "
+                f"(`raysync dead-letters retry` asks at once): {letter.message}"
             )
             self._troubles.append(Trouble(each.id, told))
 
@@ -337,6 +329,8 @@ class SyncJob:
             return False
         if self._window.sync_type is SyncType.VERIFY:
             return True
+        if channel.id in self._letters:  # it stays one until it is read to its end
+            return False
         return is_unchanged(channel, stored, self._ids, self._lookback_start)
 
     def _task(self, channel: Channel, stored: StoredChannel) -> ChannelTask:

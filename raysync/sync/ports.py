@@ -15,7 +15,7 @@ from raysync.models.work import (
     ChannelOutcome,
     ChannelTask,
     Claim,
-    Cooling,
+    DeadLetterNote,
     IdRange,
     KnownChannel,
     PageReceipt,
@@ -167,8 +167,8 @@ class ChannelCatalog(Protocol):
         """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
         ...
 
-    async def cooling(self) -> Mapping[ChannelId, Cooling]:
-        """The channels that Discord refused lately: to ask in each run counts toward a ban."""
+    async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
+        """The channels that were given up and have not been read to their end since."""
         ...
 
     async def known(self) -> Sequence[KnownChannel]:

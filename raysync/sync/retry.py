@@ -122,7 +122,7 @@ class Retrier:
     async def __call__(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask until it works or the policy gives up; then the last error is raised."""
         first_s = started_s = self.clock.monotonic_s()
-        attempt = 1
+        attempt, is_last = 1, False
         while True:
             try:
                 return await ask()
@@ -134,6 +134,8 @@ class Retrier:
                 elif now_s - first_s < self.policy.outage_s and await self._is_outage(error):
                     delay_s = self.policy.outage_pause_s
                     attempt, started_s = 0, now_s
+                elif self._may_be_over(error) and not is_last:
+                    delay_s, is_last = 0.0, True
                 else:
                     raise
                 _log.log(
@@ -146,6 +148,10 @@ class Retrier:
             attempt += 1
             self.retries += 1
             await self.sleep(delay_s)
+
+    def _may_be_over(self, error: RaysyncError) -> bool:
+        """Whether an outage may have ended between its last failure and the look at it."""
+        return isinstance(error, RetryableError) and self.is_outage is not is_store_outage
 
     async def _is_outage(self, error: RaysyncError) -> bool:
         return isinstance(error, RetryableError) and await self.is_outage(error)

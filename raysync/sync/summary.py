@@ -22,7 +22,7 @@ from raysync.models.results import (
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimates
-from raysync.sync.job import JobEnd
+from raysync.sync.job_end import JobEnd
 from raysync.sync.progress import JobHeader
 from raysync.sync.timing import time_spent
 

@@ -130,3 +130,31 @@ async def test_a_cancelled_page_gives_its_connection_back(engine: AsyncEngine) -
         await asyncio.gather(saving, return_exceptions=True)
 
     assert (await pages.save_page(claim, many)).inserted in (0, 100)
+
+
+async def test_a_crash_of_one_of_the_servers_processes_voids_claims_too(
+    fragile_home: Path,
+) -> None:
+    """The server itself lives on, and has lost what was not written to disk all the same."""
+    url = await asyncio.to_thread(start_embedded, fragile_home)
+    await asyncio.to_thread(migrate.upgrade, url)
+    engine = open_engine(url, pool_size=2, application_name="raysync tests")
+    pages, claim = await _claimed(engine)
+    await pages.save_page(claim, page(message(10)))
+    victim = psycopg.connect(url)
+    os.kill(victim.info.backend_pid, signal.SIGKILL)
+    victim.close()
+    with pytest.raises(StoreUnavailableError):
+        await _renew_until_it_fails(pages, claim)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await pages.save_page(claim, page(message(11)))
+            except StoreUnavailableError:
+                await asyncio.sleep(0.05)
+            except StoreRestartedError:
+                break
+    again = await pages.claim(claim.task, claim.worker_id)
+    assert again is not None
+    assert await pages.save_page(again, page(message(11))) == PageReceipt(1, 0)
+    await engine.dispose()

@@ -191,8 +191,11 @@ async def test_a_driver_learns_that_it_lost_its_hold(
 
 async def test_a_cancellation_reaches_the_driver(jobs: JobStore, tenant: Tenant) -> None:
     async with jobs.lease(tenant.id) as lease:
-        job_id = await jobs.begin(tenant.id, FULL)
+        earlier = await jobs.begin(tenant.id, FULL, driver=lease.driver)
+        await jobs.finish(earlier, JobStatus.COMPLETED)
+        job_id = lease.job_id = await jobs.begin(tenant.id, FULL, driver=lease.driver)
 
+        assert not await jobs.cancel(earlier), "that one has ended, and this one is another"
         assert await jobs.cancel(job_id)
         await asyncio.wait_for(lease.cancelled.wait(), 30)
         assert not lease.lost.is_set()
@@ -359,7 +362,7 @@ async def test_a_driver_whose_connection_broke_holds_its_tenant_again(
     engine: AsyncEngine, jobs: JobStore, tenant: Tenant, database_url: str
 ) -> None:
     async with jobs.lease(tenant.id) as lease:
-        lease.job_id = await jobs.begin(tenant.id, FULL)
+        lease.job_id = await jobs.begin(tenant.id, FULL, driver=lease.driver)
         with psycopg.connect(database_url, autocommit=True) as session:
             for _ in range(2):
                 session.execute(
@@ -380,3 +383,21 @@ async def test_a_driver_whose_connection_broke_holds_its_tenant_again(
 async def _is_held(engine: AsyncEngine, tenant: Tenant) -> bool:
     async with engine.begin() as connection:
         return await is_held(connection, tenant.id)
+
+
+async def test_a_driver_whose_job_was_resumed_elsewhere_has_lost_it(
+    engine: AsyncEngine, jobs: JobStore, tenant: Tenant, database_url: str
+) -> None:
+    async with jobs.lease(tenant.id) as lease:
+        lease.job_id = await jobs.begin(tenant.id, FULL, driver=lease.driver)
+        with psycopg.connect(database_url, autocommit=True) as session:
+            session.execute("UPDATE sync_jobs SET status = 'failed'")
+            await jobs.resume(lease.job_id, driver="another")
+            session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'raysync driver'"
+            )
+        await asyncio.wait_for(lease.lost.wait(), 30)
+
+        assert not await jobs.finish(lease.job_id, JobStatus.CANCELLED, driver=lease.driver)
+    assert (await jobs.load(lease.job_id)).status is JobStatus.RUNNING

@@ -86,6 +86,8 @@ def test_a_page_reads_no_table_whole(
 ) -> None:
     scans = _scans(session, statement, values)
 
+    scans.pop("server_life", None)  # of one row
+
     assert scans
     assert "Seq Scan" not in set().union(*scans.values()), scans
 

@@ -13,6 +13,7 @@ from raysync.errors import (
     AccessDeniedError,
     BannedError,
     ContentIntentError,
+    RetryableError,
     SearchIndexError,
     UnknownChannelError,
 )
@@ -38,7 +39,7 @@ from raysync.models.work import (
     ChannelOutcome,
     ChannelTally,
     ChannelTask,
-    Cooling,
+    DeadLetterNote,
     IdRange,
     KnownChannel,
     Recheck,
@@ -46,7 +47,8 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
-from raysync.sync.job import JobEnd, SyncJob
+from raysync.sync.job import SyncJob
+from raysync.sync.job_end import JobEnd
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader, ProgressBoard
@@ -86,6 +88,7 @@ class FakeGuild:
     active: list[Channel] = field(default_factory=list)
     archived: dict[tuple[int, bool], list[Channel]] = field(default_factory=dict)
     refuse_archived: set[int] = field(default_factory=set)
+    break_archived: set[int] = field(default_factory=set)
     has_intent: bool = True
     everyone: int = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY
     listed: list[tuple[int, bool, bool]] = field(default_factory=list)
@@ -115,6 +118,8 @@ class FakeGuild:
         self.listed.append((parent.id, private, joined_only))
         if parent.id in self.refuse_archived:
             raise AccessDeniedError("403")
+        if parent.id in self.break_archived:
+            raise RetryableError("500")
         for each in self.archived.get((parent.id, private), []):
             yield each
 
@@ -140,7 +145,7 @@ class FakeCatalog:
     due: list[Recheck] = field(default_factory=list)
     rechecked: dict[ChannelKey, int | None] = field(default_factory=dict)
     left: list[Recheck] = field(default_factory=list)
-    refused: dict[ChannelId, Cooling] = field(default_factory=dict)
+    refused: dict[ChannelId, DeadLetterNote] = field(default_factory=dict)
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
         return dict(self.settled)
@@ -164,7 +169,7 @@ class FakeCatalog:
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         return list(self.left)
 
-    async def cooling(self) -> Mapping[ChannelId, Cooling]:
+    async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
         return self.refused
 
     async def known(self) -> Sequence[KnownChannel]:
@@ -490,7 +495,7 @@ def test_what_comes_into_being_during_a_long_run_is_read_by_it(
 def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
     until = datetime(2026, 1, 3, tzinfo=UTC)
-    stage.catalog.refused = {ChannelId(2): Cooling(until, "Discord answers 403.")}
+    stage.catalog.refused = {ChannelId(2): DeadLetterNote(until, "Discord answers 403.")}
 
     end = stage.run()
 
@@ -505,7 +510,9 @@ def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
 def test_a_refused_channel_that_is_named_is_asked_all_the_same() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(2)}))
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]), window)
-    stage.catalog.refused = {ChannelId(2): Cooling(HEADER.started_at, "Discord answers 403.")}
+    stage.catalog.refused = {
+        ChannelId(2): DeadLetterNote(HEADER.started_at, "Discord answers 403.")
+    }
 
     assert stage.run().status is JobStatus.COMPLETED
     assert stage.synced == {2}
@@ -531,3 +538,54 @@ def test_extras_that_are_missing_bring_channels_back_that_have_nothing_new() -> 
     assert stage.synced == {2, 30}, "an archived thread is in no list, and one has no parent left"
     assert all(each.only_recheck and not each.recheck for each in stage.dispatcher.tasks)
     assert end.unchanged == 1
+
+
+def test_a_thread_that_cools_down_keeps_its_list_from_being_settled() -> None:
+    thread = make_archived(12, 1)
+    stage = Stage(FakeGuild(channels=[make_channel(1)], archived={(1, False): [thread]}))
+    until = datetime(2026, 1, 3, tzinfo=UTC)
+    stage.catalog.refused = {ChannelId(12): DeadLetterNote(until, "Discord answers 403.")}
+
+    stage.run()
+    assert stage.catalog.settled == {}
+
+    stage.catalog.refused = {}
+    stage.run()
+    assert 12 in stage.synced
+    assert list(stage.catalog.settled) == [ArchiveKey(ChannelId(1), is_private=False)]
+
+
+def make_archived(channel_id: int, parent: int) -> Channel:
+    state = ThreadState(True, datetime(2025, 6, 1, tzinfo=UTC), 20, bot_is_member=False)
+    return replace(make_thread(channel_id, parent), thread=state)
+
+
+def test_a_channel_that_was_given_up_does_not_rest_until_it_is_read() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]))
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
+    stage.catalog.refused = {ChannelId(1): DeadLetterNote(None, "Discord answers 503.")}
+
+    stage.run()
+
+    assert stage.synced == {1}
+
+
+def test_a_named_thread_that_is_gone_is_marked_and_is_no_mistake() -> None:
+    window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(12)}))
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
+    stage.catalog.stored = [KnownChannel(ChannelId(12), 11, ChannelId(1))]
+
+    end = stage.run()
+
+    assert end.status is JobStatus.COMPLETED
+    assert stage.catalog.deleted == {12}
+
+
+def test_one_list_that_cannot_be_read_ends_no_job() -> None:
+    guild = FakeGuild(channels=[make_channel(1), make_channel(2)], break_archived={1})
+    stage = Stage(guild)
+
+    end = stage.run()
+
+    assert stage.synced == {1, 2}
+    assert end.status is JobStatus.PARTIAL
