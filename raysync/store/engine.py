@@ -99,14 +99,25 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
 
 async def connect_alone(engine: AsyncEngine, application_name: str) -> psycopg.AsyncConnection[Any]:
     """A connection to the same database, beside the pool, in autocommit; the caller closes it."""
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return await psycopg.AsyncConnection.connect(
-        url,
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        application_name=application_name,
+    keywords = {
+        **connect_keywords(engine.url),
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": application_name,
         **_KEEPALIVE,
-    )
+    }
+    return await psycopg.AsyncConnection.connect(autocommit=True, **keywords)
+
+
+def connect_keywords(url: URL) -> dict[str, Any]:
+    """What libpq is to be told, each by its name: an address that it cannot read it would repeat.
+
+    The password included.
+    """
+    query = {
+        name: value if isinstance(value, str) else ",".join(value)
+        for name, value in url.query.items()
+    }
+    return {**url.translate_connect_args(username="user", database="dbname"), **query}
 
 
 def _prepare_session(connection: Any, _record: object) -> None:

@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import create_engine, make_url, pool, text
 
 from raysync.errors import JobRunningError, SchemaOutdatedError
-from raysync.store.engine import CONNECT_TIMEOUT_S, normalize_url, reaching
+from raysync.store.engine import CONNECT_TIMEOUT_S, connect_keywords, normalize_url, reaching
 from raysync.store.job_lock import LOCK_CLASS
 
 _UPGRADE_LOCK = 0x7261_7973_796E_6300
@@ -48,7 +48,9 @@ def current(url: str) -> str | None:
     Raises:
         DatabaseUnavailableError: it cannot be reached.
     """
-    with reaching(url), psycopg.connect(_plain(url), connect_timeout=CONNECT_TIMEOUT_S) as session:
+    keywords = connect_keywords(make_url(normalize_url(url)))
+    keywords["connect_timeout"] = CONNECT_TIMEOUT_S
+    with reaching(url), psycopg.connect(**keywords) as session:
         try:
             row = session.execute("SELECT version_num FROM alembic_version").fetchone()
         except psycopg.errors.UndefinedTable:
@@ -123,7 +125,3 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
         config.attributes["connection"] = connection
         step = command.downgrade if downwards else command.upgrade
         step(config, revision)
-
-
-def _plain(url: str) -> str:
-    return make_url(normalize_url(url)).set(drivername="postgresql").render_as_string(False)

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.errors import ConfigurationError, StoreRestartedError, StoreUnavailableError
+from raysync.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    StoreRestartedError,
+    StoreUnavailableError,
+)
 from raysync.models.work import Claim, PageReceipt
 from raysync.store import migrate
 from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.engine import normalize_url, open_engine, where_is
+from raysync.store.engine import connect_keywords, normalize_url, open_engine, where_is
 from raysync.store.pages import PostgresPages
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_channel, add_tenant, message, page, task
@@ -158,3 +164,14 @@ async def test_a_crash_of_one_of_the_servers_processes_voids_claims_too(
     assert again is not None
     assert await pages.save_page(again, page(message(11))) == PageReceipt(1, 0)
     await engine.dispose()
+
+
+@pytest.mark.parametrize("password", ["my secret", "p@ss:w/rd?#%", "quote'd\\"])
+def test_a_password_is_handed_over_as_it_is_and_never_repeated(password: str) -> None:
+    address = URL.create("postgresql", "raysync", password, "127.0.0.1", 1, "raysync")
+    url = address.render_as_string(hide_password=False)
+
+    assert connect_keywords(make_url(url))["password"] == password
+    with pytest.raises(DatabaseUnavailableError) as refused:
+        migrate.current(url)
+    assert password not in str(refused.value)
