@@ -346,3 +346,16 @@ def test_channels_beside_others_that_lose_many_workers_are_not_given_up() -> Non
     outcomes = run_virtual(scenario())
 
     assert all(each.failure is None for each in outcomes)
+
+
+def test_whatever_a_worker_raises_nobody_waits_for_ever() -> None:
+    hall = Hall()
+    hall.refusals = {ChannelId(2): ValueError("nobody thought of it")}
+
+    outcomes = run_virtual(run_all(hall.dispatcher(1, 1), [make_task(n) for n in (1, 2, 3)]))
+
+    failed = [each for each in outcomes if each.failure is not None]
+    assert [(each.channel_id, each.failure.error) for each in failed if each.failure] == [
+        (2, "ValueError")
+    ]
+    assert len(outcomes) == 3
