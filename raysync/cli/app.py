@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raysync.cli import (
+    audit,
     db,
     dead_letters,
     demo,
@@ -61,6 +62,7 @@ app.command()(jobs.resume)
 app.command()(jobs.cancel)
 app.command()(verify.verify)
 app.command()(doctor.doctor)
+app.command()(audit.audit)
 app.command()(reset.reset)
 app.command()(export.export)
 app.add_typer(dead_letters.app, name="dead-letters")

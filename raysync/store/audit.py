@@ -34,9 +34,11 @@ class AuditLog:
             async with self._engine.begin() as connection:
                 await connection.execute(entry)
 
-    async def recent(self, limit: int = 50) -> tuple[AuditEntry, ...]:
-        """The last entries, the latest first."""
+    async def recent(self, limit: int = 50, tenant: str | None = None) -> tuple[AuditEntry, ...]:
+        """The last entries, of one tenant or of all, the latest first."""
         query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
+        if tenant is not None:  # removed ones included: an entry outlives its tenant
+            query = query.where(audit_log.c.tenant == tenant)
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(query)

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import (
     ConfigurationError,
+    DatabaseFullError,
     DatabaseUnavailableError,
     StoreRestartedError,
     StoreUnavailableError,
@@ -23,7 +24,7 @@ from raysync.errors import (
 from raysync.models.work import Claim, PageReceipt
 from raysync.store import migrate
 from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.engine import connect_keywords, normalize_url, open_engine, where_is
+from raysync.store.engine import connect_keywords, normalize_url, open_engine, translated, where_is
 from raysync.store.pages import PostgresPages
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_channel, add_tenant, message, page, task
@@ -175,3 +176,12 @@ def test_a_password_is_handed_over_as_it_is_and_never_repeated(password: str) ->
     with pytest.raises(DatabaseUnavailableError) as refused:
         migrate.current(url)
     assert password not in str(refused.value)
+
+
+async def test_a_full_disk_is_told_as_that(database_url: str) -> None:
+    engine = open_engine(database_url, pool_size=1, application_name="tests")
+    no_room = "DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"
+    with pytest.raises(DatabaseFullError, match="Make room"), translated():
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(no_room)
+    await engine.dispose()
