@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from raysync.errors import RaysyncError, RetryableError, StoreRestartedError
+from raysync.errors import RaysyncError, StoreRestartedError
 from raysync.models.events import ChannelProgress
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import (
@@ -16,14 +16,17 @@ from raysync.models.work import (
     ChannelTask,
     Claim,
     Failure,
+    Parked,
 )
 from raysync.sync.extras import Extra
 from raysync.sync.ports import HistorySource, Moments, PageStore
 from raysync.sync.reading import Reading, where
-from raysync.sync.retry import RetryPolicy, failure_of
+from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 
 _log = logging.getLogger(__name__)
 
+CLAIM_AGAIN_S = 5.0
+"""How soon a channel that somebody else holds is tried again."""
 RENEWAL_S = 20.0
 """How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
 
@@ -54,9 +57,9 @@ class ChannelSync:
         failure: Failure | None = None
         try:
             claim = await reading.again(lambda: self.store.claim(task, self.worker_id))
-            if claim is None:
-                failure = failure_of(RetryableError("Another worker is reading this channel."))
-                return self._outcome(task, reading, started_at, failure)
+            if claim is None:  # a worker that could not give it back holds it until its lease ends
+                reading.parked = Parked(CLAIM_AGAIN_S, None, task.paged_ago_s)
+                return self._outcome(task, reading, started_at, None)
         except RaysyncError as error:
             return self._outcome(task, reading, started_at, failure_of(error))
         renewal = asyncio.create_task(self._keep(claim))
@@ -70,7 +73,11 @@ class ChannelSync:
         finally:
             renewal.cancel()
             outcome = self._outcome(task, reading, started_at, failure)
-            if not await asyncio.shield(self._release(claim, reading, outcome)):
+            running = asyncio.current_task()
+            is_cancelled = running is not None and running.cancelling() > 0
+            once = Retrier(RetryPolicy(max_attempts=1, outage_s=0.0), self.clock, self.sleep)
+            again = once if is_cancelled else reading.again
+            if not await asyncio.shield(self._release(claim, outcome, again)):
                 reading.come_back()
                 outcome = self._outcome(task, reading, started_at, failure)
         return outcome
@@ -111,15 +118,15 @@ class ChannelSync:
                     "a claim was not renewed: %s", error, extra=where(claim.task, "renewal_failed")
                 )
 
-    async def _release(self, claim: Claim, reading: Reading, outcome: ChannelOutcome) -> bool:
-        """Give the claim back. False: the server may have lost the last pages."""
+    async def _release(self, claim: Claim, outcome: ChannelOutcome, again: Retrier) -> bool:
+        """Give the claim back: only then is it proven that what was read is there.
+
+        False: the server may have lost the last pages, and the channel was to be at its end.
+        """
         try:
-            if reading.finished:  # what was read is proven to be there only when this is written
-                await reading.again(lambda: self.store.release(claim, outcome))
-            else:
-                await self.store.release(claim, outcome)
+            await again(lambda: self.store.release(claim, outcome))
         except StoreRestartedError:
-            return not reading.finished
+            return outcome.status is not ChannelJobStatus.COMPLETED
         except RaysyncError as error:  # the lease expires by itself
             _log.warning(
                 "a claim was not released: %s", error, extra=where(claim.task, "release_failed")

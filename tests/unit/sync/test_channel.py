@@ -216,12 +216,14 @@ def test_a_lasting_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
     assert pages.holder is None
 
 
-def test_a_claimed_channel_is_left_alone() -> None:
+def test_a_claimed_channel_is_left_alone_and_tried_again_soon() -> None:
     history, pages = FakeHistory(), FakePages(holder="another")
 
     outcome = sync(history, pages)
 
-    assert outcome.status is ChannelJobStatus.FAILED
+    assert (outcome.status, outcome.failure) == (ChannelJobStatus.PENDING, None)
+    assert outcome.parked is not None
+    assert 0 < outcome.parked.ready_after_s < 60
     assert history.asked == []
 
 
