@@ -48,7 +48,7 @@ LISTS_AT_ONCE = 5
 DOWNLOADS_AT_ONCE = 8
 """Of one job in one worker: each takes room in the temporary folder."""
 FAILURES_IN_A_ROW = 12
-"""So many files that cannot be had, one after another, are the CDN's trouble, not theirs."""
+"""So many files that cannot be had, one after another, are the CDN's downloads, not theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class Files:
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
         last: MissingFile | None = None
-        trouble = _Trouble()
+        downloads = _Downloads()
         while True:
             due = await self._due(visit, last)
             if not due:
@@ -258,8 +258,10 @@ class Files:
                 return False
             urls = await visit.again(lambda: self.source.sign_anew(visit.channel_id, due))  # noqa: B023
             await _side_by_side(
-                [self._fetch(visit, each, urls.get(each.attachment_id), trouble) for each in due]
+                [self._fetch(visit, each, urls.get(each.attachment_id), downloads) for each in due]
             )
+            if downloads.gave_way:
+                return False
             last = due[-1]
 
     async def _due(self, visit: Visit, last: MissingFile | None) -> Sequence[MissingFile]:
@@ -268,20 +270,21 @@ class Files:
         )
 
     async def _fetch(
-        self, visit: Visit, file: MissingFile, url: str | None, trouble: _Trouble
+        self, visit: Visit, file: MissingFile, url: str | None, downloads: _Downloads
     ) -> None:
         async with self.room:
             if visit.gives_way():
+                downloads.gave_way = True
                 return
             try:
                 stored = await self._keep(visit, file, url)
             except AttachmentGoneError as error:
                 await self._miss(visit, file, error)
             except RetryableError as error:
-                trouble.note(error)
+                downloads.note(error)
                 await self._miss(visit, file, error)
             else:
-                trouble.in_a_row = 0
+                downloads.in_a_row = 0
                 await visit.again(lambda: self.store.note_file(visit.claim, file, stored))
                 visit.count(ExtraTally(files=1, file_bytes=file.size))
 
@@ -323,10 +326,14 @@ class Files:
 
 
 @dataclass(slots=True)
-class _Trouble:
-    """Tells a CDN that is away from files that cannot be had: then nothing is to be noted."""
+class _Downloads:
+    """What came of a visit's downloads.
+
+    It tells a CDN that is away from files that cannot be had: then no more is to be noted.
+    """
 
     in_a_row: int = 0
+    gave_way: bool = False  #: some were not tried, since messages wait for the slot
 
     def note(self, error: RetryableError) -> None:
         """Count a failure. Raises *error* where it is one of many, with no success between."""

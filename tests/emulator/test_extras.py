@@ -450,3 +450,18 @@ async def test_two_guilds_share_no_file(engine, tmp_path) -> None:
         keys = {key for _, key in (await stored_files(archive)).values()}
         (guild_id,) = one.guilds
         assert all(each.startswith(f"{guild_id}/") for each in keys)
+
+
+async def test_files_that_gave_way_to_messages_come_later_and_are_not_forgotten(
+    engine, tmp_path
+) -> None:
+    """A visit that is over in the middle of a batch leaves the rest to the next."""
+    world = lively_world()
+    slow = FaultRule(cdn=True, action=Action.PASS, delay_s=1.2)
+    async with setting(engine, world, slow) as (archive, _):
+        end = await archive.run(keeping(tmp_path))
+
+        assert all(each.parked for each in end.outcomes), "each gave its slot away"
+        early = await stored_files(archive)
+        assert 0 < len(early) < sum(1 for _ in attachments(world))
+        assert_true(tmp_path, world, early)
