@@ -57,7 +57,8 @@ def test_an_hour_of_faults(installation: Installation, ray_head: RayHead, home: 
                 peaks_mb.append(_strike(scene, dice, struck))
                 run = ended(program, 600)
             assert "Traceback" not in run.err
-            assert run.code in (0, 3), run.err
+            # one that meets an outage before anything was read says so at once, with 1
+            assert run.code in (0, 1, 3), run.err
 
         last = here.start("--tenant", "takaro")
 
