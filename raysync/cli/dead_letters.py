@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raysync.cli import params, words
+from raysync.cli import options, params, words
 from raysync.cli.console import out, say
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, run
@@ -85,9 +85,7 @@ def show(
 def retry(
     tenant: _Slug,
     channel: _Channels = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
+    as_json: options.ResultAsJson = False,
 ) -> None:
     """Sync them now, those too that are to be left alone for some days.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import params
+from raysync.cli import options, params
 from raysync.cli.actor import actor
 from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import say
@@ -28,18 +28,8 @@ _JobId = Annotated[
 
 def resume(
     job_id: _JobId,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            metavar="N",
-            help="Worker processes, at most. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
+    workers: options.Workers = None,
+    as_json: options.ResultAsJson = False,
 ) -> None:
     """Go on with a job that stopped, in the foreground: cancelled, failed, or its driver killed.
 

@@ -41,6 +41,8 @@ def duration(text: str | timedelta) -> timedelta:
 
 def place(text: str) -> str:
     """Read a folder, made absolute, or a URL, as it is."""
+    if not text.strip():
+        raise typer.BadParameter("Name a folder, or an address such as s3://bucket/path.")
     if "://" in text or "::" in text:
         return text
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from raysync.cli import params
+from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -23,93 +22,20 @@ EXIT_PARTIAL = 3
 
 
 def start(
-    tenant: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SLUG", help="Sync this tenant; may be repeated. [default: every active one]"
-        ),
-    ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Read everything again, stored or not.")
-    ] = False,
-    incremental: Annotated[
-        bool, typer.Option("--incremental", help="Read what is new or missing. [default]")
-    ] = False,
-    since: Annotated[
-        datetime | None,
-        typer.Option(parser=params.moment, metavar="ISO", help="Only messages from then on (UTC)."),
-    ] = None,
-    until: Annotated[
-        datetime | None,
-        typer.Option(parser=params.moment, metavar="ISO", help="Only messages before then (UTC)."),
-    ] = None,
-    channel: Annotated[
-        list[int] | None,
-        typer.Option(
-            parser=params.snowflake, metavar="ID", help="Only this channel; may be repeated."
-        ),
-    ] = None,
-    lookback: Annotated[
-        timedelta | None,
-        typer.Option(
-            parser=params.duration,
-            metavar="DURATION",
-            help="How far back to look again for edits, as in 7d, 12h or 0. [default: 7d]",
-        ),
-    ] = None,
-    reconcile_requests: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Spend N requests of each tenant's run on old messages, those checked longest "
-            "ago first. [default: 0]",
-            show_default=False,
-        ),
-    ] = 0,
-    reactors: Annotated[
-        bool,
-        typer.Option(
-            "--reactors",
-            help="Read who reacted, too, where counts have changed: a request or more for each "
-            "emoji of a message.",
-        ),
-    ] = False,
-    attachments: Annotated[
-        str | None,
-        typer.Option(
-            parser=params.place,
-            metavar="DIR-or-URL",
-            help="Keep attachments' bytes there: a folder, or what fsspec knows, as in "
-            "s3://bucket/path.",
-        ),
-    ] = None,
-    attachment_max_size: Annotated[
-        int | None,
-        typer.Option(
-            parser=params.size, metavar="SIZE", help="No larger attachments than, say, 25MB."
-        ),
-    ] = None,
-    attachment_type: Annotated[
-        list[str] | None,
-        typer.Option(
-            parser=params.media_type,
-            metavar="TYPE",
-            help="Only attachments of this type, as in image/*; may be repeated.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            metavar="N",
-            help="Worker processes, at most. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
+    tenant: options.Tenants = None,
+    full: options.Full = False,
+    incremental: options.Incremental = False,
+    since: options.Since = None,
+    until: options.Until = None,
+    channel: options.Channels = None,
+    lookback: options.Lookback = None,
+    reconcile_requests: options.ReconcileRequests = 0,
+    reactors: options.WithReactors = False,
+    attachments: options.Attachments = None,
+    attachment_max_size: options.AttachmentMaxSize = None,
+    attachment_type: options.AttachmentTypes = None,
+    workers: options.Workers = None,
+    as_json: options.ResultAsJson = False,
 ) -> None:
     """Sync now, in the foreground.
 
@@ -118,19 +44,17 @@ def start(
     Exit codes: 0 all completed, 3 some channels failed, 1 failed, 2 usage or configuration,
     130 interrupted.
     """
-    if full and incremental:
-        raise typer.BadParameter("--full and --incremental exclude each other.")
-    if reconcile_requests and (full or since or until or channel):
-        raise typer.BadParameter(
-            "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
-            "--channel."
-        )
-    if attachments is None and (attachment_max_size is not None or attachment_type):
-        raise typer.BadParameter(
-            "--attachment-max-size and --attachment-type go with --attachments DIR-or-URL."
-        )
-    if since is not None and until is not None and since >= until:
-        raise typer.BadParameter("--since must be before --until.", param_hint="--since")
+    _refuse_if(full and incremental, "--full and --incremental exclude each other.")
+    _refuse_if(
+        bool(reconcile_requests and (full or since or until or channel)),
+        "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
+        "--channel.",
+    )
+    _refuse_if(
+        attachments is None and bool(attachment_max_size is not None or attachment_type),
+        "--attachment-max-size and --attachment-type go with --attachments DIR-or-URL.",
+    )
+    _refuse_if(bool(since and until and since >= until), "--since must be before --until.")
     from raysync.actors.requests import DEFAULT_LOOKBACK_S, SyncRequest
     from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
@@ -153,6 +77,11 @@ def start(
     result = run(request)
     show(result, as_json=as_json)
     raise typer.Exit(exit_code(result))
+
+
+def _refuse_if(contradicts: bool, why: str) -> None:
+    if contradicts:
+        raise typer.BadParameter(why)
 
 
 def run(request: SyncRequest) -> RunResult:

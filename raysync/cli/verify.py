@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import words
+from raysync.cli import options, words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.hints import invocation
 from raysync.cli.start import run
@@ -31,9 +31,7 @@ def verify(
             help="Also read N random pages again and compare them; what differs is mended.",
         ),
     ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
-    ] = False,
+    as_json: options.ResultAsJson = False,
 ) -> None:
     """Prove that no message is missing, or name the gaps.
 

@@ -21,10 +21,11 @@ from raysync.models.extras import (
     Reactor,
     StoredFile,
 )
-from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
-from raysync.models.work import Claim, IdRange, Recheck, StoredChannel
+from raysync.models.ids import MessageId, TenantId
+from raysync.models.work import Claim, IdRange, Recheck
 from raysync.store.engine import translated
 from raysync.store.pages import refusal
+from raysync.store.rechecks import due_of
 
 _ANY_SIZE: Final = 1 << 62
 
@@ -235,23 +236,7 @@ async def plan_leftovers(
         async with engine.begin() as connection:
             await connection.execute(_NO_TIMEOUT)
             rows = (await connection.execute(_LEFT, values)).all()
-    return [_left_of(row) for row in rows]
-
-
-def _left_of(row: Any) -> Recheck:
-    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
-    channel_id, last_id = ChannelId(row.platform_channel_id), row.last_message_id
-    parent_id = row.parent_channel_id
-    return Recheck(
-        stored=StoredChannel(ChannelKey(row.channel_id), channel_id, coverage, row.message_count),
-        name=row.name,
-        type=row.type,
-        parent_id=None if parent_id is None else ChannelId(parent_id),
-        last_message_id=None if last_id is None else MessageId(last_id),
-        ids=(),
-        pages=0,
-        is_last=False,
-    )
+    return [due_of(row, (), 0, is_last=False) for row in rows]
 
 
 def _within(claim: Claim, most: int) -> dict[str, Any]:

@@ -91,9 +91,9 @@ async def _recheck(connection: AsyncConnection, row: Any, requests: int, before:
     is_last = found.messages < most
     stop = before if is_last else found.last + 1
     if not found.messages or start >= stop:
-        return _due_of(row, (), 0, is_last)
+        return due_of(row, (), 0, is_last=is_last)
     pages = found.messages // PER_PAGE + (1 if is_last else 0)
-    return _due_of(row, (IdRange(start, stop),), pages, is_last)
+    return due_of(row, (IdRange(start, stop),), pages, is_last=is_last)
 
 
 async def plan_sample(engine: AsyncEngine, tenant_id: TenantId, pages: int) -> Sequence[Recheck]:
@@ -123,7 +123,7 @@ async def _sample(
         start = dice.randint(bounds.first, bounds.last)
         found = await _some(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
         ranges.append(IdRange(start, found.last + 1))
-    return _due_of(row, tuple(sorted(ranges)), len(ranges), is_last=False)
+    return due_of(row, tuple(sorted(ranges)), len(ranges), is_last=False)
 
 
 async def _some(connection: AsyncConnection, key: int, start: int, before: int, most: int) -> Any:
@@ -132,7 +132,8 @@ async def _some(connection: AsyncConnection, key: int, start: int, before: int, 
     return (await connection.execute(_NEXT, values)).one()
 
 
-def _due_of(row: Any, ids: tuple[IdRange, ...], pages: int, is_last: bool) -> Recheck:
+def due_of(row: Any, ids: tuple[IdRange, ...], pages: int, *, is_last: bool) -> Recheck:
+    """What is due of the channel in *row*, which has the columns of `_DUE`."""
     coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
     channel_id, last_id = ChannelId(row.platform_channel_id), row.last_message_id
     parent_id = row.parent_channel_id

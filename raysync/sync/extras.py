@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import (
     AsyncIterator,
     Callable,
-    Collection,
     Coroutine,
     Iterable,
     Mapping,
@@ -39,6 +38,7 @@ from raysync.models.extras import (
 )
 from raysync.models.ids import ChannelId, MessageId, UserId
 from raysync.models.work import Claim
+from raysync.sync.groups import first_error
 from raysync.sync.retry import Retrier
 
 REACTIONS_AT_ONCE = 100
@@ -236,6 +236,19 @@ class FileStore(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Cdn:
+    """Tells a CDN that is away from files that cannot be had: no more is noted against those."""
+
+    failures_in_a_row: int = 0  #: of a worker, whatever the channels
+
+    def failed(self, error: RetryableError) -> None:
+        """Count a failure. Raises *error* where it is one of many, with no success between."""
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= FAILURES_IN_A_ROW:
+            raise error
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """Keeps attachments' bytes: whole, as long as told, and never an error page."""
@@ -245,11 +258,11 @@ class Files:
     vault: FileVault
     rules: FileRules
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_AT_ONCE))
+    cdn: Cdn = field(default_factory=Cdn)
 
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
         last: MissingFile | None = None
-        downloads = _Downloads()
         while True:
             due = await self._due(visit, last)
             if not due:
@@ -257,10 +270,11 @@ class Files:
             if visit.gives_way():
                 return False
             urls = await visit.again(lambda: self.source.sign_anew(visit.channel_id, due))  # noqa: B023
+            left: list[MissingFile] = []
             await _side_by_side(
-                [self._fetch(visit, each, urls.get(each.attachment_id), downloads) for each in due]
+                [self._fetch(visit, each, urls.get(each.attachment_id), left) for each in due]
             )
-            if downloads.gave_way:
+            if left:
                 return False
             last = due[-1]
 
@@ -270,21 +284,22 @@ class Files:
         )
 
     async def _fetch(
-        self, visit: Visit, file: MissingFile, url: str | None, downloads: _Downloads
+        self, visit: Visit, file: MissingFile, url: str | None, left: list[MissingFile]
     ) -> None:
+        """Store the file, or note why not; *left* gets it where messages wait for the slot."""
         async with self.room:
             if visit.gives_way():
-                downloads.gave_way = True
+                left.append(file)
                 return
             try:
                 stored = await self._keep(visit, file, url)
             except AttachmentGoneError as error:
                 await self._miss(visit, file, error)
             except RetryableError as error:
-                downloads.note(error)
+                self.cdn.failed(error)
                 await self._miss(visit, file, error)
             else:
-                downloads.in_a_row = 0
+                self.cdn.failures_in_a_row = 0
                 await visit.again(lambda: self.store.note_file(visit.claim, file, stored))
                 visit.count(ExtraTally(files=1, file_bytes=file.size))
 
@@ -325,23 +340,6 @@ class Files:
                     raise
 
 
-@dataclass(slots=True)
-class _Downloads:
-    """What came of a visit's downloads.
-
-    It tells a CDN that is away from files that cannot be had: then no more is to be noted.
-    """
-
-    in_a_row: int = 0
-    gave_way: bool = False  #: some were not tried, since messages wait for the slot
-
-    def note(self, error: RetryableError) -> None:
-        """Count a failure. Raises *error* where it is one of many, with no success between."""
-        self.in_a_row += 1
-        if self.in_a_row >= FAILURES_IN_A_ROW:
-            raise error
-
-
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Do all of it; the first error ends the rest."""
     try:
@@ -349,10 +347,4 @@ async def _side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             for each in work:
                 group.create_task(each)
     except BaseExceptionGroup as errors:
-        raise _first(errors) from errors
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    leaves: Collection[BaseException] = group.exceptions
-    first = next(iter(leaves))
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        raise first_error(errors) from errors

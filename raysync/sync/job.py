@@ -33,6 +33,7 @@ from raysync.models.work import (
 )
 from raysync.sync.archives import ArchiveReader
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
+from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.planner import Archive, GuildPlanner, Survey, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
@@ -149,7 +150,7 @@ class SyncJob:
             await self._settle_archives()
             await self._note_rechecks()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
 
     async def _look_again(self, survey: Survey) -> None:
         """Read what came into being while the rest was read."""
@@ -366,16 +367,3 @@ class SyncJob:
 
 def _is_not_found(outcome: ChannelOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.error == NotFoundError.__name__
-
-
-def _first(group: BaseException) -> BaseException:
-    """The error that ended a task group: a stopped run says more than what it dragged along."""
-    leaves: list[BaseException] = []
-    pending: list[BaseException] = [group]
-    while pending:
-        each = pending.pop(0)
-        if isinstance(each, BaseExceptionGroup):
-            pending.extend(each.exceptions)
-        else:
-            leaves.append(each)
-    return next((each for each in leaves if isinstance(each, RunStoppedError)), leaves[0])

@@ -150,8 +150,12 @@ class Retrier:
             await self.sleep(delay_s)
 
     def _may_be_over(self, error: RaysyncError) -> bool:
-        """Whether an outage may have ended between its last failure and the look at it."""
-        return isinstance(error, RetryableError) and self.is_outage is not is_store_outage
+        """Whether an outage may have ended between its last failure and the look at it.
+
+        Never where a pause was asked for: that is no outage, and to ask at once would break it.
+        """
+        is_plain = type(error) is RetryableError and error.retry_after_s is None
+        return is_plain and self.is_outage is not is_store_outage
 
     async def _is_outage(self, error: RaysyncError) -> bool:
         return isinstance(error, RetryableError) and await self.is_outage(error)

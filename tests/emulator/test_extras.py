@@ -32,7 +32,7 @@ from raysync.emulator.world import emoji_key
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.extras import LISTS_AT_ONCE
+from raysync.sync.extras import FAILURES_IN_A_ROW, LISTS_AT_ONCE
 from tests.archive import KEY, Archive
 
 TOKEN = "a-token"
@@ -398,7 +398,7 @@ async def test_an_emoji_that_discord_refuses_keeps_nothing_back(engine) -> None:
         assert len(await kept_reactors(archive)) > 100
 
 
-async def test_while_the_cdn_is_away_nothing_is_noted_against_files(engine, tmp_path) -> None:
+async def test_while_the_cdn_is_away_little_is_noted_against_files(engine, tmp_path) -> None:
     world = lively_world()
     away = FaultRule(cdn=True, action=Action.ANSWER, status=503)
     async with setting(engine, world, away) as (archive, emulator):
@@ -406,6 +406,10 @@ async def test_while_the_cdn_is_away_nothing_is_noted_against_files(engine, tmp_
 
         assert end.status is JobStatus.PARTIAL
         assert len(await archive.rows()) == sum(1 for _ in messages(world))
+        (noted,) = await archive.query(
+            "SELECT count(*) AS files FROM message_attachments WHERE blob_error IS NOT NULL"
+        )
+        assert noted.files < FAILURES_IN_A_ROW, "in all channels of a worker together"
         emulator.faults = FaultScript()
         await archive.execute("UPDATE message_attachments SET blob_retry_at = NULL")
         await archive.run(keeping(tmp_path))

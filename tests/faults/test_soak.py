@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
@@ -15,7 +15,7 @@ import pytest
 
 from raysync.emulator import GuildSpec, World, generate_guild
 from tests.cluster.guilds import SPEED, served
-from tests.cluster.installation import TOKEN, Installation, ended
+from tests.cluster.installation import TOKEN, Ended, Installation, ended
 from tests.cluster.midrun import actor_processes
 from tests.cluster.ray_head import RayHead
 from tests.cluster.waiting import wait_until
@@ -54,8 +54,10 @@ def test_an_hour_of_faults(installation: Installation, ray_head: RayHead, home: 
         while time.monotonic() < until_s:
             with here.starting("--tenant", "takaro", "--full") as program:
                 scene = Scene(here, emulator, ray_head, home, program)
-                peaks_mb.append(_strike(scene, dice, struck))
-                run = ended(program, 600)
+                with ThreadPoolExecutor(1) as reader:  # its result is more than a pipe holds
+                    ending = reader.submit(ended, program, 600)
+                    peaks_mb.append(_strike(scene, ending, dice, struck))
+                    run = ending.result()
             assert "Traceback" not in run.err
             # one that meets an outage before anything was read says so at once, with 1
             assert run.code in (0, 1, 3), run.err
@@ -75,23 +77,21 @@ def test_an_hour_of_faults(installation: Installation, ray_head: RayHead, home: 
         wait_until(lambda: here.query(OPEN)[0]["count"] == 0, 60)
 
 
-def _strike(scene: Scene, dice: random.Random, struck: Counter[str]) -> float:
+def _strike(
+    scene: Scene, ending: Future[Ended], dice: random.Random, struck: Counter[str]
+) -> float:
     """Fault after fault until the run ends; the most memory that a worker took meanwhile."""
     peak_mb = 0.0
-    while _is_running(scene.program):
+    while not ending.done():
         threading.Event().wait(dice.uniform(1.0, 4.0))
         peak_mb = max([peak_mb, *map(_megabytes, actor_processes(scene.head, ACTORS[0]))])
-        if _is_running(scene.program):
+        if not ending.done():
             fault = dice.choice(BEARABLE)
             FAULTS[fault](scene)
             struck[fault] += 1
         if sum(struck.values()) % 8 == 7:
-            scene.program.wait(600)  # some runs are to reach their end
+            wait([ending])  # some runs are to reach their end
     return peak_mb
-
-
-def _is_running(program: subprocess.Popen[str]) -> bool:
-    return program.poll() is None
 
 
 def _megabytes(process: psutil.Process) -> float:

@@ -127,3 +127,25 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     own = [each for each in all_errors(RaysyncError) if each.__module__ == errors.__name__]
 
     assert [each.__name__ for each in own if each.__name__ not in drawn] == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.RateLimitedError("429", 900.0), RetryableError("503", 900.0)],
+    ids=["a-limit", "a-pause"],
+)
+def test_a_pause_that_discord_asks_for_is_never_cut_short(error: RetryableError) -> None:
+    asked: list[float] = []
+    clock = LoopClock()
+
+    async def is_outage(_: RaysyncError) -> bool:
+        return False
+
+    async def ask() -> None:
+        asked.append(clock.monotonic_s())
+        raise error
+
+    with pytest.raises(RetryableError):
+        run_virtual(Retrier(RetryPolicy(), clock, is_outage=is_outage)(ask))
+
+    assert len(asked) == 1, "the pause is longer than anybody waits, so nothing is asked again"
