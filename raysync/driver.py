@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from raysync.actors.cluster import RunActors, node_count
+from raysync.actors.cluster import RunActors, draining_nodes, node_count
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
+from raysync.actors.policies import ClusterScaling, LocalScaling
 from raysync.actors.requests import (
     SyncRequest,
     as_begun,
@@ -50,6 +51,8 @@ from raysync.sync.summary import failed_result, summarize
 STOPPING_S = 5.0
 """For so long a run that is ended waits for a database that is away."""
 VIEW_PERIOD_S = 0.5
+DRAINING_PERIOD_S = 5.0
+"""A node of a cloud is taken back half a minute to two minutes after notice."""
 SHOWN_CHANNELS = 30
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
@@ -160,15 +163,18 @@ class _Run:
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
         slots = settings.channel_batch_size
-        self._actors = RunActors(keys.label, slots)
+        self._actors = RunActors(
+            keys.label,
+            slots,
+            is_local=runtime.is_local,
+            worker_resource=settings.worker_resource if not runtime.is_local else None,
+            worker_timeout_s=settings.worker_timeout_s,
+        )
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
-            workers,
             slots,
             self._clock,
-            # a cluster's autoscaler sees the actors that wait: let it see all of them
-            starting_at_once=max((os.cpu_count() or 1) // 2, 1) if runtime.is_local else workers,
-            is_sparing=runtime.is_local,
+            (LocalScaling if runtime.is_local else ClusterScaling)(workers, slots),
         )
         self._planning = ChannelWorker(
             "driver",
@@ -182,7 +188,10 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants side by side in one pool of workers."""
         self._dispatcher.warm_up()
-        beside = [asyncio.create_task(self._watch(stop)), asyncio.create_task(self._show())]
+        beside = [
+            asyncio.create_task(each)
+            for each in (self._watch(stop), self._show(), self._leave_draining_nodes())
+        ]
         try:
             ended = await asyncio.gather(
                 *(self._sync_tenant(each) for each in tenants), return_exceptions=True
@@ -218,6 +227,13 @@ class _Run:
         self._stopping.set()
         for each in self._jobs.values():
             each.cancel()
+
+    async def _leave_draining_nodes(self) -> None:
+        """Let workers go before their nodes do, where there is notice."""
+        while not self._runtime.is_local:
+            await asyncio.sleep(DRAINING_PERIOD_S)
+            if nodes := await asyncio.to_thread(draining_nodes):
+                self._dispatcher.leave(nodes)
 
     async def _show(self) -> None:
         while True:

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     invalid_request_limit: int = Field(
         default=1000, ge=1, le=9_000, alias="SYNC_INVALID_REQUEST_LIMIT"
     )
+    worker_resource: str | None = Field(default=None, alias="SYNC_WORKER_RESOURCE")
+    worker_timeout_s: float = Field(default=60.0, ge=1, le=3600, alias="SYNC_WORKER_TIMEOUT_S")
     ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
 
     @field_validator("discord_api_url")

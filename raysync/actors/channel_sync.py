@@ -7,11 +7,16 @@ from typing import Any
 import ray
 
 from raysync.actors.handles import lease_from, observe_by, report_to, watch_by
+from raysync.actors.pulse import Pulse
 from raysync.actors.secrets import opened
 from raysync.actors.worker import ChannelWorker
+from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.budget import Sharer
+
+PROBES = "probes"
+"""A concurrency group, which is a thread of its own."""
 
 
 class ChannelSyncActor:
@@ -25,6 +30,7 @@ class ChannelSyncActor:
     def __init__(self, sharer: Sharer, slots: int, governor: Any, tracker: Any) -> None:
         self._worker_id = worker_id = sharer.worker
         self._letterbox = Letterbox()
+        self._pulse = Pulse(SystemClock())
         self._worker = ChannelWorker(
             worker_id,
             slots,
@@ -37,9 +43,14 @@ class ChannelSyncActor:
     def __repr__(self) -> str:
         return f"ChannelSyncActor({self._worker_id})"
 
-    async def address(self) -> bytes:
-        """Where to seal a job's secrets to."""
-        return self._letterbox.address()
+    async def introduce(self) -> tuple[bytes, str]:
+        """Where to seal a job's secrets to, and the node that it runs on."""
+        return self._letterbox.address(), ray.get_runtime_context().get_node_id()
+
+    @ray.method(concurrency_group=PROBES)
+    async def pulse(self) -> float:
+        """Seconds since its loop last turned; answered beside that loop, which may be blocked."""
+        return self._pulse.age_s()
 
     async def open_job(self, sealed: bytes) -> None:
         """Log in for a job. Raises what Discord or the database says."""
@@ -54,4 +65,5 @@ class ChannelSyncActor:
         await self._worker.close()
 
 
-RemoteChannelSync = ray.remote(ChannelSyncActor)
+_with_probes = ray.remote(concurrency_groups={PROBES: 1})  # type: ignore[call-overload]  # Ray's own
+RemoteChannelSync = _with_probes(ChannelSyncActor)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray._private.state import state as ray_state
 from ray.exceptions import RayActorError
 
 from raysync.actors.channel_sync import RemoteChannelSync
@@ -25,6 +26,11 @@ from raysync.sync.progress import JobHeader
 WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
 
+ON_HEAD = {"node:__internal_head__": 0.001}
+"""Pins an actor to the head: other nodes come and go."""
+LOCAL_START_S = 120.0
+CLUSTER_START_S = 1_800.0
+"""A worker that waits for room may wait for a machine, which a cloud takes minutes to start."""
 
 GOVERNOR_CALLS = 20_000
 """Every process keeps a question open, whether to stop, and asks for permits beside it."""
@@ -32,17 +38,32 @@ LEAVE_S = 2.0
 
 
 class RunActors:
-    """Makes the actors of one run; *label* tells people whose they are."""
+    """Makes the actors of one run."""
 
-    def __init__(self, label: str, slots_per_worker: int) -> None:
+    def __init__(
+        self,
+        label: str,
+        slots_per_worker: int,
+        *,
+        is_local: bool,
+        worker_resource: str | None,
+        worker_timeout_s: float,
+    ) -> None:
+        """*label* tells people whose they are. A worker takes one of the nodes' *worker_resource*,
+        if there is such a thing, and is replaced if it stands still for *worker_timeout_s*.
+        """
         self._label = label
         self._slots = slots_per_worker
+        self._start_timeout_s = LOCAL_START_S if is_local else CLUSTER_START_S
+        self._worker_resources = {worker_resource: 1.0} if worker_resource else {}
+        self._worker_timeout_s = worker_timeout_s
         self._governor: Any = RateLimitGovernorActor.options(
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached",  # shared by all jobs of the cluster; ends itself when idle
             num_cpus=0,
+            resources=ON_HEAD,
             max_restarts=-1,  # its state is worthless a second later, and workers wait for it
             max_task_retries=0,  # who asked has given up by then
             max_concurrency=GOVERNOR_CALLS,
@@ -51,6 +72,7 @@ class RunActors:
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
             num_cpus=0,
+            resources=ON_HEAD,
             max_restarts=-1,  # a cache: its driver tells the new one all of it again
             max_task_retries=-1,  # every method is idempotent
         ).remote()
@@ -62,11 +84,14 @@ class RunActors:
             name=f"raysync/{self._label}/{worker_id}",
             namespace=NAMESPACE,
             num_cpus=WORKER_CPUS,
+            resources=self._worker_resources,
             max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
             max_task_retries=0,  # the dispatcher counts attempts
             max_concurrency=2 * self._slots + 4,  # its channels, those on standby, open and close
         ).remote(self._sharer(worker_id), self._slots, self._governor, self._tracker)
-        return RemoteWorker(actor, worker_id, secrets_of)
+        return RemoteWorker(
+            actor, worker_id, secrets_of, self._start_timeout_s, self._worker_timeout_s
+        )
 
     def lease_for(self, worker_id: str) -> LeaseFor:
         """How a client in this process asks for permits."""
@@ -110,3 +135,8 @@ def node_count() -> int:
     """How many machines the cluster has now."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
     return sum(1 for each in nodes if each["Alive"])
+
+
+def draining_nodes() -> frozenset[str]:
+    """The ids of nodes that will soon be gone, such as spot machines that are taken back."""
+    return frozenset(ray_state.get_draining_nodes())

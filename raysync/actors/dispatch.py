@@ -6,12 +6,11 @@ bucket goes with it. So no slot waits, and the largest channels never stop. Besi
 that it reads, a worker is given as many on standby, where there are no other slots for them: they
 are claimed while others' last pages are still being written, and a worker never idles in between.
 
-`ray.util.ActorPool` keeps the idle slots; what is in flight, and what becomes of it when an actor
-dies, is kept here, since the pool tells neither which item a dead actor held nor that its queue
-was lost. No Ray call is made in this module: workers come as `WorkerPort`s, so tests run without.
+What is in flight, and what becomes of it when an actor dies, is kept here, since
+`ray.util.ActorPool` tells neither which item a dead actor held nor that its queue was lost. No Ray
+call is made in this module: workers come as `WorkerPort`s, so tests run without.
 
-Invariants: a channel is in exactly one of waiting, in flight, parked and returned; a worker in
-exactly one of starting, alive and gone.
+Invariant: a channel is in exactly one of waiting, in flight, parked and returned.
 """
 
 from __future__ import annotations
@@ -22,76 +21,26 @@ import itertools
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
 
-from ray.util import ActorPool
-
+from raysync.actors.policies import (
+    FailurePolicy,
+    ScalingPolicy,
+    WorkerLostError,
+    WorkerPreemptedError,
+)
+from raysync.actors.pool import Slot, WorkerPool, WorkerPort
 from raysync.clock import Clock
-from raysync.errors import RaysyncError, SyncError
+from raysync.errors import RaysyncError
 from raysync.models.ids import JobId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, Parked
 from raysync.sync.retry import failure_of
 
 _log = logging.getLogger(__name__)
-
-MAX_ATTEMPTS = 5
-"""Workers that may die on one channel, one after another, before it is taken for the cause.
-
-Most of the channels that a dead worker held had no part in it: a visit that ends otherwise clears
-a channel.
-"""
-MAX_FAILED_STARTS = 3
-"""Workers that may fail to start, one after another, before the run is given up."""
-
-SETTLE_S = 1.0
-"""So long after a worker has come up, what workers say of their fullness counts its help."""
-
-
-class WorkerLostError(SyncError):
-    """The worker's process died, or its node is out of reach."""
-
-
-class WorkersUnavailableError(RaysyncError):
-    """No worker could be started."""
-
-
-class WorkerPort(Protocol):
-    """A worker somewhere."""
-
-    worker_id: str
-
-    async def start(self) -> None:
-        """Wait until it is up and has its secrets. Raises RaysyncError."""
-        ...
-
-    async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Have it sync one channel.
-
-        Raises:
-            WorkerLostError: it is gone, and the channel may go on elsewhere.
-            RaysyncError: the worker could not begin, or failed as no channel should.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let it finish its reports and end; never raises."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once, so that it cannot go on unseen."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
-    """Room for one channel in flight in one worker."""
-
-    worker: WorkerPort
 
 
 @dataclass(slots=True)
@@ -101,7 +50,8 @@ class _Work:
     serving: asyncio.Task[None] | None = None
     parked: asyncio.TimerHandle | None = None
     parked_at_s: float = 0.0
-    losses: int = 0  #: workers that died on it since a visit last ended otherwise
+    deaths: int = 0  #: workers that died on it since a visit last ended otherwise
+    preemptions: int = 0  #: workers whose nodes were taken back, likewise
 
 
 @dataclass(order=True, slots=True)
@@ -112,46 +62,24 @@ class _Waiting:
 
 
 class Dispatcher:
-    """The pool of workers of one run; satisfies the engine's `ChannelDispatcher`."""
+    """Has channels read by a pool of workers; satisfies the engine's `ChannelDispatcher`."""
 
     def __init__(
         self,
         spawn: Callable[[int], WorkerPort],
-        size: int,
         slots_per_worker: int,
         clock: Clock,
-        starting_at_once: int,
-        *,
-        is_sparing: bool = False,
+        scaling: ScalingPolicy,
+        failures: FailurePolicy | None = None,
     ) -> None:
-        """At most *size* workers, of which *starting_at_once* may be coming up side by side.
-
-        To start a process takes a second of a core: on one machine, ten at once are all late.
-        *is_sparing* starts one only when those that are there say that they are full: else the
-        tokens are used to their limits, and more workers would use the machine and nothing else.
-        """
-        self._spawn = spawn
-        self._size = size
-        self._slots_per_worker = slots_per_worker
         self._clock = clock
-        self._starting_at_once = starting_at_once
-        self._is_sparing = is_sparing
-        self._came_up_s = -math.inf  # the last worker
-        self._is_full = False  # some worker was, since it came up
-        # Any: it is typed for actors, and keeps our slots of them
-        self._idle: Any = ActorPool([])
-        self._standby: Any = ActorPool([])
-        self._load: Counter[WorkerPort] = Counter()  # channels of each worker
+        self._failures = failures or FailurePolicy()
+        self._pool = WorkerPool(spawn, slots_per_worker, clock, scaling, self._failures, self._turn)
         self._parked = 0
         self._waiting: dict[JobId, list[_Waiting]] = {}
         self._busy: Counter[JobId] = Counter()  # slots of each job
         self._order = itertools.count()
-        self._numbers = itertools.count()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._starting: set[asyncio.Task[None]] = set()
-        self._alive: set[WorkerPort] = set()
-        self._failed_starts = 0
-        self._broken: RaysyncError | None = None
         self.most_at_once = 0  #: channels read at the same moment
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
@@ -173,17 +101,20 @@ class Dispatcher:
 
     def warm_up(self) -> None:
         """Start one worker before there is work: a process takes seconds to come up."""
-        if not self._alive and not self._starting:
-            self._start_one()
+        self._pool.warm_up()
+
+    def leave(self, nodes: Collection[str]) -> None:
+        """Let go of the workers on *nodes*, which will soon be gone; visits end first."""
+        self._pool.leave(nodes)
+        self._turn()
 
     async def close(self) -> None:
         """End all workers; what they have under way is cancelled, its progress kept."""
-        under_way = [*self._in_flight, *self._starting]
+        under_way = list(self._in_flight)
         for each in under_way:
             each.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        await asyncio.gather(*(worker.close() for worker in self._alive))
-        self._alive.clear()
+        await self._pool.close()
 
     def _queue(self, work: _Work) -> None:
         task = work.task
@@ -209,89 +140,33 @@ class Dispatcher:
         return None
 
     def _turn(self) -> None:
-        """Do what can be done now: fill slots, then ask for as many workers as there is work."""
+        """Do what can be done now: fill slots, then have as many workers as there is work."""
         self._assign()
-        self._grow()
+        channels = sum(map(len, self._waiting.values())) + len(self._in_flight)
+        self._pool.scale(channels, self._parked)
+        if self._pool.broken is not None:
+            self._refuse_all(self._pool.broken)
 
     def _assign(self) -> None:
-        while (pool := self._free_pool()) is not None and (work := self._next()) is not None:
-            slot: Slot = pool.pop_idle()
-            self._load[slot.worker] += 1
+        while self._pool.has_room() and (work := self._next()) is not None:
+            slot = self._pool.take()
             job_id = work.task.job_id
             self._busy[job_id] += 1
             work.task = replace(work.task, is_hurried=self._is_crowded())
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
-            read = sum(min(each, self._slots_per_worker) for each in self._load.values())
-            self.most_at_once = max(self.most_at_once, read)
+            self.most_at_once = max(self.most_at_once, self._pool.reading)
             work.serving.add_done_callback(partial(self._forget, job_id))
-
-    def _free_pool(self) -> Any:
-        """Where the next channel may go: a free slot, or on standby if none is to be had."""
-        if self._idle.has_free():
-            return self._idle
-        return self._standby if self._standby.has_free() else None
 
     def _is_crowded(self) -> bool:
         """Whether more channels are to be read than there is room for: slots must go round."""
         channels = sum(map(len, self._waiting.values())) + self._parked + len(self._in_flight) + 1
-        return channels > 2 * self._slots_per_worker * len(self._alive)
-
-    def _free(self, slot: Slot) -> None:
-        """Take a slot back: who was on standby in its worker is being read now."""
-        self._load[slot.worker] -= 1
-        if slot.worker in self._alive:
-            is_standby = self._load[slot.worker] >= self._slots_per_worker
-            (self._standby if is_standby else self._idle).push(slot)
+        return channels > self._pool.places
 
     def _forget(self, job_id: JobId, serving: asyncio.Task[None]) -> None:
         self._in_flight.discard(serving)
         self._busy[job_id] -= 1
         self._turn()
-
-    def _grow(self) -> None:
-        channels = sum(map(len, self._waiting.values())) + len(self._in_flight)
-        wanted = min(self._size, math.ceil(channels / self._slots_per_worker))
-        while (
-            len(self._alive) + len(self._starting) < wanted
-            and len(self._starting) < self._starting_at_once
-            and self._broken is None
-            and (self._is_full or not self._is_sparing or not (self._alive or self._starting))
-        ):
-            self._start_one()
-        if self._broken is not None and not self._alive:
-            self._refuse_all(self._broken)
-
-    def _start_one(self) -> None:
-        self._is_full = False
-        starting = asyncio.create_task(self._bring_up(self._spawn(next(self._numbers))))
-        self._starting.add(starting)
-        starting.add_done_callback(self._started)
-
-    def _started(self, starting: asyncio.Task[None]) -> None:
-        self._starting.discard(starting)
-        if not starting.cancelled():
-            self._turn()
-
-    async def _bring_up(self, worker: WorkerPort) -> None:
-        try:
-            await worker.start()
-        except Exception as error:  # noqa: BLE001 whatever it is, it is not to be tried for ever
-            worker.kill()
-            self._failed_starts += 1
-            _log.warning("a worker did not start: %s", error, extra={"event": "worker_failed"})
-            if not isinstance(error, SyncError) or self._failed_starts >= MAX_FAILED_STARTS:
-                self._broken = WorkersUnavailableError(f"No worker could be started: {error}")
-            return
-        except asyncio.CancelledError:
-            worker.kill()
-            raise
-        self._failed_starts = 0
-        self._came_up_s = self._clock.monotonic_s()
-        self._alive.add(worker)
-        for _ in range(self._slots_per_worker):
-            self._idle.push(Slot(worker))
-            self._standby.push(Slot(worker))
 
     async def _serve(self, slot: Slot, work: _Work) -> None:
         task = work.task
@@ -302,9 +177,11 @@ class Dispatcher:
             if not isinstance(error, RaysyncError):
                 _log.exception("a worker failed unexpectedly", extra={"event": "worker_crashed"})
             if isinstance(error, WorkerLostError):
-                self._bury(slot.worker)
-                work.losses += 1
-                if work.losses < MAX_ATTEMPTS:
+                self._pool.bury(slot)
+                is_preempted = isinstance(error, WorkerPreemptedError)
+                work.preemptions += is_preempted
+                work.deaths += not is_preempted
+                if not self._failures.is_cause(work.deaths, work.preemptions):
                     # what it read meanwhile counts in the bucket, and only the database knows of it
                     work.task = replace(task, attempt=task.attempt + 1, paged_ago_s=())
                     self._queue(work)
@@ -314,13 +191,12 @@ class Dispatcher:
             work.returned.cancel()
             raise
         finally:
-            self._free(slot)
-        settled = self._clock.monotonic_s() - self._came_up_s > SETTLE_S and not self._starting
-        self._is_full = self._is_full or (outcome.is_worker_full and settled)
+            self._pool.free(slot)
+        self._pool.hear_fullness(outcome.is_worker_full)
         if work.returned.done():
             return
         if outcome.parked is not None:
-            work.losses = 0
+            work.deaths = work.preemptions = 0
             self._park(work, outcome, outcome.parked)
         else:
             work.returned.set_result(outcome)
@@ -368,21 +244,6 @@ class Dispatcher:
             retry_count=task.retries_before + task.attempt - 1,
             failure=failure_of(error),
         )
-
-    def _bury(self, worker: WorkerPort) -> None:
-        """Take a lost worker out, its idle slots too, and make sure that it is dead."""
-        if worker not in self._alive:
-            return
-        self._alive.discard(worker)
-        worker.kill()
-        _log.warning("lost %s", worker.worker_id, extra={"event": "worker_lost"})
-        for pool in (self._idle, self._standby):
-            free = []
-            while pool.has_free():
-                free.append(pool.pop_idle())
-            for slot in reversed(free):
-                if slot.worker is not worker:
-                    pool.push(slot)
 
     def _refuse_all(self, error: RaysyncError) -> None:
         waiting, self._waiting = self._waiting, {}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from raysync.actors.dispatch import WorkerLostError
+from raysync.actors.policies import WorkerLostError, WorkerPreemptedError
+from raysync.actors.pulse import stands_still
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.shares import LedgerUnknownError
 from raysync.actors.tracker import UnknownJobError
@@ -28,8 +29,8 @@ from raysync.sync.progress import JobHeader
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-START_TIMEOUT_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
+TRACKER_TIMEOUT_S = 60.0
 WATCH_AGAIN_S = 1.0
 GOVERNOR_TIMEOUT_S = 10.0
 
@@ -38,39 +39,70 @@ class RemoteWorker:
     """A ChannelSyncActor, as the dispatcher sees it."""
 
     def __init__(
-        self, actor: Any, worker_id: str, secrets_of: Callable[[JobId], JobSecrets]
+        self,
+        actor: Any,
+        worker_id: str,
+        secrets_of: Callable[[JobId], JobSecrets],
+        start_timeout_s: float,
+        still_timeout_s: float,
     ) -> None:
+        """It may take *start_timeout_s* to come up, and stand still for *still_timeout_s*."""
         self.worker_id = worker_id
+        self.node_id: str | None = None
         self._actor = actor
         self._secrets_of = secrets_of
+        self._start_timeout_s = start_timeout_s
+        self._still_timeout_s = still_timeout_s
         self._address: bytes | None = None
         self._opened: dict[JobId, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[str] | None = None
 
     async def start(self) -> None:
         """Wait until the process is up."""
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                self._address = await self._actor.address.remote()
+            async with asyncio.timeout(self._start_timeout_s):
+                self._address, self.node_id = await self._actor.introduce.remote()
         except TimeoutError:
             raise SyncError(
-                f"{self.worker_id} was not up after {START_TIMEOUT_S:.0f} s; the cluster may have "
-                "no room for it (see the dashboard)"
+                f"{self.worker_id} was not up after {self._start_timeout_s:.0f} s; the cluster may "
+                "have no room for it (see the dashboard)"
             ) from None
+        except RayActorError as error:
+            if error.actor_init_failed:
+                raise SyncError(f"{self.worker_id} did not start: {_reason(error)}") from error
+            raise self._lost(error) from error
         except RayError as error:
             raise SyncError(f"{self.worker_id} did not start: {_reason(error)}") from error
+        watching = stands_still(self._pulse, self._still_timeout_s)
+        self._watching = asyncio.create_task(watching)
+        self._watching.add_done_callback(_take_note)
+
+    async def _pulse(self) -> float:
+        age_s: float = await self._actor.pulse.remote()
+        return age_s
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Have it sync one channel; a cancelled call has let go of the channel when it returns."""
         await self._open(task.job_id)
         call = self._actor.sync_channel.remote(task)
         try:
-            with self._translated():
-                outcome: ChannelOutcome = await call
+            outcome: ChannelOutcome = await self._answer(call)
         except asyncio.CancelledError:
             ray.cancel(call)
             await _ended(call)
             raise
         return outcome
+
+    async def _answer(self, call: Any) -> Any:
+        """What a call returns, unless the worker is lost before. Raises as `_translated`."""
+        ending = asyncio.ensure_future(call)
+        ending.add_done_callback(_take_note)
+        waits = {ending} if self._watching is None else {ending, self._watching}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done() and self._watching is not None and not self._watching.exception():
+            raise WorkerLostError(f"{self.worker_id} {self._watching.result()}")
+        with self._translated():
+            return await ending
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -82,7 +114,12 @@ class RemoteWorker:
                 raise error.cause from None
             raise SyncError(f"{self.worker_id} failed: {_reason(error)}") from error
         except RayError as error:  # it died, was killed for its memory, or cannot be reached
-            raise WorkerLostError(f"{self.worker_id} was lost: {_reason(error)}") from error
+            raise self._lost(error) from error
+
+    def _lost(self, error: RayError) -> WorkerLostError:
+        is_preempted = isinstance(error, RayActorError) and error.preempted
+        kind = WorkerPreemptedError if is_preempted else WorkerLostError
+        return kind(f"{self.worker_id} was lost: {_reason(error)}")
 
     async def _open(self, job_id: JobId) -> None:
         """Give the worker the job's secrets, once."""
@@ -95,8 +132,7 @@ class RemoteWorker:
     async def _send_secrets(self, job_id: JobId) -> None:
         sealed = self._secrets_of(job_id).sealed_for(self._address or b"")
         try:
-            with self._translated():
-                await self._actor.open_job.remote(sealed)
+            await self._answer(self._actor.open_job.remote(sealed))
         except RaysyncError:
             del self._opened[job_id]  # the next channel tries again
             raise
@@ -112,6 +148,8 @@ class RemoteWorker:
 
     def kill(self) -> None:
         """End its process now."""
+        if self._watching is not None:
+            self._watching.cancel()
         ray.kill(self._actor, no_restart=True)
 
 
@@ -150,22 +188,37 @@ class RemoteTracker:
 
     async def open(self) -> None:
         """Make the tracker know the job; what is known here is told again."""
-        job_id = self._header.job_id
         try:
-            address = await self._actor.address.remote()
-            await self._actor.connect.remote(seal_for(address, self._database_url.encode()))
-            await self._actor.open.remote(self._header)
-            await self._actor.plan.remote(job_id, self._tasks, self._skipped)
-            for each in self._outcomes:
-                await self._actor.settle.remote(job_id, each)
-            if self._planned:
-                await self._actor.planned.remote(job_id)
+            async with self._bounded():
+                await self._tell_all()
         except RayError as error:
             raise _of_tracker(error) from error
 
+    async def _tell_all(self) -> None:
+        job_id = self._header.job_id
+        address = await self._actor.address.remote()
+        await self._actor.connect.remote(seal_for(address, self._database_url.encode()))
+        await self._actor.open.remote(self._header)
+        await self._actor.plan.remote(job_id, self._tasks, self._skipped)
+        for each in self._outcomes:
+            await self._actor.settle.remote(job_id, each)
+        if self._planned:
+            await self._actor.planned.remote(job_id)
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """End a tracker that does not answer: Ray starts it anew."""
+        try:
+            async with asyncio.timeout(TRACKER_TIMEOUT_S):
+                yield
+        except TimeoutError:
+            ray.kill(self._actor, no_restart=False)
+            raise SyncError("the progress tracker did not answer, and is started anew") from None
+
     async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            return await ask()
+            async with self._bounded():
+                return await ask()
         except UnknownJobError:
             await self.open()
             return await ask()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raysync.actors.dispatch import Dispatcher
+from raysync.actors.policies import ClusterScaling
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, MessageId
 from raysync.models.work import ChannelOutcome, ChannelTask
@@ -161,10 +162,9 @@ def simulate(
         channels = _Channels(ids, latency_s, run)
         dispatcher = Dispatcher(
             lambda number: _Worker(number, governor, channels, budget, slots, start_s),
-            workers,
             slots,
             clock,
-            starting_at_once,
+            ClusterScaling(workers, slots, starting_at_once),
         )
         tasks = [
             make_task(

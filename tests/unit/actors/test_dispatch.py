@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from raysync.actors.dispatch import (
-    MAX_ATTEMPTS,
-    Dispatcher,
+from raysync.actors.dispatch import Dispatcher
+from raysync.actors.policies import (
+    ClusterScaling,
+    FailurePolicy,
+    LocalScaling,
     WorkerLostError,
-    WorkersUnavailableError,
+    WorkerPreemptedError,
 )
+from raysync.actors.pool import WorkersUnavailableError
 from raysync.errors import SyncError, TokenUnavailableError
 from raysync.models.ids import ChannelId
 from raysync.models.status import ChannelJobStatus
@@ -26,6 +29,7 @@ class FakeWorker:
 
     def __init__(self, number: int, hall: Hall) -> None:
         self.worker_id = f"worker-{number}"
+        self.node_id = f"node-{number}"
         self.hall = hall
         self.alive = True
         self.dying = asyncio.Event()
@@ -58,7 +62,7 @@ class FakeWorker:
             dying.cancel()
             if dead or task.channel_id in self.hall.poison:
                 self.dying.set()
-                raise WorkerLostError("killed")
+                raise self.hall.lost("killed")
         finally:
             self.hall.now -= 1
         return ChannelOutcome(
@@ -93,6 +97,7 @@ class Hall:
         self.poison: set[ChannelId] = set()
         self.refusals: dict[ChannelId, Exception] = {}
         self.hurried: list[bool] = []
+        self.lost: type[WorkerLostError] = WorkerLostError
         self.slots = 1
         self.is_full = False
         self.now = self.most = 0
@@ -103,9 +108,8 @@ class Hall:
 
     def dispatcher(self, size: int, slots: int, *, is_sparing: bool = False) -> Dispatcher:
         self.slots = slots
-        return Dispatcher(
-            self.spawn, size, slots, self.clock, starting_at_once=2, is_sparing=is_sparing
-        )
+        scaling = LocalScaling(size, slots) if is_sparing else ClusterScaling(size, slots, 2)
+        return Dispatcher(self.spawn, slots, self.clock, scaling)
 
 
 async def run_all(
@@ -201,7 +205,7 @@ def test_a_channel_that_kills_its_workers_is_given_up() -> None:
 
     poisoned = next(each for each in outcomes if each.channel_id == 3)
     assert poisoned.status is ChannelJobStatus.FAILED
-    assert poisoned.attempt == MAX_ATTEMPTS
+    assert poisoned.attempt == FailurePolicy().deaths
     assert sum(1 for each in outcomes if each.failure is None) == 5
 
 
@@ -336,7 +340,7 @@ def test_channels_beside_others_that_lose_many_workers_are_not_given_up() -> Non
     async def scenario() -> list[ChannelOutcome]:
         dispatcher = hall.dispatcher(2, 4)
         running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
-        for number in range(MAX_ATTEMPTS - 1):
+        for number in range(FailurePolicy().deaths - 1):
             while len(hall.up) <= number:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(0.2)
@@ -359,3 +363,94 @@ def test_whatever_a_worker_raises_nobody_waits_for_ever() -> None:
         (2, "ValueError")
     ]
     assert len(outcomes) == 3
+
+
+def test_nodes_that_were_taken_back_are_not_held_against_a_channel() -> None:
+    hall = Hall()
+    hall.lost = WorkerPreemptedError
+
+    async def scenario() -> ChannelOutcome:
+        dispatcher = hall.dispatcher(1, 1)
+        running = asyncio.create_task(dispatcher.run(make_task(1, expected_pages=6.0)))
+        for number in range(3 * FailurePolicy().deaths):
+            while len(hall.up) <= number:
+                await asyncio.sleep(0.1)
+            hall.up[number].kill()
+        return await running
+
+    outcome = run_virtual(scenario())
+
+    assert outcome.failure is None
+    assert outcome.attempt == 3 * FailurePolicy().deaths + 1
+
+
+def test_workers_that_are_lost_while_they_start_are_started_again() -> None:
+    hall = Hall()
+    hall.start_errors = [WorkerLostError("its node was dead already")] * 10
+
+    outcomes = run_virtual(run_all(hall.dispatcher(1, 1), [make_task(1)]))
+
+    assert outcomes[0].failure is None
+    assert len(hall.spawned) == 11
+
+
+def test_workers_that_do_not_start_beside_others_are_tried_again_later() -> None:
+    hall = Hall()
+
+    async def scenario() -> list[ChannelOutcome]:
+        dispatcher = hall.dispatcher(2, 1)
+        tasks = [make_task(number, expected_pages=5.0) for number in range(20)]
+        dispatcher.warm_up()
+        await asyncio.sleep(1.0)
+        hall.start_errors = [SyncError("no room")] * 3
+        return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+
+    outcomes = run_virtual(scenario())
+
+    assert all(each.failure is None for each in outcomes)
+    assert len(hall.up) == 2
+    assert len(hall.spawned) == 5
+
+
+def test_a_cluster_lets_workers_go_as_the_tail_drains() -> None:
+    hall, left = Hall(), list[int]()
+    tasks = [make_task(number, expected_pages=3.0) for number in range(60)]
+    tasks += [make_task(100 + number, expected_pages=200.0) for number in range(2)]
+
+    async def scenario() -> None:
+        dispatcher = hall.dispatcher(6, 5)
+        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        await asyncio.gather(*running[:60])
+        for _ in range(8):  # now and then a channel comes and goes
+            await asyncio.sleep(5.0)
+            await dispatcher.run(make_task(1000, expected_pages=1.0))
+        left.append(sum(worker.alive for worker in hall.spawned))
+        await asyncio.gather(*running)
+        await dispatcher.close()
+
+    run_virtual(scenario())
+
+    assert len(hall.spawned) == 6
+    assert left[0] <= 2
+    assert len({channel for _, channel in hall.begun}) == 63
+
+
+def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
+    hall = Hall()
+
+    async def scenario() -> list[ChannelOutcome]:
+        dispatcher = hall.dispatcher(2, 2)
+        tasks = [make_task(number, expected_pages=3.0) for number in range(16)]
+        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        await asyncio.sleep(2.0)
+        dispatcher.leave(["node-0"])
+        before = list(hall.begun)
+        outcomes = list(await asyncio.gather(*running))
+        assert "worker-0" not in {worker for worker, _ in hall.begun[len(before) :]}
+        assert not hall.spawned[0].alive
+        return outcomes
+
+    outcomes = run_virtual(scenario())
+
+    assert [each.attempt for each in outcomes] == [1] * 16, "no visit was cut short"
+    assert len(hall.spawned) == 3
