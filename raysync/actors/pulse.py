@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from raysync.clock import Clock
 
-BEAT_S = 1.0
-ASK_EVERY_S = 10.0
+BEAT_S = 0.5
+ASKED_WITHIN = 6
+"""So often a worker is asked within the time that it may stand still."""
 
 
 class Pulse:
@@ -20,7 +21,7 @@ class Pulse:
         self._beating = asyncio.create_task(self._beat())
 
     def age_s(self) -> float:
-        """How long ago the loop last turned; about a second where nothing blocks it."""
+        """How long ago the loop last turned; about half a second where nothing blocks it."""
         return self._clock.monotonic_s() - self._beat_s
 
     async def _beat(self) -> None:
@@ -35,7 +36,7 @@ async def stands_still(ask: Callable[[], Awaitable[float]], timeout_s: float) ->
     *ask* brings the age of its pulse. What it raises is left to whoever has called the worker.
     """
     while True:
-        await asyncio.sleep(ASK_EVERY_S)
+        await asyncio.sleep(timeout_s / ASKED_WITHIN)
         try:
             async with asyncio.timeout(timeout_s):
                 age_s = await ask()

@@ -28,11 +28,13 @@ def wait_for_pages(emulator: Emulator, count: int, program: subprocess.Popen[str
         raise AssertionError(f"it ended before page {count}: {program.returncode}\n{err}\n{out}")
 
 
-def actor_processes(head: RayHead, class_name: str) -> list[psutil.Process]:
-    """The processes on *head* that host an actor of a class, as their titles say."""
+def actor_processes(
+    head: RayHead, class_name: str, node_pid: int | None = None
+) -> list[psutil.Process]:
+    """The processes that host an actor of a class, on *head* or another node, as titles say."""
     title = f"ray::{class_name}"
     found = []
-    for each in psutil.Process(head.pid).children(recursive=True):
+    for each in psutil.Process(node_pid or head.pid).children(recursive=True):
         try:
             if each.cmdline() and each.cmdline()[0].startswith(title):
                 found.append(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -62,13 +63,51 @@ def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHea
         assert head.poll() is None, (directory / "head.out").read_text()
         yield RayHead(f"127.0.0.1:{ports[0]}", dashboard_url, directory, head.pid)
     finally:
-        _kill_tree(head.pid)
+        kill_tree(head.pid)
         head.wait()
 
 
-def _kill_tree(pid: int) -> None:
+@contextmanager
+def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> Iterator[int]:
+    """Another node of *head*'s cluster; its first process, whose children are all of it."""
+    names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
+    names += ("metrics-export-port", "node-manager-port", "object-manager-port")
+    ports = _free_ports(len(names))
+    command = [_ray(), "start", "--block", f"--address={head.address}", "--num-cpus=2"]
+    command += [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+    command += ["--disable-usage-stats", "--object-store-memory=134217728"]
+    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    command += [f"--resources={json.dumps(resources)}"]
+    before = alive_nodes(head)
+    with (head.directory / f"node-{ports[0]}.out").open("wb") as output:
+        node = subprocess.Popen(
+            command, stdout=output, stderr=output, env=environ, start_new_session=True
+        )
+    try:
+        wait_until(lambda: node.poll() is not None or alive_nodes(head) > before, 60)
+        assert node.poll() is None, Path(output.name).read_text()
+        yield node.pid
+    finally:
+        kill_tree(node.pid)
+        node.wait()
+
+
+def alive_nodes(head: RayHead) -> int:
+    """How many nodes the dashboard knows to be alive; 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/nodes", timeout=10) as answer:
+            rows = json.load(answer)["data"]["result"]["result"]
+    except (urllib.error.URLError, OSError):
+        return 0
+    return sum(each["state"] == "ALIVE" for each in rows)
+
+
+def kill_tree(pid: int) -> None:
     """End a process and what it started, at once: a drained end takes a head 15 s."""
-    root = psutil.Process(pid)
+    try:
+        root = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return
     for each in [*root.children(recursive=True), root]:
         with suppress(psutil.NoSuchProcess):
             each.kill()
