@@ -48,13 +48,13 @@ def main(version: str) -> None:
         log = NodeLog(head)
         killed = ""
         with here.starting("--tenant", "takaro") as program:
-            wait_until(lambda: program.poll() is not None or busy_nodes() >= 3, 120)
-            wait_until(lambda: pages_read(emulator) >= 200, 60)
+            wait_until(lambda: program.poll() is not None or log.count >= 4, 240)
+            wait_until(lambda: program.poll() is not None or pages_read(emulator) >= 200, 240)
             killed = kill_a_node()
             log.tell("killed")
             run = ended(program, 240)
         log.tell("ended")
-        wait_until(lambda: alive_nodes(head) == 1, 90)
+        wait_until(lambda: log.count == 1, 120)
         log.close()
         here.assert_complete("takaro", emulator)
         seen = {"code": run.code, "err": run.err, "nodes": log.lines, "killed": killed}
@@ -73,10 +73,11 @@ class NodeLog:
 
     def __init__(self, head: RayHead) -> None:
         self.lines: list[list[Any]] = []
+        self.count = 0
         self._head = head
         self._began_s = time.monotonic()
         self._ended = threading.Event()
-        self._watching = threading.Thread(target=self._watch)
+        self._watching = threading.Thread(target=self._watch, daemon=True)
         self._watching.start()
 
     def tell(self, what: str) -> None:
@@ -87,10 +88,9 @@ class NodeLog:
         self._watching.join()
 
     def _watch(self) -> None:
-        count = 0
-        while not self._ended.wait(0.2):
-            if (now := alive_nodes(self._head)) not in (0, count):
-                count = now
+        while not self._ended.wait(0.5):
+            if (now := alive_nodes(self._head)) not in (0, self.count):
+                self.count = now
                 self.tell(f"{now} nodes")
 
 
@@ -170,13 +170,6 @@ def raylets() -> list[psutil.Process]:
             if any(title and title[0].startswith("ray::ChannelSyncActor") for title in titles):
                 found.append(each)
     return found
-
-
-def busy_nodes() -> int:
-    try:
-        return len(raylets())
-    except psutil.Error:  # a process that has just ended
-        return 0
 
 
 def kill_a_node() -> str:
