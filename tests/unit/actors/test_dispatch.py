@@ -439,12 +439,14 @@ def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
     hall = Hall()
 
     async def scenario() -> list[ChannelOutcome]:
-        dispatcher = hall.dispatcher(2, 2)
-        tasks = [make_task(number, expected_pages=3.0) for number in range(16)]
+        dispatcher = hall.dispatcher(2, 4)
+        tasks = [make_task(number, expected_pages=9.0) for number in range(12)]
         running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
         await asyncio.sleep(2.0)
-        dispatcher.leave(["node-0"])
+        dispatcher.leave(["node-0"])  # which has room on standby left
         before = list(hall.begun)
+        tasks = [make_task(100 + number, expected_pages=3.0) for number in range(8)]
+        running += [asyncio.create_task(dispatcher.run(each)) for each in tasks]
         outcomes = list(await asyncio.gather(*running))
         assert "worker-0" not in {worker for worker, _ in hall.begun[len(before) :]}
         assert not hall.spawned[0].alive
@@ -452,5 +454,5 @@ def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
 
     outcomes = run_virtual(scenario())
 
-    assert [each.attempt for each in outcomes] == [1] * 16, "no visit was cut short"
+    assert [each.attempt for each in outcomes] == [1] * 20, "no visit was cut short"
     assert len(hall.spawned) == 3
