@@ -16,8 +16,10 @@ from raysync.cli import (
     export,
     jobs,
     reset,
+    schedule,
     start,
     status,
+    submit,
     tenant,
     verify,
 )
@@ -57,6 +59,8 @@ def raysync(
 
 
 app.command()(start.start)
+app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
+app.command(context_settings=schedule.PASSING_ON)(schedule.schedule)
 app.command()(status.status)
 app.command()(jobs.resume)
 app.command()(jobs.cancel)

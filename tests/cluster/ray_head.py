@@ -121,6 +121,8 @@ def _answers(dashboard_url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{dashboard_url}/api/version", timeout=5):
             return True
+    except urllib.error.HTTPError:
+        return True  # it asks for Ray's token
     except (urllib.error.URLError, OSError):
         return False
 

@@ -1,0 +1,300 @@
+"""Runs as jobs of a Ray cluster, by its Job Submission API: HTTP alone, no driver is attached."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from raysync.errors import ConfigurationError, RaysyncError
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+STOP_WAIT_S = 60
+"""So long a job that is asked to stop may take before Ray kills it; Ray's own default is 3 s."""
+LOOK_EVERY_S = 0.5
+OUT_OF_SIGHT_S = 120.0
+"""For so long a cluster that does not answer is asked again."""
+LISTENER_TIMEOUT_S = 10.0
+EXIT_FAILED = 1
+EXIT_STOPPED = 130
+_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_PORTS = {"http": 80, "https": 443}
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|DATABASE_URL", re.IGNORECASE)
+"""Names of variables that hold what nobody may see."""
+_SIGNAL_BASE = 128  # a shell's exit code of a program that a signal ended
+
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
+logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """What is to run on a cluster. All of it is shown in Ray's dashboard."""
+
+    submission_id: str
+    entrypoint: str  #: a shell's command line
+    metadata: Mapping[str, str]
+    runtime_env_file: Path | None = None
+    working_dir: str | None = None  #: shipped to the cluster; a folder, or a remote archive
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How a job ended."""
+
+    status: str  #: of Ray: succeeded, failed or stopped
+    exit_code: int  #: the driver's own; 130 where it was stopped, 1 where it never ran
+    reason: str | None = field(default=None)  #: of Ray, where the driver did not say it itself
+
+
+class OutOfSightError(RaysyncError):
+    """The cluster does not answer any more; the job may go on."""
+
+
+class ClusterJobs:
+    """The jobs of one cluster."""
+
+    def __init__(self, address: str, client: JobSubmissionClient) -> None:
+        self.address = address
+        self._client = client
+
+    @classmethod
+    def at(cls, address: str | None) -> ClusterJobs:
+        """The cluster at *address*; None: where the environment says, or on this machine.
+
+        Raises:
+            ConfigurationError: it cannot be reached, asks for a token, or is no Ray.
+        """
+        found = address or _address_of_environment()
+        _require_listener(found)
+        with _told(found), _no_other_address(found):
+            client = JobSubmissionClient(found)
+        return cls(found, client)
+
+    def submit(self, order: JobOrder) -> None:
+        """Hand the job to the cluster, with time to end cleanly when it is stopped.
+
+        Raises:
+            ConfigurationError: its runtime environment cannot be used, or the cluster refuses.
+        """
+        with _told(self.address):
+            runtime_env = _runtime_env(order)
+            self._client.submit_job(
+                entrypoint=order.entrypoint,
+                submission_id=order.submission_id,
+                runtime_env=runtime_env,
+                metadata=dict(order.metadata),
+            )
+
+    def under_way(self) -> dict[str, Mapping[str, str]]:
+        """The metadata of each job that was submitted and has not ended, by its id."""
+        with _told(self.address):
+            jobs = self._client.list_jobs()
+        return {
+            each.submission_id: each.metadata or {}
+            for each in jobs
+            if each.submission_id and not each.status.is_terminal()
+        }
+
+    def stop(self, submission_id: str) -> None:
+        """Ask a job to end; it has `STOP_WAIT_S` for it."""
+        with _told(self.address):
+            self._client.stop_job(submission_id)
+
+    async def follow(self, submission_id: str, write: Callable[[str], object]) -> JobEnd:
+        """Hand the job's whole log to *write*, as it comes, until the job has ended.
+
+        Raises:
+            OutOfSightError: the cluster has not answered for two minutes.
+        """
+        log = _Log(self._client, submission_id, write)
+        tail = asyncio.create_task(log.follow())
+        try:
+            found = await self._ended(submission_id)
+        finally:
+            tail.cancel()
+            await asyncio.gather(tail, return_exceptions=True)
+        with suppress(RuntimeError, OSError):  # of a driver that never ran there is none
+            log.complete(await asyncio.to_thread(self._client.get_job_logs, submission_id))
+        return _end_of(found)
+
+    async def _ended(self, submission_id: str) -> Any:
+        silent_s = 0.0
+        while True:
+            try:
+                info = await asyncio.to_thread(self._client.get_job_info, submission_id)
+                if info.status.is_terminal():
+                    return info
+                silent_s = 0.0
+            except (RuntimeError, OSError, ValueError):
+                silent_s += LOOK_EVERY_S
+                if silent_s > OUT_OF_SIGHT_S:
+                    raise OutOfSightError(
+                        f"{self.address} does not answer any more. Job {submission_id} may go on: "
+                        "see `raysync status`."
+                    ) from None
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+class _Log:
+    """A job's log, each character of it handed on once, however often the connection breaks."""
+
+    def __init__(
+        self, client: JobSubmissionClient, submission_id: str, write: Callable[[str], object]
+    ) -> None:
+        self._client = client
+        self._submission_id = submission_id
+        self._write = write
+        self._written = 0
+
+    async def follow(self) -> None:
+        """Hand on what comes, without end."""
+        while True:
+            read = 0
+            with suppress(RuntimeError, OSError):
+                async for chunk in self._client.tail_job_logs(self._submission_id):
+                    read += len(chunk)
+                    self._hand_on(chunk, read)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def complete(self, whole: str) -> None:
+        """Hand on what is missing of the *whole* log."""
+        self._hand_on(whole, len(whole))
+
+    def _hand_on(self, chunk: str, read: int) -> None:
+        """Write of *chunk*, which ends after *read* characters, what is new."""
+        new = read - self._written
+        if new > 0:
+            self._write(chunk[-new:])
+            self._written = read
+
+
+def _end_of(info: Any) -> JobEnd:
+    status, code = info.status, info.driver_exit_code
+    if status is JobStatus.STOPPED:
+        return JobEnd("stopped", EXIT_STOPPED)
+    if status is JobStatus.SUCCEEDED:
+        return JobEnd("succeeded", code or 0)
+    if code is None:  # its environment could not be set up, or its node is gone
+        lines = [line for line in (info.message or "").splitlines() if line.strip()]
+        return JobEnd("failed", EXIT_FAILED, lines[-1].strip() if lines else None)
+    return JobEnd("failed", code if code >= 0 else _SIGNAL_BASE - code)
+
+
+def _runtime_env(order: JobOrder) -> dict[str, Any]:
+    found = {} if order.runtime_env_file is None else _read(order.runtime_env_file)
+    if order.working_dir is not None:
+        found["working_dir"] = order.working_dir
+    variables = found.get("env_vars") or {}
+    for name in variables:
+        if _SECRET.search(name):
+            raise ConfigurationError(
+                f"{name} is in the runtime environment, which Ray shows to everybody who sees its "
+                "dashboard: set it where Ray starts on the cluster's nodes."
+            )
+    return {**found, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)} | variables}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(
+            f"The runtime environment {file} cannot be read: {reason}."
+        ) from None
+    if not isinstance(found, dict) or not isinstance(found.get("env_vars") or {}, dict):
+        raise ConfigurationError(f"{file} is not a runtime environment of Ray.")
+    return found
+
+
+def _address_of_environment() -> str:
+    named = (os.environ.get(name) for name in _ADDRESS_VARIABLES)
+    return next((address for address in named if address), DEFAULT_ADDRESS)
+
+
+@contextmanager
+def _no_other_address(address: str) -> Iterator[None]:
+    """Ray's client prefers its variables to the address it is given; we do not."""
+    name = _ADDRESS_VARIABLES[0]
+    before = os.environ.get(name)
+    os.environ[name] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address nobody listens on: Ray's client would wait for it without end."""
+    try:
+        socket.create_connection(_host_and_port(address), timeout=LISTENER_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot reach the Ray cluster at {address}: {error.strerror or 'nobody answers'}. "
+            "Name its dashboard with --address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
+        ) from None
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # a port that is no number
+        host, port = None, None
+    if host is None or port is None:
+        raise ConfigurationError(
+            f"{address} is not the address of a Ray cluster, which looks like {DEFAULT_ADDRESS}."
+        )
+    return host, port
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """Whatever the client raises, as a sentence that says what to do."""
+    try:
+        yield
+    except AuthenticationError:
+        raise ConfigurationError(_about_token(address)) from None
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
+        raise ConfigurationError(
+            f"The Ray cluster at {address} cannot be used: {reason}."
+        ) from None
+
+
+def _about_token(address: str) -> str:
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return (
+            f"The Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and put "
+            "the token into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on "
+            "the cluster)."
+        )
+    named = [name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)]
+    where = named[0] if named else "~/.ray/auth_token"
+    if not named and not Path("~/.ray/auth_token").expanduser().exists():
+        return (
+            f"RAY_AUTH_MODE is token, and there is none for the Ray cluster at {address}: put it "
+            "into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the "
+            "cluster)."
+        )
+    return (
+        f"The Ray cluster at {address} refuses the token in {where}: it must be the one that the "
+        "cluster was started with."
+    )
