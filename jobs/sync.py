@@ -1,23 +1,24 @@
-"""Sync one tenant, several, or all: `ray job submit … -- python jobs/sync.py takaro`."""
+"""Sync one tenant, or some: `ray job submit … -- python jobs/sync.py takaro`.
+
+Options of `raysync start` may follow, as in `python jobs/sync.py takaro --full`.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 
 from raysync.__main__ import main
 
 
-def arguments() -> list[str]:
-    """What this job's command line means to `raysync start`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tenants", nargs="*", metavar="SLUG", help="none: every active tenant")
-    parser.add_argument("--full", action="store_true", help="read everything again")
-    given = parser.parse_args()
-    chosen = [f"--tenant={slug}" for slug in given.tenants]
-    return ["start", *chosen, *(["--full"] if given.full else [])]
+def arguments(given: Sequence[str]) -> list[str]:
+    """What this job's command line means to raysync: words before the first option are tenants."""
+    options = next((n for n, word in enumerate(given) if word.startswith("-")), len(given))
+    if options == 0:
+        raise SystemExit("Name a tenant, as in `python jobs/sync.py takaro`; all: jobs/sync_all.py")
+    return ["start", *(f"--tenant={slug}" for slug in given[:options]), *given[options:]]
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = arguments()
+    sys.argv[1:] = arguments(sys.argv[1:])
     main()

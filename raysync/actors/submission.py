@@ -89,8 +89,8 @@ class ClusterJobs:
         Raises:
             ConfigurationError: its runtime environment cannot be used, or the cluster refuses.
         """
-        with _told(self.address):
-            runtime_env = _runtime_env(order)
+        runtime_env = _runtime_env(order)
+        with _told(self.address, "did not take the job"):
             self._client.submit_job(
                 entrypoint=order.entrypoint,
                 submission_id=order.submission_id,
@@ -265,7 +265,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
+def _told(address: str, what: str = "cannot be used") -> Iterator[None]:
     """Whatever the client raises, as a sentence that says what to do."""
     try:
         yield
@@ -274,9 +274,7 @@ def _told(address: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
-        raise ConfigurationError(
-            f"The Ray cluster at {address} cannot be used: {reason}."
-        ) from None
+        raise ConfigurationError(f"The Ray cluster at {address} {what}: {reason}.") from None
 
 
 def _about_token(address: str) -> str:

@@ -1,0 +1,21 @@
+"""Sync every active tenant, side by side: `ray job submit … -- python jobs/sync_all.py`.
+
+Options of `raysync start` may follow, as in `python jobs/sync_all.py --workers 20`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from raysync.__main__ import main
+
+
+def arguments(given: Sequence[str]) -> list[str]:
+    """What this job's command line means to raysync."""
+    return ["start", *given]
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = arguments(sys.argv[1:])
+    main()
