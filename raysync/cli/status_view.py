@@ -108,6 +108,8 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
         lines.append(f"compared: every message stored, within the last {ago}")
+    if record.ray_job_id is not None:
+        lines.append(f"on Ray: {words.printable(record.ray_job_id)}")
     told = [Text(f"  {each}") for each in lines]
     if record.error:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))
@@ -185,6 +187,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "heartbeat_age_s": round(record.heartbeat_age_s, 1),
         "seems_dead": seems_dead(record),
         "error": record.error,
+        "ray_job_id": record.ray_job_id,
         "skipped": [each.model_dump() for each in result.skipped] if result else [],
         "compared_since": record.compared_since and record.compared_since.isoformat(),
         "progress": None if view is None else _view_as_json(view),

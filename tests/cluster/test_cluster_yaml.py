@@ -1,20 +1,52 @@
-"""cluster.yaml, as `ray up` reads it."""
+"""The files that launch a cluster, as `ray up` reads them, and what all of deploy/ agrees on."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
-CLUSTER = Path(__file__).parents[2] / "cluster.yaml"
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "cluster.yaml", *sorted((ROOT / "deploy").glob("cluster-*.yaml"))]
+PYTHON = "3.11"
+"""Of all nodes; drivers, workers and Ray's own processes must have the same."""
+
+_RAY_IMAGE = re.compile(r"rayproject/ray:([\w.]+)-py(\d)(\d+)")
+_RAY_VERSION = re.compile(r"rayVersion: \"([\d.]+)\"")
+_OWN_IMAGE = re.compile(r"\braysync:(\d[\w.]*)")
+_NODE_PYTHON = re.compile(r"--python (\d[\d.]*)")
 
 
-@pytest.fixture
-def cluster() -> Any:
-    """The file as it stands."""
-    return yaml.safe_load(CLUSTER.read_text())
+@pytest.fixture(params=FILES, ids=lambda path: path.name)
+def cluster(request: pytest.FixtureRequest) -> Any:
+    """A file as it stands."""
+    return yaml.safe_load(request.param.read_text())
+
+
+def pinned(name: str) -> str:
+    """The version of a package in constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    (pin,) = [line for line in lines if line.startswith(f"{name}==")]
+    return str(Requirement(pin).specifier).removeprefix("==")
+
+
+def commands(cluster: Any) -> Iterator[str]:
+    """Every shell command of a file."""
+    for key, value in cluster.items():
+        if key.endswith("_commands"):
+            yield from value
+
+
+def deployed() -> str:
+    """All files that launch something."""
+    places = [*(ROOT / "deploy").rglob("*"), ROOT / "cluster.yaml"]
+    return "\n".join(path.read_text() for path in places if path.is_file())
 
 
 def test_ray_finds_nothing_wrong_with_it(cluster: Any) -> None:
@@ -23,9 +55,61 @@ def test_ray_finds_nothing_wrong_with_it(cluster: Any) -> None:
     validate_config(prepare_config(cluster))  # raises where anything is
 
 
+def test_a_shell_finds_nothing_wrong_with_its_commands(cluster: Any) -> None:
+    given = list(commands(cluster))
+
+    assert len(given) > 5
+    for each in given:
+        subprocess.run(["bash", "-n", "-c", each], check=True)
+
+
 def test_nodes_install_the_tested_versions(cluster: Any) -> None:
     installing = [each for each in cluster["setup_commands"] if "~/raysync" in each]
 
     assert installing
     assert all("-c ~/raysync/constraints.txt" in each for each in installing)
+    assert all("--compile-bytecode" in each for each in installing)
     assert cluster["file_mounts"]["~/raysync"] == "."
+
+
+def test_the_dashboard_is_on_loopback_and_asks_for_a_token(cluster: Any) -> None:
+    (start,) = [each for each in cluster["head_start_ray_commands"] if "ray start" in each]
+
+    assert "--dashboard-host=127.0.0.1" in start
+    assert "~/.ray/auth_token" in cluster["file_mounts"]
+    assert any("RAY_AUTH_MODE=token" in each for each in cluster["initialization_commands"])
+
+
+def test_only_the_head_has_secrets_and_the_file_names_none(cluster: Any) -> None:
+    starting = {key: cluster[f"{key}_start_ray_commands"] for key in ("head", "worker")}
+
+    assert any("raysync.env" in each for each in starting["head"])
+    assert not any("raysync.env" in each for each in starting["worker"])
+    assert "rm -f ~/raysync.env" in cluster["worker_setup_commands"]
+    assert not [each for each in commands(cluster) if "TOKEN=" in each or "postgresql://" in each]
+
+
+def test_workers_carry_the_resource_that_an_autoscaler_counts(cluster: Any) -> None:
+    workers = cluster.get("available_node_types", {}).get("sync-worker")
+    if workers is None:  # provider local: what a machine has is said where Ray starts on it
+        (start,) = [each for each in cluster["worker_start_ray_commands"] if "ray start" in each]
+        assert """--resources='{"raysync_worker":4}'""" in start
+        assert cluster["min_workers"] == len(cluster["provider"]["worker_ips"])
+        return
+    assert workers["resources"]["raysync_worker"] == 4
+    assert (workers["min_workers"], workers["max_workers"]) == (0, cluster["max_workers"])
+    assert cluster["available_node_types"]["head"]["resources"] == {"CPU": 0}
+
+
+def test_one_version_of_ray_and_of_python_everywhere() -> None:
+    text = deployed()
+
+    assert set(_RAY_IMAGE.findall(text)) == {(pinned("ray"), *PYTHON.split("."))}
+    assert set(_RAY_VERSION.findall(text)) == {pinned("ray")}
+    assert set(_NODE_PYTHON.findall(text)) == {PYTHON}
+
+
+def test_images_carry_the_version_of_this_checkout() -> None:
+    from raysync import __version__
+
+    assert set(_OWN_IMAGE.findall(deployed())) == {__version__}

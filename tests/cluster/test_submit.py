@@ -1,0 +1,212 @@
+"""`raysync submit` to a cluster that asks for Ray's token, as one does by default."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from raysync.emulator import (
+    Action,
+    Emulator,
+    FaultRule,
+    GuildSpec,
+    generate_guild,
+)
+from raysync.emulator.faults import FaultScript
+from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.installation import (
+    RUN_LIMIT_S,
+    SECRET_KEY,
+    TOKEN,
+    Ended,
+    Installation,
+    ended,
+    environ_of,
+    ray_environ,
+)
+from tests.cluster.midrun import wait_for_pages
+from tests.cluster.ray_head import RayHead, running_head
+
+ROOT = Path(__file__).parents[2]
+RAY_TOKEN = "the-token-of-this-ray-" + "x" * 20
+OTHER_TOKEN = "the-token-of-another-ray-" + "x" * 20
+TAKARO, BEACON = "takaro", "beacon"  # a wide guild, and a tiny one
+BEACON_TOKEN = "beacons-token.that-nobody.may-see"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody who may submit to the cluster, and knows none of raysync's secrets."""
+
+    head: RayHead
+    installation: Installation
+    emulator: Emulator
+
+    def submitting(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        known = ray_environ() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": RAY_TOKEN}
+        return subprocess.Popen(
+            [sys.executable, "-m", "raysync", "submit", *arguments],
+            env=known | {"RAY_API_SERVER_ADDRESS": self.head.dashboard_url} | environ,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def submit(self, *arguments: str, **environ: str) -> Ended:
+        with self.submitting(*arguments, **environ) as program:
+            return ended(program, RUN_LIMIT_S)
+
+    def details(self, submission_id: str) -> dict[str, Any]:
+        """What Ray tells of a job."""
+        request = urllib.request.Request(
+            f"{self.head.dashboard_url}/api/jobs/{submission_id}",
+            headers={"Authorization": f"Bearer {RAY_TOKEN}"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return dict(json.loads(answer.read()))
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres_url: str, template_url: str) -> Iterator[Operator]:
+    """A head whose environment has what a driver needs, and two tenants."""
+    name = "of_the_token_cluster"
+    with psycopg.connect(postgres_url, autocommit=True) as session:
+        template = make_url(template_url).database
+        session.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    world = wide_world(channels=6, pages=8)
+    (takaro,) = world.guilds
+    beacon = world.add_guild(generate_guild(GuildSpec.tiny(), seed=9))
+    world.add_bot(BEACON_TOKEN, [beacon.id], name="beacon")
+    with ExitStack() as stack:
+        emulator = stack.enter_context(served(world))
+        directory = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True)
+        )
+        here = Installation(url, environ_of(url, f"{directory}/home")).for_emulator(emulator)
+        here = here.with_environ(
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN=RAY_TOKEN,
+            BEACON_TOKEN=BEACON_TOKEN,
+            SYNC_MAX_CHANNEL_WORKERS="2",
+            PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        )
+        here.add_tenant(TAKARO, takaro)
+        here.add_tenant(BEACON, beacon.id, "env:BEACON_TOKEN")
+        head = stack.enter_context(running_head(Path(directory), here.environ))
+        yield Operator(head, here, emulator)
+
+
+def test_ctrl_c_stops_the_job_cleanly_and_a_second_submission_is_refused_meanwhile(
+    cluster: Operator,
+) -> None:
+    slowly = FaultRule(Action.PASS, route=MESSAGES, delay_s=3.0)  # while another one is refused
+    cluster.emulator.faults = FaultScript(slowly)
+    with cluster.submitting("--json", "--", "start", "--tenant=takaro", "--full") as program:
+        try:
+            wait_for_pages(cluster.emulator, 3, program)
+            second = cluster.submit("--", "start", "--tenant", "takaro")
+            program.send_signal(signal.SIGINT)
+            first = ended(program)
+        finally:
+            cluster.emulator.faults = FaultScript()
+
+    told = json.loads(first.out)
+    assert first.code == told["exit_code"] == 130, first.err
+    assert told["status"] == "stopped"
+    assert told["tenant"] == TAKARO
+    assert "takaro: job" in first.err, "the driver's log comes to stderr"
+    jobs = cluster.installation.query(
+        "SELECT j.status, j.ray_job_id FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id "
+        "WHERE t.slug = 'takaro'"
+    )
+    assert jobs == [{"status": "cancelled", "ray_job_id": told["submission_id"]}]
+    assert second.code == 2
+    assert told["submission_id"] in second.err
+
+    shown = json.dumps(cluster.details(told["submission_id"]))
+    assert "RAY_JOB_STOP_WAIT_TIME_S" in shown
+    for secret in (TOKEN, BEACON_TOKEN, SECRET_KEY, RAY_TOKEN, cluster.installation.database_url):
+        assert secret not in shown + first.err + first.out
+    assert told["submission_id"] in cluster.installation.raysync("status", "--tenant=takaro").out
+
+
+def test_a_checkout_is_shipped_and_its_job_ends_with_the_drivers_own_code(
+    cluster: Operator,
+) -> None:
+    beacon = next(each for each in cluster.emulator.world.guilds.values() if _is_beacons(each))
+    broken = max(beacon.every_channel(), key=lambda each: len(each.log.ids))
+    refused = {"message": "Missing Access", "code": 50001}
+    cluster.emulator.faults = FaultScript(
+        FaultRule(Action.ANSWER, route=MESSAGES, channel_id=broken.id, status=403, body=refused)
+    )
+    shipped = ("--working-dir", str(ROOT), "--runtime-env", "jobs/runtime_env.yaml")
+    try:
+        run = cluster.submit(*shipped, "--", "start", "--tenant=beacon")
+    finally:
+        cluster.emulator.faults = FaultScript()
+
+    assert run.code == 3, run.err
+    assert run.out == ""
+    assert run.err.count("beacon: job") == 1, "each line of the log once"
+
+
+def _is_beacons(guild: Any) -> bool:
+    return len(guild.every_channel()) != 6
+
+
+def test_an_unknown_tenant_is_2_there_and_here(cluster: Operator) -> None:
+    run = cluster.submit("--", "start", "--tenant=nobody")
+
+    assert run.code == 2
+    assert "There is no tenant nobody" in run.err
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "set RAY_AUTH_MODE=token", id="no-mode"),
+        pytest.param(
+            {"RAY_AUTH_TOKEN": OTHER_TOKEN}, "refuses the token in RAY_AUTH_TOKEN", id="another"
+        ),
+    ],
+)
+def test_a_token_that_is_missing_or_wrong_is_a_sentence(
+    cluster: Operator, environ: dict[str, str], sentence: str
+) -> None:
+    run = cluster.submit("--", "start", "--tenant=takaro", **environ)
+
+    assert (run.code, run.out) == (2, "")
+    assert sentence in run.err
+    assert "Traceback" not in run.err
+    assert OTHER_TOKEN not in run.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["nightly.py", "sync_all.py", "sync.py beacon", "verify.py beacon"])
+def test_an_entry_point_is_submitted_from_a_checkout(cluster: Operator, job: str) -> None:
+    environ = ray_environ() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": RAY_TOKEN}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit"]
+    command += ["--address", cluster.head.dashboard_url, "--working-dir", str(ROOT)]
+    command += ["--runtime-env", "jobs/runtime_env.yaml", "--", "python", *f"jobs/{job}".split()]
+
+    done = subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=RUN_LIMIT_S
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,266 @@
+"""What is in deploy/, as far as it can be held against something without the systems it is for.
+
+No schema of KubeRay can be had as a package, so the fields that are used are written down here,
+strictly: a field that is misspelled, or in the wrong place, is refused.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.unit.test_project import invocations, problem_of
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+KUBERAY = DEPLOY / "kuberay"
+SECRET_NAMES = {"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY", "TAKARO_TOKEN"}
+
+
+def fields(required: str = "", **optional: Any) -> dict[str, Any]:
+    """An object of these fields and no others."""
+    return {
+        "type": "object",
+        "properties": optional,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+def many(of: Any) -> dict[str, Any]:
+    return {"type": "array", "items": of, "minItems": 1}
+
+
+TEXT = {"type": "string", "minLength": 1}
+COUNT = {"type": "integer", "minimum": 0}
+SWITCH = {"type": "boolean"}
+NAMES = {"type": "object", "additionalProperties": TEXT}
+METADATA = fields(name=TEXT, generateName=TEXT, labels=NAMES)
+QUANTITIES = fields(
+    cpu={"type": "string", "pattern": r"^\d+m?$"},
+    memory={"type": "string", "pattern": r"^\d+[GM]i$"},
+)
+SECURITY = fields(
+    allowPrivilegeEscalation={"const": False},
+    runAsNonRoot={"const": True},
+    runAsUser=COUNT,
+    capabilities=fields(drop=many(TEXT)),
+)
+FROM_SECRET = fields(
+    "name valueFrom",
+    name=TEXT,
+    valueFrom=fields("secretKeyRef", secretKeyRef=fields("name key", name=TEXT, key=TEXT)),
+)
+CONTAINER = fields(
+    "name image resources securityContext",
+    name=TEXT,
+    image=TEXT,
+    resources=fields("requests limits", requests=QUANTITIES, limits=QUANTITIES),
+    securityContext=SECURITY,
+    env=many(FROM_SECRET),
+)
+POD = fields(
+    "spec",
+    metadata=METADATA,
+    spec=fields(
+        "containers restartPolicy",
+        containers=many(CONTAINER),
+        restartPolicy={"const": "Never"},
+        automountServiceAccountToken=SWITCH,
+    ),
+)
+HEAD = fields("rayStartParams template", rayStartParams=NAMES, template=POD)
+WORKERS = fields(
+    "groupName minReplicas maxReplicas rayStartParams template",
+    groupName=TEXT,
+    minReplicas=COUNT,
+    maxReplicas=COUNT,
+    rayStartParams=NAMES,
+    template=POD,
+)
+CLUSTER = fields(
+    "rayVersion authOptions headGroupSpec workerGroupSpecs",
+    rayVersion=TEXT,
+    authOptions=fields("mode", mode={"const": "token"}),
+    enableInTreeAutoscaling=SWITCH,
+    autoscalerOptions=fields(idleTimeoutSeconds=COUNT),
+    headGroupSpec=HEAD,
+    workerGroupSpecs=many(WORKERS),
+)
+JOB = fields(
+    "entrypoint rayClusterSpec",
+    entrypoint=TEXT,
+    runtimeEnvYAML=TEXT,
+    backoffLimit=COUNT,
+    shutdownAfterJobFinishes=SWITCH,
+    ttlSecondsAfterFinished=COUNT,
+    rayClusterSpec=CLUSTER,
+)
+RAY = {"const": "ray.io/v1"}
+PORTS = many(fields("protocol port", protocol={"enum": ["TCP", "UDP"]}, port=COUNT))
+SELECTOR = fields("matchLabels", matchLabels=NAMES)
+PEERS = many(fields(podSelector=SELECTOR, namespaceSelector=SELECTOR))
+SCHEMAS = {
+    "rayjob.yaml": fields(
+        "apiVersion kind metadata spec",
+        apiVersion=RAY,
+        kind={"const": "RayJob"},
+        metadata=METADATA,
+        spec=JOB,
+    ),
+    "raycronjob.yaml": fields(
+        "apiVersion kind metadata spec",
+        apiVersion=RAY,
+        kind={"const": "RayCronJob"},
+        metadata=METADATA,
+        spec=fields(
+            "schedule jobTemplate",
+            schedule={"type": "string", "pattern": r"^(\d+|\*)( (\d+|\*|\*/\d+)){4}$"},
+            jobTemplate=JOB,
+        ),
+    ),
+    "secret.yaml": fields(
+        "apiVersion kind metadata type stringData",
+        apiVersion={"const": "v1"},
+        kind={"const": "Secret"},
+        metadata=METADATA,
+        type={"const": "Opaque"},
+        stringData={"type": "object", "additionalProperties": {"const": ""}},  # no values
+    ),
+    "networkpolicy.yaml": fields(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "networking.k8s.io/v1"},
+        kind={"const": "NetworkPolicy"},
+        metadata=METADATA,
+        spec=fields(
+            "podSelector policyTypes ingress egress",
+            podSelector=SELECTOR,
+            policyTypes={"const": ["Ingress", "Egress"]},
+            ingress=many({"type": "object", "properties": {"from": PEERS}, "required": ["from"]}),
+            egress=many(fields(to=PEERS, ports=PORTS)),
+        ),
+    ),
+}
+
+
+def manifest(name: str) -> Any:
+    return yaml.safe_load((KUBERAY / name).read_text())
+
+
+def jobs() -> list[Any]:
+    return [manifest("rayjob.yaml")["spec"], manifest("raycronjob.yaml")["spec"]["jobTemplate"]]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in KUBERAY.glob("*.yaml")))
+def test_a_manifest_has_the_fields_that_kubernetes_knows(name: str) -> None:
+    jsonschema.validate(manifest(name), SCHEMAS[name])
+
+
+@pytest.mark.parametrize("job", jobs(), ids=["once", "nightly"])
+def test_a_jobs_secrets_are_the_heads_and_references(job: Any) -> None:
+    (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    keys = {each["name"]: each["valueFrom"]["secretKeyRef"]["key"] for each in head["env"]}
+
+    assert set(keys) == SECRET_NAMES
+    assert set(keys.values()) == set(manifest("secret.yaml")["stringData"])
+    for group in job["rayClusterSpec"]["workerGroupSpecs"]:
+        for container in group["template"]["spec"]["containers"]:
+            assert "env" not in container
+
+
+@pytest.mark.parametrize("job", jobs(), ids=["once", "nightly"])
+def test_a_job_runs_a_command_that_there_is_and_scales_from_nothing(job: Any) -> None:
+    python, _m, module, *words = shlex.split(job["entrypoint"])
+    (workers,) = job["rayClusterSpec"]["workerGroupSpecs"]
+    resources = yaml.safe_load(shlex.split(workers["rayStartParams"]["resources"])[0])
+
+    assert (python, module) == ("python", "raysync")
+    assert problem_of(words) is None
+    assert workers["minReplicas"] == 0
+    assert resources == {"raysync_worker": 4}
+    assert yaml.safe_load(job["runtimeEnvYAML"]) == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}
+
+
+def test_the_nightly_cluster_is_the_other_one() -> None:
+    once, nightly = jobs()
+
+    assert nightly["rayClusterSpec"] == once["rayClusterSpec"]
+
+
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+INSTRUCTION = re.compile(r"^([A-Z]+) (.*)$", re.MULTILINE)
+
+
+def test_the_image_is_ours_by_pins_and_nobodys_root() -> None:
+    steps = INSTRUCTION.findall(DOCKERFILE)
+    bases = {rest.partition(" ")[0] for name, rest in steps if name == "FROM"}
+    users = [rest for name, rest in steps if name == "USER"]
+    installing = [rest for name, rest in steps if name == "RUN" and "pip install" in rest]
+
+    assert len(bases) == 1
+    assert "/" not in bases.pop().partition("/")[2], "no registry's host name"
+    assert users[-1] == "ray"
+    assert installing
+    assert all("--constraint /tmp/constraints.txt" in each for each in installing)
+    assert not {name for name, _ in steps} - {"FROM", "WORKDIR", "COPY", "RUN", "USER", "CMD"}
+
+
+def test_the_image_is_made_of_what_is_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    kept = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {
+        source
+        for name, rest in INSTRUCTION.findall(DOCKERFILE)
+        if name == "COPY" and "--from" not in rest
+        for source in [word for word in rest.split() if not word.startswith("--")][:-1]
+    }
+
+    assert ignored[1] == "*"
+    assert kept == copied
+    assert all((ROOT / each).exists() for each in copied)
+
+
+SYSTEMD = DEPLOY / "systemd"
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=True, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string((SYSTEMD / name).read_text())
+    return parser
+
+
+def test_the_timers_service_runs_a_command_that_there_is_and_ends_it_cleanly() -> None:
+    service, timer = unit("raysync.service")["Service"], unit("raysync.timer")["Timer"]
+
+    (words,) = invocations(f"`{service['ExecStart'].removeprefix('/opt/raysync/bin/')}`")
+    assert problem_of(words) is None
+    assert service["KillMode"] == "mixed"
+    assert service["SuccessExitStatus"] == "130"
+    assert timer["Persistent"] == "yes"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
+    for each in SYSTEMD.glob("raysync.*"):
+        text = each.read_text().replace("/opt/raysync/bin/raysync", shutil.which("true") or "")
+        (tmp_path / each.name).write_text(text)
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *tmp_path.glob("raysync.*")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    told = [line for line in done.stderr.splitlines() if "raysync" in line]
+    assert told == []
