@@ -150,7 +150,15 @@ def problem_of(words: list[str]) -> str | None:
         if name not in command.commands:
             return f"no command {name}"
         command = command.commands[name]
+    if "--" in rest and "submit" in words[:1]:  # what follows is a command of its own
+        own = rest.index("--")
+        if (problem := problem_of(rest[own + 1 :])) is not None:
+            return problem
+        rest = rest[:own]
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    if "schedule" in words[:1]:  # it hands on what is start's
+        start = typer.main.get_command(app).commands["start"]  # type: ignore[attr-defined]
+        known |= {option for each in start.params for option in each.opts}
     given = [word.partition("=")[0] for word in rest if word.startswith("--") and word != "--"]
     unknown = [option for option in given if option not in known | {"--help"}]
     return f"no option {unknown[0]}" if unknown else None
