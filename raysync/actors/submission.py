@@ -78,10 +78,11 @@ class ClusterJobs:
             ConfigurationError: it cannot be reached, asks for a token, or is no Ray.
         """
         found = address or _address_of_environment()
-        _require_listener(found)
-        with _told(found), _no_other_address(found):
+        shown = _without_password(found)
+        _require_listener(found, shown)
+        with _told(shown), _no_other_address(found):
             client = JobSubmissionClient(found)
-        return cls(found, client)
+        return cls(shown, client)
 
     def submit(self, order: JobOrder) -> None:
         """Hand the job to the cluster, with time to end cleanly when it is stopped.
@@ -240,13 +241,19 @@ def _no_other_address(address: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _require_listener(address: str) -> None:
+def _without_password(address: str) -> str:
+    """The address as it may be shown: without what stands before its @."""
+    scheme, separator, rest = address.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _require_listener(address: str, shown: str) -> None:
     """Refuse an address nobody listens on: Ray's client would wait for it without end."""
     try:
         socket.create_connection(_host_and_port(address), timeout=LISTENER_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot reach the Ray cluster at {address}: {error.strerror or 'nobody answers'}. "
+            f"Cannot reach the Ray cluster at {shown}: {error.strerror or 'nobody answers'}. "
             "Name its dashboard with --address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
         ) from None
 
@@ -259,7 +266,8 @@ def _host_and_port(address: str) -> tuple[str, int]:
         host, port = None, None
     if host is None or port is None:
         raise ConfigurationError(
-            f"{address} is not the address of a Ray cluster, which looks like {DEFAULT_ADDRESS}."
+            f"{_without_password(address)} is not the address of a Ray cluster, which looks like "
+            f"{DEFAULT_ADDRESS}."
         )
     return host, port
 

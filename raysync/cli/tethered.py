@@ -14,7 +14,8 @@ from raysync.cli.app import app
 
 
 def _end_with_holder() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # not by Python's buffer, whose lock a thread would hold
+        pass  # at the interpreter's end, which aborts it
     os.kill(os.getpid(), signal.SIGTERM)
 
 

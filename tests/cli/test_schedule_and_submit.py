@@ -28,6 +28,10 @@ PASSWORD = "hunter2"
         (["submit", "--", "start", "--tenant", TOKEN], "looks like a bot token"),
         (["submit", "--address", "ftp//x", "--", "start"], "not the address of a Ray cluster"),
         (["submit", "--address", "http://127.0.0.1:1", "--", "start"], "Connection refused"),
+        (
+            ["submit", "--address", f"http://me:{PASSWORD}@127.0.0.1:1", "--", "start"],
+            "cluster at http://127.0.0.1:1: Connection refused",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_told_and_exits_2(run, arguments, sentence):

@@ -89,3 +89,42 @@ def test_its_demo_syncs_twice(environment: Environment) -> None:
 
     assert demo.returncode == 0, demo.stderr
     assert "Second run" in demo.stdout
+
+
+@pytest.mark.slow
+def test_the_images_steps_make_an_environment_that_runs(tmp_path: Path) -> None:
+    """What deploy/Dockerfile runs, in its order, in an environment in place of its base."""
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    steps = [line.removeprefix("RUN ") for line in text.splitlines() if line.startswith("RUN ")]
+    uv("venv", "--quiet", "--seed", "--python", sys.executable, tmp_path / "venv")
+    checkout = tmp_path / "raysync"
+    checkout.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+        shutil.copy(ROOT / name, checkout / name)
+    for name in ("raysync", "migrations"):
+        shutil.copytree(ROOT / name, checkout / name)
+    shutil.copy(ROOT / "constraints.txt", tmp_path / "constraints.txt")
+    path = f"{tmp_path}/venv/bin:/usr/bin:/bin"
+
+    for step in steps:
+        moved = step.replace("/tmp/", f"{tmp_path}/")
+        done = subprocess.run(
+            ["bash", "-ec", moved],
+            cwd=checkout,
+            env={"PATH": path, "HOME": str(tmp_path)} | _of_pip(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    told = subprocess.run(
+        [tmp_path / "venv" / "bin" / "raysync", "--help"], capture_output=True, text=True
+    )
+    assert told.returncode == 0
+    assert list((tmp_path / "venv").rglob("raysync/__pycache__/settings.*.pyc")), "compiled"
+
+
+def _of_pip() -> dict[str, str]:
+    """How pip reaches its packages here."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
