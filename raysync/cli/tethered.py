@@ -14,8 +14,9 @@ from raysync.cli.app import app
 
 
 def _end_with_holder() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # not by Python's buffer, whose lock a thread would hold
-        pass  # at the interpreter's end, which aborts it
+    # Python's own buffer has a lock: a thread that waits in it aborts the interpreter at its end
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

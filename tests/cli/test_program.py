@@ -12,8 +12,11 @@ import pytest
 HEAVY = {"ray", "discord", "sqlalchemy", "psycopg", "alembic", "aiohttp"}
 
 
-def modules_of(*arguments: str) -> set[str]:
-    """The top-level modules that a command had loaded at its end."""
+NO_JOB = "6f1c1c1e-6a52-4f0e-9f55-0a8f7f0a9d12"
+
+
+def modules_of(*arguments: str, code: int = 0) -> set[str]:
+    """The top-level modules that a command had loaded at its end, which is *code*."""
     program = (
         "import sys, runpy, atexit\n"
         "atexit.register(lambda: sys.stderr.write('\\nLOADED ' + ' '.join(sys.modules)))\n"
@@ -23,21 +26,26 @@ def modules_of(*arguments: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     loaded = done.stderr.rpartition("LOADED ")[2].split()
     return {name.partition(".")[0] for name in loaded}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["start", "--help"], ["demo", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["start", "--help"], ["submit", "--help"], ["demo", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments):
     assert modules_of(*arguments) & HEAVY == set()
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["tenant", "list"]])
-def test_looking_needs_neither_ray_nor_discord(with_database, arguments):
-    assert modules_of(*arguments) & {"ray", "discord", "aiohttp", "alembic"} == set()
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["status"], 0), (["tenant", "list"], 0), (["cancel", "--job-id", NO_JOB], 2)],
+)
+def test_looking_and_cancelling_need_neither_ray_nor_discord(with_database, arguments, code):
+    heavy = {"ray", "discord", "aiohttp", "alembic"}
+    assert modules_of(*arguments, code=code) & heavy == set()
 
 
 def test_colour_is_for_terminals_and_not_under_no_color():
@@ -90,3 +98,9 @@ def _begin_a_job(database_url: str) -> None:
             "SELECT %s, id, 'full', 0, %s::jsonb FROM tenants",
             (JOB_ID, view_json(job_view(tenant="a", messages=7))),
         )
+
+
+def test_a_tethered_command_ends_by_itself_though_its_holder_lives():
+    program = [sys.executable, "-m", "raysync.cli.tethered", "--version"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.wait(60) == 0

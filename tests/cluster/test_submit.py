@@ -44,6 +44,8 @@ from tests.cluster.ray_head import RayHead, running_head
 ROOT = Path(__file__).parents[2]
 RAY_TOKEN = "the-token-of-this-ray-" + "x" * 20
 OTHER_TOKEN = "the-token-of-another-ray-" + "x" * 20
+NOT_THERE = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1", "RAY_ADDRESS": "127.0.0.1:1"}
+"""What a shell may have set for other uses; --address counts more."""
 TAKARO, BEACON = "takaro", "beacon"  # a wide guild, and a tiny one
 BEACON_TOKEN = "beacons-token.that-nobody.may-see"
 
@@ -56,11 +58,15 @@ class Operator:
     installation: Installation
     emulator: Emulator
 
+    @property
+    def _to(self) -> tuple[str, str]:
+        return ("--address", self.head.dashboard_url)
+
     def submitting(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         known = ray_environ() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": RAY_TOKEN}
         return subprocess.Popen(
-            [sys.executable, "-m", "raysync", "submit", *arguments],
-            env=known | {"RAY_API_SERVER_ADDRESS": self.head.dashboard_url} | environ,
+            [sys.executable, "-m", "raysync", "submit", *self._to, *arguments],
+            env=known | NOT_THERE | environ,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
