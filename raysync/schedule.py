@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from raysync.errors import RaysyncError
 
 _T = TypeVar("_T")
 
-CANCELLED: Final = 130
+CANCELLED: Final = frozenset({130, 128 + signal.SIGTERM})
+"""Exit codes of a run that was ended, cleanly or before it knew how to."""
 LOOK_S = 60.0
 """The longest wait without a look at the clock: machines sleep, and clocks are set."""
 STAND_BY_S = 15.0
@@ -108,7 +110,7 @@ class Schedule:
                 return found
             tick = self._period.tick(last, self._clock.now())
             code = await self._run()
-            if code == CANCELLED and stop.is_set():
+            if code in CANCELLED and stop.is_set():
                 return last  # it goes on where it stopped when the schedule is kept again
             self._tell(self._ending(code, tick))
             await self._patiently(lambda: self._ledger.ended(tick, code), stop, None)

@@ -92,6 +92,7 @@ def test_its_demo_syncs_twice(environment: Environment) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_images_steps_make_an_environment_that_runs(tmp_path: Path) -> None:
     """What deploy/Dockerfile runs, in its order, in an environment in place of its base."""
     text = (ROOT / "deploy" / "Dockerfile").read_text()

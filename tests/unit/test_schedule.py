@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from raysync.errors import StoreUnavailableError
-from raysync.schedule import CANCELLED, Period, Schedule
+from raysync.schedule import Period, Schedule
 from tests.virtual_time import LoopClock, run_virtual
 
 HOUR = timedelta(hours=1)
+CANCELLED = 130
 HOURLY = Period(HOUR)
 START = LoopClock.start
 
@@ -60,6 +61,7 @@ class Runs:
 
     takes: timedelta = timedelta(minutes=10)
     codes: list[int] = field(default_factory=list)
+    ended_by_us: int = CANCELLED
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     spans: list[tuple[float, float]] = field(default_factory=list)
 
@@ -69,7 +71,7 @@ class Runs:
         code = self.codes.pop(0) if self.codes else 0
         try:
             await asyncio.wait_for(self.stop.wait(), self.takes.total_seconds())
-            code = CANCELLED
+            code = self.ended_by_us
         except TimeoutError:
             pass
         self.spans.append((begun, clock.monotonic_s() / 60))
@@ -85,17 +87,16 @@ def kept(
     runs: Runs,
     for_: timedelta,
     period: Period = HOURLY,
-    chance: float = 0.0,
-    schedulers: int = 1,
+    chances: tuple[float, ...] = (0.0,),
 ) -> list[str]:
-    """Keep a schedule for so long, by some schedulers; what they told."""
+    """Keep a schedule for so long, by a scheduler for each of *chances*; what they told."""
     told: list[str] = []
 
     async def keep() -> None:
-        def schedule() -> Schedule:
+        def schedule(chance: float) -> Schedule:
             return Schedule(period, ledger, runs, LoopClock(), told.append, lambda: chance)
 
-        keeping = [asyncio.create_task(schedule().keep(runs.stop)) for _ in range(schedulers)]
+        keeping = [asyncio.create_task(schedule(each).keep(runs.stop)) for each in chances]
         await asyncio.wait(keeping, timeout=for_.total_seconds())
         runs.stop.set()
         await asyncio.gather(*keeping)
@@ -146,8 +147,9 @@ def test_missed_ticks_do_not_move_the_ticks_that_follow():
     assert runs.begun == [0, 40]
 
 
-def test_a_run_that_was_ended_with_the_schedule_is_due_again():
-    ledger, runs = FakeLedger(), Runs()
+@pytest.mark.parametrize("code", [130, 143], ids=["cleanly", "before-it-listened"])
+def test_a_run_that_was_ended_with_the_schedule_is_due_again(code):
+    ledger, runs = FakeLedger(), Runs(ended_by_us=code)
     kept(ledger, runs, for_=minutes(5))
     assert (runs.spans, ledger.ticks) == ([(0, 5)], [])
 
@@ -171,15 +173,23 @@ def test_a_run_that_fails_or_is_cancelled_is_told_and_the_next_one_comes():
 def test_two_schedulers_beside_each_other_make_each_run_once():
     ledger, runs = FakeLedger(), Runs()
 
-    kept(ledger, runs, for_=minutes(190), schedulers=2)
+    kept(ledger, runs, for_=minutes(190), chances=(0.0, 0.0))
 
     assert runs.begun == [0, 60, 120, 180]
+
+
+def test_a_tick_that_another_scheduler_has_run_is_not_run_again():
+    ledger, runs = FakeLedger(), Runs()
+
+    kept(ledger, runs, for_=minutes(190), period=Period(HOUR, minutes(30)), chances=(0.0, 1.0))
+
+    assert runs.begun == [0, 60, 120, 180], "the other one comes half an hour later each time"
 
 
 def test_jitter_moves_a_run_and_not_the_ticks():
     ledger, runs = FakeLedger(), Runs()
 
-    kept(ledger, runs, for_=minutes(190), period=Period(HOUR, minutes(10)), chance=0.5)
+    kept(ledger, runs, for_=minutes(190), period=Period(HOUR, minutes(10)), chances=(0.5,))
 
     assert runs.begun == [0, 65, 125, 185]
     assert [tick for tick, _ in ledger.ticks] == [START + n * HOUR for n in range(3)]
