@@ -90,6 +90,8 @@ def test_only_the_head_has_secrets_and_the_file_names_none(cluster: Any) -> None
 
 
 def test_workers_carry_the_resource_that_an_autoscaler_counts(cluster: Any) -> None:
+    (start,) = [each for each in cluster["head_start_ray_commands"] if "ray start" in each]
+    assert "SYNC_WORKER_RESOURCE=raysync_worker; set +a" in start, "the driver asks for it"
     workers = cluster.get("available_node_types", {}).get("sync-worker")
     if workers is None:  # provider local: what a machine has is said where Ray starts on it
         (start,) = [each for each in cluster["worker_start_ray_commands"] if "ray start" in each]

@@ -40,12 +40,17 @@ from tests.cluster.installation import (
 )
 from tests.cluster.midrun import wait_for_pages
 from tests.cluster.ray_head import RayHead, running_head
+from tests.cluster.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 RAY_TOKEN = "the-token-of-this-ray-" + "x" * 20
 OTHER_TOKEN = "the-token-of-another-ray-" + "x" * 20
 NOT_THERE = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:1", "RAY_ADDRESS": "127.0.0.1:1"}
 """What a shell may have set for other uses; --address counts more."""
+OF_TAKARO = (
+    "SELECT j.status, j.ray_job_id FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id "
+    "WHERE t.slug = 'takaro'"
+)
 TAKARO, BEACON = "takaro", "beacon"  # a wide guild, and a tiny one
 BEACON_TOKEN = "beacons-token.that-nobody.may-see"
 
@@ -125,6 +130,9 @@ def test_ctrl_c_stops_the_job_cleanly_and_a_second_submission_is_refused_meanwhi
     cluster.emulator.faults = FaultScript(slowly)
     with cluster.submitting("--json", "--", "start", "--tenant=takaro", "--full") as program:
         try:
+            wait_until(
+                lambda: program.poll() is not None or cluster.installation.query(OF_TAKARO), 60
+            )
             wait_for_pages(cluster.emulator, 3, program)
             second = cluster.submit("--", "start", "--tenant", "takaro")
             program.send_signal(signal.SIGINT)
@@ -137,10 +145,7 @@ def test_ctrl_c_stops_the_job_cleanly_and_a_second_submission_is_refused_meanwhi
     assert told["status"] == "stopped"
     assert told["tenant"] == TAKARO
     assert "takaro: job" in first.err, "the driver's log comes to stderr"
-    jobs = cluster.installation.query(
-        "SELECT j.status, j.ray_job_id FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id "
-        "WHERE t.slug = 'takaro'"
-    )
+    jobs = cluster.installation.query(OF_TAKARO)
     assert jobs == [{"status": "cancelled", "ray_job_id": told["submission_id"]}]
     assert second.code == 2
     assert told["submission_id"] in second.err

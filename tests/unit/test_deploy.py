@@ -23,6 +23,7 @@ from tests.unit.test_project import invocations, problem_of
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 KUBERAY = DEPLOY / "kuberay"
+RESOURCE = "raysync_worker"
 SECRET_NAMES = {"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY", "TAKARO_TOKEN"}
 
 
@@ -60,13 +61,14 @@ FROM_SECRET = fields(
     name=TEXT,
     valueFrom=fields("secretKeyRef", secretKeyRef=fields("name key", name=TEXT, key=TEXT)),
 )
+PLAIN = fields("name value", name={"const": "SYNC_WORKER_RESOURCE"}, value={"const": RESOURCE})
 CONTAINER = fields(
     "name image resources securityContext",
     name=TEXT,
     image=TEXT,
     resources=fields("requests limits", requests=QUANTITIES, limits=QUANTITIES),
     securityContext=SECURITY,
-    env=many(FROM_SECRET),
+    env=many({"oneOf": [FROM_SECRET, PLAIN]}),
 )
 POD = fields(
     "spec",
@@ -168,7 +170,11 @@ def test_a_manifest_has_the_fields_that_kubernetes_knows(name: str) -> None:
 @pytest.mark.parametrize("job", jobs(), ids=["once", "nightly"])
 def test_a_jobs_secrets_are_the_heads_and_references(job: Any) -> None:
     (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
-    keys = {each["name"]: each["valueFrom"]["secretKeyRef"]["key"] for each in head["env"]}
+    keys = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]["key"]
+        for each in head["env"]
+        if "valueFrom" in each
+    }
 
     assert set(keys) == SECRET_NAMES
     assert set(keys.values()) == set(manifest("secret.yaml")["stringData"])
@@ -186,7 +192,9 @@ def test_a_job_runs_a_command_that_there_is_and_scales_from_nothing(job: Any) ->
     assert (python, module) == ("python", "raysync")
     assert problem_of(words) is None
     assert workers["minReplicas"] == 0
-    assert resources == {"raysync_worker": 4}
+    (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert {"name": "SYNC_WORKER_RESOURCE", "value": RESOURCE} in head["env"]
+    assert resources == {RESOURCE: 4}
     assert yaml.safe_load(job["runtimeEnvYAML"]) == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}
 
 
