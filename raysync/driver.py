@@ -23,6 +23,7 @@ from raysync.actors.requests import (
     fitting_workers,
     refuse_local_vault_on_cluster,
 )
+from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
@@ -176,6 +177,7 @@ class _Run:
             self._clock,
             (LocalScaling if runtime.is_local else ClusterScaling)(workers, slots),
         )
+        self._metrics = RunMetrics(self._dispatcher, self._trackers)
         self._planning = ChannelWorker(
             "driver",
             LISTINGS_AT_ONCE,
@@ -188,10 +190,8 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants side by side in one pool of workers."""
         self._dispatcher.warm_up()
-        beside = [
-            asyncio.create_task(each)
-            for each in (self._watch(stop), self._show(), self._leave_draining_nodes())
-        ]
+        watching = (self._watch(stop), self._show(), self._leave_draining_nodes())
+        beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
         try:
             ended = await asyncio.gather(
                 *(self._sync_tenant(each) for each in tenants), return_exceptions=True
@@ -216,6 +216,7 @@ class _Run:
         return result
 
     async def _close(self) -> None:
+        self._metrics.close()
         await self._dispatcher.close()
         await self._planning.close()
         if self._runtime.is_local:
@@ -363,6 +364,7 @@ class _Run:
             )
             await self._patiently(tracker.close)
         finally:
+            self._metrics.tell()  # what was given up since the last beat
             self._jobs.pop(header.job_id, None)
             self._trackers.pop(header.job_id, None)
         return result

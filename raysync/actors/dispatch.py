@@ -38,6 +38,7 @@ from raysync.errors import RaysyncError
 from raysync.models.ids import JobId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, Parked
+from raysync.sync.metering import PoolFigures
 from raysync.sync.retry import failure_of
 
 _log = logging.getLogger(__name__)
@@ -107,6 +108,11 @@ class Dispatcher:
         """Let go of the workers on *nodes*, which will soon be gone; visits end first."""
         self._pool.leave(nodes)
         self._turn()
+
+    def figures(self) -> PoolFigures:
+        """Its workers and its queues now."""
+        waiting = {job_id: len(each) for job_id, each in self._waiting.items()}
+        return PoolFigures(self._pool.wanted, *self._pool.count(), self._pool.lost, waiting)
 
     async def close(self) -> None:
         """End all workers; what they have under way is cancelled, its progress kept."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 import ray
 
 from raysync import __version__
+from raysync.actors.metrics import RayMetrics, beat
 from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
@@ -16,6 +17,7 @@ from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.engine import open_engine
 from raysync.store.token_shares import TokenShares
+from raysync.sync import metrics
 
 WATCH_S = 30.0
 """So long a worker's question whether to stop stays open: it may have died meanwhile."""
@@ -41,9 +43,11 @@ class RateLimitGovernor:
         self._governor = Governor(self._clock.monotonic_s(), shares=shares)
         self._keeper = ShareKeeper(shares, self._clock, _ledger)
         self._refusal = asyncio.Event()
+        self._metrics = RayMetrics()
         self._beside = (
             asyncio.create_task(self._keeper.renew_for_ever()),
             asyncio.create_task(self._end_when_idle()),
+            asyncio.create_task(beat(self._tell_metrics)),
         )
 
     async def address(self) -> bytes:
@@ -93,6 +97,11 @@ class RateLimitGovernor:
         """Leave all tokens to other clusters' governors: this cluster is about to end."""
         self._governor.give_up_shares()
         await self._keeper.write_down()
+
+    def _tell_metrics(self) -> None:
+        refused = self._governor.invalid_requests(self._clock.monotonic_s())
+        self._metrics.set(metrics.INVALID_REQUESTS, refused)
+        self._metrics.set(metrics.INVALID_REQUEST_LIMIT, self._governor.invalid_request_limit)
 
     async def _end_when_idle(self) -> None:
         rest_s = IDLE_END_S

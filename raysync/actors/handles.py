@@ -24,6 +24,7 @@ from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
+from raysync.sync.metering import TenantFigures
 from raysync.sync.progress import JobHeader
 
 _log = logging.getLogger(__name__)
@@ -185,6 +186,17 @@ class RemoteTracker:
         self._skipped: list[Skipped] = []
         self._outcomes: list[ChannelOutcome] = []
         self._planned = False
+        self._given_up = 0
+        self._restarts = 0
+
+    @property
+    def tenant(self) -> str:
+        """Whose job it is."""
+        return self._header.tenant
+
+    def figures(self, waiting: int) -> TenantFigures:
+        """What metrics tell of the job beside what the tracker does; *waiting* as given."""
+        return TenantFigures(waiting, self._given_up, self._restarts)
 
     async def open(self) -> None:
         """Make the tracker know the job; what is known here is told again."""
@@ -220,6 +232,7 @@ class RemoteTracker:
             async with self._bounded():
                 return await ask()
         except UnknownJobError:
+            self._restarts += 1
             await self.open()
             return await ask()
         except RayError as error:
@@ -241,6 +254,7 @@ class RemoteTracker:
 
     async def settle(self, outcome: ChannelOutcome) -> None:
         self._outcomes.append(outcome)
+        self._given_up += outcome.failure is not None
         await self._ask(lambda: self._actor.settle.remote(self._header.job_id, outcome))
 
     async def usage(self) -> Mapping[str, ApiUsage]:

@@ -130,11 +130,18 @@ class WorkerPool:
         self._pause_until_s = -math.inf
         self.broken: RaysyncError | None = None  #: no worker is there, nor will be
         self.reading = 0  #: channels in slots; those on standby are not read yet
+        self.wanted = 0  #: workers for the work there is, as the policy says
+        self.lost = 0  #: workers, in all
 
     @property
     def places(self) -> int:
         """Channels that workers may have at once, on standby too."""
         return 2 * self._slots_per_worker * self._count[WorkerState.ALIVE]
+
+    def count(self) -> tuple[int, int]:
+        """Workers that start, and that run."""
+        running = self._count[WorkerState.ALIVE] + self._count[WorkerState.RETIRING]
+        return self._count[WorkerState.STARTING], running
 
     def has_room(self) -> bool:
         """Whether a channel may be given to some worker, to read or on standby."""
@@ -177,6 +184,7 @@ class WorkerPool:
         change = self._scaling.change(
             Demand(channels, parked, alive, starting, self._is_full, now_s)
         )
+        self.wanted = alive + starting + change
         if self.broken is None and now_s >= self._pause_until_s:
             for _ in range(change):
                 self._start_one()
@@ -195,6 +203,7 @@ class WorkerPool:
         if member.state is WorkerState.GONE:
             return
         self._move(member, WorkerState.GONE)
+        self.lost += 1
         member.worker.kill()
         self._drop_slots({member})
         _log.warning("lost %s", member.worker.worker_id, extra={"event": "worker_lost"})

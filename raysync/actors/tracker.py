@@ -9,6 +9,7 @@ from typing import Protocol
 
 import ray
 
+from raysync.actors.metrics import RayMetrics
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.errors import RaysyncError, SyncError
@@ -17,6 +18,8 @@ from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.engine import open_engine
 from raysync.store.jobs import JobStore
+from raysync.sync.metering import JobMeter
+from raysync.sync.metrics import MetricSink
 from raysync.sync.progress import JobHeader, ProgressBoard
 
 _log = logging.getLogger(__name__)
@@ -47,9 +50,11 @@ class TrackedJobs:
     its driver tells a new one what it planned and how it ended, and workers go on reporting sums.
     """
 
-    def __init__(self, record: JobRecord) -> None:
+    def __init__(self, record: JobRecord, sink: MetricSink) -> None:
         self._record = record
+        self._sink = sink
         self._boards: dict[JobId, ProgressBoard] = {}
+        self._meters: dict[JobId, JobMeter] = {}
         self._closed: set[JobId] = set()
         self._beat: asyncio.Task[None] | None = None
 
@@ -57,6 +62,7 @@ class TrackedJobs:
         """Begin to track a job; again for one that is tracked changes nothing."""
         if header.job_id not in self._boards:
             self._boards[header.job_id] = ProgressBoard(header, SystemClock())
+            self._meters[header.job_id] = JobMeter(header.tenant, self._sink)
         if self._beat is None:
             self._beat = asyncio.create_task(self._flush_for_ever())
 
@@ -70,9 +76,11 @@ class TrackedJobs:
     async def flush(self, job_id: JobId) -> None:
         """Write down what changed since the last time. Raises the store's errors."""
         board = self.board(job_id)
+        view, usage = board.view(SHOWN_CHANNELS), board.usage()
+        self._meters[job_id].tell(view, board.states(), board.efficiency(), usage)
         rows = board.take_changed()
         try:
-            await self._record.save_progress(board.view(SHOWN_CHANNELS), rows, board.usage())
+            await self._record.save_progress(view, rows, usage)
         except BaseException:
             board.put_back(rows)
             raise
@@ -81,11 +89,13 @@ class TrackedJobs:
         """Fold a worker's report; one that comes after the job's end is of no use any more."""
         if report.job_id not in self._closed:
             self.board(report.job_id).report(report)
+            self._meters[report.job_id].meet(report)
 
     async def close(self, job_id: JobId) -> None:
         """Write the rest down and forget the job."""
         await self.flush(job_id)
         del self._boards[job_id]
+        self._meters.pop(job_id).close()
         self._closed.add(job_id)
 
     async def _flush_for_ever(self) -> None:
@@ -114,7 +124,7 @@ class ProgressTracker:
         if self._jobs is None:
             url = self._letterbox.open(sealed_database_url).decode()
             engine = open_engine(url, pool_size=2, application_name="raysync tracker")
-            self._jobs = TrackedJobs(JobStore(engine))
+            self._jobs = TrackedJobs(JobStore(engine), RayMetrics())
 
     def _tracked(self) -> TrackedJobs:
         if self._jobs is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from raysync.actors.extras import JobExtras
@@ -16,7 +16,8 @@ from raysync.clock import Clock, SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import RunStoppedError
-from raysync.models.events import ApiUsage, WorkerReport
+from raysync.models.durations import DurationMeter
+from raysync.models.events import ApiUsage, WorkerReport, Written
 from raysync.models.ids import JobId
 from raysync.models.work import (
     ChannelOutcome,
@@ -54,16 +55,34 @@ ObserveFor = Callable[[str], Report]
 
 @dataclass(slots=True)
 class TimedPages:
-    """A page store that adds up the time spent in it."""
+    """A page store that adds up the time spent in it, and what was written."""
 
     inner: PageStore
     spent_s: float = 0.0
+    _saves: DurationMeter = field(default_factory=DurationMeter)
+    _written: Written = field(default_factory=Written)
+
+    def written(self) -> Written:
+        """What was written so far."""
+        return replace(self._written, took=self._saves.durations())
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
         return await self._timed(self.inner.claim(task, worker_id))
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
-        return await self._timed(self.inner.save_page(claim, page))
+        began_s = time.monotonic()
+        receipt = await self._timed(self.inner.save_page(claim, page))
+        self._saves.note(time.monotonic() - began_s)
+        done = self._written
+        self._written = replace(
+            done,
+            pages=done.pages + 1,
+            messages=done.messages + len(page.messages),
+            added=done.added + receipt.inserted,
+            edited=done.edited + receipt.edited,
+            deleted=done.deleted + receipt.deleted,
+        )
+        return receipt
 
     async def renew(self, claim: Claim) -> None:
         await self._timed(self.inner.renew(claim))
@@ -149,8 +168,9 @@ class JobSession:
         await again(self.client.login)
 
     def usage(self) -> ApiUsage:
-        """What this session has asked of Discord, and waited for."""
-        return replace(self._limiter.usage(), store_s=self._pages.spent_s)
+        """What this session has asked of Discord, waited for, and written."""
+        pages = self._pages
+        return replace(self._limiter.usage(), store_s=pages.spent_s, written=pages.written())
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel; all of its progress is told before this ends, cancelled or not.

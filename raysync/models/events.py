@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from raysync.models.durations import Durations
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.rates import RequestRate
@@ -30,17 +31,32 @@ class ChannelProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What one worker has written for one job since it began; pages written again count again."""
+
+    pages: int = 0
+    messages: int = 0
+    added: int = 0
+    edited: int = 0
+    deleted: int = 0
+    took: Durations = field(default_factory=Durations)  #: in the database, by the page
+
+
+@dataclass(frozen=True, slots=True)
 class ApiUsage:
     """What one client has asked of Discord for one job since the client began."""
 
     calls: Mapping[str, int] = field(default_factory=dict)  #: by ``"METHOD /route status"``
     rate_limit_hits: Mapping[str, int] = field(default_factory=dict)  #: 429 by scope
-    permit_wait_s: float = 0.0  #: waited for the token's budget
+    permits: int = 0  #: granted of the token's budget, those never used too
+    permit_wait_s: float = 0.0  #: waited for them
     bucket_wait_s: float = 0.0  #: waited for a channel's bucket
     store_s: float = 0.0  #: spent in the database
     first_request_at: datetime | None = None
     last_request_at: datetime | None = None
     rate: RequestRate = field(default_factory=RequestRate)  #: when it asked
+    answers: Durations = field(default_factory=Durations)  #: from sending to the answer
+    written: Written = field(default_factory=Written)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ class Governor:
         """How many of the last ten minutes' answers count toward a ban."""
         return self._invalid.count(now_s)
 
+    @property
+    def invalid_request_limit(self) -> int:
+        """At how many of them nothing is asked any more."""
+        return self._invalid.most
+
     def idle_s(self, now_s: float) -> float:
         """How long nobody has asked."""
         if self._used_s is None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import BAN_S, BannedError
+from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage
 from raysync.models.rates import RateMeter
 from raysync.ratelimit.permit import Permit
@@ -36,35 +37,38 @@ class _Meter:
 
     calls: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
+    permits: int = 0
     permit_wait_s: float = 0.0
     bucket_wait_s: float = 0.0
     first_at: datetime | None = None
     last_at: datetime | None = None
     rate: RateMeter = field(default_factory=RateMeter)
+    answers: DurationMeter = field(default_factory=DurationMeter)
 
 
 class Passage:
     """One request under way. Whoever was let in leaves, exactly once."""
 
-    __slots__ = ("_limiter", "_permit", "_route", "_sent", "_turn")
+    __slots__ = ("_limiter", "_permit", "_route", "_sent_s", "_turn")
 
     def __init__(self, limiter: WorkerLimiter, route: str, turn: Turn, permit: Permit) -> None:
         self._limiter = limiter
         self._route = route
         self._turn = turn
         self._permit = permit
-        self._sent = False
+        self._sent_s: float | None = None
 
     def sent(self) -> None:
         """The request goes out now; again, when it goes out again on another connection."""
-        self._sent = True
-        self._limiter.note_sent(self._permit)
+        self._sent_s = self._limiter.note_sent(self._permit)
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
         """Take in the answer; *status* is None where none came."""
-        if status is not None and not self._sent:
+        if status is not None and self._sent_s is None:
             self.sent()
-        if self._sent:
+        if self._sent_s is not None:
+            if status is not None:
+                self._limiter.note_answer_time(self._sent_s)
             self._limiter.note_end(self._route, self._turn, self._permit, status, headers)
         else:
             self._limiter.note_unsent(self._turn, self._permit)
@@ -115,6 +119,7 @@ class WorkerLimiter:
             turn.cancel()
             raise
         self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
+        self._meter.permits += 1
         if self._meter.first_at is None:
             self._meter.first_at = self._clock.now()
         return Passage(self, route, turn, permit)
@@ -141,9 +146,14 @@ class WorkerLimiter:
         if policy is not None:
             self.restore(route, major_id, [ago_s] * policy.limit)
 
-    def note_sent(self, permit: Permit) -> None:
-        """See `Passage`."""
+    def note_sent(self, permit: Permit) -> float:
+        """See `Passage`; says when that was."""
         self._permits.sent(permit)
+        return self._clock.monotonic_s()
+
+    def note_answer_time(self, sent_s: float) -> None:
+        """Count how long the answer took to a request that was sent at *sent_s*."""
+        self._meter.answers.note(self._clock.monotonic_s() - sent_s)
 
     def note_unsent(self, turn: Turn, permit: Permit) -> None:
         """See `Passage`: nothing was sent, so nothing counts."""
@@ -180,11 +190,13 @@ class WorkerLimiter:
         return ApiUsage(
             calls=dict(meter.calls),
             rate_limit_hits=dict(meter.hits),
+            permits=meter.permits,
             permit_wait_s=meter.permit_wait_s,
             bucket_wait_s=meter.bucket_wait_s,
             first_request_at=meter.first_at,
             last_request_at=meter.last_at,
             rate=meter.rate.rate(),
+            answers=meter.answers.durations(),
         )
 
     def learn(self, known: Iterable[RoutePolicy]) -> None:

@@ -27,6 +27,11 @@ class InvalidRequests:
         """Stop at *count* already, if it is fewer than now."""
         self._stop_at = min(self._stop_at, count)
 
+    @property
+    def most(self) -> int:
+        """At how many to stop."""
+        return self._stop_at
+
     def note(self, status: int, scope: str | None, now_s: float) -> None:
         """Count an answer if it is one of those."""
         if status in (401, 403, 429) and scope != SHARED:

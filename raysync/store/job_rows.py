@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from raysync.models.events import ApiUsage, ChannelRow, JobView
+from raysync.models.durations import Durations
+from raysync.models.events import ApiUsage, ChannelRow, JobView, Written
 from raysync.models.extras import Extras
 from raysync.models.rates import RequestRate
 from raysync.models.results import SyncJobResult
@@ -29,13 +30,20 @@ def view_json(view: JobView) -> str:
 def usage_json(usage: Mapping[str, ApiUsage]) -> str:
     """By worker: what it waited for, and when it asked; the counts have their own rows.
 
-    Requests by the second stay in memory: as much again with each beat. The result has them.
+    Requests by the second stay in memory: as much again with each beat. The result has them. What
+    metrics alone tell stays there, too.
     """
-    return _text(
-        {
-            worker: asdict(replace(each, calls={}, rate_limit_hits={}, rate=RequestRate()))
-            for worker, each in usage.items()
-        }
+    return _text({worker: asdict(_without_counts(each)) for worker, each in usage.items()})
+
+
+def _without_counts(usage: ApiUsage) -> ApiUsage:
+    return replace(
+        usage,
+        calls={},
+        rate_limit_hits={},
+        rate=RequestRate(),
+        answers=Durations(),
+        written=Written(),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raysync.models.results import PageEstimates
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.sync.progress import JobHeader
+
+if TYPE_CHECKING:
+    from raysync.sync.progress import JobHeader  # which reckons with what is here
 
 CHANNEL_BURST_S = 5.0
 """A channel gives the pages of so many seconds at once, then one after the other. [observed]"""

@@ -6,7 +6,7 @@ store's rows. Folding is idempotent: reports are cumulative and numbered, outcom
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
+from raysync.sync.efficiency import efficiency, ideal_s
 from raysync.sync.ports import Moments
 
 RATE_WINDOW_S = 5.0
@@ -146,6 +147,20 @@ class ProgressBoard:
             for channel_id, row in self._rows.items()
             if row.outcome is None and row.progress is not None
         }
+
+    def states(self) -> dict[ChannelJobStatus, int]:
+        """How many channels are in which state."""
+        return Counter(row.status for row in self._rows.values())
+
+    def efficiency(self) -> float | None:
+        """How near the job has come so far to what Discord's limits allow."""
+        usage = self.usage().values()
+        requests = sum(sum(each.calls.values()) for each in usage)
+        ideal = ideal_s(requests, (row.tally.requests for row in self._rows.values()), self._header)
+        first = min(
+            (each.first_request_at for each in usage if each.first_request_at), default=None
+        )
+        return efficiency(ideal, first, self._clock.now())
 
     def view(self, busiest: int) -> JobView:
         """The job now. Call it about once a second: rates are measured between calls."""

@@ -1,0 +1,178 @@
+"""Turns states into metrics: counters by their growth, gauges as they stand.
+
+What is told here is cumulative, so whatever sees it late or twice tells the same. A meter that
+begins in the middle, in a tracker that was started anew, counts nothing that the one before it
+may have counted: Prometheus adds both up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raysync.models.durations import BOUNDS_S, Durations
+from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.ids import JobId
+from raysync.models.status import ChannelJobStatus
+from raysync.sync import metrics
+from raysync.sync.metrics import Metric, MetricSink
+
+SCOPES = ("user", "shared", "global", "ban")
+_ABOVE_S = 2 * BOUNDS_S[-1]
+_SKIPPED = "skipped"
+_CHANGES = ("added", "edited", "deleted")
+_PLAIN = (
+    metrics.MESSAGES,
+    metrics.PAGES,
+    metrics.PERMITS,
+    metrics.PERMIT_WAIT,
+    metrics.BUCKET_WAIT,
+    metrics.DATABASE_TIME,
+)
+
+
+class JobMeter:
+    """The metrics of one tenant's job, as its tracker sees it."""
+
+    def __init__(self, tenant: str, sink: MetricSink) -> None:
+        self._tenant = tenant
+        self._sink = sink
+        self._told: dict[str, ApiUsage] = {}
+        for each in _PLAIN:
+            sink.add(each, 0, (tenant,))
+        for scope in SCOPES:
+            sink.add(metrics.RATE_LIMITED, 0, (tenant, scope))
+        for change in _CHANGES:
+            sink.add(metrics.CHANGES, 0, (tenant, change))
+
+    def meet(self, report: WorkerReport) -> None:
+        """Hear of a worker; of one that has reported to another tracker only what is new counts."""
+        if report.worker_id not in self._told:
+            is_new = report.sequence <= 1
+            self._told[report.worker_id] = ApiUsage() if is_new else report.usage
+
+    def tell(
+        self,
+        view: JobView,
+        states: Mapping[ChannelJobStatus, int],
+        efficiency: float | None,
+        usage: Mapping[str, ApiUsage],
+    ) -> None:
+        """Bring the metrics up to date; *usage* is by worker, of those that were met."""
+        for worker, now in usage.items():
+            self._grow(self._told.get(worker, now), now)
+            self._told[worker] = now
+        self._show(metrics.JOBS_RUNNING, 1)
+        self._show(metrics.CHANNELS, view.channels_skipped, _SKIPPED)
+        for status in ChannelJobStatus:
+            self._show(metrics.CHANNELS, states.get(status, 0), status.value)
+        if view.fraction is not None:
+            self._show(metrics.PROGRESS, view.fraction)
+        if efficiency is not None:
+            self._show(metrics.EFFICIENCY, efficiency)
+
+    def close(self) -> None:
+        """Let gauges end at 0: the job has ended, and Ray shows the last word for a while."""
+        for each in (metrics.JOBS_RUNNING, metrics.PROGRESS, metrics.EFFICIENCY):
+            self._show(each, 0)
+        for state in (*(each.value for each in ChannelJobStatus), _SKIPPED):
+            self._show(metrics.CHANNELS, 0, state)
+
+    def _show(self, metric: Metric, value: float, *labels: str) -> None:
+        self._sink.set(metric, value, (self._tenant, *labels))
+
+    def _grow(self, old: ApiUsage, new: ApiUsage) -> None:
+        before, after = old.written, new.written
+        self._add(metrics.MESSAGES, before.messages, after.messages)
+        self._add(metrics.PAGES, before.pages, after.pages)
+        for change in _CHANGES:
+            self._add(metrics.CHANGES, getattr(before, change), getattr(after, change), change)
+        self._add(metrics.PERMITS, old.permits, new.permits)
+        self._add(metrics.PERMIT_WAIT, old.permit_wait_s, new.permit_wait_s)
+        self._add(metrics.BUCKET_WAIT, old.bucket_wait_s, new.bucket_wait_s)
+        self._add(metrics.DATABASE_TIME, old.store_s, new.store_s)
+        for call, count in new.calls.items():
+            route, _, outcome = call.rpartition(" ")
+            self._add(metrics.API_CALLS, old.calls.get(call, 0), count, route, outcome)
+        for scope, hits in new.rate_limit_hits.items():
+            known = scope if scope in SCOPES else "other"
+            self._add(metrics.RATE_LIMITED, old.rate_limit_hits.get(scope, 0), hits, known)
+        self._observe(metrics.ANSWER_TIME, old.answers, new.answers)
+        self._observe(metrics.PAGE_SAVE_TIME, before.took, after.took)
+
+    def _add(self, metric: Metric, old: float, new: float, *labels: str) -> None:
+        if new > old:
+            self._sink.add(metric, new - old, (self._tenant, *labels))
+
+    def _observe(self, metric: Metric, old: Durations, new: Durations) -> None:
+        for bound_s, times in zip((*BOUNDS_S, _ABOVE_S), new.since(old), strict=False):
+            if times:
+                self._sink.observe(metric, bound_s, times)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """The pool of workers at one moment."""
+
+    wanted: int  #: for the work there is, within what is allowed
+    starting: int
+    running: int
+    lost: int  #: in all
+    waiting: Mapping[JobId, int]  #: channels that could be read, had they a slot
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFigures:
+    """One tenant's job, as its driver sees it."""
+
+    waiting: int  #: channels that could be read now
+    given_up: int  #: channels, in all
+    tracker_restarts: int  #: in all
+
+
+@dataclass(slots=True)
+class RunMeter:
+    """The metrics that a run's driver knows."""
+
+    sink: MetricSink
+    _lost: int = 0
+    _known: dict[str, TenantFigures] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sink.add(metrics.WORKERS_LOST, 0)
+
+    def tell(self, pool: PoolFigures, tenants: Mapping[str, TenantFigures]) -> None:
+        """Bring the metrics up to date; a tenant that is missing has ended."""
+        self._show_workers(pool.wanted, pool.starting, pool.running)
+        if pool.lost > self._lost:
+            self.sink.add(metrics.WORKERS_LOST, pool.lost - self._lost)
+            self._lost = pool.lost
+        for tenant, now in tenants.items():
+            self._tell_tenant(tenant, now)
+        for tenant in self._known.keys() - tenants.keys():
+            self.sink.set(metrics.WAITING, 0, (tenant,))
+            del self._known[tenant]
+
+    def close(self) -> None:
+        """Let gauges end at 0."""
+        self._show_workers(0, 0, 0)
+        for tenant in self._known:
+            self.sink.set(metrics.WAITING, 0, (tenant,))
+
+    def _tell_tenant(self, tenant: str, now: TenantFigures) -> None:
+        old = self._known.get(tenant)
+        is_new, labels = old is None, (tenant,)
+        old = old or TenantFigures(0, 0, 0)
+        self._known[tenant] = now
+        self.sink.set(metrics.WAITING, now.waiting, labels)
+        for metric, before, after in (
+            (metrics.DEAD_LETTERS, old.given_up, now.given_up),
+            (metrics.TRACKER_RESTARTS, old.tracker_restarts, now.tracker_restarts),
+        ):
+            if is_new or after > before:
+                self.sink.add(metric, after - before, labels)
+
+    def _show_workers(self, wanted: int, starting: int, running: int) -> None:
+        states = {"wanted": wanted, "starting": starting, "running": running}
+        for state, count in states.items():
+            self.sink.set(metrics.WORKERS, count, (state,))
