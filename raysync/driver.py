@@ -30,6 +30,7 @@ from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
 from raysync.database import open_store, refuse_embedded_on_cluster
 from raysync.errors import DatabaseFullError, RaysyncError, StoreUnavailableError, SyncError
+from raysync.logs import configure_logs, log_place
 from raysync.models.entities import Tenant
 from raysync.models.events import JobView
 from raysync.models.ids import JobId
@@ -79,6 +80,7 @@ def sync(request: SyncRequest, settings: Settings, observer: RunObserver) -> Run
     Raises:
         KeyboardInterrupt: the second SIGINT, or one before anything began.
     """
+    configure_logs(settings.log_format, role="driver")
     return asyncio.run(_sync_until_signalled(request, settings, observer))
 
 
@@ -170,6 +172,7 @@ class _Run:
             is_local=runtime.is_local,
             worker_resource=settings.worker_resource if not runtime.is_local else None,
             worker_timeout_s=settings.worker_timeout_s,
+            log_format=settings.log_format,
         )
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
@@ -265,8 +268,9 @@ class _Run:
             self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras)
             obeying = asyncio.create_task(self._obey(lease, job_id))
             try:
-                await self._audit(tenant, job_id, window)
-                result = await self._run_job(header, tenant, window, lease)
+                with log_place(tenant=tenant.slug, job_id=job_id):
+                    await self._audit(tenant, job_id, window)
+                    result = await self._run_job(header, tenant, window, lease)
             except BaseException as error:
                 told = str(error) if isinstance(error, RaysyncError) else type(error).__name__
                 with suppress(StoreUnavailableError, DatabaseFullError):  # the next driver says it

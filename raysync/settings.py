@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from raysync.errors import ConfigurationError
+from raysync.logs import LogFormat
 
 
 def _default_home() -> Path:
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     )
     worker_resource: str | None = Field(default=None, alias="SYNC_WORKER_RESOURCE")
     worker_timeout_s: float = Field(default=60.0, ge=1, le=3600, alias="SYNC_WORKER_TIMEOUT_S")
+    log_format: LogFormat = Field(default=LogFormat.TEXT, alias="SYNC_LOG_FORMAT")
     ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
 
     @field_validator("discord_api_url")

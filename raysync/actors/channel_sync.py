@@ -12,6 +12,7 @@ from raysync.actors.secrets import opened
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
+from raysync.logs import LogFormat, configure_logs
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.budget import Sharer
 
@@ -27,7 +28,10 @@ class ChannelSyncActor:
     `sync_channel` may be called again for a channel: it goes on after the last committed page.
     """
 
-    def __init__(self, sharer: Sharer, slots: int, governor: Any, tracker: Any) -> None:
+    def __init__(
+        self, sharer: Sharer, slots: int, governor: Any, tracker: Any, log_format: LogFormat
+    ) -> None:
+        configure_logs(log_format, role="worker", run=sharer.run, worker_id=sharer.worker)
         self._worker_id = worker_id = sharer.worker
         self._letterbox = Letterbox()
         self._pulse = Pulse(SystemClock())

@@ -17,6 +17,7 @@ from raysync.actors.runtime import NAMESPACE
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import ProgressTrackerActor
 from raysync.actors.worker import LeaseFor, Watch
+from raysync.logs import LogFormat
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Sharer
@@ -48,6 +49,7 @@ class RunActors:
         is_local: bool,
         worker_resource: str | None,
         worker_timeout_s: float,
+        log_format: LogFormat,
     ) -> None:
         """*label* tells people whose they are. A worker takes one of the nodes' *worker_resource*,
         if there is such a thing, and is replaced if it stands still for *worker_timeout_s*.
@@ -57,6 +59,7 @@ class RunActors:
         self._start_timeout_s = LOCAL_START_S if is_local else CLUSTER_START_S
         self._worker_resources = {worker_resource: 1.0} if worker_resource else {}
         self._worker_timeout_s = worker_timeout_s
+        self._log_format = log_format
         self._governor: Any = RateLimitGovernorActor.options(
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
@@ -67,7 +70,7 @@ class RunActors:
             max_restarts=-1,  # its state is worthless a second later, and workers wait for it
             max_task_retries=0,  # who asked has given up by then
             max_concurrency=GOVERNOR_CALLS,
-        ).remote()
+        ).remote(log_format)
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
@@ -75,7 +78,7 @@ class RunActors:
             resources=ON_HEAD,
             max_restarts=-1,  # a cache: its driver tells the new one all of it again
             max_task_retries=-1,  # every method is idempotent
-        ).remote()
+        ).remote(label, log_format)
 
     def spawn(self, number: int, secrets_of: Callable[[JobId], JobSecrets]) -> RemoteWorker:
         """A new worker, not waited for."""
@@ -88,7 +91,9 @@ class RunActors:
             max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
             max_task_retries=0,  # the dispatcher counts attempts
             max_concurrency=2 * self._slots + 4,  # its channels, those on standby, open and close
-        ).remote(self._sharer(worker_id), self._slots, self._governor, self._tracker)
+        ).remote(
+            self._sharer(worker_id), self._slots, self._governor, self._tracker, self._log_format
+        )
         return RemoteWorker(
             actor, worker_id, secrets_of, self._start_timeout_s, self._worker_timeout_s
         )

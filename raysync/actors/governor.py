@@ -13,6 +13,7 @@ from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.errors import RunStoppedError
+from raysync.logs import LogFormat, configure_logs
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.engine import open_engine
@@ -36,7 +37,8 @@ class RateLimitGovernor:
     which database it shares a token with the governors of other clusters.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: LogFormat) -> None:
+        configure_logs(log_format, role="governor")
         self._clock = SystemClock()
         self._letterbox = Letterbox()
         shares: dict[str, TokenShare] = {}

@@ -85,7 +85,10 @@ class RemoteWorker:
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Have it sync one channel; a cancelled call has let go of the channel when it returns."""
         await self._open(task.job_id)
-        call = self._actor.sync_channel.remote(task)
+        tenant = self._secrets_of(task.job_id).tenant
+        # not the channel's: Ray keeps a series and a summary for each name
+        named = self._actor.sync_channel.options(name=f"ChannelSyncActor.sync_channel {tenant}")
+        call = named.remote(task)
         try:
             outcome: ChannelOutcome = await self._answer(call)
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ from raysync.actors.metrics import RayMetrics
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.errors import RaysyncError, SyncError
+from raysync.logs import LogFormat, configure_logs
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -105,13 +106,15 @@ class TrackedJobs:
                 try:
                     await self.flush(job_id)
                 except RaysyncError as error:  # it is written with the next beat
-                    _log.warning("progress was not written: %s", error, extra={"job_id": job_id})
+                    place = {"event": "progress_not_written", "job_id": job_id}
+                    _log.warning("progress was not written: %s", error, extra=place)
 
 
 class ProgressTracker:
     """Actor shell. Owned by the run's driver and gone with it; every method is idempotent."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: str, log_format: LogFormat) -> None:
+        configure_logs(log_format, role="tracker", run=run)
         self._letterbox = Letterbox()
         self._jobs: TrackedJobs | None = None
 

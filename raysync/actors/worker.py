@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from raysync.clock import Clock, SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import RunStoppedError
+from raysync.logs import log_place
 from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage, WorkerReport, Written
 from raysync.models.ids import JobId
@@ -38,6 +40,7 @@ from raysync.sync.channel import ChannelSync
 from raysync.sync.ports import PageStore
 from raysync.sync.retry import Retrier, RetryPolicy
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 LeaseFor = Callable[[JobSecrets], Callable[[Demand], Awaitable[Lease]]]
 """From a job's token, rate and database to how permits are asked for."""
@@ -99,6 +102,19 @@ class TimedPages:
             self.spent_s += clock.monotonic_s() - started_s
 
 
+def _figures(outcome: ChannelOutcome) -> dict[str, object]:
+    """What the log tells of a channel that has ended."""
+    return {
+        "event": "channel_ended",
+        "attempt": outcome.attempt,
+        "pages": outcome.tally.pages,
+        "messages": outcome.tally.messages,
+        "requests": outcome.tally.requests,
+        "retries": outcome.retry_count,
+        "failure": outcome.failure.error if outcome.failure else None,
+    }
+
+
 class Fullness:
     """Whether a worker is short of places, or of CPU: another would use the token better."""
 
@@ -133,6 +149,7 @@ class JobSession:
         limiter: WorkerLimiter,
         send: Callable[[WorkerReport], Awaitable[None]],
     ) -> None:
+        self.tenant = secrets.tenant
         self._limiter = limiter
         self._memory = LimitMemory(LimitStore(engine))
         identities = pseudonymizer_for(secrets.privacy, secrets.key())
@@ -228,6 +245,13 @@ class ChannelWorker:
         """
         if secrets.job_id in self._sessions:
             return self._sessions[secrets.job_id]
+        with log_place(tenant=secrets.tenant, job_id=secrets.job_id):
+            session = await self._opened(secrets, attempts)
+            _log.info("logged in", extra={"event": "job_opened"})
+        self._sessions[secrets.job_id] = session
+        return session
+
+    async def _opened(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
         engine = self._engine(secrets.database_url.get_secret_value())
         session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
         try:
@@ -235,7 +259,6 @@ class ChannelWorker:
         except BaseException:
             await session.close()
             raise
-        self._sessions[secrets.job_id] = session
         return session
 
     def _engine(self, url: str) -> Engine:
@@ -272,7 +295,11 @@ class ChannelWorker:
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""
-        outcome = await self._sessions[task.job_id].sync_channel(task)
+        session = self._sessions[task.job_id]
+        with log_place(tenant=session.tenant, job_id=task.job_id, channel_id=task.channel_id):
+            outcome = await session.sync_channel(task)
+            if outcome.parked is None:
+                _log.info("channel %s", outcome.status.value, extra=_figures(outcome))
         return replace(outcome, is_worker_full=self._fullness.is_full())
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 if TYPE_CHECKING:
     from raysync.actors.requests import SyncRequest
     from raysync.cli.live import LiveObserver
+    from raysync.cli.log_lines import LogObserver
     from raysync.cli.plain import PlainObserver
     from raysync.models.results import RunResult
 
@@ -89,14 +90,19 @@ def run(request: SyncRequest) -> RunResult:
     from raysync.driver import sync
     from raysync.settings import read_settings
 
-    with observer() as watching:
-        return sync(request, read_settings(), watching)
+    settings = read_settings()
+    with observer(is_json=settings.log_format == "json") as watching:
+        return sync(request, settings, watching)
 
 
-def observer() -> LiveObserver | PlainObserver:
-    """The live view on a terminal, else lines."""
+def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObserver:
+    """The live view on a terminal, else lines; where logs are JSON, records of the log."""
     from raysync.cli.console import err
 
+    if is_json:
+        from raysync.cli.log_lines import LogObserver
+
+        return LogObserver(time.monotonic)
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from raysync.cli.live import LiveObserver
 

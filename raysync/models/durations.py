@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -14,7 +13,9 @@ BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 class Durations:
     """How many fell into each class of `BOUNDS_S`."""
 
-    counts: Sequence[int] = ()  #: a class of its own above the last bound; none at all: no duration
+    counts: tuple[
+        int, ...
+    ] = ()  #: a class of its own above the last bound; none at all: no duration
 
     def since(self, earlier: Durations) -> tuple[int, ...]:
         """By class, how many came after *earlier* was told by the same meter."""

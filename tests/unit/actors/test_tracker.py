@@ -16,6 +16,7 @@ from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
 from raysync.sync.progress import JobHeader
 from tests.unit.sync.fakes import make_task
+from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual
 
 JOB = JobId("job")
@@ -50,7 +51,7 @@ def test_a_job_is_written_down_about_once_a_second_whatever_the_reports() -> Non
     record = FakeRecord()
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record)
+        jobs = TrackedJobs(record, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         for number in range(100):
@@ -68,7 +69,7 @@ def test_what_could_not_be_written_is_written_with_the_next_beat() -> None:
     record.errors = [StoreUnavailableError("the database is away")]
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record)
+        jobs = TrackedJobs(record, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         await asyncio.sleep(2.5)
@@ -80,12 +81,12 @@ def test_what_could_not_be_written_is_written_with_the_next_beat() -> None:
 
 def test_a_job_that_a_new_tracker_does_not_know_is_said_to_be_unknown() -> None:
     with pytest.raises(UnknownJobError):
-        TrackedJobs(FakeRecord()).report(report(1, 1))
+        TrackedJobs(FakeRecord(), FakeSink()).report(report(1, 1))
 
 
 def test_a_report_after_the_jobs_end_is_of_no_use_and_no_error() -> None:
     async def scenario() -> None:
-        jobs = TrackedJobs(FakeRecord())
+        jobs = TrackedJobs(FakeRecord(), FakeSink())
         jobs.open(HEADER)
         await jobs.close(JOB)
         jobs.report(report(1, 1))

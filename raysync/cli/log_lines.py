@@ -1,0 +1,116 @@
+"""Progress as log records, for `SYNC_LOG_FORMAT=json`: figures in fields.
+
+No channel's name, and of its failure only the class: `raysync dead-letters` tells the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Self
+
+from raysync.cli.plain import PERIOD_S
+from raysync.models.events import JobView
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.results import SyncJobResult
+
+_log = logging.getLogger(__name__)
+
+
+class LogObserver:
+    """Tells the log where each job begins, stands and ends; *monotonic_s* says what is due."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self._monotonic_s = monotonic_s
+        self._due_s = 0.0
+        self._told: set[tuple[JobId, ChannelId]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+        _say("ray_ready", "Ray is ready", dashboard_url=dashboard_url, needs_token=needs_token)
+
+    def started(self, tenant: str, job_id: JobId) -> None:
+        _say("job_started", "job started", tenant=tenant, job_id=job_id)
+
+    def progress(self, views: Sequence[JobView]) -> None:
+        for view in views:
+            self._tell_failures(view)
+        now_s = self._monotonic_s()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + PERIOD_S
+        for view in views:
+            _say("job_progress", "job under way", **_figures(view))
+
+    def finished(self, result: SyncJobResult) -> None:
+        stats = result.parallel_stats
+        level = logging.INFO if result.status == "completed" else logging.WARNING
+        took_s = (result.completed_at - result.started_at).total_seconds()
+        _say(
+            "job_ended",
+            f"job {result.status}",
+            level,
+            tenant=result.tenant,
+            job_id=result.job_id,
+            status=result.status,
+            took_s=round(took_s, 3),
+            channels=result.channels_processed,
+            channels_unchanged=result.channels_unchanged,
+            channels_failed=sum(each.status == "failed" for each in result.channel_results),
+            messages=result.messages_processed,
+            added=result.messages_added,
+            edited=result.messages_edited,
+            deleted=result.messages_deleted,
+            requests=stats.total_api_calls,
+            rate_limit_encounters=stats.rate_limit_encounters,
+            efficiency=stats.efficiency,
+        )
+        for each in result.errors:
+            if each.channel_id is None:
+                place = {"tenant": result.tenant, "job_id": result.job_id}
+                _say("job_error", each.error, logging.ERROR, **place)
+
+    def _tell_failures(self, view: JobView) -> None:
+        for channel in view.channels:
+            key = (view.job_id, channel.channel_id)
+            if channel.failure is None or key in self._told:
+                continue
+            self._told.add(key)
+            _say(
+                "channel_failed",
+                "channel given up",
+                logging.WARNING,
+                tenant=view.tenant,
+                job_id=view.job_id,
+                channel_id=channel.channel_id,
+                error=channel.failure.error,
+            )
+
+
+def _figures(view: JobView) -> dict[str, object]:
+    return {
+        "tenant": view.tenant,
+        "job_id": view.job_id,
+        "messages": view.messages,
+        "messages_per_second": round(view.messages_per_second, 1),
+        "requests": view.requests,
+        "requests_per_second": round(view.requests_per_second, 1),
+        "budget_per_second": view.budget_per_second,
+        "rate_limit_encounters": view.rate_limit_encounters,
+        "channels_total": view.channels_total,
+        "channels_completed": view.channels_completed,
+        "channels_failed": view.channels_failed,
+        "planning": view.planning,
+        "eta_s": None if view.eta_s is None else round(view.eta_s, 1),
+        **{name: count for name, count in asdict(view.extras).items() if count},
+    }
+
+
+def _say(event: str, sentence: str, level: int = logging.INFO, /, **fields: object) -> None:
+    _log.log(level, "%s", sentence, extra={"event": event, **fields})

@@ -1,0 +1,89 @@
+"""Progress as log records: a job's begin, its state every few seconds, its end with figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from raysync.cli.log_lines import LogObserver
+from raysync.cli.plain import PERIOD_S
+from raysync.logs import JsonFormatter
+from tests.cli.samples import JOB_ID, channel_error, failed_channel, job_result, job_view
+
+
+class Lines(logging.Handler):
+    """What a collector would get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(json.loads(JsonFormatter({"role": "driver"}).format(record)))
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    lines, logger = Lines(), logging.getLogger("raysync.cli.log_lines")
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(lines)
+    logger.setLevel(logging.NOTSET)
+
+
+class HandTime:
+    now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+def test_a_run_is_told_from_its_beginning_to_its_figures(log: Lines) -> None:
+    time = HandTime()
+    with LogObserver(time.monotonic_s) as observer:
+        observer.ray_ready("http://127.0.0.1:8265", needs_token=False)
+        observer.started("takaro", JOB_ID)
+        observer.progress([job_view(3)])
+        observer.progress([job_view(3)])
+        time.now_s += PERIOD_S
+        observer.progress([job_view(3)])
+        observer.finished(job_result())
+
+    assert [each["event"] for each in log.lines] == [
+        "ray_ready",
+        "job_started",
+        "job_progress",
+        "job_progress",
+        "job_ended",
+    ]
+    assert all(each["job_id"] == JOB_ID for each in log.lines[1:])
+    end = log.lines[-1]
+    assert (end["tenant"], end["status"], end["level"]) == ("takaro", "completed", "info")
+    assert (end["messages"], end["efficiency"], end["took_s"]) == (40_012, 0.975, 33.4)
+
+
+def test_a_channel_that_is_given_up_is_told_once_and_without_its_name(log: Lines) -> None:
+    observer = LogObserver(HandTime().monotonic_s)
+    for _ in range(2):
+        observer.progress([job_view(channels=(failed_channel(1, "what somebody wrote"),))])
+
+    (line,) = [each for each in log.lines if each["event"] == "channel_failed"]
+    assert (line["channel_id"], line["error"]) == ("1001", "AccessDeniedError")
+    assert "channel-1" not in json.dumps(line)
+    assert "somebody" not in json.dumps(line)
+
+
+def test_a_run_that_failed_says_why(log: Lines) -> None:
+    error = channel_error(1).model_copy(update={"channel_id": None, "error": "The token is bad."})
+    LogObserver(HandTime().monotonic_s).finished(job_result(status="failed", errors=[error]))
+
+    assert [(each["event"], each["level"]) for each in log.lines] == [
+        ("job_ended", "warning"),
+        ("job_error", "error"),
+    ]
+    assert log.lines[1]["message"] == "The token is bad."
