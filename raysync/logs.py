@@ -63,7 +63,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. What a record says itself overrules the place, and that the process."""
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        told = vars(record).items()
+        extra = {name: each for name, each in told if name not in _STANDARD and name[0] != "_"}
         places = {**self._process, **_place.get(), **extra}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

@@ -1,0 +1,131 @@
+"""A run as an operator's tools see it: Prometheus, the dashboard's queries, the alerts, the log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raysync.sync import metrics
+from raysync.sync.metrics import Kind
+from tests.cluster.guilds import served, wide_world
+from tests.cluster.installation import Ended, Installation, ended, ray_environ
+from tests.cluster.prometheus import Prometheus, program, running_prometheus
+from tests.cluster.ray_head import RayHead, running_head
+from tests.cluster.waiting import wait_until
+from tests.watching import DEPLOY, alert_queries, panel_queries
+
+
+def promtool(*arguments: str) -> None:
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_can_read_the_configuration_and_the_alerts() -> None:
+    promtool("check", "config", str(DEPLOY / "prometheus" / "prometheus.yml"))
+
+
+def test_each_alert_wakes_somebody_when_it_should_and_nobody_else() -> None:
+    promtool("test", "rules", str(DEPLOY / "prometheus" / "alerts_test.yml"))
+
+
+@pytest.fixture
+def head() -> Iterator[RayHead]:
+    """A head whose processes report once a second."""
+    program("prometheus")
+    environ = ray_environ() | {"RAY_metrics_report_interval_ms": "1000"}
+    with (
+        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
+        running_head(Path(directory), environ) as running,
+    ):
+        yield running
+
+
+def test_a_run_shows_in_every_panel_once_and_vanishes(
+    without_ray: Installation, head: RayHead, tmp_path: Path
+) -> None:
+    world = wide_world(channels=12, pages=20)
+    (guild_id,) = world.guilds
+    with served(world) as emulator, running_prometheus(head, tmp_path) as prometheus:
+        here = without_ray.for_emulator(emulator).with_environ(
+            RAY_ADDRESS=head.address, SYNC_MAX_CHANNEL_WORKERS="2", SYNC_LOG_FORMAT="json"
+        )
+        here.add_tenant("takaro", guild_id)
+        began_s = time.time()
+        with here.starting() as running:
+            result = ended(running)
+        assert result.code == 0, result.err
+        ended_s = time.time()
+
+        assert_all_is_counted_once(prometheus, result)
+        assert_every_metric_is_there(prometheus)
+        for each in panel_queries():
+            assert prometheus.samples(each.expression, began_s, ended_s + 5), each
+        assert_alerts_are_well_and_silent(prometheus, began_s, ended_s)
+        wait_until(lambda: prometheus.value("ray_raysync_jobs_running == 1") is None)
+        assert_log_lines_tell_their_place(head, result)
+
+
+def assert_all_is_counted_once(prometheus: Prometheus, result: Ended) -> None:
+    """What the metrics add up to is what the result says, the last second included."""
+    job = result.job
+    wanted = {
+        metrics.API_CALLS: job["parallel_stats"]["total_api_calls"],
+        metrics.CHANGES: job["messages_added"],
+        metrics.RATE_LIMITED: job["parallel_stats"]["rate_limit_encounters"],
+        metrics.DEAD_LETTERS: 0,
+    }
+
+    def counted() -> bool:
+        sums = {each: prometheus.value(f"sum({each.exported})") for each in wanted}
+        return sums == wanted
+
+    wait_until(counted)
+    pages = prometheus.value(f"sum({metrics.PAGES.exported})")
+    assert pages is not None
+    assert pages >= 12 * 20
+    assert pages == prometheus.value(f"sum({metrics.PAGE_SAVE_TIME.exported}_count)")
+
+
+def assert_every_metric_is_there(prometheus: Prometheus) -> None:
+    for each in metrics.ALL:
+        name = each.exported + ("_bucket" if each.kind is Kind.HISTOGRAM else "")
+        (found, *_) = prometheus.get("query", query=f"count_over_time({name}[2m])")["result"] or [
+            {}
+        ]
+        assert set(each.labels) <= found.get("metric", {}).keys(), f"{name} is not there"
+
+
+def assert_alerts_are_well_and_silent(
+    prometheus: Prometheus, began_s: float, ended_s: float
+) -> None:
+    for each in alert_queries():
+        prometheus.samples(each.expression, began_s, ended_s)
+    (group,) = prometheus.get("rules")["groups"]
+    assert {each["health"] for each in group["rules"]} == {"ok"}
+    assert prometheus.samples('ALERTS{alertstate="firing"}', began_s, ended_s + 5) == []
+
+
+def assert_log_lines_tell_their_place(head: RayHead, result: Ended) -> None:
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert {"ray_ready", "job_started", "job_progress", "job_ended"} <= {
+        each.get("event") for each in lines
+    }
+    written = [
+        json.loads(line)
+        for path in head.directory.rglob("worker-*.err")
+        if not path.is_symlink()
+        for line in path.read_text().splitlines()
+        if line.startswith("{")
+    ]
+    ends = [each for each in written if each.get("event") == "channel_ended"]
+    assert len(ends) == 12
+    for each in ends:
+        assert (each["tenant"], each["job_id"]) == ("takaro", result.job["job_id"])
+        assert each["worker_id"] in ("worker-0", "worker-1")
+        assert each["channel_id"].isdigit()
