@@ -7,7 +7,8 @@ may have counted: Prometheus adds both up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from raysync.models.durations import BOUNDS_S, Durations
@@ -17,6 +18,8 @@ from raysync.models.status import ChannelJobStatus
 from raysync.sync import metrics
 from raysync.sync.metrics import Metric, MetricSink
 
+Labels = tuple[str, ...]
+"""But the tenant, which is the first of them."""
 SCOPES = ("user", "shared", "global", "ban")
 _ABOVE_S = 2 * BOUNDS_S[-1]
 _SKIPPED = "skipped"
@@ -59,9 +62,17 @@ class JobMeter:
         usage: Mapping[str, ApiUsage],
     ) -> None:
         """Bring the metrics up to date; *usage* is by worker, of those that were met."""
+        growth: defaultdict[tuple[Metric, Labels], float] = defaultdict(float)
         for worker, now in usage.items():
-            self._grow(self._told.get(worker, now), now)
+            old = self._told.get(worker, now)
             self._told[worker] = now
+            for metric, labels, amount in self._growth(old, now):
+                growth[metric, labels] += max(amount, 0)
+            self._observe(metrics.ANSWER_TIME, old.answers, now.answers)
+            self._observe(metrics.PAGE_SAVE_TIME, old.written.took, now.written.took)
+        for (metric, labels), amount in growth.items():
+            if amount:
+                self._sink.add(metric, amount, (self._tenant, *labels))
         self._show(metrics.JOBS_RUNNING, 1)
         self._show(metrics.CHANNELS, view.channels_skipped, _SKIPPED)
         for status in ChannelJobStatus:
@@ -81,28 +92,23 @@ class JobMeter:
     def _show(self, metric: Metric, value: float, *labels: str) -> None:
         self._sink.set(metric, value, (self._tenant, *labels))
 
-    def _grow(self, old: ApiUsage, new: ApiUsage) -> None:
+    def _growth(self, old: ApiUsage, new: ApiUsage) -> Iterator[tuple[Metric, Labels, float]]:
+        """By how much the counters of one worker have grown."""
         before, after = old.written, new.written
-        self._add(metrics.MESSAGES, before.messages, after.messages)
-        self._add(metrics.PAGES, before.pages, after.pages)
+        yield metrics.MESSAGES, (), after.messages - before.messages
+        yield metrics.PAGES, (), after.pages - before.pages
         for change in _CHANGES:
-            self._add(metrics.CHANGES, getattr(before, change), getattr(after, change), change)
-        self._add(metrics.PERMITS, old.permits, new.permits)
-        self._add(metrics.PERMIT_WAIT, old.permit_wait_s, new.permit_wait_s)
-        self._add(metrics.BUCKET_WAIT, old.bucket_wait_s, new.bucket_wait_s)
-        self._add(metrics.DATABASE_TIME, old.store_s, new.store_s)
+            yield metrics.CHANGES, (change,), getattr(after, change) - getattr(before, change)
+        yield metrics.PERMITS, (), new.permits - old.permits
+        yield metrics.PERMIT_WAIT, (), new.permit_wait_s - old.permit_wait_s
+        yield metrics.BUCKET_WAIT, (), new.bucket_wait_s - old.bucket_wait_s
+        yield metrics.DATABASE_TIME, (), new.store_s - old.store_s
         for call, count in new.calls.items():
             route, _, outcome = call.rpartition(" ")
-            self._add(metrics.API_CALLS, old.calls.get(call, 0), count, route, outcome)
+            yield metrics.API_CALLS, (route, outcome), count - old.calls.get(call, 0)
         for scope, hits in new.rate_limit_hits.items():
             known = scope if scope in SCOPES else "other"
-            self._add(metrics.RATE_LIMITED, old.rate_limit_hits.get(scope, 0), hits, known)
-        self._observe(metrics.ANSWER_TIME, old.answers, new.answers)
-        self._observe(metrics.PAGE_SAVE_TIME, before.took, after.took)
-
-    def _add(self, metric: Metric, old: float, new: float, *labels: str) -> None:
-        if new > old:
-            self._sink.add(metric, new - old, (self._tenant, *labels))
+            yield metrics.RATE_LIMITED, (known,), hits - old.rate_limit_hits.get(scope, 0)
 
     def _observe(self, metric: Metric, old: Durations, new: Durations) -> None:
         for bound_s, times in zip((*BOUNDS_S, _ABOVE_S), new.since(old), strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -35,10 +36,16 @@ def test_each_alert_wakes_somebody_when_it_should_and_nobody_else() -> None:
 
 
 @pytest.fixture
-def head() -> Iterator[RayHead]:
-    """A head whose processes report once a second."""
+def head(tmp_path: Path) -> Iterator[RayHead]:
+    """A head whose processes report once a second, with a folder for dashboards."""
     program("prometheus")
-    environ = ray_environ() | {"RAY_metrics_report_interval_ms": "1000"}
+    dashboards = tmp_path / "dashboards"
+    dashboards.mkdir()
+    shutil.copy(DEPLOY / "grafana" / "raysync.json", dashboards)
+    environ = ray_environ() | {
+        "RAY_metrics_report_interval_ms": "1000",
+        "RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR": str(dashboards),
+    }
     with (
         tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
         running_head(Path(directory), environ) as running,
@@ -69,6 +76,7 @@ def test_a_run_shows_in_every_panel_once_and_vanishes(
         assert_alerts_are_well_and_silent(prometheus, began_s, ended_s)
         wait_until(lambda: prometheus.value("ray_raysync_jobs_running == 1") is None)
         assert_log_lines_tell_their_place(head, result)
+        assert_the_dashboard_is_beside_rays_own(head, tmp_path / "dashboards")
 
 
 def assert_all_is_counted_once(prometheus: Prometheus, result: Ended) -> None:
@@ -129,3 +137,12 @@ def assert_log_lines_tell_their_place(head: RayHead, result: Ended) -> None:
         assert (each["tenant"], each["job_id"]) == ("takaro", result.job["job_id"])
         assert each["worker_id"] in ("worker-0", "worker-1")
         assert each["channel_id"].isdigit()
+
+
+def assert_the_dashboard_is_beside_rays_own(head: RayHead, dashboards: Path) -> None:
+    """Ray has Grafana read the folder that was named, and has left in it what was there."""
+    names = {each.name for each in dashboards.iterdir()}
+    assert {"raysync.json", "default_grafana_dashboard.json"} <= names
+    grafana = head.directory / "session_latest" / "metrics" / "grafana"
+    (provider,) = (grafana / "provisioning" / "dashboards").iterdir()
+    assert str(dashboards) in provider.read_text()
