@@ -456,3 +456,21 @@ def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
 
     assert [each.attempt for each in outcomes] == [1] * 20, "no visit was cut short"
     assert len(hall.spawned) == 3
+
+
+def test_its_figures_tell_who_works_who_is_missing_and_what_waits() -> None:
+    hall = Hall()
+    dispatcher = hall.dispatcher(2, 1)
+    tasks = [make_task(number, expected_pages=3.0) for number in range(10)]
+
+    def meanwhile() -> None:
+        figures = dispatcher.figures()
+        assert (figures.wanted, figures.starting, figures.running) == (2, 0, 2)
+        assert figures.waiting == {tasks[0].job_id: 6}  # two are read, two on standby
+        hall.up[0].kill()
+
+    run_virtual(run_all(dispatcher, tasks, meanwhile))
+
+    ended = dispatcher.figures()
+    assert ended.lost == 1
+    assert not any(ended.waiting.values())
