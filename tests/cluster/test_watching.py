@@ -53,6 +53,7 @@ def head(tmp_path: Path) -> Iterator[RayHead]:
         yield running
 
 
+@pytest.mark.timeout(240)
 def test_a_run_shows_in_every_panel_once_and_vanishes(
     without_ray: Installation, head: RayHead, tmp_path: Path
 ) -> None:
@@ -93,7 +94,7 @@ def assert_all_is_counted_once(prometheus: Prometheus, result: Ended) -> None:
         sums = {each: prometheus.value(f"sum({each.exported})") for each in wanted}
         return sums == wanted
 
-    wait_until(counted)
+    wait_until(counted, 60)
     pages = prometheus.value(f"sum({metrics.PAGES.exported})")
     assert pages is not None
     assert pages >= 8 * 12
