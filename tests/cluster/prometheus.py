@@ -60,10 +60,11 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(head: RayHead, directory: Path) -> Iterator[Prometheus]:
-    """Start a server that watches *head* as ours would, but every second."""
+    """Start a server that watches *head* as ours would, but every two seconds."""
     binary = program("prometheus")
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    paces = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+    config["global"] = dict.fromkeys(paces, "2s")
     config["rule_files"] = [str(DEPLOY / "prometheus" / "alerts.yml")]
     (discovery,) = config["scrape_configs"][0]["http_sd_configs"]
     discovery["url"] = head.dashboard_url + urllib.parse.urlsplit(discovery["url"]).path
