@@ -16,16 +16,14 @@ Invariant: a channel is in exactly one of waiting, in flight, parked and returne
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+from raysync.actors.fair_queue import FairQueue
 from raysync.actors.policies import (
     FailurePolicy,
     ScalingPolicy,
@@ -55,13 +53,6 @@ class _Work:
     preemptions: int = 0  #: workers whose nodes were taken back, likewise
 
 
-@dataclass(order=True, slots=True)
-class _Waiting:
-    priority: float
-    order: int
-    work: _Work = field(compare=False)
-
-
 class Dispatcher:
     """Has channels read by a pool of workers; satisfies the engine's `ChannelDispatcher`."""
 
@@ -77,9 +68,7 @@ class Dispatcher:
         self._failures = failures or FailurePolicy()
         self._pool = WorkerPool(spawn, slots_per_worker, clock, scaling, self._failures, self._turn)
         self._parked = 0
-        self._waiting: dict[JobId, list[_Waiting]] = {}
-        self._busy: Counter[JobId] = Counter()  # slots of each job
-        self._order = itertools.count()
+        self._waiting: FairQueue[_Work] = FairQueue()
         self._in_flight: set[asyncio.Task[None]] = set()
         self.most_at_once = 0  #: channels read at the same moment
 
@@ -126,29 +115,18 @@ class Dispatcher:
         task = work.task
         # a guess may be far too low, and a large channel that is begun late ends late: look first
         unseen = task.is_guess and not task.done.pages
-        left = math.inf if unseen else task.expected_pages
-        entry = _Waiting(-left, next(self._order), work)
-        heapq.heappush(self._waiting.setdefault(task.job_id, []), entry)
+        self._waiting.push(task.job_id, math.inf if unseen else task.expected_pages, work)
 
     def _next(self) -> _Work | None:
-        """What is to be read next: of the job with the fewest slots, what has most pages left.
-
-        Jobs share the slots evenly: a small one is not kept waiting by a backfill beside it, and
-        each token is used.
-        """
-        for job_id in sorted(self._waiting, key=self._busy.__getitem__):
-            waiting = self._waiting[job_id]
-            while waiting:
-                work = heapq.heappop(waiting).work
-                if not work.returned.done():  # or its job was cancelled
-                    return work
-            del self._waiting[job_id]
-        return None
+        """What is to be read next."""
+        while (work := self._waiting.pop()) is not None and work.returned.done():
+            pass  # its job was cancelled
+        return work
 
     def _turn(self) -> None:
         """Do what can be done now: fill slots, then have as many workers as there is work."""
         self._assign()
-        channels = sum(map(len, self._waiting.values())) + len(self._in_flight)
+        channels = len(self._waiting) + len(self._in_flight)
         self._pool.scale(channels, self._parked)
         if self._pool.broken is not None:
             self._refuse_all(self._pool.broken)
@@ -157,7 +135,7 @@ class Dispatcher:
         while self._pool.has_room() and (work := self._next()) is not None:
             slot = self._pool.take()
             job_id = work.task.job_id
-            self._busy[job_id] += 1
+            self._waiting.take_slot(job_id)
             work.task = replace(work.task, is_hurried=self._is_crowded())
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
@@ -166,12 +144,12 @@ class Dispatcher:
 
     def _is_crowded(self) -> bool:
         """Whether more channels are to be read than there is room for: slots must go round."""
-        channels = sum(map(len, self._waiting.values())) + self._parked + len(self._in_flight) + 1
+        channels = len(self._waiting) + self._parked + len(self._in_flight) + 1
         return channels > self._pool.places
 
     def _forget(self, job_id: JobId, serving: asyncio.Task[None]) -> None:
         self._in_flight.discard(serving)
-        self._busy[job_id] -= 1
+        self._waiting.give_slot_back(job_id)
         self._turn()
 
     async def _serve(self, slot: Slot, work: _Work) -> None:
@@ -252,7 +230,5 @@ class Dispatcher:
         )
 
     def _refuse_all(self, error: RaysyncError) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for each in itertools.chain.from_iterable(waiting.values()):
-            if not each.work.returned.done():
-                each.work.returned.set_exception(error)
+        while (work := self._next()) is not None:
+            work.returned.set_exception(error)
