@@ -16,12 +16,13 @@ from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
 from raysync.actors.policies import ClusterScaling, LocalScaling
 from raysync.actors.requests import (
+    Room,
     SyncRequest,
     as_begun,
     check_vault,
     chosen_tenants,
-    fitting_workers,
     refuse_local_vault_on_cluster,
+    room_of,
 )
 from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect
@@ -48,7 +49,7 @@ from raysync.sync.job import SyncJob
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
-from raysync.sync.summary import failed_result, summarize
+from raysync.sync.summary import failed_result, summarize, unbegun_result
 
 STOPPING_S = 5.0
 """For so long a run that is ended waits for a database that is away."""
@@ -56,6 +57,9 @@ VIEW_PERIOD_S = 0.5
 DRAINING_PERIOD_S = 5.0
 """A node of a cloud is taken back half a minute to two minutes after notice."""
 SHOWN_CHANNELS = 30
+MOST_LISTINGS_AT_ONCE = 64
+"""Of all tenants together: at a tenth of a second each, about what one process can ask."""
+PLANNING_CONNECTIONS = 2
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
 
@@ -126,14 +130,14 @@ async def run_sync(
         tenants = await chosen_tenants(engine, request)
         keys = await RunKeys.find(settings, engine, tenants)
         await check_vault(request.extras, tenants)
-        workers = await fitting_workers(engine, request, settings, len(tenants))
+        room = await room_of(engine, request, settings, len(tenants))
         runtime = connect(settings.ray_address)
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())
             refuse_local_vault_on_cluster(request.extras, tenants, node_count())
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
-            run = _Run(request, settings, observer, engine, runtime, keys, workers)
+            run = _Run(request, settings, observer, engine, runtime, keys, room)
             return await run.sync_all(tenants, stop)
         finally:
             disconnect()
@@ -150,7 +154,7 @@ class _Run:
         engine: Engine,
         runtime: RayRuntime,
         keys: RunKeys,
-        workers: int,
+        room: Room,
     ) -> None:
         self._request = request
         self._settings = settings
@@ -165,6 +169,7 @@ class _Run:
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
+        self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size
         self._actors = RunActors(
             keys.label,
@@ -178,26 +183,27 @@ class _Run:
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
             slots,
             self._clock,
-            (LocalScaling if runtime.is_local else ClusterScaling)(workers, slots),
+            (LocalScaling if runtime.is_local else ClusterScaling)(room.workers, slots),
         )
         self._metrics = RunMetrics(self._dispatcher, self._trackers)
         self._planning = ChannelWorker(
             "driver",
-            LISTINGS_AT_ONCE,
+            min(LISTINGS_AT_ONCE * room.tenants, MOST_LISTINGS_AT_ONCE),
             self._actors.lease_for("driver"),
             self._actors.observe_for,
             self._actors.watch(),
             self._actors.report,
+            connections=PLANNING_CONNECTIONS,
         )
 
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
-        """Sync all tenants side by side in one pool of workers."""
+        """Sync all tenants in one pool of workers, as many side by side as there is room for."""
         self._dispatcher.warm_up()
         watching = (self._watch(stop), self._show(), self._leave_draining_nodes())
         beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
         try:
             ended = await asyncio.gather(
-                *(self._sync_tenant(each) for each in tenants), return_exceptions=True
+                *(self._in_turn(each) for each in tenants), return_exceptions=True
             )
         finally:
             for each in beside:
@@ -249,8 +255,15 @@ class _Run:
             if views:
                 self._observer.progress(views)
 
-    async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
+    async def _in_turn(self, tenant: Tenant) -> SyncJobResult:
+        """Sync a tenant when it is its turn; a run that was ended begins none."""
         self._keys.require(tenant)
+        async with self._turns:
+            if self._stopping.is_set():
+                return unbegun_result(tenant.slug, self._clock.now())
+            return await self._sync_tenant(tenant)
+
+    async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
         window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
@@ -371,7 +384,14 @@ class _Run:
             self._metrics.tell()  # what was given up since the last beat
             self._jobs.pop(header.job_id, None)
             self._trackers.pop(header.job_id, None)
+            if not self._stopping.is_set():
+                await self._forget(header.job_id)
         return result
+
+    async def _forget(self, job_id: JobId) -> None:
+        """Have nobody keep what only this job needed: a client and a session in each worker."""
+        await asyncio.gather(self._planning.close_job(job_id), self._dispatcher.close_job(job_id))
+        del self._secrets[job_id]
 
 
 def _operator() -> str:

@@ -13,6 +13,7 @@ from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.logs import LogFormat, configure_logs
+from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.budget import Sharer
 
@@ -63,6 +64,10 @@ class ChannelSyncActor:
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel to its end; a failure is an outcome."""
         return await self._worker.sync_channel(task)
+
+    async def close_job(self, job_id: JobId) -> None:
+        """Log out of a job that is over; again, or of one that is not open, changes nothing."""
+        await self._worker.close_job(job_id)
 
     async def close(self) -> None:
         """Tell what is left, and let go of connections."""

@@ -103,6 +103,10 @@ class Dispatcher:
         waiting = {job_id: len(each) for job_id, each in self._waiting.items()}
         return PoolFigures(self._pool.wanted, *self._pool.count(), self._pool.lost, waiting)
 
+    async def close_job(self, job_id: JobId) -> None:
+        """Have all workers forget a job of which nothing is under way."""
+        await self._pool.close_job(job_id)
+
     async def close(self) -> None:
         """End all workers; what they have under way is cancelled, its progress kept."""
         under_way = list(self._in_flight)

@@ -141,6 +141,17 @@ class RemoteWorker:
             del self._opened[job_id]  # the next channel tries again
             raise
 
+    async def close_job(self, job_id: JobId) -> None:
+        """Have it forget a job, if it ever had a channel of it."""
+        opening = self._opened.pop(job_id, None)
+        if opening is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._actor.close_job.remote(job_id)
+        except (TimeoutError, RayError) as error:
+            _log.info("%s did not close job %s: %s", self.worker_id, job_id, error)
+
     async def close(self) -> None:
         """Have it tell what is left and end."""
         try:

@@ -20,6 +20,7 @@ from ray.util import ActorPool
 from raysync.actors.policies import Demand, FailurePolicy, ScalingPolicy, WorkerLostError
 from raysync.clock import Clock
 from raysync.errors import RaysyncError
+from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class WorkerPort(Protocol):
             WorkerLostError: it is gone, and the channel may go on elsewhere.
             RaysyncError: the worker could not begin, or failed as no channel should.
         """
+        ...
+
+    async def close_job(self, job_id: JobId) -> None:
+        """Have it forget a job of which nothing is under way; never raises."""
         ...
 
     async def close(self) -> None:
@@ -207,6 +212,10 @@ class WorkerPool:
         member.worker.kill()
         self._drop_slots({member})
         _log.warning("lost %s", member.worker.worker_id, extra={"event": "worker_lost"})
+
+    async def close_job(self, job_id: JobId) -> None:
+        """Have all workers forget a job of which nothing is under way."""
+        await asyncio.gather(*(each.worker.close_job(job_id) for each in list(self._members)))
 
     async def close(self) -> None:
         """End all workers."""

@@ -25,7 +25,9 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
 OWN_CONNECTIONS = 10
-"""Of a run beside its workers: driver, planner, tracker, governor; and a lock for each tenant."""
+"""Of a run beside its workers: driver, planner, tracker, governor."""
+TENANTS_PER_WORKER = 10
+"""So many are under way for each worker: most of them wait for a bucket, or have little to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,14 @@ async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
 
 
 async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
-    """The tenants that were named, or all active ones. Raises UnknownTenantError."""
+    """The tenants that were named, or all active ones, in the order in which they are begun.
+
+    Raises UnknownTenantError.
+    """
     store = TenantStore(engine)
     if request.tenants:
         return [await store.get(slug) for slug in dict.fromkeys(request.tenants)]
-    active = [each for each in await store.list() if each.status is TenantStatus.ACTIVE]
+    active = [each for each in await store.in_turn() if each.status is TenantStatus.ACTIVE]
     if not active:
         raise UnknownTenantError(
             "There is no active tenant yet: add one with "
@@ -93,10 +98,16 @@ async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
     return active
 
 
-async def fitting_workers(
-    engine: Engine, request: SyncRequest, settings: Settings, tenants: int
-) -> int:
-    """As many workers as were asked for, or as the database has connections for.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """For how much a run has room."""
+
+    workers: int
+    tenants: int  #: under way at the same time; the others wait for their turn
+
+
+async def room_of(engine: Engine, request: SyncRequest, settings: Settings, tenants: int) -> Room:
+    """As many workers as were asked for, and tenants for them, or as there are connections for.
 
     Raises:
         ConfigurationError: there are not even enough for one.
@@ -105,17 +116,19 @@ async def fitting_workers(
     each = settings.channel_batch_size
     state = await server_state(engine)
     free = state.max_connections - state.used_connections
-    own = OWN_CONNECTIONS + tenants
-    fitting = (free - own) // each
+    least = OWN_CONNECTIONS + 1
+    fitting = (free - least) // each
     if fitting < 1:
         raise ConfigurationError(
             f"The database has {free} of {state.max_connections} connections left, and a run needs "
-            f"{own + each} at least: raise max_connections, end what else uses it, or "
+            f"{least + each} at least: raise max_connections, end what else uses it, or "
             "lower SYNC_CHANNEL_BATCH_SIZE."
         )
     if fitting < wanted:
         _log.warning("the database has connections for %d workers, not for %d", fitting, wanted)
-    return min(wanted, fitting)
+    workers = min(wanted, fitting)
+    locks = free - OWN_CONNECTIONS - workers * each  # one holds each tenant that is under way
+    return Room(workers, min(tenants, TENANTS_PER_WORKER * workers, locks))
 
 
 async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:

@@ -223,10 +223,15 @@ class ChannelWorker:
         observe_for: ObserveFor,
         watch: Watch,
         send: Callable[[WorkerReport], Awaitable[None]],
+        *,
+        connections: int | None = None,
     ) -> None:
-        """At most *slots* requests of it are under way."""
+        """At most *slots* requests of it are under way.
+
+        *connections* to a database at the most; None: as many as requests, which bring pages.
+        """
         self.worker_id = worker_id
-        self._slots = slots
+        self._connections = slots if connections is None else connections
         self._places = Places(slots)
         self._fullness = Fullness(self._places, SystemClock())
         self._lease_for = lease_for
@@ -235,6 +240,7 @@ class ChannelWorker:
         self._watching: asyncio.Task[None] | None = None
         self._send = send
         self._permits: dict[str, PermitPool] = {}
+        self._tokens: dict[JobId, str] = {}  # whose permits a job uses
         self._sessions: dict[JobId, JobSession] = {}
         self._engines: dict[str, Engine] = {}
 
@@ -258,21 +264,36 @@ class ChannelWorker:
             await session.open(attempts)
         except BaseException:
             await session.close()
+            await self._let_go_of_token(secrets.job_id)
             raise
         return session
 
+    async def close_job(self, job_id: JobId) -> None:
+        """Log out of a job that is over; again, or of one that is not open, changes nothing."""
+        session = self._sessions.pop(job_id, None)
+        if session is not None:
+            await session.close()
+            await self._let_go_of_token(job_id)
+
+    async def _let_go_of_token(self, job_id: JobId) -> None:
+        name = self._tokens.pop(job_id, None)
+        if name is not None and name not in self._tokens.values():
+            await self._permits.pop(name).close()
+
     def _engine(self, url: str) -> Engine:
-        """One pool for all jobs of a database: as many connections as there are slots."""
+        """One pool for all jobs of a database."""
         if url not in self._engines:
             name = f"raysync {self.worker_id}"
-            self._engines[url] = open_engine(url, pool_size=self._slots, application_name=name)
+            self._engines[url] = open_engine(
+                url, pool_size=self._connections, application_name=name
+            )
         return self._engines[url]
 
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
         """A limiter of the job's own: it records what the job asks, and channels are no others'."""
         if self._watching is None:
             self._watching = asyncio.create_task(self._stop_when_told())
-        name = secrets.token_fingerprint
+        self._tokens[secrets.job_id] = name = secrets.token_fingerprint
         if name not in self._permits:
             self._permits[name] = PermitPool(
                 self._lease_for(secrets), SystemClock(), places=self._places

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.errors import ConfigurationError, TenantTakenError, UnknownTenantError
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
+from raysync.models.status import JobStatus, SyncType
 from raysync.store.engine import translated
 from raysync.store.job_lock import refuse_while_running
 from raysync.store.message_tables import (
@@ -20,7 +21,7 @@ from raysync.store.message_tables import (
     message_versions,
     messages,
 )
-from raysync.store.schema import channels, sync_progress, tenants
+from raysync.store.schema import channels, sync_jobs, sync_progress, tenants
 
 _VIOLATED = {
     "uq_tenants_slug": "The slug {slug} belongs to a tenant already: choose another.",
@@ -82,6 +83,24 @@ class TenantStore:
     async def list(self) -> tuple[Tenant, ...]:
         """All tenants, by slug."""
         rows = await self._select(select(tenants).order_by(tenants.c.slug))
+        return tuple(_tenant(each) for each in rows)
+
+    async def in_turn(self) -> tuple[Tenant, ...]:
+        """All tenants, synced longest ago first; those never synced, which take long, last."""
+        ended = (
+            select(sync_jobs.c.completed_at)
+            .where(
+                sync_jobs.c.tenant_id == tenants.c.id,
+                sync_jobs.c.sync_type != SyncType.VERIFY.value,
+                sync_jobs.c.status.in_([JobStatus.COMPLETED.value, JobStatus.PARTIAL.value]),
+            )
+            .order_by(sync_jobs.c.started_at.desc())  # by an index: jobs are many
+            .limit(1)
+            .scalar_subquery()
+        )
+        rows = await self._select(
+            select(tenants).order_by(ended.asc().nulls_last(), tenants.c.slug)
+        )
         return tuple(_tenant(each) for each in rows)
 
     async def set_status(self, slug: str, status: TenantStatus) -> None:

@@ -97,6 +97,22 @@ def failed_result(
     job_id: JobId | None, tenant: str, error: RaysyncError, at: datetime
 ) -> SyncJobResult:
     """The result of a job that could not begin its work; without an id where none was begun."""
+    told = ChannelError(channel_id=None, error=str(error), timestamp=at)
+    return _empty_result("failed", job_id, tenant, [told], at)
+
+
+def unbegun_result(tenant: str, at: datetime) -> SyncJobResult:
+    """The result of a tenant whose turn had not come when the run was ended: it has no job."""
+    return _empty_result("cancelled", None, tenant, [], at)
+
+
+def _empty_result(
+    status: Literal["failed", "cancelled"],
+    job_id: JobId | None,
+    tenant: str,
+    errors: list[ChannelError],
+    at: datetime,
+) -> SyncJobResult:
     nothing = ParallelStats(
         max_concurrent_channels=0,
         average_channel_time=0.0,
@@ -109,13 +125,13 @@ def failed_result(
     return SyncJobResult(
         job_id=job_id or "",
         tenant=tenant,
-        status="failed",
+        status=status,
         channels_processed=0,
         channels_unchanged=0,
         messages_processed=0,
         reactions_processed=0,
         attachments_processed=0,
-        errors=[ChannelError(channel_id=None, error=str(error), timestamp=at)],
+        errors=errors,
         skipped=[],
         started_at=at,
         completed_at=at,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.policies import ClusterScaling
 from raysync.models.entities import Message
-from raysync.models.ids import ChannelId, MessageId
+from raysync.models.ids import ChannelId, JobId, MessageId
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
 from raysync.ratelimit.limiter import WorkerLimiter
@@ -130,6 +130,9 @@ class _Worker:
             self._source, pages, RetryPolicy(), self._clock, self.worker_id, page_size=PAGE
         )
         return await engine.run(task, lambda _: None)
+
+    async def close_job(self, job_id: JobId) -> None:
+        return
 
     async def close(self) -> None:
         return

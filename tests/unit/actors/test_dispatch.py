@@ -17,7 +17,7 @@ from raysync.actors.policies import (
 )
 from raysync.actors.pool import WorkersUnavailableError
 from raysync.errors import SyncError, TokenUnavailableError
-from raysync.models.ids import ChannelId
+from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
 from tests.unit.sync.fakes import make_task
@@ -76,6 +76,9 @@ class FakeWorker:
             0,
             is_worker_full=self.hall.is_full,
         )
+
+    async def close_job(self, job_id: JobId) -> None:
+        return
 
     async def close(self) -> None:
         self.alive = False
