@@ -56,9 +56,9 @@ STOPPING_S = 5.0
 VIEW_PERIOD_S = 0.5
 DRAINING_PERIOD_S = 5.0
 """A node of a cloud is taken back half a minute to two minutes after notice."""
+VIEWS_PER_S = 20.0  # at most: each is a call of the tracker
 SHOWN_CHANNELS = 30
-MOST_LISTINGS_AT_ONCE = 64
-"""Of all tenants together: at a tenth of a second each, about what one process can ask."""
+MOST_LISTINGS_AT_ONCE = 64  # of all tenants: at 0.1 s each, about what one process can ask
 PLANNING_CONNECTIONS = 2
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
@@ -247,7 +247,7 @@ class _Run:
 
     async def _show(self) -> None:
         while True:
-            await asyncio.sleep(VIEW_PERIOD_S)
+            await asyncio.sleep(max(VIEW_PERIOD_S, len(self._trackers) / VIEWS_PER_S))
             views = []
             for each in list(self._trackers.values()):
                 with suppress(SyncError):  # a tracker that is away is shown when it is back

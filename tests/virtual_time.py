@@ -42,7 +42,11 @@ class LoopClock:
         return asyncio.get_running_loop().time()
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=self.monotonic_s())
+        return self.at(self.monotonic_s())
+
+    def at(self, monotonic_s: float) -> datetime:
+        """What `now` is then."""
+        return self.start + timedelta(seconds=monotonic_s)
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:

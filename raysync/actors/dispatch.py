@@ -100,7 +100,7 @@ class Dispatcher:
 
     def figures(self) -> PoolFigures:
         """Its workers and its queues now."""
-        waiting = {job_id: len(each) for job_id, each in self._waiting.items()}
+        waiting = self._waiting.lengths()
         return PoolFigures(self._pool.wanted, *self._pool.count(), self._pool.lost, waiting)
 
     async def close_job(self, job_id: JobId) -> None:

@@ -33,6 +33,10 @@ class FairQueue(Generic[_T]):
         """How much waits."""
         return self._length
 
+    def lengths(self) -> dict[JobId, int]:
+        """How much waits of each job."""
+        return {job_id: len(each) for job_id, each in self._waiting.items()}
+
     def push(self, job_id: JobId, left: float, item: _T) -> None:
         """Have *item* wait; so much is *left* to do of it. As much as another: it comes later."""
         if job_id not in self._waiting:

@@ -26,8 +26,6 @@ from raysync.sync.progress import JobHeader, ProgressBoard
 _log = logging.getLogger(__name__)
 
 FLUSH_PERIOD_S = 1.0
-SHOWN_CHANNELS = 50
-"""Channels of a view that is written down for `raysync status`; the rows hold all of them."""
 
 
 class UnknownJobError(SyncError):
@@ -40,7 +38,7 @@ class JobRecord(Protocol):
     async def save_progress(
         self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
     ) -> None:
-        """Heartbeat, view, changed channels and API counters, in one transaction."""
+        """Heartbeat, view without channels, changed rows and API counters, in one transaction."""
         ...
 
 
@@ -77,7 +75,7 @@ class TrackedJobs:
     async def flush(self, job_id: JobId) -> None:
         """Write down what changed since the last time. Raises the store's errors."""
         board = self.board(job_id)
-        view, usage = board.view(SHOWN_CHANNELS), board.usage()
+        view, usage = board.view(0), board.usage()
         self._meters[job_id].tell(view, board.states(), board.efficiency(), usage)
         rows = board.take_changed()
         try:
@@ -103,6 +101,8 @@ class TrackedJobs:
         while True:
             await asyncio.sleep(FLUSH_PERIOD_S)
             for job_id in list(self._boards):
+                if job_id not in self._boards:  # closed while others were written
+                    continue
                 try:
                     await self.flush(job_id)
                 except RaysyncError as error:  # it is written with the next beat

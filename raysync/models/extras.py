@@ -45,6 +45,9 @@ class ExtraTally:
             self.files_failed + other.files_failed,
         )
 
+    def __neg__(self) -> ExtraTally:
+        return ExtraTally(-self.reactors, -self.files, -self.file_bytes, -self.files_failed)
+
 
 @dataclass(frozen=True, slots=True)
 class ReactionCount:

@@ -6,6 +6,7 @@ store's rows. Folding is idempotent: reports are cumulative and numbered, outcom
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,28 @@ class _Rate:
         return (messages - messages_then) / elapsed_s, (requests - requests_then) / elapsed_s
 
 
+@dataclass
+class _Totals:
+    """What all rows come to, kept up with each change: a view must not cost what there is."""
+
+    messages: int = 0
+    completed: int = 0
+    failed: int = 0
+    expected_pages: float = 0.0
+    done_pages: float = 0.0
+    extras: ExtraTally = field(default_factory=ExtraTally)
+
+    def add(self, row: ChannelRow, sign: int = 1) -> None:
+        """Count a row, or with -1 no more."""
+        tally = row.tally
+        self.messages += sign * tally.messages
+        self.completed += sign * (row.status is ChannelJobStatus.COMPLETED)
+        self.failed += sign * (row.status is ChannelJobStatus.FAILED)
+        self.expected_pages += sign * row.task.expected_pages
+        self.done_pages += sign * row.task.expected_pages * _fraction(row)
+        self.extras += tally.extras if sign > 0 else -tally.extras
+
+
 class ProgressBoard:
     """The state of one job."""
 
@@ -71,6 +94,7 @@ class ProgressBoard:
         self._header = header
         self._clock = clock
         self._rows: dict[ChannelId, ChannelRow] = {}
+        self._totals = _Totals()
         self._skipped: dict[ChannelId, Skipped] = {}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
         self._changed: set[ChannelId] = set()
@@ -81,8 +105,7 @@ class ProgressBoard:
         """Add channels; those known already stay as they are."""
         for task in tasks:
             if task.channel_id not in self._rows:
-                self._rows[task.channel_id] = ChannelRow(task)
-                self._changed.add(task.channel_id)
+                self._put(ChannelRow(task))
         self._skipped.update({each.channel_id: each for each in skipped})
 
     def planned(self) -> None:
@@ -102,30 +125,41 @@ class ProgressBoard:
         row = self._rows.get(progress.channel_id)
         if row is None or row.outcome is not None or progress.attempt < row.attempt:
             return
-        self._rows[progress.channel_id] = replace(
-            row,
-            status=ChannelJobStatus.IN_PROGRESS,
-            attempt=progress.attempt,
-            worker_id=progress.worker_id,
-            started_at=progress.started_at,
-            progress=progress,
+        self._put(
+            replace(
+                row,
+                status=ChannelJobStatus.IN_PROGRESS,
+                attempt=progress.attempt,
+                worker_id=progress.worker_id,
+                started_at=progress.started_at,
+                progress=progress,
+            )
         )
-        self._changed.add(progress.channel_id)
 
     def settle(self, outcome: ChannelOutcome) -> None:
         """Record how a channel's attempt ended."""
         row = self._rows.get(outcome.channel_id)
         if row is None or outcome.attempt < row.attempt:
             return
-        self._rows[outcome.channel_id] = replace(
-            row,
-            status=outcome.status,
-            attempt=outcome.attempt,
-            worker_id=outcome.worker_id,
-            started_at=outcome.started_at,
-            outcome=outcome,
+        self._put(
+            replace(
+                row,
+                status=outcome.status,
+                attempt=outcome.attempt,
+                worker_id=outcome.worker_id,
+                started_at=outcome.started_at,
+                outcome=outcome,
+            )
         )
-        self._changed.add(outcome.channel_id)
+
+    def _put(self, row: ChannelRow) -> None:
+        channel_id = row.task.channel_id
+        known = self._rows.get(channel_id)
+        if known is not None:
+            self._totals.add(known, -1)
+        self._totals.add(row)
+        self._rows[channel_id] = row
+        self._changed.add(channel_id)
 
     def take_changed(self) -> tuple[ChannelRow, ...]:
         """The rows that changed since the last call."""
@@ -164,13 +198,11 @@ class ProgressBoard:
 
     def view(self, busiest: int) -> JobView:
         """The job now. Call it about once a second: rates are measured between calls."""
-        now = self._clock.now()
-        rows = list(self._rows.values())
-        messages = sum(row.tally.messages for row in rows)
+        now, totals = self._clock.now(), self._totals
         requests = sum(sum(each.calls.values()) for each in self.usage().values())
-        self._rate.add(self._clock.monotonic_s(), messages, requests)
+        self._rate.add(self._clock.monotonic_s(), totals.messages, requests)
         messages_per_second, requests_per_second = self._rate.per_second()
-        fraction, eta_s = self._outlook(rows, now)
+        fraction, eta_s = self._outlook(now)
         return JobView(
             job_id=self._header.job_id,
             tenant=self._header.tenant,
@@ -180,11 +212,11 @@ class ProgressBoard:
             heartbeat_at=now,
             completed_at=None,
             planning=self._planning,
-            channels_total=len(rows),
-            channels_completed=_count(rows, ChannelJobStatus.COMPLETED),
-            channels_failed=_count(rows, ChannelJobStatus.FAILED),
+            channels_total=len(self._rows),
+            channels_completed=totals.completed,
+            channels_failed=totals.failed,
             channels_skipped=len(self._skipped),
-            messages=messages,
+            messages=totals.messages,
             requests=requests,
             rate_limit_encounters=sum(
                 sum(each.rate_limit_hits.values()) for each in self.usage().values()
@@ -194,19 +226,18 @@ class ProgressBoard:
             budget_per_second=self._header.budget_per_second,
             fraction=fraction,
             eta_s=eta_s,
-            channels=tuple(channel_view(row, now) for row in _by_interest(rows)[:busiest]),
-            extras=sum((row.tally.extras for row in rows), ExtraTally()),
+            channels=tuple(channel_view(row, now) for row in self._busiest(busiest)),
+            extras=totals.extras,
         )
 
-    def _outlook(
-        self, rows: Sequence[ChannelRow], now: datetime
-    ) -> tuple[float | None, float | None]:
+    def _busiest(self, count: int) -> list[ChannelRow]:
+        return heapq.nsmallest(count, self._rows.values(), _interest) if count else []
+
+    def _outlook(self, now: datetime) -> tuple[float | None, float | None]:
         """How much is done, by expected pages, and for how long the rest will take."""
-        expected = sum(row.task.expected_pages for row in rows)
-        if not expected:
+        if not self._totals.expected_pages:
             return None, None
-        done = sum(row.task.expected_pages * _fraction(row) for row in rows)
-        fraction = min(done / expected, 1.0)
+        fraction = min(self._totals.done_pages / self._totals.expected_pages, 1.0)
         elapsed_s = (now - self._header.started_at).total_seconds()
         if fraction <= 0.01 or self._planning:
             return fraction, None
@@ -242,10 +273,6 @@ def _fraction(row: ChannelRow) -> float:
     return row.progress.fraction
 
 
-def _count(rows: Iterable[ChannelRow], status: ChannelJobStatus) -> int:
-    return sum(1 for row in rows if row.status is status)
-
-
 _INTEREST = {
     ChannelJobStatus.IN_PROGRESS: 0,
     ChannelJobStatus.FAILED: 1,
@@ -254,5 +281,6 @@ _INTEREST = {
 }
 
 
-def _by_interest(rows: Iterable[ChannelRow]) -> list[ChannelRow]:
-    return sorted(rows, key=lambda row: (_INTEREST[row.status], -row.tally.messages))
+def _interest(row: ChannelRow) -> tuple[int, int]:
+    """The least first: what is under way, and of that what has brought most."""
+    return _INTEREST[row.status], -row.tally.messages
