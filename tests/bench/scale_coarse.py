@@ -193,7 +193,8 @@ class CoarseWorker:
             self._world.note_sessions(-1)
 
     async def close(self) -> None:
-        self._permits.clear()
+        for job_id in list(self._permits):
+            await self.close_job(job_id)
 
     def kill(self) -> None:
         return

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from raysync.actors.dispatch import Dispatcher
+from raysync.actors.policies import ClusterScaling
 from raysync.actors.reporting import JobReporter
 from raysync.actors.requests import OWN_CONNECTIONS
 from raysync.actors.tracker import TrackedJobs
@@ -236,6 +237,7 @@ class Worker:
 
     def __init__(self, number: int, world: World) -> None:
         self.worker_id = f"worker-{number}"
+        self.node_id = None
         self._world = world
         self._process = Process()
         world.worker_processes.append(self._process)
@@ -488,10 +490,9 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
     world = World(shape)
     dispatcher = TimedDispatcher(
         lambda number: (Worker if shape.engine else CoarseWorker)(number, world),
-        shape.workers,
         shape.slots,
         world.clock,
-        shape.workers,
+        ClusterScaling(shape.workers, shape.slots),
     )
     dispatcher.cpu = world.cpu
     turns = asyncio.Semaphore(shape.at_once)
