@@ -116,19 +116,28 @@ async def room_of(engine: Engine, request: SyncRequest, settings: Settings, tena
     each = settings.channel_batch_size
     state = await server_state(engine)
     free = state.max_connections - state.used_connections
-    least = OWN_CONNECTIONS + 1
-    fitting = (free - least) // each
-    if fitting < 1:
+    room = room_within(free, wanted, each, tenants)
+    if room.workers < 1:
         raise ConfigurationError(
             f"The database has {free} of {state.max_connections} connections left, and a run needs "
-            f"{least + each} at least: raise max_connections, end what else uses it, or "
-            "lower SYNC_CHANNEL_BATCH_SIZE."
+            f"{OWN_CONNECTIONS + 1 + each} at least: raise max_connections, end what else uses it, "
+            "or lower SYNC_CHANNEL_BATCH_SIZE."
         )
-    if fitting < wanted:
-        _log.warning("the database has connections for %d workers, not for %d", fitting, wanted)
-    workers = min(wanted, fitting)
-    locks = free - OWN_CONNECTIONS - workers * each  # one holds each tenant that is under way
-    return Room(workers, min(tenants, TENANTS_PER_WORKER * workers, locks))
+    if room.workers < wanted:
+        _log.warning(
+            "the database has connections for %d workers, not for %d", room.workers, wanted
+        )
+    return room
+
+
+def room_within(connections: int, workers: int, slots: int, tenants: int) -> Room:
+    """Of so many workers and tenants those for which there are connections.
+
+    A worker takes one for each of its *slots*, a tenant that is under way one that holds it.
+    """
+    left = connections - OWN_CONNECTIONS
+    workers = min(workers, max((left - 1) // slots, 0))
+    return Room(workers, min(tenants, TENANTS_PER_WORKER * workers, left - workers * slots))
 
 
 async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.actors.requests import Room, room_within
 from raysync.errors import (
     ConfigurationError,
     JobRunningError,
@@ -14,7 +16,7 @@ from raysync.errors import (
 )
 from raysync.models.entities import Privacy, Reaction, TenantStatus
 from raysync.models.ids import GuildId
-from raysync.models.status import SyncType
+from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
@@ -112,3 +114,51 @@ async def test_a_tenant_that_is_being_synced_is_not_removed(engine: AsyncEngine)
         with pytest.raises(JobRunningError, match=job_id):
             await TenantStore(engine).remove("takaro")
     assert await TenantStore(engine).get("takaro") == tenant
+
+
+async def test_whose_turn_it_is_those_synced_longest_ago_first_and_never_synced_last(
+    engine: AsyncEngine,
+) -> None:
+    ends = {"a-late": 3, "b-never": None, "c-early": 1, "d-failed": None, "e-middle": 2}
+    jobs = JobStore(engine)
+    for number, (slug, hour) in enumerate(ends.items()):
+        tenant = await add_tenant(engine, slug, number + 1)
+        job_id = await jobs.begin(tenant.id, SyncWindow(SyncType.INCREMENTAL))
+        if hour is None:
+            await jobs.finish(job_id, JobStatus.FAILED, error="no")
+            continue
+        await jobs.finish(job_id, JobStatus.COMPLETED)
+        check = await jobs.begin(tenant.id, SyncWindow(SyncType.VERIFY))  # reads nothing
+        await jobs.finish(check, JobStatus.COMPLETED)
+        async with engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "UPDATE sync_jobs SET completed_at = '2026-01-01'::timestamptz"
+                    " + make_interval(hours => :hour) WHERE id = :job"
+                ),
+                {"hour": hour, "job": job_id},
+            )
+
+    turns = await TenantStore(engine).in_turn()
+
+    assert [each.slug for each in turns] == ["c-early", "e-middle", "a-late", "b-never", "d-failed"]
+
+
+@pytest.mark.parametrize(
+    ("connections", "asked", "tenants", "room"),
+    [
+        (1000, 10, 3, Room(10, 3)),  # no more than there are
+        (1000, 10, 500, Room(10, 100)),  # ten for each worker
+        (90, 10, 500, Room(10, 30)),  # one connection for each, beside those of the workers
+        (40, 10, 500, Room(5, 5)),
+        (16, 10, 500, Room(1, 1)),
+    ],
+)
+def test_a_run_has_room_for_as_many_as_there_are_connections(
+    connections: int, asked: int, tenants: int, room: Room
+) -> None:
+    assert room_within(connections, asked, 5, tenants) == room
+
+
+def test_a_run_without_a_connection_for_a_worker_and_a_tenant_has_no_room() -> None:
+    assert room_within(15, 10, 5, 1).workers == 0
