@@ -30,7 +30,7 @@ async def test_bytes_of_a_message(engine: AsyncEngine) -> None:
     async with serve(world, limits=Limits.off()) as emulator:
         archive = Archive(engine, emulator.url, TOKEN, 100)
         await archive.add(guild_id)
-        await archive.run(SyncWindow(SyncType.FULL))
+        end = await archive.run(SyncWindow(SyncType.FULL))
     async with engine.connect() as connection:
         raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await raw.execute(text("VACUUM ANALYZE"))
@@ -45,5 +45,7 @@ async def test_bytes_of_a_message(engine: AsyncEngine) -> None:
         for each in tables
     ]
     whole = sum(each.heap + each.indexes for each in tables) / messages
-    print(f"\n{messages:,} messages, {whole:,.0f} bytes each with all that hangs on them")
+    print(
+        f"\n{end.status.value}: {messages:,} messages, {whole:,.0f} bytes each with all that hangs on them"
+    )
     print(aligned(["table", "rows", "bytes a message", "of indexes"], rows))
