@@ -45,7 +45,5 @@ async def test_bytes_of_a_message(engine: AsyncEngine) -> None:
         for each in tables
     ]
     whole = sum(each.heap + each.indexes for each in tables) / messages
-    print(
-        f"\n{end.status.value}: {messages:,} messages, {whole:,.0f} bytes each with all that hangs on them"
-    )
+    print(f"\n{end.status.value}: {messages:,} messages, {whole:,.0f} bytes each, all told")
     print(aligned(["table", "rows", "bytes a message", "of indexes"], rows))
