@@ -51,15 +51,13 @@ from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.sync.summary import failed_result, summarize, unbegun_result
 
-STOPPING_S = 5.0
-"""For so long a run that is ended waits for a database that is away."""
+STOPPING_S = 5.0  # for so long a run that is ended waits for a database that is away
 VIEW_PERIOD_S = 0.5
 DRAINING_PERIOD_S = 5.0
 """A node of a cloud is taken back half a minute to two minutes after notice."""
 VIEWS_PER_S = 20.0  # at most: each is a call of the tracker
 SHOWN_CHANNELS = 30
 MOST_LISTINGS_AT_ONCE = 64  # of all tenants: at 0.1 s each, about what one process can ask
-PLANNING_CONNECTIONS = 2
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
 
@@ -193,7 +191,7 @@ class _Run:
             self._actors.observe_for,
             self._actors.watch(),
             self._actors.report,
-            connections=PLANNING_CONNECTIONS,
+            connections=2,
         )
 
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
