@@ -71,6 +71,7 @@ from tests.bench.scale_model import (
     message_of,
     pages_of,
 )
+from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual
 
 _EVERYONE = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY | Permission.CONNECT
@@ -125,7 +126,7 @@ class World:
         self.archive = Archive(self.shape, pages_of(self.shape))
         self.discord = Discord(self.shape)
         self.permits = Governor(-10.0)
-        self.tracked = TrackedJobs(self)
+        self.tracked = TrackedJobs(self, FakeSink())
 
     async def save_progress(
         self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
