@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,18 +36,22 @@ from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
+from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.job_lock import JobLease
 from raysync.store.jobs import JobStore
+from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.sync.summary import failed_result, summarize
+
+_log = logging.getLogger(__name__)
 
 STOPPING_S = 5.0
 """For so long a run that is ended waits for a database that is away."""
@@ -250,6 +255,7 @@ class _Run:
         window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
+            people = await people_rules(self._engine, tenant, self._clock.now())
             job_id = await self._begin(store, lease, window)
             lease.job_id = self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
@@ -261,7 +267,7 @@ class _Run:
                 self._settings.global_requests_per_second,
                 self._settings.channel_pages_per_second,
             )
-            self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras)
+            self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras, people)
             obeying = asyncio.create_task(self._obey(lease, job_id))
             try:
                 await self._audit(tenant, job_id, window)
@@ -276,8 +282,18 @@ class _Run:
             await self._patiently(
                 lambda: store.finish(job_id, JobStatus(result.status), result, driver=lease.driver)
             )
+            await self._purge(tenant, lease)
         self._observer.finished(result)
         return result
+
+    async def _purge(self, tenant: Tenant, lease: JobLease) -> None:
+        """Erase what is past retention by now; where that fails, the next run does it."""
+        is_reading = self._request.window.sync_type is not SyncType.VERIFY
+        if is_reading and not self._stopping.is_set():
+            try:
+                await TenantPrivacy(self._engine, tenant, _operator()).purge_held(lease)
+            except RaysyncError as error:
+                _log.warning("what is past retention was not purged: %s", error)
 
     async def _patiently(self, write: Callable[[], Awaitable[object]]) -> None:
         """Have the end of a job written down, however long the database is away.
@@ -347,6 +363,7 @@ class _Run:
                     self._clock,
                     is_outage=outage_of(session.client.is_reachable),
                 ),
+                secrets.people,
             )
             self._jobs[header.job_id] = job
             if self._stopping.is_set() or lease.cancelled.is_set() or lease.lost.is_set():

@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.actors.extras import JobExtras
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.privacy import Identities, pseudonymizer_for
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import GuildId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
 from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
+from raysync.store.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
@@ -105,12 +106,13 @@ class Archive:
         self._url = url
         self._token = token
         self._page_size = page_size
+        self.key = KEY  #: of its pseudonyms
         self.tenant: Tenant | None = None
 
-    async def add(self, guild_id: int) -> None:
+    async def add(self, guild_id: int, privacy: Privacy = Privacy.PSEUDONYMOUS) -> None:
         slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
         self.tenant = await TenantStore(self._engine).add(
-            slug, GuildId(guild_id), slug, "env:T", Privacy.PSEUDONYMOUS
+            slug, GuildId(guild_id), slug, "env:T", privacy
         )
 
     async def remove(self) -> None:
@@ -124,7 +126,8 @@ class Archive:
         clock, policy = SystemClock(), RetryPolicy(base_s=0.001)
         job_id = JobId(str(uuid.uuid4()))
         header = JobHeader(job_id, self.tenant.slug, window.sync_type, clock.now(), 48.0)
-        identities, guild_id = Pseudonymizer(KEY), self.tenant.guild_id
+        rules = await people_rules(self._engine, self.tenant, clock.now())
+        identities, guild_id = await self.people(), self.tenant.guild_id
         client = DiscordClient(self._token, self._url, FreeLimiter(), identities)
         extras = JobExtras(window.extras, client, identities, self._engine, guild_id)
         async with client, AsyncExitStack() as stack:
@@ -148,8 +151,15 @@ class Archive:
                 SilentSink(),
                 clock,
                 Retrier(policy, clock),
+                rules,
             )
             return await job.run()
+
+    async def people(self) -> Identities:
+        """What people are called in it now."""
+        assert self.tenant is not None
+        rules = await people_rules(self._engine, self.tenant, SystemClock().now())
+        return pseudonymizer_for(self.tenant.privacy, self.key, rules)
 
     async def rows(self) -> dict[tuple[int, int], tuple[str, bool]]:
         """By channel and message: what it says, and whether it counts as there."""

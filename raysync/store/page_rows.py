@@ -12,7 +12,7 @@ from __future__ import annotations
 import json  # orjson refuses half a surrogate pair, which is what is looked for
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -25,9 +25,12 @@ _REPLACEMENT = "\ufffd"
 
 
 def page_json(messages: Sequence[Message]) -> bytes:
-    """The rows of *messages* in ascending order of id; of two with one id the last counts."""
+    """The rows of *messages* in ascending order of id; of two with one id the last counts.
+
+    What somebody wrote who is kept out has none.
+    """
     by_id = {each.id: each for each in messages}
-    rows = [_row(by_id[each]) for each in sorted(by_id)]
+    rows = [_row(by_id[each]) for each in sorted(by_id) if not by_id[each].is_suppressed]
     try:
         return storable_json(orjson.dumps(rows))
     except TypeError:  # half a surrogate pair
@@ -48,6 +51,16 @@ def _row(message: Message) -> dict[str, Any]:
         "reactions": message.reactions or None,
         "attachments": message.attachments or None,
     }
+
+
+def without_copy(message: Message) -> Message:
+    """A forward without what it forwards."""
+    raw = orjson.dumps({**orjson.loads(message.raw), "message_snapshots": []})
+    metadata = orjson.loads(message.metadata)
+    if "original" in metadata:  # the same once more, where a text could not be kept
+        original = {**json.loads(metadata["original"]), "message_snapshots": []}
+        metadata["original"] = json.dumps(original, separators=(",", ":"))
+    return replace(message, raw=raw, metadata=orjson.dumps(metadata))
 
 
 def storable_text(text: str) -> str:

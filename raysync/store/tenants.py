@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, text, update
+from sqlalchemy import RowMapping, cast, delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -94,6 +95,20 @@ class TenantStore:
                 )
         if done.rowcount == 0:
             raise _unknown(slug)
+
+    async def change_settings(self, slug: str, changes: Mapping[str, Any]) -> Tenant:
+        """Set some of the tenant's settings; the others stay. Raises UnknownTenantError."""
+        merged = tenants.c.settings.op("||")(cast(dict(changes), JSONB))
+        change = update(tenants).where(tenants.c.slug == slug)
+        with translated():
+            async with self._engine.begin() as connection:
+                done = await connection.execute(
+                    change.values(settings=merged, updated_at=text("now()")).returning(*tenants.c)
+                )
+                row = done.mappings().one_or_none()
+        if row is None:
+            raise _unknown(slug)
+        return _tenant(row)
 
     async def sealed_token(self, slug: str) -> bytes | None:
         """The stored token, sealed; None where the token is kept elsewhere."""
