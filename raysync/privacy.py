@@ -46,7 +46,7 @@ def is_pseudonym(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TenantPrivacy:
-    """One tenant's privacy; *actor* is who acts, *progress* is told of messages as they are done."""
+    """One tenant's privacy; *actor* is who acts, *progress* is told of messages that are done."""
 
     engine: Engine
     tenant: Tenant
