@@ -17,7 +17,7 @@ from typing import Final
 from raysync.clock import SystemClock
 from raysync.credentials import secret_key, tenant_key
 from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
-from raysync.discord_api.redaction import EmptiedForward, Redaction
+from raysync.discord_api.redaction import Redaction
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
@@ -99,7 +99,7 @@ class TenantPrivacy:
             await people_rules(self.engine, self.tenant, SystemClock().now())
             entry = await self._suppress(SuppressedKind.USER, ref)
             erased = await self._erasure(self._while_held(lease)).erase_user(
-                ref, entry, Redaction(people=frozenset({ref})), EmptiedForward()
+                ref, entry, Redaction(people=frozenset({ref}))
             )
             return await self._erased(SuppressedKind.USER, entry, erased, more_places)
 

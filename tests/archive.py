@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
@@ -65,7 +66,7 @@ class FreeLimiter:
 
 
 class LocalDispatcher:
-    """Reads some channels at a time, here."""
+    """Reads some channels at a time, here; a channel that gave its slot away gets it again."""
 
     def __init__(self, engine: ChannelSync) -> None:
         self._engine = engine
@@ -73,7 +74,17 @@ class LocalDispatcher:
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         async with self._places:
-            return await self._engine.run(task, lambda _: None)
+            outcome = await self._engine.run(task, lambda _: None)
+            while (parked := outcome.parked) is not None:
+                task = replace(
+                    task,
+                    done=outcome.tally,
+                    started_at=outcome.started_at,
+                    retries_before=outcome.retry_count,
+                    is_read=parked.is_read,
+                )
+                outcome = await self._engine.run(task, lambda _: None)
+            return outcome
 
 
 class SilentSink:

@@ -108,7 +108,7 @@ def _message(
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
         is_blank=not kept["content"] and _is_blank(payload),
-        forward_of=_forwarded(payload) if identities.keeps_out else None,
+        forwards=_forwarded(payload) if identities.keeps_out else (),
     )
 
 
@@ -129,10 +129,14 @@ def _suppressed(payload: Payload, author_ref: str) -> Message:
     )
 
 
-def _forwarded(payload: Payload) -> MessageId | None:
-    """Which message is copied into this one; Discord does not say whose it is."""
+def _forwarded(payload: Payload) -> tuple[MessageId, ...]:
+    """Which messages are copied into this one, or into its quote; not said is whose they are."""
+    quoted = payload.get("referenced_message")
+    sources = _forwarded(quoted) if quoted else ()
     source = (payload.get("message_reference") or {}).get("message_id")
-    return MessageId(int(source)) if payload.get("message_snapshots") and source else None
+    if payload.get("message_snapshots") and source:
+        return (MessageId(int(source)), *sources)
+    return sources
 
 
 def _is_blank(payload: Payload) -> bool:

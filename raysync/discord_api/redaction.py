@@ -115,28 +115,6 @@ class Redaction:
         return ERASED if found in self.people else found
 
 
-class EmptiedForward:
-    """Takes out what a forward copied."""
-
-    def text(self, text: str) -> str:
-        """What the forwarder wrote stays."""
-        return text
-
-    def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """A forward of nothing."""
-        return (
-            {**payload, "message_snapshots": []} if "message_snapshots" in payload else {**payload}
-        )
-
-    def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """The same where the whole payload is kept as JSON text."""
-        kept = dict(metadata)
-        if "original" in kept:
-            original = self.payload(json.loads(kept["original"]))
-            kept["original"] = json.dumps(original, separators=(",", ":"))
-        return kept
-
-
 def _is_quote_before(payload: Mapping[str, Any], before: int) -> bool:
     quoted = payload.get("referenced_message")
     return isinstance(quoted, dict) and int(quoted.get("id") or 0) < before

@@ -147,4 +147,4 @@ class Message:
     reactions: tuple[Reaction, ...] = ()
     is_blank: bool = False  #: somebody wrote it, and it holds nothing: as without the intent
     is_suppressed: bool = False  #: its author is kept out: it is there, and is not stored
-    forward_of: MessageId | None = None  #: what is copied into it, where somebody is kept out
+    forwards: tuple[MessageId, ...] = ()  #: of what it holds copies, where somebody is kept out

@@ -13,7 +13,7 @@ import psycopg
 
 from raysync.models.entities import Message
 from raysync.models.work import Claim
-from raysync.store.page_rows import without_copy
+from raysync.store.forwards import WithoutCopies
 
 _NOTE = """
 INSERT INTO erased_messages (tenant_id, platform_message_id, suppression_id)
@@ -39,9 +39,12 @@ async def without_erased(
     if kept_out:
         ids, refs = [each.id for each in kept_out], [each.author_ref for each in kept_out]
         await driver.execute(_NOTE, {"tenant_id": tenant_id, "ids": ids, "refs": refs})
-    sources = [each.forward_of for each in messages if each.forward_of is not None]
+    sources = sorted({source for each in messages for source in each.forwards})
     if not sources:
         return messages
     found = await driver.execute(_ERASED, {"tenant_id": tenant_id, "ids": sources})
     erased = {row[0] for row in await found.fetchall()}
-    return [without_copy(each) if each.forward_of in erased else each for each in messages]
+    emptied = WithoutCopies(erased)
+    return [
+        each if erased.isdisjoint(each.forwards) else emptied.message(each) for each in messages
+    ]

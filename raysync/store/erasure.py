@@ -155,12 +155,10 @@ class Erasure:
         """What `erase_channels` would erase in these channels."""
         return await self._count(_COUNT_CHANNELS, {"keys": list(keys)})
 
-    async def erase_user(
-        self, ref: str, suppression: int, redactor: Redactor, emptied: Redactor
-    ) -> ErasureCounts:
+    async def erase_user(self, ref: str, suppression: int, redactor: Redactor) -> ErasureCounts:
         """Erase what *ref* wrote and gave; *redactor* takes them out of what others wrote.
 
-        *emptied* takes out what a forward copied, where it copied one of those messages.
+        Forwards of what they wrote stay, without it.
         """
         values = {"ref": ref, "tenant_id": self.tenant_id, "suppression": suppression}
 
@@ -169,7 +167,7 @@ class Erasure:
             return _counts(row, await redact_named(connection, piece, ref, redactor))
 
         async def empty(connection: AsyncConnection, piece: Piece) -> ErasureCounts:
-            found = await redact_forwards(connection, piece, suppression, emptied)
+            found = await redact_forwards(connection, piece, suppression)
             return ErasureCounts(mentions=found)
 
         keys = await channel_keys(self.engine, self.tenant_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json  # orjson refuses half a surrogate pair, which is what is looked for
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -51,16 +51,6 @@ def _row(message: Message) -> dict[str, Any]:
         "reactions": message.reactions or None,
         "attachments": message.attachments or None,
     }
-
-
-def without_copy(message: Message) -> Message:
-    """A forward without what it forwards."""
-    raw = orjson.dumps({**orjson.loads(message.raw), "message_snapshots": []})
-    metadata = orjson.loads(message.metadata)
-    if "original" in metadata:  # the same once more, where a text could not be kept
-        original = {**json.loads(metadata["original"]), "message_snapshots": []}
-        metadata["original"] = json.dumps(original, separators=(",", ":"))
-    return replace(message, raw=raw, metadata=orjson.dumps(metadata))
 
 
 def storable_text(text: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.ids import TenantId
 from raysync.store.archive_ranges import Piece
+from raysync.store.forwards import WithoutCopies
 
 
 class Redactor(Protocol):
@@ -30,9 +31,6 @@ NAMES: Final = """(strpos(content, :ref) > 0 OR strpos(metadata::text, :ref) > 0
 REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
     OR raw -> 'thread' ->> 'id' = ANY(:refs))"""
 """Messages that answer, forward or head what is in another channel."""
-FORWARDS: Final = """(metadata ? 'is_forward' AND raw -> 'message_snapshots' <> '[]'::jsonb
-    AND CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) IN (
-        SELECT platform_message_id FROM erased_messages WHERE suppression_id = :suppression))"""
 
 
 def _found(condition: str) -> Any:
@@ -42,7 +40,20 @@ WHERE {_WITHIN} AND {condition}
 """)  # noqa: S608 of constants
 
 
-_NAMED, _REFERRING, _FORWARDING = _found(NAMES), _found(REFERS), _found(FORWARDS)
+_NAMED, _REFERRING = _found(NAMES), _found(REFERS)
+_FORWARDING = text(f"""
+WITH forwards AS MATERIALIZED (
+    SELECT platform_message_id AS id, content, metadata, raw,
+        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
+        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
+            AS quoted_source
+    FROM messages WHERE {_WITHIN} AND (
+        metadata ? 'is_forward' OR raw -> 'referenced_message' ? 'message_snapshots')
+)
+SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
+    ON e.platform_message_id IN (f.source, f.quoted_source)
+WHERE e.suppression_id = :suppression
+""")  # noqa: S608 of constants
 
 _REWRITE = text("""
 UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
@@ -104,12 +115,13 @@ async def redact_referring(
     return await _rewrite_all(connection, piece, found.all(), redactor)
 
 
-async def redact_forwards(
-    connection: AsyncConnection, piece: Piece, suppression: int, emptied: Redactor
-) -> int:
+async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
     """Empty the forwards of what was erased for one entry of the suppression list; how many."""
-    found = await connection.execute(_FORWARDING, {**piece.values, "suppression": suppression})
-    return await _rewrite_all(connection, piece, found.all(), emptied)
+    values = {**piece.values, "suppression": suppression}
+    found = (await connection.execute(_FORWARDING, values)).all()
+    emptied = WithoutCopies(frozenset(row.erased for row in found))
+    rows = {row.id: row for row in found}
+    return await _rewrite_all(connection, piece, list(rows.values()), emptied)
 
 
 async def redact_elsewhere(

@@ -79,8 +79,8 @@ class Stage:
             for channel, message in self.messages()
             if not self.wrote(message)
         }
-        rows = await self.archive.rows()
-        kept = {key: (names_aside(text), there) for key, (text, there) in rows.items()}
+        stored = await self.archive.rows()
+        kept = {key: (names_aside(text), there) for key, (text, there) in stored.items()}
         assert kept == wanted
         reactions = {
             (channel, int(message["id"]), emoji(each)): each["count"]
@@ -88,7 +88,12 @@ class Stage:
             if not self.wrote(message)
             for each in message.get("reactions", ())
         }
-        assert await self.archive.reactions() == reactions
+        rows = await self.archive.query(
+            "SELECT platform_channel_id AS channel, platform_message_id AS message, emoji,"
+            " r.count AS given FROM message_emoji_reactions r JOIN channels c"
+            " ON c.id = r.channel_id WHERE anonymized_user_id = '' AND tenant_id = :tenant"
+        )
+        assert {(row.channel, row.message, row.emoji): row.given for row in rows} == reactions
 
     async def assert_forgotten(self) -> None:
         """Nowhere in the database is anything of theirs but their entry on the list."""
@@ -99,9 +104,11 @@ class Stage:
             assert tables_with(self.url, str(self.user_id)) == set()
         text = "".join(dumped(self.url).values())
         assert not re.search(rf"\b{re.escape(user.name)}\b", text)
-        for each in self.theirs():
-            if len(each["content"]) > 30 and '"' not in each["content"]:
-                assert each["content"].split("\n")[0] not in text, each["id"]
+        others = "".join(each["content"] for _, each in self.messages() if not self.wrote(each))
+        said = {each["content"] for each in self.theirs()}
+        own = [each for each in said if is_plain(each) and len(each) > 30 and each not in others]
+        assert len(own) > 20
+        assert [each for each in own if each in text] == []
 
     async def assert_proven(self) -> None:
         end = await self.archive.run(replace(VERIFY, sample=20))
@@ -112,8 +119,13 @@ class Stage:
         assert sum(each.added + each.edited + each.deleted for each in tallies) == 0
 
 
+def is_plain(content: str) -> bool:
+    """Whether COPY writes it as it is."""
+    return content.isascii() and not set(content) & set('"<\n\t\\\0')
+
+
 def names_aside(content: str) -> str:
-    return re.sub(r"<@!?[\w]+>", "<@>", content)
+    return re.sub(r"<@!?[\w]+>", "<@>", re.sub("[\0\ud800-\udfff]", "\ufffd", content))
 
 
 def emoji(reaction: dict[str, Any]) -> str:
@@ -181,9 +193,9 @@ async def test_who_is_forgotten_is_gone_and_stays_gone(
         assert erased.messages == would.messages == len(stage.theirs()) > 40
         assert erased.versions == would.versions > 0
         assert erased.reactions == would.reactions > 40
-        assert erased.attachments == would.attachments > 5
-        assert erased.mentions >= would.mentions > 20
-        assert erased.files > 5
+        assert erased.attachments == would.attachments > 0
+        assert erased.mentions >= would.mentions > 5
+        assert erased.files > 0
         await stage.assert_forgotten()
         await stage.assert_the_rest_is_true()
         assert_only_others_files(tmp_path, stage)
@@ -425,17 +437,21 @@ async def test_what_is_older_than_the_retention_goes_and_is_not_read_again(
 
 
 def assert_no_old_content(stage: Stage, url: str, horizon: int) -> None:
+    """What old messages say is nowhere, not even in answers; but for what forwards copied."""
+    old = [each for _, each in stage.messages() if int(each["id"]) < horizon]
+    young = [each for _, each in stage.messages() if int(each["id"]) >= horizon]
+    copied = [each["message"] for one in young for each in one.get("message_snapshots", ())]
+    copied += [
+        each["message"]
+        for one in young
+        for each in (one.get("referenced_message") or {}).get("message_snapshots", ())
+    ]
+    others = "".join(each["content"] for each in (*young, *copied))
+    said = {each["content"] for each in old}
+    own = [each for each in said if is_plain(each) and len(each) > 30 and each not in others]
     text = "".join(dumped(url).values())
-    forwarded = {
-        each["message"]["content"]
-        for _, message in stage.messages()
-        for each in message.get("message_snapshots", ())
-    }
-    for _, each in stage.messages():
-        said = each["content"]
-        is_plain = said.isascii() and not set(said) & set('"<\n\\')
-        if int(each["id"]) < horizon and len(said) > 40 and is_plain and said not in forwarded:
-            assert said not in text
+    assert len(own) > 50
+    assert [each for each in own if each in text] == []
 
 
 async def test_deleted_messages_are_emptied_after_a_while(engine, database_url) -> None:
