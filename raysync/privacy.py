@@ -126,7 +126,7 @@ class TenantPrivacy:
             await self._audit("forget begun", what="tenant")
             erased = await self._erasure(self._while_held(lease)).erase_all()
             files = await sweep(self.engine, self.tenant, await self._places(more_places))
-        await TenantStore(self.engine).remove(self.tenant.slug)
+            await TenantStore(self.engine).remove(self.tenant.slug, is_held=True)
         total = replace(erased, files=files)
         await self._audit("forget", what="tenant", **asdict(total))
         return total

@@ -118,8 +118,8 @@ class TenantStore:
         sealed = rows[0]["token_sealed"]
         return None if sealed is None else bytes(sealed)
 
-    async def remove(self, slug: str) -> None:
-        """Remove a tenant and everything stored of it, for good.
+    async def remove(self, slug: str, *, is_held: bool = False) -> None:
+        """Remove a tenant and everything stored of it, for good; the caller may hold it already.
 
         Raises:
             UnknownTenantError: there is none.
@@ -128,7 +128,8 @@ class TenantStore:
         tenant = await self.get(slug)
         with translated():
             async with self._engine.begin() as connection:
-                await refuse_while_running(connection, tenant.id)
+                if not is_held:
+                    await refuse_while_running(connection, tenant.id)
                 await _remove_messages(connection, tenant.id)
                 await connection.execute(delete(tenants).where(tenants.c.id == tenant.id))
 
