@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from raysync.privacy import TenantPrivacy
 
 _T = TypeVar("_T")
+TOLD_EVERY = 50_000
+"""Messages."""
 
 
 async def find_tenant(slug: str) -> Tenant:
@@ -42,4 +44,20 @@ async def with_privacy(slug: str, act: Callable[[TenantPrivacy], Awaitable[_T]])
 
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
-        return await act(TenantPrivacy(engine, tenant, actor()))
+        return await act(TenantPrivacy(engine, tenant, actor(), _telling()))
+
+
+def _telling() -> Callable[[int], None]:
+    """Says now and then how far long work has come."""
+    from raysync.cli import words
+    from raysync.cli.console import say
+
+    done = 0
+
+    def told(messages: int) -> None:
+        nonlocal done
+        before, done = done // TOLD_EVERY, done + messages
+        if done // TOLD_EVERY > before:
+            say(f"{words.count(done)} messages done")
+
+    return told

@@ -15,6 +15,7 @@ import typer
 from raysync.cli import options, params, words
 from raysync.cli.console import out, say
 from raysync.cli.export import STDOUT, put, target, whole_file
+from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def retention(
         return
     out().print(f"messages are kept         {_told(kept.max_age, 'for ever')}")
     out().print(f"deleted ones are emptied  {_told(kept.purge_deleted_after, 'never', 'after ')}")
+    if max_age is not None or purge_deleted_after is not None:
+        say(f"Applied by the next run, or now: {invocation()} privacy purge --tenant {tenant}")
 
 
 def _told(length: timedelta | None, none: str, before: str = "") -> str:
@@ -129,9 +132,17 @@ def purge(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Erase now what is past retention."""
-    slugs = [tenant] if tenant is not None else asyncio.run(every_tenant())
-    done = {each: asyncio.run(with_privacy(each, lambda office: office.purge())) for each in slugs}
+    """Erase now what is past retention; a tenant that is being synced does it itself at the end."""
+    from raysync.errors import JobRunningError
+
+    done: dict[str, PurgeCounts] = {}
+    for slug in [tenant] if tenant is not None else asyncio.run(every_tenant()):
+        try:
+            done[slug] = asyncio.run(with_privacy(slug, lambda office: office.purge()))
+        except JobRunningError as error:
+            if tenant is not None:
+                raise
+            say(f"{slug} is left to its run. {error}")
     if as_json:
         listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
         typer.echo(json.dumps({"purged": listed}, indent=2))

@@ -103,7 +103,7 @@ SELECT (SELECT count(*) FROM messages WHERE channel_id = ANY(:keys)) AS messages
 """)
 
 _CHANNEL_AND_THREADS = text(f"""
-SELECT id, platform_channel_id, name FROM channels WHERE tenant_id = :tenant_id
+SELECT id, platform_channel_id FROM channels WHERE tenant_id = :tenant_id
     AND (platform_channel_id = :channel OR (parent_channel_id = :channel AND type IN {_THREADS}))
 ORDER BY id
 """)  # noqa: S608 of constants
@@ -136,7 +136,6 @@ class StoredChannelRow:
 
     key: int
     id: ChannelId
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +207,7 @@ class Erasure:
             async with self.engine.connect() as connection:
                 rows = await connection.execute(_CHANNEL_AND_THREADS, values)
                 return [
-                    StoredChannelRow(row.id, ChannelId(row.platform_channel_id), row.name)
-                    for row in rows
+                    StoredChannelRow(row.id, ChannelId(row.platform_channel_id)) for row in rows
                 ]
 
     async def all_keys(self) -> list[int]:

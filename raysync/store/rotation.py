@@ -11,8 +11,9 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -106,7 +107,7 @@ class Generations:
     """How often the pseudonyms of a tenant were made anew."""
 
     generation: int
-    rotated_at: Any
+    rotated_at: datetime | None
     is_unfinished: bool
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import text
@@ -102,8 +101,3 @@ async def people_rules(engine: AsyncEngine, tenant: Tenant, now: datetime) -> Pe
         ),
         before=Retention.of(tenant.settings).horizon(now),
     )
-
-
-def pending(listed: Sequence[Suppression]) -> tuple[Suppression, ...]:
-    """Those whose erasure did not come to its end."""
-    return tuple(each for each in listed if each.erased_at is None)

@@ -40,6 +40,7 @@ SECRET = "a secret key of the erasure tests alone"
 SETTINGS = Settings(RAYSYNC_SECRET_KEY=SECRET)
 PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=30 * 86_400.0)
 FULL = SyncWindow(SyncType.FULL)
+SWEEP = SyncWindow(SyncType.INCREMENTAL, lookback_s=86_400.0, reconcile_requests=99)
 VERIFY = SyncWindow(SyncType.VERIFY)
 BOTH = pytest.mark.parametrize("privacy", list(Privacy))
 
@@ -208,7 +209,7 @@ async def test_who_is_forgotten_is_gone_and_stays_gone(
         edits.post_message(in_channel, "an answer", author_id=someone, reply_to_id=reply_to)
         edits.edit_message(where, other_id, f"but <@{stage.user_id}> did, and <@!{stage.user_id}>!")
         edits.add_reaction(where, other_id, "🐢", stage.user_id)
-        for window in (PLAIN, FULL, replace(PLAIN, reconcile_requests=50)):
+        for window in (PLAIN, FULL, SWEEP):
             end = await stage.archive.run(replace(window, extras=extras))
             assert end.status is JobStatus.COMPLETED
             await stage.assert_forgotten()
@@ -419,7 +420,7 @@ async def test_what_is_older_than_the_retention_goes_and_is_not_read_again(
         assert 0 < len(young) < len(stage.messages())
         assert done.erased == len(stage.messages()) - len(young)
         assert done.files > 0
-        for window in (PLAIN, FULL, replace(PLAIN, reconcile_requests=99)):
+        for window in (PLAIN, FULL, SWEEP):
             end = await stage.archive.run(replace(window, extras=extras))
             assert end.status is JobStatus.COMPLETED
             assert set(await stage.archive.rows()) == young
