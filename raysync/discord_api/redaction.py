@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from raysync.models.json_text import json_text
 from raysync.models.privacy import PeopleRules
 
 ERASED: Final = "u_erased"
@@ -57,7 +58,7 @@ class Redaction:
         kept = {key: value for key, value in metadata.items() if key != "original"}
         if "original" in metadata:  # its escapes are what it is there for: json keeps them
             original = self._mapping(json.loads(metadata["original"]))
-            kept["original"] = json.dumps(original, separators=(",", ":"))
+            kept["original"] = json_text(original)
         return kept
 
     def text(self, text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from raysync.models.entities import Message
+from raysync.models.json_text import json_text
 
 _COPIES = "message_snapshots"
 _QUOTED = "referenced_message"
@@ -43,7 +44,7 @@ class WithoutCopies:
         kept = dict(metadata)
         if "original" in kept:
             original = self.payload(json.loads(kept["original"]))
-            kept["original"] = json.dumps(original, separators=(",", ":"))
+            kept["original"] = json_text(original)
         return kept
 
     def message(self, message: Message) -> Message:
