@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,20 +39,24 @@ from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
+from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.job_lock import JobLease
 from raysync.store.jobs import JobStore
+from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
+from raysync.sync.patience import written_patiently
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.sync.summary import failed_result, summarize, unbegun_result
 
-STOPPING_S = 5.0  # for so long a run that is ended waits for a database that is away
+_log = logging.getLogger(__name__)
+
 VIEW_PERIOD_S = 0.5
 DRAINING_PERIOD_S = 5.0
 """A node of a cloud is taken back half a minute to two minutes after notice."""
@@ -265,6 +270,7 @@ class _Run:
         window = self._request.window
         store = JobStore(self._engine)
         async with store.lease(tenant.id) as lease:
+            people = await people_rules(self._engine, tenant, self._clock.now())
             job_id = await self._begin(store, lease, window)
             lease.job_id = self._begun[tenant.slug] = job_id
             self._observer.started(tenant.slug, job_id)
@@ -276,7 +282,7 @@ class _Run:
                 self._settings.global_requests_per_second,
                 self._settings.channel_pages_per_second,
             )
-            self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras)
+            self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras, people)
             obeying = asyncio.create_task(self._obey(lease, job_id))
             try:
                 with log_place(tenant=tenant.slug, job_id=job_id):
@@ -292,29 +298,21 @@ class _Run:
             await self._patiently(
                 lambda: store.finish(job_id, JobStatus(result.status), result, driver=lease.driver)
             )
+            await self._purge(tenant, lease)
         self._observer.finished(result)
         return result
 
-    async def _patiently(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Have the end of a job written down, however long the database is away.
+    async def _purge(self, tenant: Tenant, lease: JobLease) -> None:
+        """Erase what is past retention by now; where that fails, the next run does it."""
+        is_reading = self._request.window.sync_type is not SyncType.VERIFY
+        if is_reading and not self._stopping.is_set():
+            try:
+                await TenantPrivacy(self._engine, tenant, _operator()).purge_held(lease)
+            except RaysyncError as error:
+                _log.warning("what is past retention was not purged: %s", error)
 
-        But whoever ends the run is not kept waiting; the next driver puts it in order then. And
-        that a disk is full is in the result already.
-        """
-        writing = asyncio.ensure_future(Retrier(self._policy, self._clock)(write))
-        stopped = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait([writing, stopped], return_when=asyncio.FIRST_COMPLETED)
-            done, _ = await asyncio.wait([writing], timeout=STOPPING_S)
-            if done:
-                with suppress(DatabaseFullError):
-                    await writing
-        except StoreUnavailableError:
-            if not self._stopping.is_set():
-                raise
-        finally:
-            stopped.cancel()
-            writing.cancel()
+    async def _patiently(self, write: Callable[[], Awaitable[object]]) -> None:
+        await written_patiently(write, Retrier(self._policy, self._clock), self._stopping)
 
     async def _begin(self, store: JobStore, lease: JobLease, window: SyncWindow) -> JobId:
         submission, driver = self._runtime.submission_id, lease.driver
@@ -363,6 +361,7 @@ class _Run:
                     self._clock,
                     is_outage=outage_of(session.client.is_reachable),
                 ),
+                secrets.people,
             )
             self._jobs[header.job_id] = job
             if self._stopping.is_set() or lease.cancelled.is_set() or lease.lost.is_set():

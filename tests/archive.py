@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
@@ -14,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.actors.extras import JobExtras
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.privacy import Identities, pseudonymizer_for
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import GuildId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
 from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
+from raysync.store.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
@@ -64,7 +66,7 @@ class FreeLimiter:
 
 
 class LocalDispatcher:
-    """Reads some channels at a time, here."""
+    """Reads some channels at a time, here; a channel that gave its slot away gets it again."""
 
     def __init__(self, engine: ChannelSync) -> None:
         self._engine = engine
@@ -72,7 +74,17 @@ class LocalDispatcher:
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         async with self._places:
-            return await self._engine.run(task, lambda _: None)
+            outcome = await self._engine.run(task, lambda _: None)
+            while (parked := outcome.parked) is not None:
+                task = replace(
+                    task,
+                    done=outcome.tally,
+                    started_at=outcome.started_at,
+                    retries_before=outcome.retry_count,
+                    is_read=parked.is_read,
+                )
+                outcome = await self._engine.run(task, lambda _: None)
+            return outcome
 
 
 class SilentSink:
@@ -105,12 +117,13 @@ class Archive:
         self._url = url
         self._token = token
         self._page_size = page_size
+        self.key = KEY  #: of its pseudonyms
         self.tenant: Tenant | None = None
 
-    async def add(self, guild_id: int) -> None:
+    async def add(self, guild_id: int, privacy: Privacy = Privacy.PSEUDONYMOUS) -> None:
         slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
         self.tenant = await TenantStore(self._engine).add(
-            slug, GuildId(guild_id), slug, "env:T", Privacy.PSEUDONYMOUS
+            slug, GuildId(guild_id), slug, "env:T", privacy
         )
 
     async def remove(self) -> None:
@@ -124,7 +137,8 @@ class Archive:
         clock, policy = SystemClock(), RetryPolicy(base_s=0.001)
         job_id = JobId(str(uuid.uuid4()))
         header = JobHeader(job_id, self.tenant.slug, window.sync_type, clock.now(), 48.0)
-        identities, guild_id = Pseudonymizer(KEY), self.tenant.guild_id
+        rules = await people_rules(self._engine, self.tenant, clock.now())
+        identities, guild_id = await self.people(), self.tenant.guild_id
         client = DiscordClient(self._token, self._url, FreeLimiter(), identities)
         extras = JobExtras(window.extras, client, identities, self._engine, guild_id)
         async with client, AsyncExitStack() as stack:
@@ -148,8 +162,15 @@ class Archive:
                 SilentSink(),
                 clock,
                 Retrier(policy, clock),
+                rules,
             )
             return await job.run()
+
+    async def people(self) -> Identities:
+        """What people are called in it now."""
+        assert self.tenant is not None
+        rules = await people_rules(self._engine, self.tenant, SystemClock().now())
+        return pseudonymizer_for(self.tenant.privacy, self.key, rules)
 
     async def rows(self) -> dict[tuple[int, int], tuple[str, bool]]:
         """By channel and message: what it says, and whether it counts as there."""

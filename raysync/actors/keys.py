@@ -15,6 +15,7 @@ from raysync.errors import ConfigurationError
 from raysync.models.entities import Tenant
 from raysync.models.extras import Extras
 from raysync.models.ids import JobId, TenantId
+from raysync.models.privacy import PeopleRules
 from raysync.settings import Settings
 from raysync.store.engine import Engine
 from raysync.store.tenants import TenantStore
@@ -55,7 +56,7 @@ class RunKeys:
         if tenant.id in self.missing:
             raise self.missing[tenant.id]
 
-    def of(self, tenant: Tenant, job_id: JobId, extras: Extras) -> JobSecrets:
+    def of(self, tenant: Tenant, job_id: JobId, extras: Extras, people: PeopleRules) -> JobSecrets:
         """What a worker needs for one job."""
         token = self.tokens[tenant.id]
         return JobSecrets(
@@ -63,6 +64,7 @@ class RunKeys:
             tenant=tenant.slug,
             guild_id=tenant.guild_id,
             extras=extras,
+            people=people,
             database_url=SecretStr(self.database_url),
             token=SecretStr(token),
             token_fingerprint=token_fingerprint(self.secret, token),

@@ -8,6 +8,7 @@ from raysync.credentials import Letterbox, seal_for
 from raysync.models.entities import BotIdentity, Privacy
 from raysync.models.extras import Extras
 from raysync.models.ids import GuildId, JobId
+from raysync.models.privacy import PeopleRules
 
 
 class JobSecrets(BaseModel):
@@ -30,6 +31,7 @@ class JobSecrets(BaseModel):
     page_size: int
     retry_base_s: float
     extras: Extras = Extras()
+    people: PeopleRules = PeopleRules()
     identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
 
     @field_serializer("database_url", "token", when_used="json")

@@ -14,7 +14,9 @@ from raysync.cli import (
     doctor,
     emulator,
     export,
+    forget,
     jobs,
+    privacy,
     reset,
     schedule,
     start,
@@ -69,6 +71,8 @@ app.command()(doctor.doctor)
 app.command()(audit.audit)
 app.command()(reset.reset)
 app.command()(export.export)
+app.command()(forget.forget)
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(db.app, name="db")

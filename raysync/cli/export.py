@@ -47,8 +47,8 @@ def export(
     if output == STDOUT:
         asyncio.run(_write(tenant, format_, sys.stdout.buffer))
         return
-    path = _target(output)
-    with _whole_file(path) as file:
+    path = target(output)
+    with whole_file(path) as file:
         lines = asyncio.run(_write(tenant, format_, file))
     say(f"{words.counted(lines, 'message')} written to {path}.")
 
@@ -71,13 +71,14 @@ async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
         tenant = await TenantStore(engine).get(slug)
         async with aclosing(blocks_of(engine, tenant.id)) as blocks:
             async for block in blocks:
-                _put(file, block)
+                put(file, block)
                 lines += block.count(b"\n")
-    _put(file, b"")
+    put(file, b"")
     return lines
 
 
-def _put(file: BinaryIO, block: bytes) -> None:
+def put(file: BinaryIO, block: bytes) -> None:
+    """Write a block. Raises ExportError where the output takes no more."""
     try:
         file.write(block)
         file.flush()
@@ -87,7 +88,8 @@ def _put(file: BinaryIO, block: bytes) -> None:
         raise ExportError(f"Cannot write the export: {error.strerror or error}.") from None
 
 
-def _target(output: str) -> Path:
+def target(output: str) -> Path:
+    """The file that is meant. Raises ConfigurationError where it cannot be written."""
     try:
         path = Path(output).expanduser().resolve()
         is_directory = path.is_dir()
@@ -99,7 +101,7 @@ def _target(output: str) -> Path:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of *path* when all went well; until then nothing is touched."""
     if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
         with _opened(path) as file:

@@ -100,6 +100,8 @@ Workers = Annotated[
     ),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 ResultAsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
 ]

@@ -16,6 +16,8 @@ _SIZE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmg]?)b?", re.ASCII)
 _SIZE_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)", re.ASCII)
 _MAX_DURATION: Final = timedelta(days=36_525)
+_NONE: Final = timedelta(-1)
+_PSEUDONYM: Final = re.compile("u_[a-z2-7]{26}")
 _MAX_SNOWFLAKE: Final = (1 << 63) - 1
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{20,}", re.ASCII)
@@ -37,6 +39,33 @@ def duration(text: str | timedelta) -> timedelta:
     if length > _MAX_DURATION:
         raise typer.BadParameter(f"{text!r} is more than a hundred years.")
     return length
+
+
+def duration_or_none(text: str | timedelta) -> timedelta:
+    """Read a duration, or ``none``, which `length_of` tells from one that was not given.
+
+    Nothing is kept for no time at all: 0 is refused.
+    """
+    if isinstance(text, timedelta):
+        return text
+    if text.strip().lower() == "none":
+        return _NONE
+    length = duration(text)
+    if not length:
+        raise typer.BadParameter("0 would keep nothing: give a duration such as 365d, or none.")
+    return length
+
+
+def length_of(given: timedelta) -> timedelta | None:
+    """What `duration_or_none` read; None for none."""
+    return None if given == _NONE else given
+
+
+def person(text: str) -> str:
+    """Read a user's id, or a pseudonym."""
+    if _PSEUDONYM.fullmatch(text.strip()):
+        return text.strip()
+    return str(snowflake(text))
 
 
 def place(text: str) -> str:

@@ -92,11 +92,14 @@ def _message(
     replied_id = reference.get("message_id") if is_reply and reference is not None else None
     edited_at, attachments = payload["edited_timestamp"], kept.get("attachments")
     reactions = payload.get("reactions")
+    author_ref = None if author is None else identities.author_ref(author["id"])
+    if author_ref is not None and identities.is_suppressed(author_ref):
+        return _suppressed(payload, author_ref)
     return Message(
         id=MessageId(int(payload["id"])),
         type=payload["type"],
         content=kept["content"],
-        author_ref=None if author is None else identities.author_ref(author["id"]),
+        author_ref=author_ref,
         reply_to_id=None if replied_id is None else MessageId(int(replied_id)),
         created_at=datetime.fromisoformat(payload["timestamp"]),
         edited_at=None if edited_at is None else datetime.fromisoformat(edited_at),
@@ -105,7 +108,35 @@ def _message(
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
         is_blank=not kept["content"] and _is_blank(payload),
+        forwards=_forwarded(payload) if identities.keeps_out else (),
     )
+
+
+def _suppressed(payload: Payload, author_ref: str) -> Message:
+    """That there is such a message, and nothing of what it says."""
+    return Message(
+        id=MessageId(int(payload["id"])),
+        type=payload["type"],
+        content="",
+        author_ref=author_ref,
+        reply_to_id=None,
+        created_at=datetime.fromisoformat(payload["timestamp"]),
+        edited_at=None,
+        metadata=b"{}",
+        raw=b"{}",
+        is_blank=_is_blank(payload),
+        is_suppressed=True,
+    )
+
+
+def _forwarded(payload: Payload) -> tuple[MessageId, ...]:
+    """Which messages are copied into this one, or into its quote; not said is whose they are."""
+    quoted = payload.get("referenced_message")
+    sources = _forwarded(quoted) if quoted else ()
+    source = (payload.get("message_reference") or {}).get("message_id")
+    if payload.get("message_snapshots") and source:
+        return (MessageId(int(source)), *sources)
+    return sources
 
 
 def _is_blank(payload: Payload) -> bool:

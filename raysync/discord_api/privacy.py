@@ -2,6 +2,10 @@
 
 A pseudonym is keyed, so nobody without the tenant's key can tell or try out whose it is, and the
 same person has the same one everywhere in a tenant and another in every other.
+
+Pseudonyms that are stored cannot be taken back to whom they name, so each rotation derives the new
+ones from the old ones: a pseudonym is the id under the tenant's key, then that under a key of each
+rotation in turn.
 """
 
 from __future__ import annotations
@@ -16,8 +20,10 @@ from typing import Any, Final, Protocol
 import orjson
 
 from raysync.discord_api.cdn import unsigned
+from raysync.discord_api.redaction import Redaction
 from raysync.discord_api.scrubbing import without_people
 from raysync.models.entities import Privacy
+from raysync.models.privacy import PeopleRules
 
 PREFIX: Final = "u_"
 _CHARACTERS: Final = 26
@@ -36,6 +42,15 @@ class Identities(Protocol):
         """What a user is called in the database."""
         ...
 
+    def is_suppressed(self, ref: str, /) -> bool:
+        """Whether nothing is to be kept of whom the database calls so."""
+        ...
+
+    @property
+    def keeps_out(self) -> bool:
+        """Whether there is anybody of whom nothing is to be kept."""
+        ...
+
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
         """A message or channel as it may be kept; *payload* itself stays as it is."""
         ...
@@ -44,38 +59,86 @@ class Identities(Protocol):
 class Pseudonymizer:
     """Keeps pseudonyms alone: no user id, no user name."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, rules: PeopleRules = PeopleRules()) -> None:  # noqa: B008 frozen
         if len(key) < _LEAST_KEY_BYTES:
             raise ValueError(f"a key of pseudonyms has at least {_LEAST_KEY_BYTES} bytes")
-        self._key = key
+        self._keys = (key, *(rotation_key(key, salt) for salt in rules.salts))
+        self._suppressed = rules.users
+        self._redaction = Redaction.by(rules)
         self._remembered: Callable[[str], str] = lru_cache(_REMEMBERED)(self._derive)
 
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
         return self._remembered(user_id)
 
+    def is_suppressed(self, ref: str, /) -> bool:
+        """See `Identities`."""
+        return ref in self._suppressed
+
+    @property
+    def keeps_out(self) -> bool:
+        """See `Identities`."""
+        return bool(self._suppressed)
+
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
         """See `Identities`."""
-        return without_people(payload, self._remembered)
+        return _redacted(self._redaction, *without_people(payload, self._remembered))
 
     def _derive(self, user_id: str) -> str:
-        digest = hmac.digest(self._key, user_id.encode(), hashlib.sha256)
-        return PREFIX + base64.b32encode(digest)[:_CHARACTERS].decode().lower()
+        ref = user_id
+        for key in self._keys:
+            ref = pseudonym(key, ref)
+        return ref
 
 
 class FullIdentity:
     """Keeps people as Discord shows them; only the signatures of addresses go."""
 
+    def __init__(self, rules: PeopleRules = PeopleRules()) -> None:  # noqa: B008 frozen
+        self._suppressed = rules.users
+        self._redaction = Redaction.by(rules)
+
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
         return user_id
 
+    def is_suppressed(self, ref: str, /) -> bool:
+        """See `Identities`."""
+        return ref in self._suppressed
+
+    @property
+    def keeps_out(self) -> bool:
+        """See `Identities`."""
+        return bool(self._suppressed)
+
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
         """See `Identities`."""
         kept = {key: unsigned(value) for key, value in payload.items()}
-        return kept, orjson.dumps(kept)
+        return _redacted(self._redaction, kept, orjson.dumps(kept))
 
 
-def pseudonymizer_for(privacy: Privacy, key: bytes) -> Identities:
+def pseudonym(key: bytes, name: str) -> str:
+    """What *name*, an id or a pseudonym of before, is called under *key*."""
+    digest = hmac.digest(key, name.encode(), hashlib.sha256)
+    return PREFIX + base64.b32encode(digest)[:_CHARACTERS].decode().lower()
+
+
+def rotation_key(key: bytes, salt: str) -> bytes:
+    """The key of one rotation: of the tenant's *key*, and of what the database keeps for it."""
+    return hmac.digest(key, f"raysync/rotation/v1/{salt}".encode(), hashlib.sha256)
+
+
+def _redacted(redaction: Redaction, kept: dict[str, Any], document: bytes) -> Kept:
+    if not redaction.touches(kept, document):
+        return kept, document
+    rest = redaction.payload(kept)
+    return rest, orjson.dumps(rest)
+
+
+def pseudonymizer_for(
+    privacy: Privacy,
+    key: bytes,
+    rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
+) -> Identities:
     """What a tenant of that *privacy* wants; *key* is the tenant's."""
-    return FullIdentity() if privacy is Privacy.FULL else Pseudonymizer(key)
+    return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules)

@@ -25,9 +25,12 @@ _REPLACEMENT = "\ufffd"
 
 
 def page_json(messages: Sequence[Message]) -> bytes:
-    """The rows of *messages* in ascending order of id; of two with one id the last counts."""
+    """The rows of *messages* in ascending order of id; of two with one id the last counts.
+
+    What somebody wrote who is kept out has none.
+    """
     by_id = {each.id: each for each in messages}
-    rows = [_row(by_id[each]) for each in sorted(by_id)]
+    rows = [_row(by_id[each]) for each in sorted(by_id) if not by_id[each].is_suppressed]
     try:
         return storable_json(orjson.dumps(rows))
     except TypeError:  # half a surrogate pair

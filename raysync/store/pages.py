@@ -33,6 +33,7 @@ from raysync.models.work import (
     PageWrite,
 )
 from raysync.store.engine import translated
+from raysync.store.erased_pages import without_erased
 from raysync.store.job_rows import failure_details
 from raysync.store.page_rows import page_json
 
@@ -234,7 +235,8 @@ class PostgresPages:
 
         Messages that did not change are not written, an edited one leaves its earlier content in
         `message_versions`, and reactions and attachments become those of the page. What is stored
-        where the page says that all is told, and is not in it, is marked as deleted and kept.
+        where the page says that all is told, and is not in it, is marked as deleted and kept. What
+        somebody wrote who is kept out is proven to be there like the rest, and not written.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
@@ -243,9 +245,8 @@ class PostgresPages:
         ids = {each.id for each in page.messages}
         values = {
             **self._of(claim),
-            "page": Json(page.messages, page_json),
             "server": claim.server,
-            "rows": len(ids),
+            "rows": len({each.id for each in page.messages if not each.is_suppressed}),
             "low": min(ids, default=None),
             "high": max(ids, default=None),
             "start": page.covered.start if page.covered else 0,
@@ -256,6 +257,8 @@ class PostgresPages:
             "gone_stop": page.gone.stop if page.gone else 0,
         }
         async with self._connection() as driver, psycopg.AsyncRawCursor(driver) as cursor:
+            kept = await without_erased(driver, claim, page.messages)
+            values["page"] = Json(kept, page_json)
             await cursor.execute(_NUMBERED_PAGE, [values[each] for each in _PAGE_VALUES])
             row = await cursor.fetchone()
             if row is None:

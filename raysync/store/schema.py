@@ -28,7 +28,7 @@ from raysync.models.status import (
     ProgressStatus,
     SyncType,
 )
-from raysync.store import message_tables  # noqa: F401 they are of the same metadata
+from raysync.store import message_tables, privacy_tables  # noqa: F401 they are of the same metadata
 from raysync.store.columns import (
     EMPTY_OBJECT,
     Moment,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, text, update
+from sqlalchemy import RowMapping, cast, delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -114,6 +115,20 @@ class TenantStore:
         if done.rowcount == 0:
             raise _unknown(slug)
 
+    async def change_settings(self, slug: str, changes: Mapping[str, Any]) -> Tenant:
+        """Set some of the tenant's settings; the others stay. Raises UnknownTenantError."""
+        merged = tenants.c.settings.op("||")(cast(dict(changes), JSONB))
+        change = update(tenants).where(tenants.c.slug == slug)
+        with translated():
+            async with self._engine.begin() as connection:
+                done = await connection.execute(
+                    change.values(settings=merged, updated_at=text("now()")).returning(*tenants.c)
+                )
+                row = done.mappings().one_or_none()
+        if row is None:
+            raise _unknown(slug)
+        return _tenant(row)
+
     async def sealed_token(self, slug: str) -> bytes | None:
         """The stored token, sealed; None where the token is kept elsewhere."""
         rows = await self._select(select(tenants.c.token_sealed).where(tenants.c.slug == slug))
@@ -122,8 +137,8 @@ class TenantStore:
         sealed = rows[0]["token_sealed"]
         return None if sealed is None else bytes(sealed)
 
-    async def remove(self, slug: str) -> None:
-        """Remove a tenant and everything stored of it, for good.
+    async def remove(self, slug: str, *, is_held: bool = False) -> None:
+        """Remove a tenant and everything stored of it, for good; the caller may hold it already.
 
         Raises:
             UnknownTenantError: there is none.
@@ -132,7 +147,8 @@ class TenantStore:
         tenant = await self.get(slug)
         with translated():
             async with self._engine.begin() as connection:
-                await refuse_while_running(connection, tenant.id)
+                if not is_held:
+                    await refuse_while_running(connection, tenant.id)
                 await _remove_messages(connection, tenant.id)
                 await connection.execute(delete(tenants).where(tenants.c.id == tenant.id))
 

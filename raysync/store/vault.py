@@ -13,7 +13,7 @@ import hashlib
 import os
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -132,6 +132,23 @@ class Vault:
             if partial != path and self._files.exists(partial):
                 self._files.rm(partial)
             raise
+
+    def sweep(self, kept: Collection[str]) -> int:
+        """Remove the guild's files but those whose keys are *kept*, and what is half written.
+
+        The number of files. Nothing may be stored meanwhile. Raises FileVaultError.
+        """
+        folder = f"{self._root}/{self._guild_id}"
+        try:
+            found = self._files.find(folder) if self._files.exists(folder) else []
+            gone = [each for each in found if "/".join(each.split("/")[-3:]) not in kept]
+            for each in gone:
+                self._files.rm_file(each)
+        except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
+            raise FileVaultError(
+                f"Cannot remove attachments from {self._root}: {_why(error)}"
+            ) from None
+        return len(gone)
 
     def check(self) -> None:
         """Write something and take it away. Raises ConfigurationError."""

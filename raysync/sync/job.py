@@ -20,6 +20,7 @@ from raysync.errors import (
 from raysync.models import channel_types
 from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
+from raysync.models.privacy import PeopleRules
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
@@ -35,12 +36,12 @@ from raysync.sync.archives import ArchiveReader
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
-from raysync.sync.planner import Archive, GuildPlanner, Survey, tell_apart
+from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
 from raysync.sync.rechecks import Rechecks
 from raysync.sync.retry import Retrier
-from raysync.sync.window import window_of
+from raysync.sync.window import kept_window, window_of
 
 LOOK_AGAIN_S = 60.0
 """After a longer run, what came into being meanwhile is read, too; after a shorter by the next."""
@@ -60,12 +61,15 @@ class SyncJob:
         sink: ProgressSink,
         clock: Moments,
         retrier: Retrier,
+        people: PeopleRules = PeopleRules(),  # noqa: B008 frozen
     ) -> None:
+        """Raises ConfigurationError where all that is asked for is past the tenant's retention."""
         self._header = header
         self._clock = clock
         self._tenant = tenant
         self._window = window
-        self._ids = window_of(window.since, window.until)
+        self._forgotten = people.channels
+        self._ids = kept_window(window_of(window.since, window.until), people.before)
         self._lookback = clock.now() - timedelta(seconds=window.lookback_s)
         self._lookback_start = snowflake_at(self._lookback)
         self._planner = planner
@@ -81,7 +85,7 @@ class SyncJob:
         self._archives: ArchiveReader | None = None
         self._gone: set[ChannelId] = set()
         self._gaps: list[Gap] = []
-        self._rechecks = Rechecks(window, catalog)
+        self._rechecks = Rechecks(window, self._ids, catalog)
         self._troubles: list[Trouble] = []
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
         self._cooled: set[ChannelId] = set()
@@ -182,9 +186,9 @@ class SyncJob:
 
     async def _list_archived(self, survey: Survey, channels: asyncio.TaskGroup) -> None:
         only = self._window.channels
-        parents = survey.parents_to_list()
+        parents, _ = kept_out(survey.parents_to_list(), self._forgotten)
         if only and only <= set(survey.channels):
-            parents = tuple(each for each in parents if each.id in only)
+            parents = [each for each in parents if each.id in only]
         self._archives = ArchiveReader(
             self._planner, self._again, self._lookback, await self._settled_archives()
         )
@@ -271,6 +275,7 @@ class SyncJob:
         if not new:
             return
         self._seen.update(each.id for each in new)
+        new, forgotten = kept_out(new, self._forgotten, self._window.channels)
         stored = await self._again(partial(self._catalog.record, new))
         sorted_ = tell_apart(survey, new, self._window.channels)
         due = [
@@ -283,8 +288,9 @@ class SyncJob:
         for each in sorted_.readable:
             self._gaps += gaps_of(each, stored[each.id], self._ids)
         self._tasks.update({each.channel_id: each for each in tasks})
-        self._skipped.update({each.channel_id: each for each in sorted_.skipped})
-        await self._sink.plan(tasks, sorted_.skipped)
+        skipped = (*sorted_.skipped, *forgotten)
+        self._skipped.update({each.channel_id: each for each in skipped})
+        await self._sink.plan(tasks, skipped)
         for task in tasks:
             group.create_task(self._sync_one(task))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,6 +19,9 @@ from raysync.sync.permissions import (
     reason_unreadable,
 )
 from raysync.sync.ports import GuildSource
+
+FORGOTTEN = "it was forgotten (`raysync forget --list` names it, `--undo` lifts it)"
+FORGOTTEN_NAME = "(forgotten)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,27 @@ def tell_apart(
         else:
             skipped.append(Skipped(each.id, each.name, each.type, reason))
     return Sorted(tuple(readable), tuple(skipped))
+
+
+def kept_out(
+    channels: Iterable[Channel],
+    forgotten: Collection[ChannelId],
+    only: frozenset[ChannelId] = frozenset(),
+) -> tuple[list[Channel], list[Skipped]]:
+    """Tell those of *channels* that were not *forgotten* from the others and their threads.
+
+    Of these not even the name is told; and nothing where *only* other ones were asked for.
+    """
+    kept: list[Channel] = []
+    skipped: list[Skipped] = []
+    for each in channels:
+        is_thread = each.type in channel_types.THREADS
+        if each.id in forgotten or (is_thread and each.parent_id in forgotten):
+            if not only or each.id in only or each.parent_id in only:
+                skipped.append(Skipped(each.id, FORGOTTEN_NAME, each.type, FORGOTTEN))
+        else:
+            kept.append(each)
+    return kept, skipped
 
 
 def _reason_to_skip(survey: Survey, channel: Channel) -> str | None:

@@ -268,13 +268,14 @@ class Reading:
     def _count(self, messages: Sequence[Message]) -> None:
         seen = self.tally.last_message_id or 0
         new = [each for each in messages if each.id > seen]
+        kept = [each for each in new if not each.is_suppressed]
         first = self.tally.first_message_id
         self.tally = replace(
             self.tally,
             pages=self.tally.pages + 1,
-            messages=self.tally.messages + len(new),
-            reactions=self.tally.reactions + sum(len(each.reactions) for each in new),
-            attachments=self.tally.attachments + sum(len(each.attachments) for each in new),
+            messages=self.tally.messages + len(kept),
+            reactions=self.tally.reactions + sum(len(each.reactions) for each in kept),
+            attachments=self.tally.attachments + sum(len(each.attachments) for each in kept),
             first_message_id=first or min((each.id for each in new), default=None),
             last_message_id=max((each.id for each in new), default=self.tally.last_message_id),
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from raysync.models import channel_types
 from raysync.models.entities import Channel, ThreadState
 from raysync.models.ids import ChannelId, ChannelKey, GuildId
 from raysync.models.status import SyncType
-from raysync.models.work import ChannelTask, Recheck, StoredChannel, SyncWindow
+from raysync.models.work import ChannelTask, IdRange, Recheck, StoredChannel, SyncWindow
 from raysync.sync.ports import ChannelCatalog
-from raysync.sync.window import window_of
 
 
 @dataclass(slots=True)
@@ -19,6 +18,7 @@ class Rechecks:
     """What of a run's request budget for old pages goes where, and what came of it."""
 
     window: SyncWindow
+    kept: IdRange  #: what of it is kept at all
     catalog: ChannelCatalog
     _due: dict[ChannelId, Recheck] = field(default_factory=dict)
     _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras that are missing
@@ -32,9 +32,17 @@ class Rechecks:
         elif window.reconcile_requests and window.is_whole:
             due = await self.catalog.plan_rechecks(window.reconcile_requests, before)
         self._due = {each.stored.channel_id: each for each in due}
-        ids = window_of(window.since, window.until)
-        left = await self.catalog.plan_leftovers(window.extras, ids) if window.extras else ()
+        extras = window.extras
+        left = await self.catalog.plan_leftovers(extras, self.kept) if extras else ()
         self._left = {each.stored.channel_id: each for each in left}
+
+    def _clipped(self, recheck: Recheck) -> Recheck:
+        """What is past retention may be stored still, and is not to be read again."""
+        start = self.kept.start
+        ids = (
+            IdRange(max(each.start, start), each.stop) for each in recheck.ids if each.stop > start
+        )
+        return replace(recheck, ids=tuple(ids))
 
     def stored_of(self, channel_id: ChannelId) -> StoredChannel | None:
         """A channel of which something is due, new messages or not."""
@@ -44,7 +52,8 @@ class Rechecks:
     def of(self, channel_id: ChannelId) -> Recheck | None:
         """What is due of a channel, if there is anything to read."""
         recheck = self._due.get(channel_id)
-        return recheck if recheck is not None and recheck.ids else None
+        clipped = None if recheck is None else self._clipped(recheck)
+        return clipped if clipped is not None and clipped.ids else None
 
     def unlisted(self, seen: Collection[ChannelId], guild_id: GuildId) -> Iterable[Channel]:
         """Threads that are due and in no list, having been archived long ago; as they are stored.

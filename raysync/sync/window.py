@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from raysync.errors import ConfigurationError
 from raysync.models.ids import (
     MAX_SNOWFLAKE,
     TIMESTAMP_SHIFT,
     MessageId,
+    moment_of,
     snowflake_at,
 )
 from raysync.models.work import IdRange
@@ -27,6 +29,16 @@ def window_of(since: datetime | None, until: datetime | None) -> IdRange:
     start = 0 if since is None else snowflake_at(since)
     stop = MAX_SNOWFLAKE if until is None else snowflake_at(until)
     return IdRange(start, stop)
+
+
+def kept_window(window: IdRange, before: int) -> IdRange:
+    """*window* without what is past retention. Raises ConfigurationError where nothing is left."""
+    if before >= window.stop:
+        raise ConfigurationError(
+            f"Nothing before {moment_of(before):%Y-%m-%d %H:%M} UTC is kept of this tenant: "
+            "`raysync privacy retention` shows how long messages are, and changes it."
+        )
+    return IdRange(max(window.start, before), window.stop)
 
 
 def union(ranges: Iterable[IdRange]) -> tuple[IdRange, ...]:

@@ -4,8 +4,15 @@ import orjson
 import pytest
 
 from raysync.discord_api.convert import message_from
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer, pseudonymizer_for
+from raysync.discord_api.privacy import (
+    FullIdentity,
+    Pseudonymizer,
+    pseudonym,
+    pseudonymizer_for,
+    rotation_key,
+)
 from raysync.models.entities import Privacy
+from raysync.models.privacy import PeopleRules
 from tests.unit.discord_api.payloads import (
     ALICE,
     ALICE_ID,
@@ -115,3 +122,53 @@ def test_a_full_tenant_keeps_people():
 )
 def test_privacy_decides(privacy, kind):
     assert isinstance(pseudonymizer_for(privacy, KEY), kind)
+
+
+BOB_REF = PEOPLE.author_ref(BOB_ID)
+WITHOUT_BOB = {
+    Privacy.PSEUDONYMOUS: PeopleRules(users=frozenset({BOB_REF})),
+    Privacy.FULL: PeopleRules(users=frozenset({BOB_ID})),
+}
+
+
+@pytest.mark.parametrize("privacy", list(Privacy))
+@pytest.mark.parametrize("place", [each for each in PLACES if "author" not in PLACES[each]])
+def test_who_is_kept_out_is_nowhere_in_what_others_write(privacy: Privacy, place: str) -> None:
+    people = pseudonymizer_for(privacy, KEY, WITHOUT_BOB[privacy])
+
+    kept = message_from(message(**PLACES[place]), people)
+
+    everything = f"{kept.content} {kept.raw.decode()} {kept.metadata.decode()}"
+    assert not kept.is_suppressed
+    for trace in (BOB_ID, BOB_REF, "bob.builder", "a1b2c3d4e5f6.webp"):
+        assert trace not in everything
+    if privacy is Privacy.FULL:
+        assert kept.author_ref == ALICE_ID
+        assert orjson.loads(kept.raw)["author"] == ALICE, "others stay as they are"
+
+
+@pytest.mark.parametrize("privacy", list(Privacy))
+def test_of_what_they_write_themselves_only_the_id_is_left(privacy: Privacy) -> None:
+    people = pseudonymizer_for(privacy, KEY, WITHOUT_BOB[privacy])
+
+    kept = message_from(message(author=BOB, content="said by Bob", attachments=[]), people)
+
+    assert kept.is_suppressed
+    assert (kept.content, kept.raw, kept.metadata) == ("", b"{}", b"{}")
+    assert kept.id == int(message()["id"])
+
+
+def test_a_quote_past_retention_goes_and_a_younger_one_stays() -> None:
+    quoting = message(referenced_message=message(id="1003025117553754136", content="long ago"))
+    for before, is_kept in ((1003025117553754137, False), (1003025117553754136, True)):
+        kept = message_from(quoting, Pseudonymizer(KEY, PeopleRules(before=before)))
+        assert (b"long ago" in kept.raw) is is_kept
+
+
+def test_each_rotation_gives_another_pseudonym_from_the_one_before() -> None:
+    salts = ("00" * 16, "11" * 16)
+    refs = [Pseudonymizer(KEY, PeopleRules(salts[:n])).author_ref(BOB_ID) for n in range(3)]
+
+    assert len(set(refs)) == 3
+    assert refs[1] == pseudonym(rotation_key(KEY, salts[0]), refs[0])
+    assert refs[2] == pseudonym(rotation_key(KEY, salts[1]), refs[1])

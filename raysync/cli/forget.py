@@ -1,0 +1,202 @@
+"""`raysync forget`: erase, and keep out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raysync.cli import options, params, words
+from raysync.cli.confirm import ask
+from raysync.cli.console import out, say
+from raysync.cli.hints import invocation
+from raysync.cli.lookup import with_privacy
+
+if TYPE_CHECKING:
+    from raysync.models.privacy import ErasureCounts, Suppression
+    from raysync.privacy import TenantPrivacy
+
+
+def forget(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose archive.")],
+    user: Annotated[
+        str | None,
+        typer.Option(
+            parser=params.person, metavar="ID", help="Erase this user: Discord's id, or u_…."
+        ),
+    ] = None,
+    channel: Annotated[
+        int | None,
+        typer.Option(
+            parser=params.snowflake, metavar="ID", help="Erase this channel and its threads."
+        ),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Erase the tenant: messages, files, token, all.")
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List who and what was forgotten, and is kept out.")
+    ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="With --user or --channel: keep out no longer.")
+    ] = False,
+    attachments: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=params.place,
+            metavar="DIR-or-URL",
+            help="Remove bytes there, too, if they were moved; may be repeated. "
+            "[default: where runs were told to keep them]",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Erase what was stored of a user, a channel or a whole tenant, and keep it out.
+
+    Without --yes it shows first what would go. No later run brings anything back; --undo lifts
+    that, and the next `raysync start --full` then reads it again. What was cut short is gone on
+    with by the same command.
+    """
+    if (user is not None) + (channel is not None) + all_ + list_ != 1:
+        raise typer.BadParameter("give exactly one of --user, --channel, --all and --list.")
+    if undo and user is None and channel is None:
+        raise typer.BadParameter("--undo takes --user or --channel.")
+    if list_:
+        _show(asyncio.run(with_privacy(tenant, lambda office: office.suppressions())), as_json)
+    elif undo:
+        _undo(tenant, user, channel)
+    else:
+        _forget(tenant, user, channel, attachments or (), yes=yes, as_json=as_json)
+
+
+def _forget(
+    tenant: str,
+    user: str | None,
+    channel: int | None,
+    places: Sequence[str],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    if user is not None:
+        what, told = "user", f"the user {user} from {tenant}"
+    elif channel is not None:
+        what, told = "channel", f"channel {channel} and its threads from {tenant}"
+    else:
+        what, told = "tenant", f"the whole tenant {tenant}, its token and its files"
+    if not yes:
+        would = asyncio.run(with_privacy(tenant, _counting(user, channel)))
+        say(f"This would erase {_sentence(would)}.")
+    ask(f"Erase {told}, for good?", yes=yes)
+    erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
+    if as_json:
+        shown = {"tenant": tenant, "what": what, "erased": asdict(erased)}
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    say(f"Erased: {_sentence(erased)}.")
+    if what != "tenant":
+        say("Later runs leave it out. Backups of the database and of the files have it still.")
+
+
+def _counting(
+    user: str | None, channel: int | None
+) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
+    async def count(office: TenantPrivacy) -> ErasureCounts:
+        if user is not None:
+            return await office.count_user(await _ref(office, user))
+        if channel is not None:
+            return await office.count_channel(_channel(channel))
+        return await office.count_all()
+
+    return count
+
+
+def _erasing(
+    user: str | None, channel: int | None, places: Sequence[str]
+) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
+    async def erase(office: TenantPrivacy) -> ErasureCounts:
+        if user is not None:
+            return await office.forget_user(await _ref(office, user), places)
+        if channel is not None:
+            return await office.forget_channel(_channel(channel), places)
+        return await office.forget_all(places)
+
+    return erase
+
+
+def _undo(tenant: str, user: str | None, channel: int | None) -> None:
+    from raysync.store.privacy_tables import SuppressedKind
+
+    async def lift(office: TenantPrivacy) -> bool:
+        if user is not None:
+            return await office.undo(SuppressedKind.USER, await _ref(office, user))
+        return await office.undo(SuppressedKind.CHANNEL, str(channel))
+
+    if not asyncio.run(with_privacy(tenant, lift)):
+        from raysync.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"{user or channel} was not forgotten: `raysync forget --tenant {tenant} --list` "
+            "shows who and what was."
+        )
+    say(f"Kept out no longer. Read it again with: {invocation()} start --tenant {tenant} --full")
+
+
+async def _ref(office: TenantPrivacy, user: str) -> str:
+    from raysync.settings import read_settings
+
+    return await office.ref_of(user, read_settings())
+
+
+def _channel(channel: int) -> Any:
+    from raysync.models.ids import ChannelId
+
+    return ChannelId(channel)
+
+
+def _show(listed: Sequence[Suppression], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"forgotten": [_as_json(each) for each in listed]}, indent=2))
+        return
+    if not listed:
+        say("Nobody and nothing was forgotten.")
+        return
+    from raysync.cli.console import plain_table
+
+    table = plain_table("entry", "kind", "who or what", "since", "erased")
+    for each in listed:
+        erased = "not to its end: run it again" if each.erased_at is None else _day(each.erased_at)
+        table.add_row(str(each.id), each.kind, each.ref, _day(each.created_at), erased)
+    out().print(table)
+
+
+def _as_json(entry: Suppression) -> dict[str, Any]:
+    return {
+        "entry": entry.id,
+        "kind": entry.kind,
+        "ref": entry.ref,
+        "since": entry.created_at.isoformat(),
+        "erased_at": None if entry.erased_at is None else entry.erased_at.isoformat(),
+    }
+
+
+def _day(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _sentence(counts: ErasureCounts) -> str:
+    parts = [
+        words.counted(counts.messages, "message"),
+        words.counted(counts.versions, "earlier version"),
+        words.counted(counts.reactions, "reaction"),
+        words.counted(counts.attachments, "attachment"),
+        f"{words.counted(counts.mentions, 'mention')} in what others wrote",
+    ]
+    if counts.files:
+        parts.append(words.counted(counts.files, "file"))
+    return ", ".join(parts)

@@ -1,0 +1,213 @@
+"""`raysync privacy`: what is kept of people, for how long, and under which names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from raysync.cli import options, params, words
+from raysync.cli.console import out, say
+from raysync.cli.export import STDOUT, put, target, whole_file
+from raysync.cli.hints import invocation
+from raysync.cli.lookup import every_tenant, with_privacy
+
+if TYPE_CHECKING:
+    from raysync.models.privacy import PurgeCounts, Retention
+    from raysync.privacy import TenantPrivacy
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="What is kept of people, for how long, and under which names.",
+)
+
+_Slug = Annotated[str, typer.Option("--tenant", metavar="SLUG", help="Whose archive.")]
+_Age = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--max-age",
+        parser=params.duration_or_none,
+        metavar="DURATION|none",
+        help="Erase messages older than that, and never read them again; none: keep them.",
+    ),
+]
+_Deleted = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--purge-deleted-after",
+        parser=params.duration_or_none,
+        metavar="DURATION|none",
+        help="Empty messages so long after they were found deleted on Discord; none: never.",
+    ),
+]
+
+
+@app.command()
+def show(tenant: _Slug, as_json: options.AsJson = False) -> None:
+    """Show what is kept of people: which kinds of data, how much, for how long."""
+    shown = asyncio.run(with_privacy(tenant, _shown))
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    rows = [(key, value) for key, value in shown.items() if not isinstance(value, dict)]
+    for name in ("retention", "kept"):
+        rows += shown[name].items()
+    for label, value in rows:
+        text = "–" if value is None else words.printable(str(value))
+        out().print(f"{label:<24}{text}", soft_wrap=True, highlight=False)
+
+
+async def _shown(office: TenantPrivacy) -> dict[str, Any]:
+    from raysync.models.privacy import Retention
+    from raysync.store.privacy_view import kept_of
+
+    tenant, listed = office.tenant, await office.suppressions()
+    generations = await office.generations()
+    kept = await kept_of(office.engine, tenant.id)
+    return {
+        "tenant": tenant.slug,
+        "privacy": tenant.privacy.value,
+        "key_generation": generations.generation,
+        "rotated_at": _iso(generations.rotated_at),
+        "rotation_unfinished": generations.is_unfinished,
+        "forgotten_users": sum(each.kind == "user" for each in listed),
+        "forgotten_channels": sum(each.kind == "channel" for each in listed),
+        "erasures_unfinished": sum(each.erased_at is None for each in listed),
+        "retention": Retention.of(tenant.settings).settings(),
+        "kept": {key: _iso(value) if key.endswith("_at") else value for key, value in kept.items()},
+    }
+
+
+@app.command()
+def retention(
+    tenant: _Slug,
+    max_age: _Age = None,
+    purge_deleted_after: _Deleted = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say how long messages are kept; without an option, show it.
+
+    It applies at the end of each run, and with `raysync privacy purge`.
+    """
+
+    async def change(office: TenantPrivacy) -> Retention:
+        from raysync.models.privacy import Retention
+
+        now = Retention.of(office.tenant.settings)
+        if max_age is None and purge_deleted_after is None:
+            return now
+        if max_age is not None:
+            now = replace(now, max_age=params.length_of(max_age))
+        if purge_deleted_after is not None:
+            now = replace(now, purge_deleted_after=params.length_of(purge_deleted_after))
+        await office.retain(now)
+        return now
+
+    kept = asyncio.run(with_privacy(tenant, change))
+    if as_json:
+        typer.echo(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))
+        return
+    out().print(f"messages are kept         {_told(kept.max_age, 'for ever')}")
+    out().print(f"deleted ones are emptied  {_told(kept.purge_deleted_after, 'never', 'after ')}")
+    if max_age is not None or purge_deleted_after is not None:
+        say(f"Applied by the next run, or now: {invocation()} privacy purge --tenant {tenant}")
+
+
+def _told(length: timedelta | None, none: str, before: str = "") -> str:
+    return none if length is None else f"{before}{length}"
+
+
+@app.command()
+def purge(
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="SLUG", help="This tenant alone. [default: every one]"),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Erase now what is past retention; a tenant that is being synced does it itself at the end."""
+    from raysync.errors import JobRunningError
+
+    done: dict[str, PurgeCounts] = {}
+    for slug in [tenant] if tenant is not None else asyncio.run(every_tenant()):
+        try:
+            done[slug] = asyncio.run(with_privacy(slug, lambda office: office.purge()))
+        except JobRunningError as error:
+            if tenant is not None:
+                raise
+            say(f"{slug} is left to its run. {error}")
+    if as_json:
+        listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
+        typer.echo(json.dumps({"purged": listed}, indent=2))
+        return
+    for slug, each in done.items():
+        say(f"{slug}: {_purged(each)}.")
+
+
+def _purged(counts: PurgeCounts) -> str:
+    return (
+        f"{words.counted(counts.erased, 'message')} erased, "
+        f"{words.counted(counts.emptied, 'deleted message')} emptied, "
+        f"{words.counted(counts.files, 'file')} removed"
+    )
+
+
+@app.command()
+def rotate(tenant: _Slug) -> None:
+    """Give everybody another pseudonym, in all that is stored.
+
+    Nobody without the key can tell which new one was which old one. What was cut short is gone on
+    with by the same command.
+    """
+    from raysync.settings import read_settings
+
+    settings = read_settings()
+    generation = asyncio.run(with_privacy(tenant, lambda office: office.rotate(settings)))
+    say(f"Everybody in {tenant} has another pseudonym now (generation {generation}).")
+
+
+@app.command()
+def export(
+    tenant: _Slug,
+    user: Annotated[
+        str,
+        typer.Option(parser=params.person, metavar="ID", help="Discord's id, or u_…."),
+    ],
+    output: Annotated[
+        str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)
+    ] = STDOUT,
+) -> None:
+    """Write out all that is kept of one user, as JSON lines.
+
+    Their messages, with earlier versions and attachments, then the reactions they gave.
+    """
+    if output == STDOUT:
+        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, sys.stdout.buffer)))
+        return
+    path = target(output)
+    with whole_file(path) as file:
+        lines = asyncio.run(with_privacy(tenant, lambda office: _write(office, user, file)))
+    say(f"{words.counted(lines, 'line')} written to {path}.")
+
+
+async def _write(office: TenantPrivacy, user: str, file: BinaryIO) -> int:
+    from raysync.settings import read_settings
+
+    lines = 0
+    async with aclosing(office.export(await office.ref_of(user, read_settings()))) as blocks:
+        async for block in blocks:
+            put(file, block)
+            lines += block.count(b"\n")
+    put(file, b"")
+    return lines
+
+
+def _iso(moment: Any) -> str | None:
+    return None if moment is None else moment.isoformat()

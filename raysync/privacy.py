@@ -1,0 +1,246 @@
+"""What a privacy officer does with a tenant: look, forget, limit, rename, hand out.
+
+Whatever changes the archive holds the tenant meanwhile, so that nothing is synced, goes in short
+transactions, and is done to its end by doing it again where it was cut short. Each is told to the
+audit log, which can never be changed: so people are named there by the number of their entry on
+the suppression list, or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Final
+
+from raysync.clock import SystemClock
+from raysync.credentials import secret_key, tenant_key
+from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
+from raysync.discord_api.redaction import Redaction
+from raysync.errors import ConfigurationError, JobRunningError
+from raysync.models.entities import Privacy, Tenant
+from raysync.models.ids import ChannelId
+from raysync.models.privacy import ErasureCounts, PurgeCounts, Retention, Suppression
+from raysync.settings import Settings
+from raysync.store.archive_ranges import Progress
+from raysync.store.audit import AuditLog
+from raysync.store.engine import Engine
+from raysync.store.erasure import Erasure
+from raysync.store.job_lock import JobLease, hold_tenant
+from raysync.store.privacy_tables import SuppressedKind
+from raysync.store.purge import Purge
+from raysync.store.rotation import Generations, Rotation
+from raysync.store.stored_files import places, sweep
+from raysync.store.subject_export import subject_lines
+from raysync.store.suppressions import SuppressionStore, people_rules
+from raysync.store.tenants import TenantStore
+
+_PSEUDONYM: Final = re.compile("u_[a-z2-7]{26}")
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether *text* looks like one."""
+    return _PSEUDONYM.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantPrivacy:
+    """One tenant's privacy; *actor* is who acts, *progress* is told of messages that are done."""
+
+    engine: Engine
+    tenant: Tenant
+    actor: str
+    progress: Progress = lambda _: None
+
+    async def ref_of(self, user: str, settings: Settings) -> str:
+        """What the database calls a user, who is given by Discord's id or by the pseudonym.
+
+        Raises ConfigurationError where a tenant that keeps ids is given a pseudonym.
+        """
+        if self.tenant.privacy is Privacy.FULL:
+            if is_pseudonym(user):
+                raise ConfigurationError(
+                    f"{self.tenant.slug} keeps people by their ids, not by pseudonyms: give the "
+                    "user's Discord id."
+                )
+            return user
+        if is_pseudonym(user):
+            return user
+        rules = await people_rules(self.engine, self.tenant, SystemClock().now())
+        people = pseudonymizer_for(self.tenant.privacy, self._key(settings), rules)
+        return people.author_ref(user)
+
+    async def count_user(self, ref: str) -> ErasureCounts:
+        """What forgetting a user would erase."""
+        return await self._erasure(self.progress).count_user(ref)
+
+    async def count_channel(self, channel_id: ChannelId) -> ErasureCounts:
+        """What forgetting a channel, with its threads, would erase."""
+        erasure = self._erasure(self.progress)
+        rows = await erasure.channel_and_threads(channel_id)
+        return await erasure.count_channels([each.key for each in rows])
+
+    async def count_all(self) -> ErasureCounts:
+        """What forgetting the tenant would erase."""
+        erasure = self._erasure(self.progress)
+        return await erasure.count_channels(await erasure.all_keys())
+
+    async def forget_user(self, ref: str, more_places: Collection[str] = ()) -> ErasureCounts:
+        """Erase a user, and keep them out from now on.
+
+        Attachments' bytes go wherever runs were told to keep them, and in *more_places*.
+
+        Raises:
+            JobRunningError: the tenant is being synced.
+            ConfigurationError: a rotation is to be finished first.
+        """
+        async with hold_tenant(self.engine, self.tenant.id) as lease:
+            await people_rules(self.engine, self.tenant, SystemClock().now())
+            entry = await self._suppress(SuppressedKind.USER, ref)
+            erased = await self._erasure(self._while_held(lease)).erase_user(
+                ref, entry, Redaction(people=frozenset({ref}))
+            )
+            return await self._erased(SuppressedKind.USER, entry, erased, more_places)
+
+    async def forget_channel(
+        self, channel_id: ChannelId, more_places: Collection[str] = ()
+    ) -> ErasureCounts:
+        """Erase a channel with its threads, and keep it out. Raises as `forget_user`."""
+        async with hold_tenant(self.engine, self.tenant.id) as lease:
+            await people_rules(self.engine, self.tenant, SystemClock().now())
+            erasure = self._erasure(self._while_held(lease))
+            entry = await self._suppress(SuppressedKind.CHANNEL, str(channel_id))
+            rows = await erasure.channel_and_threads(channel_id)
+            ids = frozenset({str(channel_id), *(str(each.id) for each in rows)})
+            erased = await erasure.erase_channels(rows, Redaction(channels=ids))
+            return await self._erased(SuppressedKind.CHANNEL, entry, erased, more_places)
+
+    async def forget_all(self, more_places: Collection[str] = ()) -> ErasureCounts:
+        """Erase the tenant with all that is its own, its token and its files included.
+
+        Raises:
+            JobRunningError: it is being synced.
+        """
+        async with hold_tenant(self.engine, self.tenant.id) as lease:
+            await self._audit("forget begun", what="tenant")
+            erased = await self._erasure(self._while_held(lease)).erase_all()
+            files = await sweep(self.engine, self.tenant, await self._places(more_places))
+            await TenantStore(self.engine).remove(self.tenant.slug, is_held=True)
+        total = replace(erased, files=files)
+        await self._audit("forget", what="tenant", **asdict(total))
+        return total
+
+    async def suppressions(self) -> tuple[Suppression, ...]:
+        """Who and what is kept out."""
+        return await SuppressionStore(self.engine, self.tenant.id).list()
+
+    async def undo(self, kind: SuppressedKind, ref: str) -> bool:
+        """Keep it out no longer; what was erased comes back with the next full run alone."""
+        async with hold_tenant(self.engine, self.tenant.id):
+            lifted = await SuppressionStore(self.engine, self.tenant.id).lift(kind, ref)
+        if lifted is not None:
+            await self._audit("forget undone", what=kind.value, suppression=lifted)
+        return lifted is not None
+
+    async def retain(self, retention: Retention) -> None:
+        """Keep messages so long from now on."""
+        slug, settings = self.tenant.slug, retention.settings()
+        await TenantStore(self.engine).change_settings(slug, settings)
+        await self._audit("privacy retention", **settings)
+
+    async def purge(self) -> PurgeCounts:
+        """Erase what is past retention. Raises JobRunningError."""
+        async with hold_tenant(self.engine, self.tenant.id) as lease:
+            return await self.purge_held(lease)
+
+    async def purge_held(self, lease: JobLease) -> PurgeCounts:
+        """The same for who holds the tenant already."""
+        retention = Retention.of(self.tenant.settings)
+        work = Purge(self.engine, self.tenant.id, self._while_held(lease))
+        done = await work.erase_before(retention.horizon(SystemClock().now()))
+        done += await work.empty_deleted(retention.purge_deleted_after)
+        if done.blobs:
+            files = await sweep(self.engine, self.tenant, await self._places(()))
+            done = replace(done, files=files)
+        if done != PurgeCounts():
+            await self._audit("privacy purge", **asdict(done))
+        return done
+
+    async def generations(self) -> Generations:
+        """How often pseudonyms were made anew."""
+        return await Rotation(self.engine, self.tenant.id, self.progress).state()
+
+    async def rotate(self, settings: Settings) -> int:
+        """Give everybody another pseudonym; the generation's number.
+
+        Raises:
+            ConfigurationError: the tenant keeps people by their ids.
+            JobRunningError: it is being synced.
+        """
+        if self.tenant.privacy is Privacy.FULL:
+            raise ConfigurationError(
+                f"{self.tenant.slug} keeps people by their ids: there are no pseudonyms to rotate."
+            )
+        key = self._key(settings)
+        async with hold_tenant(self.engine, self.tenant.id) as lease:
+            await self._audit("privacy rotate begun")
+            rotation = Rotation(self.engine, self.tenant.id, self._while_held(lease))
+            generation = await rotation.run(
+                lambda salt: partial(pseudonym, rotation_key(key, salt))
+            )
+            await self._audit("privacy rotate", generation=generation)
+        return generation
+
+    async def export(self, ref: str) -> AsyncGenerator[bytes, None]:
+        """All that is kept of one user, as JSON lines; close it where it is not read to its end."""
+        lines = 0
+        try:
+            async for block in subject_lines(self.engine, self.tenant.id, ref):
+                lines += block.count(b"\n")
+                yield block
+        finally:
+            await self._audit("privacy export", lines=lines)
+
+    def _key(self, settings: Settings) -> bytes:
+        return tenant_key(secret_key(settings), self.tenant.guild_id)
+
+    def _erasure(self, progress: Progress) -> Erasure:
+        return Erasure(self.engine, self.tenant.id, progress)
+
+    def _while_held(self, lease: JobLease) -> Callable[[int], None]:
+        """Progress that ends the work where another may have begun."""
+
+        def told(messages: int) -> None:
+            if lease.lost.is_set():
+                raise JobRunningError(
+                    "The database connection that held the tenant broke. What was done stays: run "
+                    "the same command again, and it goes on from there."
+                )
+            self.progress(messages)
+
+        return told
+
+    async def _suppress(self, kind: SuppressedKind, ref: str) -> int:
+        entry = await SuppressionStore(self.engine, self.tenant.id).add(kind, ref)
+        await self._audit("forget begun", what=kind.value, suppression=entry)
+        return entry
+
+    async def _erased(
+        self,
+        kind: SuppressedKind,
+        entry: int,
+        erased: ErasureCounts,
+        more_places: Collection[str],
+    ) -> ErasureCounts:
+        files = await sweep(self.engine, self.tenant, await self._places(more_places))
+        await SuppressionStore(self.engine, self.tenant.id).note_erased(entry)
+        total = replace(erased, files=files)
+        await self._audit("forget", what=kind.value, suppression=entry, **asdict(total))
+        return total
+
+    async def _places(self, more: Collection[str]) -> set[str]:
+        return await places(self.engine, self.tenant.id) | set(more)
+
+    async def _audit(self, action: str, **details: object) -> None:
+        await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)

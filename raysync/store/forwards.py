@@ -1,0 +1,54 @@
+"""Forwards of messages that were erased: they hold a copy, and do not say whose words it is.
+
+One may stand by itself, or be quoted by an answer to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from raysync.models.entities import Message
+from raysync.models.json_text import json_text
+
+_COPIES = "message_snapshots"
+_QUOTED = "referenced_message"
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutCopies:
+    """Takes out what forwards copied of the messages with the ids *sources*."""
+
+    sources: Collection[int]
+
+    def text(self, text: str) -> str:
+        """What the forwarder wrote stays."""
+        return text
+
+    def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """A message with nothing in it of what it forwards, or what its quote forwards."""
+        kept = dict(payload)
+        source = (kept.get("message_reference") or {}).get("message_id")
+        if _COPIES in kept and source is not None and int(source) in self.sources:
+            kept[_COPIES] = []
+        if isinstance(kept.get(_QUOTED), dict):
+            kept[_QUOTED] = self.payload(kept[_QUOTED])
+        return kept
+
+    def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The same where the whole payload is kept as JSON text."""
+        kept = dict(metadata)
+        if "original" in kept:
+            original = self.payload(json.loads(kept["original"]))
+            kept["original"] = json_text(original)
+        return kept
+
+    def message(self, message: Message) -> Message:
+        """A message on its way in."""
+        raw = orjson.dumps(self.payload(orjson.loads(message.raw)))
+        metadata = orjson.dumps(self.metadata(orjson.loads(message.metadata)))
+        return replace(message, raw=raw, metadata=metadata)

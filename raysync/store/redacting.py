@@ -1,0 +1,197 @@
+"""Finds where somebody is named in what others wrote, and has it rewritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from raysync.models.ids import TenantId
+from raysync.store.archive_ranges import Piece
+from raysync.store.forwards import WithoutCopies
+
+
+class Redactor(Protocol):
+    """Takes somebody, or a channel, out of what is stored; see `raysync.discord_api.redaction`."""
+
+    def text(self, text: str, /) -> str: ...
+
+    def payload(self, payload: Mapping[str, Any], /) -> dict[str, Any]: ...
+
+    def metadata(self, metadata: Mapping[str, Any], /) -> dict[str, Any]: ...
+
+
+_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
+NAMES: Final = """(strpos(content, :ref) > 0 OR strpos(metadata::text, :ref) > 0
+    OR strpos(raw::text, :ref) > 0)"""
+"""What is named in a message."""
+REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
+    OR raw -> 'thread' ->> 'id' = ANY(:refs))"""
+"""Messages that answer, forward or head what is in another channel."""
+
+
+def _found(condition: str) -> Any:
+    return text(f"""
+SELECT platform_message_id AS id, content, metadata, raw FROM messages
+WHERE {_WITHIN} AND {condition}
+""")  # noqa: S608 of constants
+
+
+_NAMED, _REFERRING = _found(NAMES), _found(REFERS)
+_FORWARDING = text(f"""
+WITH forwards AS MATERIALIZED (
+    SELECT platform_message_id AS id, content, metadata, raw,
+        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
+        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
+            AS quoted_source
+    FROM messages WHERE {_WITHIN} AND (
+        metadata ? 'is_forward' OR raw -> 'referenced_message' ? 'message_snapshots')
+)
+SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
+    ON e.platform_message_id IN (f.source, f.quoted_source)
+WHERE e.suppression_id = :suppression
+""")  # noqa: S608 of constants
+
+_REWRITE = text("""
+UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
+    raw = CAST(given.raw AS jsonb), updated_at = now()
+FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[]), CAST(:metadata AS text[]),
+    CAST(:raws AS text[])) AS given (id, content, metadata, raw)
+WHERE m.channel_id = :key AND m.platform_message_id = given.id
+""")
+
+_NAMED_VERSIONS = text(f"""
+SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
+WHERE {_WITHIN} AND (strpos(content, :ref) > 0 OR strpos(raw::text, :ref) > 0)
+""")  # noqa: S608 of constants
+
+_VERSIONS_OF = text(f"""
+SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
+WHERE {_WITHIN} AND platform_message_id = ANY(:ids) AND raw IS NOT NULL
+""")  # noqa: S608 of constants
+
+_REWRITE_VERSIONS = text("""
+UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
+    CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
+WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
+""")
+
+_CHANNELS = text("""
+SELECT id, name, metadata FROM channels
+WHERE tenant_id = :tenant_id AND (strpos(metadata::text, :ref) > 0 OR strpos(name, :ref) > 0)
+""")
+_REWRITE_CHANNEL = text("UPDATE channels SET name = :name, metadata = :metadata WHERE id = :id")
+
+ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
+    "sync_jobs": ("error", "progress", "result"),
+    "channel_sync_jobs": ("error_details",),
+    "sync_progress": ("error_details",),
+    "dead_letters": ("message",),
+}
+"""Where else names of channels and sentences about them are kept, by the columns of a tenant."""
+
+
+async def redact_named(
+    connection: AsyncConnection, piece: Piece, ref: str, redactor: Redactor
+) -> int:
+    """Rewrite the messages and versions in which *ref* is named; how many."""
+    values = {**piece.values, "ref": ref}
+    rows = (await connection.execute(_NAMED, values)).all()
+    await _rewrite(connection, piece, rows, redactor)
+    versions = (await connection.execute(_NAMED_VERSIONS, values)).all()
+    await _rewrite_versions(connection, piece, versions, redactor)
+    return len(rows) + len(versions)
+
+
+async def redact_referring(
+    connection: AsyncConnection, piece: Piece, channels: Sequence[str], redactor: Redactor
+) -> int:
+    """Rewrite the messages that hold something of *channels*, with their versions; how many."""
+    found = await connection.execute(_REFERRING, {**piece.values, "refs": list(channels)})
+    return await _rewrite_all(connection, piece, found.all(), redactor)
+
+
+async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
+    """Empty the forwards of what was erased for one entry of the suppression list; how many."""
+    values = {**piece.values, "suppression": suppression}
+    found = (await connection.execute(_FORWARDING, values)).all()
+    emptied = WithoutCopies(frozenset(row.erased for row in found))
+    rows = {row.id: row for row in found}
+    return await _rewrite_all(connection, piece, list(rows.values()), emptied)
+
+
+async def redact_elsewhere(
+    connection: AsyncConnection, tenant_id: TenantId, ref: str, redactor: Redactor
+) -> None:
+    """Rewrite what is kept of channels, jobs and failures."""
+    values = {"tenant_id": tenant_id, "ref": ref}
+    for row in (await connection.execute(_CHANNELS, values)).all():
+        metadata = json.dumps(redactor.payload(row.metadata))
+        rewritten = {"id": row.id, "name": redactor.text(row.name), "metadata": metadata}
+        await connection.execute(_REWRITE_CHANNEL, rewritten)
+    for table, columns in ELSEWHERE.items():
+        for each in columns:
+            await rewrite_texts(connection, table, each, tenant_id, ref, redactor)
+
+
+async def rewrite_texts(
+    connection: AsyncConnection,
+    table: str,
+    column: str,
+    tenant_id: TenantId,
+    ref: str,
+    redactor: Redactor,
+) -> None:
+    """The same of one column, whose texts, JSON or not, are rewritten as texts."""
+    texts = f"SELECT id, {column}::text AS old FROM {table}"  # noqa: S608 of constants
+    found = text(f"{texts} WHERE tenant_id = :tenant_id AND strpos({column}::text, :ref) > 0")
+    is_text = column in ("error", "message")
+    new = ":new" if is_text else "CAST(:new AS jsonb)"
+    change = text(f"UPDATE {table} SET {column} = {new} WHERE id = :id")  # noqa: S608 of constants
+    values = {"tenant_id": tenant_id, "ref": ref}
+    for row in (await connection.execute(found, values)).all():
+        await connection.execute(change, {"id": row.id, "new": redactor.text(row.old)})
+
+
+async def _rewrite_all(
+    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], redactor: Redactor
+) -> int:
+    await _rewrite(connection, piece, rows, redactor)
+    values = {**piece.values, "ids": [row.id for row in rows]}
+    versions = (await connection.execute(_VERSIONS_OF, values)).all() if rows else []
+    await _rewrite_versions(connection, piece, versions, redactor)
+    return len(rows)
+
+
+async def _rewrite(
+    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], redactor: Redactor
+) -> None:
+    if rows:
+        values = {
+            "key": piece.key,
+            "ids": [row.id for row in rows],
+            "contents": [redactor.text(row.content) for row in rows],
+            "metadata": [json.dumps(redactor.metadata(row.metadata)) for row in rows],
+            "raws": [json.dumps(redactor.payload(row.raw)) for row in rows],
+        }
+        await connection.execute(_REWRITE, values)
+
+
+async def _rewrite_versions(
+    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], redactor: Redactor
+) -> None:
+    if rows:
+        values = {
+            "key": piece.key,
+            "ids": [row.id for row in rows],
+            "moments": [row.seen_at for row in rows],
+            "contents": [redactor.text(row.content) for row in rows],
+            "raws": [
+                None if row.raw is None else json.dumps(redactor.payload(row.raw)) for row in rows
+            ],
+        }
+        await connection.execute(_REWRITE_VERSIONS, values)

@@ -1,0 +1,89 @@
+"""All that is kept of one user, as JSON lines: what they may ask to see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.models.ids import TenantId
+from raysync.store.engine import connect_alone, translated
+
+_BLOCK_BYTES = 256 * 1024
+
+# One snapshot for all of it. A reader that pauses is no reason to end it.
+_BEGIN = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+
+_OF_MESSAGE = "channel_id = m.channel_id AND platform_message_id = m.platform_message_id"
+
+_LINES = rf"""
+COPY (
+    SELECT row_to_json(line) FROM (
+        SELECT 'message' AS kind, m.platform_message_id::text AS id,
+            c.platform_channel_id::text AS channel_id, m.anonymized_author_id AS author,
+            m.content, m.platform_created_at AS created_at, m.edited_at, m.deleted_at,
+            m.reply_to_id::text AS reply_to_id, m.type, m.raw,
+            array_to_json(ARRAY(SELECT row_to_json(v) FROM (
+                SELECT seen_at, content, edited_at, raw FROM message_versions
+                WHERE {_OF_MESSAGE} ORDER BY seen_at) v)) AS versions,
+            array_to_json(ARRAY(SELECT row_to_json(a) FROM (
+                SELECT platform_attachment_id::text AS id, filename, file_size AS size,
+                    content_type, url, encode(sha256, 'hex') AS sha256, blob_key
+                FROM message_attachments WHERE {_OF_MESSAGE}
+                ORDER BY platform_attachment_id) a)) AS attachments,
+            array_to_json(ARRAY(SELECT row_to_json(r) FROM (
+                SELECT emoji, count FROM message_emoji_reactions
+                WHERE {_OF_MESSAGE} AND anonymized_user_id = ''
+                ORDER BY emoji COLLATE "C") r)) AS reactions
+        FROM messages m JOIN channels c ON c.id = m.channel_id
+        WHERE c.tenant_id = %(tenant_id)s AND m.anonymized_author_id = %(ref)s
+        ORDER BY c.platform_channel_id, m.platform_message_id
+    ) line
+) TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
+"""  # noqa: S608 of constants
+
+_REACTIONS = r"""
+COPY (
+    SELECT row_to_json(line) FROM (
+        SELECT 'reaction' AS kind, c.platform_channel_id::text AS channel_id,
+            r.platform_message_id::text AS message_id, r.anonymized_user_id AS reactor, r.emoji,
+            r.count, r.burst_count
+        FROM message_emoji_reactions r JOIN channels c ON c.id = r.channel_id
+        WHERE c.tenant_id = %(tenant_id)s AND r.anonymized_user_id = %(ref)s
+        ORDER BY c.platform_channel_id, r.platform_message_id, r.emoji COLLATE "C"
+    ) line
+) TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
+"""
+
+
+async def subject_lines(
+    engine: AsyncEngine, tenant_id: TenantId, ref: str
+) -> AsyncGenerator[bytes, None]:
+    """Their messages, with versions, attachments and counts of reactions; then their reactions.
+
+    Blocks of whole lines. Close the iterator where it is not read to its end.
+    """
+    values: dict[str, Any] = {"tenant_id": tenant_id, "ref": ref}
+    with translated():
+        async with await connect_alone(engine, "raysync export") as connection:
+            await connection.execute(_BEGIN)
+            for statement in (_LINES, _REACTIONS):
+                block = bytearray()
+                async with (
+                    connection.cursor() as cursor,
+                    cursor.copy(statement, values) as copy,
+                ):
+                    async for line in copy:
+                        block += line
+                        if len(block) >= _BLOCK_BYTES:
+                            yield bytes(block)
+                            block.clear()
+                if block:
+                    yield bytes(block)
+            await connection.execute("COMMIT")

@@ -1,0 +1,212 @@
+"""`raysync privacy` and `raysync forget`."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+import pytest
+
+from raysync.credentials import tenant_key
+from raysync.discord_api.privacy import Pseudonymizer
+from tests.dump import dumped
+
+GUILD = 41771983423143937
+CHANNEL = 300000000000000001
+ALICE, BOB = "803025117553754132", "903025117553754133"
+FORGET = ("forget", "--tenant", "takaro")
+PRIVACY = ("--tenant", "takaro")
+NOON = 1_100_000_000_000_000_000
+
+
+@pytest.fixture
+def takaro(run, with_database) -> dict[str, str]:
+    """A tenant with three messages, one of them Bob's, one to him; what people are called in it."""
+    added = run("tenant", "add", "takaro", "--guild", str(GUILD), "--token-env", "T")
+    assert added.exit_code == 0, added.stderr
+    people = Pseudonymizer(tenant_key(b"a secret key of the tests alone", GUILD))
+    alice, bob = people.author_ref(ALICE), people.author_ref(BOB)
+    said = [(1, alice, "hello"), (2, bob, "it is I, Bob"), (3, alice, f"<@{bob}> there you are")]
+    with psycopg.connect(with_database) as session:
+        session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type) "
+            "SELECT id, %s, 'general', 0 FROM tenants",
+            (CHANNEL,),
+        )
+        session.execute(
+            "INSERT INTO sync_progress (tenant_id, channel_id, message_count) "
+            "SELECT tenant_id, id, 3 FROM channels"
+        )
+        for number, author, content in said:
+            session.execute(
+                "INSERT INTO messages (channel_id, platform_message_id, tenant_id,"
+                " anonymized_author_id, content, type, platform_created_at, metadata, raw) "
+                "SELECT id, %s, tenant_id, %s, %s, 0, now(), '{}',"
+                " jsonb_build_object('author', jsonb_build_object('id', %s::text)) FROM channels",
+                (NOON + number, author, content, author),
+            )
+        session.execute(
+            "INSERT INTO message_emoji_reactions SELECT id, %s, '👍', %s, 1, 0 FROM channels",
+            (NOON + 1, bob),
+        )
+    return {"alice": alice, "bob": bob}
+
+
+@pytest.mark.usefixtures("takaro")
+def test_without_a_yes_it_tells_what_would_go_and_erases_nothing(run, with_database):
+    before = dumped(with_database)
+
+    result = run(*FORGET, "--user", BOB)
+
+    assert result.exit_code == 2
+    assert "1 message, 0 earlier versions, 1 reaction, 0 attachments, 1 mention" in result.stderr
+    assert "--yes" in result.stderr
+    assert dumped(with_database) == before
+
+
+@pytest.mark.parametrize("named", ["id", "pseudonym"])
+def test_a_user_is_erased_by_the_id_or_by_the_pseudonym(run, with_database, takaro, named):
+    result = run(*FORGET, "--user", BOB if named == "id" else takaro["bob"], "--yes", "--json")
+
+    assert result.exit_code == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert (shown["tenant"], shown["what"]) == ("takaro", "user")
+    assert shown["erased"] == {
+        "messages": 1, "versions": 0, "reactions": 1, "attachments": 0, "mentions": 1, "files": 0,
+    }  # fmt: skip
+    tables = dumped(with_database)
+    assert {name for name, text in tables.items() if takaro["bob"] in text} == {"suppressions"}
+    assert not any(BOB in text for text in tables.values())
+    assert "<@u_erased> there you are" in tables["messages"]
+    listed = json.loads(run(*FORGET, "--list", "--json").stdout)["forgotten"]
+    assert [(each["kind"], each["ref"]) for each in listed] == [("user", takaro["bob"])]
+    assert listed[0]["erased_at"] is not None
+    assert takaro["bob"] in run(*FORGET, "--list").stdout
+    audited = json.loads(run("audit", "--tenant", "takaro", "--json").stdout)["entries"]
+    actions = [each["action"] for each in audited]
+    assert actions[:2] == ["forget", "forget begun"]
+    assert audited[0]["details"]["messages"] == 1
+
+
+def test_undo_lifts_it_once(run, takaro):
+    run(*FORGET, "--user", BOB, "--yes")
+
+    assert "start --tenant takaro --full" in run(*FORGET, "--undo", "--user", BOB).stderr
+
+    again = run(*FORGET, "--undo", "--user", takaro["bob"])
+    assert (again.exit_code, "was not forgotten" in again.stderr) == (2, True)
+    assert "Nobody and nothing" in run(*FORGET, "--list").stderr
+
+
+@pytest.mark.usefixtures("takaro")
+def test_a_channel_and_a_tenant_are_erased(run, with_database):
+    result = run(*FORGET, "--channel", str(CHANNEL), "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert "3 messages" in result.stderr
+    assert dumped(with_database)["messages"] == ""
+
+    assert run(*FORGET, "--all", "--yes").exit_code == 0
+    assert dumped(with_database)["tenants"] == ""
+    gone = run(*FORGET, "--all", "--yes")
+    assert (gone.exit_code, "no tenant takaro" in gone.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("takaro")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*FORGET,),
+        (*FORGET, "--user", BOB, "--all"),
+        (*FORGET, "--list", "--undo"),
+        (*FORGET, "--all", "--undo"),
+        (*FORGET, "--user", "bob.builder"),
+        (*FORGET, "--user", "u_short"),
+        ("privacy", "retention", *PRIVACY, "--max-age", "0"),
+        ("privacy", "retention", *PRIVACY, "--max-age", "soon"),
+        ("privacy", "export", *PRIVACY, "--user", "bob"),
+        ("privacy", "show", "--tenant", "nobody"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(run, arguments):
+    result = run(*arguments)
+
+    assert result.exit_code == 2
+    assert result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_tenant_that_keeps_ids_has_no_pseudonyms(run, with_database):
+    added = ("tenant", "add", "open", "--guild", "7", "--token-env", "T", "--privacy", "full")
+    assert run(*added).exit_code == 0
+
+    for arguments in (
+        ("forget", "--tenant", "open", "--user", "u_" + "a" * 26, "--yes"),
+        ("privacy", "rotate", "--tenant", "open"),
+    ):
+        result = run(*arguments)
+        assert (result.exit_code, "by their ids" in result.stderr) == (2, True)
+
+
+def test_show_says_what_is_kept(run, takaro):
+    run(*FORGET, "--user", BOB, "--yes")
+    run("privacy", "retention", *PRIVACY, "--max-age", "36500d")
+    run("privacy", "rotate", *PRIVACY)
+
+    shown = json.loads(run("privacy", "show", *PRIVACY, "--json").stdout)
+
+    assert shown["privacy"] == "pseudonymous"
+    assert (shown["key_generation"], shown["rotation_unfinished"]) == (1, False)
+    assert (shown["forgotten_users"], shown["forgotten_channels"]) == (1, 0)
+    assert shown["retention"] == {"max_age_s": 36500 * 86400.0, "purge_deleted_after_s": None}
+    assert (shown["kept"]["messages"], shown["kept"]["authors"]) == (2, 1)
+    assert "key_generation" in run("privacy", "show", *PRIVACY).stdout
+
+
+@pytest.mark.usefixtures("takaro")
+def test_retention_is_set_shown_and_lifted_one_by_one(run):
+    set_ = ("privacy", "retention", *PRIVACY)
+    run(*set_, "--max-age", "365d", "--purge-deleted-after", "30d")
+
+    run(*set_, "--max-age", "none")
+
+    told = json.loads(run(*set_, "--json").stdout)
+    assert told == {"tenant": "takaro", "max_age_s": None, "purge_deleted_after_s": 30 * 86400.0}
+    assert "after 30 days" in run(*set_).stdout
+
+
+@pytest.mark.usefixtures("takaro")
+def test_purge_erases_what_is_past_it(run, with_database):
+    run("privacy", "retention", *PRIVACY, "--max-age", "1d")
+
+    purged = json.loads(run("privacy", "purge", "--json").stdout)["purged"]
+
+    assert [(each["tenant"], each["erased"]) for each in purged] == [("takaro", 3)]
+    assert dumped(with_database)["messages"] == ""
+    assert "0 messages erased" in run("privacy", "purge", *PRIVACY).stderr
+
+
+def test_a_rotation_leaves_no_old_pseudonym(run, with_database, takaro):
+    result = run("privacy", "rotate", *PRIVACY)
+
+    assert (result.exit_code, "generation 1" in result.stderr) == (0, True)
+    assert not any(takaro[each] in "".join(dumped(with_database).values()) for each in takaro)
+    would = run(*FORGET, "--user", BOB)  # the id leads to the new one
+    assert "1 message, 0 earlier versions, 1 reaction" in would.stderr
+
+
+def test_an_export_holds_all_of_one_user_and_nothing_of_others(run, tmp_path, takaro):
+    lines = [
+        json.loads(line)
+        for line in run("privacy", "export", *PRIVACY, "--user", BOB).stdout.splitlines()
+    ]
+
+    assert [each["kind"] for each in lines] == ["message", "reaction"]
+    assert lines[0]["content"] == "it is I, Bob"
+    assert (lines[0]["versions"], lines[0]["attachments"]) == ([], [])
+    assert lines[1]["emoji"] == "👍"
+    file = tmp_path / "bob.jsonl"
+    written = run("privacy", "export", *PRIVACY, "--user", takaro["bob"], "--output", str(file))
+    assert "2 lines written" in written.stderr
+    assert [json.loads(each) for each in file.read_text().splitlines()] == lines
+    (entry, *_) = json.loads(run("audit", "--json").stdout)["entries"]
+    assert (entry["action"], entry["details"]) == ("privacy export", {"lines": 2})
