@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, make_url, pool, text
 from raysync.errors import JobRunningError, SchemaOutdatedError
 from raysync.store.engine import CONNECT_TIMEOUT_S, connect_keywords, normalize_url, reaching
 from raysync.store.job_lock import LOCK_CLASS
+from raysync.store.roles import renew_grants
 
 _UPGRADE_LOCK = 0x7261_7973_796E_6300
 """The advisory lock of whoever migrates; the number is 'raysync' in letters."""
@@ -125,3 +126,5 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
         config.attributes["connection"] = connection
         step = command.downgrade if downwards else command.upgrade
         step(config, revision)
+        if not downwards and revision == "head":
+            renew_grants(connection.connection.driver_connection)
