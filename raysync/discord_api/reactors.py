@@ -43,6 +43,6 @@ class ReactorLists:
         try:
             refs = [self._identities.author_ref(each["id"]) for each in users or ()]
             last = UserId(max(int(each["id"]) for each in users)) if users else None
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise PayloadError("A list of reactors is not what Discord documents.") from None
         return ReactorPage(refs, last if len(refs) >= _PER_PAGE else None)

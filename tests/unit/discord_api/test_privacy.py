@@ -115,3 +115,22 @@ def test_a_full_tenant_keeps_people():
 )
 def test_privacy_decides(privacy, kind):
     assert isinstance(pseudonymizer_for(privacy, KEY), kind)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"users": ALICE},
+        {"members": {"user": ALICE, "nick": "alice.wonder"}},
+        {"authorizing_integration_owners": {"0": ALICE}},
+        {"member": {"roles": [ALICE]}},
+    ],
+    ids=lambda hidden: next(iter(hidden)),
+)
+def test_somebody_where_ids_or_lists_are_expected_is_a_person_all_the_same(
+    hidden: dict[str, object],
+) -> None:
+    _, raw = PEOPLE.scrub(message(author=BOB, **hidden))
+
+    assert ALICE_ID.encode() not in raw
+    assert b"alice" not in raw
