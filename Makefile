@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help check lint format types contracts test slow bench demo constraints wheel
+.PHONY: help check lint format types contracts audit test slow bench demo constraints wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-check: lint types contracts test  ## Everything: format, lint, types, import contracts, tests
+check: lint types contracts audit test  ## Everything: format, lint, types, import contracts, audit, tests
 
 lint:  ## Formatting and lint, changing nothing
 	uv run ruff format --check
@@ -19,6 +19,9 @@ types:  ## mypy --strict
 
 contracts:  ## The layers of docs/architecture.md, by import-linter
 	uv run lint-imports
+
+audit:  ## Known vulnerabilities of the pinned versions, where the service can be reached
+	uv run python .ci/audit.py
 
 test:  ## The tests
 	uv run pytest

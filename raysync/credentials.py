@@ -13,6 +13,7 @@ import hmac
 import os
 import secrets
 import stat
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from nacl.exceptions import CryptoError
@@ -23,7 +24,8 @@ from raysync.errors import ConfigurationError, TokenUnavailableError
 from raysync.settings import Settings
 
 STORED = "stored"
-_KEY_FILE = "secret.key"
+KEY_FILE = "secret.key"
+_ALWAYS_SECRET = frozenset({"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY"})
 
 
 def secret_key(settings: Settings) -> bytes:
@@ -33,18 +35,18 @@ def secret_key(settings: Settings) -> bytes:
         ConfigurationError: the database is the user's own and no key is set.
     """
     if settings.secret_key is not None:
-        return settings.secret_key.get_secret_value().encode()
+        return settings.secret_key.get_secret_value().encode(errors="surrogateescape")
     if settings.database_url is not None:
         raise ConfigurationError(
             "RAYSYNC_SECRET_KEY is not set. Pseudonyms and stored tokens need it, and every "
             "machine that uses this database needs the same: `openssl rand -hex 32` makes one."
         )
-    return _kept_key(settings.home / _KEY_FILE)
+    return _kept_key(settings.home / KEY_FILE)
 
 
 def _kept_key(path: Path) -> bytes:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_once(path)
         key = path.read_bytes().strip()
     except OSError as error:
@@ -103,7 +105,7 @@ def resolve_token(reference: str, sealed: bytes | None, secret: bytes) -> str:
     """
     kind, _, rest = reference.partition(":")
     if kind == "env":
-        token = os.environ.get(rest, "")
+        token = _variable(rest)
         missing = (
             f"The environment variable {rest}, which should hold the bot token, is not set here."
         )
@@ -123,10 +125,17 @@ def resolve_token(reference: str, sealed: bytes | None, secret: bytes) -> str:
     return token.strip()
 
 
+def _variable(name: str) -> str:
+    try:
+        return os.environ.get(name, "")
+    except ValueError:  # it cannot be a variable's name
+        return ""
+
+
 def _read_token_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name with a zero byte, or what is no text
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TokenUnavailableError(f"The token file {path} cannot be read: {reason}.") from None
 
@@ -139,6 +148,17 @@ def _unseal_stored(sealed: bytes, secret: bytes) -> str:
             "The stored token was sealed under another RAYSYNC_SECRET_KEY: set that key again, or "
             "add the tenant anew with its token."
         ) from None
+
+
+def secret_variables(references: Iterable[str], secrets: Collection[str]) -> frozenset[str]:
+    """The variables of this process's environment that hold a secret of ours.
+
+    Those that are always one, those that tenants' *references* name, and whatever else holds one
+    of *secrets*.
+    """
+    named = {each.removeprefix("env:") for each in references if each.startswith("env:")}
+    holding = {name for name, value in os.environ.items() if value.strip() in secrets}
+    return frozenset((_ALWAYS_SECRET | named | holding) & os.environ.keys())
 
 
 def readable_by_others(path: Path) -> bool:

@@ -9,15 +9,23 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from raysync.credentials import resolve_token, secret_key, tenant_key
+from raysync.credentials import (
+    KEY_FILE,
+    readable_by_others,
+    resolve_token,
+    secret_key,
+    tenant_key,
+)
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
@@ -27,13 +35,15 @@ from raysync.models.entities import Tenant
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
-from raysync.store.health import abandoned_jobs, learned_limits, server_state
+from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
 from raysync.store.tenants import TenantStore
 from raysync.sync.planner import GuildPlanner, tell_apart
 
 PAUSE_S = 0.7
 """Between two questions: so few that no run on the token notices."""
-LITTLE_DISK, NO_DISK = 5 * 10**9, 10**8
+LITTLE_DISK, NO_DISK = 5 * 10**9, 5 * 10**8
+LITTLE_SHARE = 0.1
+MANY_REFUSALS = 0.5
 SKEW_S = 30.0
 SHOWN_CHANNELS = 20
 
@@ -48,7 +58,7 @@ _TO_GRANT: Mapping[str, str] = {
 
 async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
     """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError."""
-    checks = [_secret(settings), _disk(settings), await _ray(settings)]
+    checks = [_secret(settings), _files(settings), *_disks(settings), await _ray(settings)]
     async with AsyncExitStack() as stack:
         try:
             engine = await stack.enter_async_context(open_store(settings))
@@ -76,17 +86,42 @@ def _secret(settings: Settings) -> Check:
     return Check(name="secret key", status=_OK, says="It is there; back it up.")
 
 
-def _disk(settings: Settings) -> Check:
-    """Where the embedded database is; an external one has its own."""
-    home = settings.home
-    there = next(each for each in (home, *home.parents) if each.exists())
-    free = shutil.disk_usage(there).free
-    says = f"{free / 1e9:,.1f} GB free at {home}"
-    if settings.database_url is not None:
-        return Check(name="disk", status=_OK, says=f"{says}; the database is elsewhere.")
-    status = _FAIL if free < NO_DISK else _WARN if free < LITTLE_DISK else _OK
-    advice = None if status is _OK else "Make room, or move RAYSYNC_HOME: a full disk ends a run."
-    return Check(name="disk", status=status, says=f"{says}.", advice=advice)
+def _files(settings: Settings) -> Check:
+    """What only its owner may read: the secret key, and a home that was made by hand."""
+    path = settings.home / KEY_FILE
+    if settings.secret_key is None and path.exists() and readable_by_others(path):
+        return Check(
+            name="files",
+            status=_FAIL,
+            says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
+            advice=f"Close it: chmod 600 {path}",
+        )
+    return Check(name="files", status=_OK, says="Others can read no secret.")
+
+
+def _disks(settings: Settings) -> list[Check]:
+    """Room wherever files come to be; an external database has a disk of its own."""
+    used = {"home": settings.home, "temporary files": Path(tempfile.gettempdir())}
+    if settings.database_url is None:
+        used["the embedded database"] = settings.home / "postgres"
+    by_volume: dict[int, tuple[str, Path]] = {}
+    for what, path in used.items():
+        there = next(each for each in (path, *path.parents) if each.exists())
+        known = by_volume.get(there.stat().st_dev)
+        by_volume[there.stat().st_dev] = (f"{known[0]}, {what}" if known else what, there)
+    return [_disk(what, path) for what, path in by_volume.values()]
+
+
+def _disk(what: str, path: Path) -> Check:
+    room = shutil.disk_usage(path)
+    share = room.free / room.total
+    says = f"{room.free / 1e9:,.1f} GB ({share:.0%}) free for {what}, at {path}."
+    if room.free < NO_DISK:
+        status = _FAIL
+    else:
+        status = _WARN if room.free < LITTLE_DISK or share < LITTLE_SHARE else _OK
+    advice = None if status is _OK else "Make room, or set RAYSYNC_HOME or TMPDIR to another disk."
+    return Check(name="disk", status=status, says=says, advice=advice)
 
 
 async def _ray(settings: Settings) -> Check:
@@ -135,10 +170,24 @@ async def _database(settings: Settings, engine: Engine) -> list[Check]:
             "SYNC_CHANNEL_BATCH_SIZE.",
         )
     )
+    checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
     learned = await learned_limits(engine)
     told = f"{learned} learned of Discord's answers." if learned else "The known ones; none new."
     checks.append(Check(name="rate limits", status=_OK, says=told))
     return checks
+
+
+def _refusals(count: int, limit: int) -> Check:
+    says = f"{count:,} of {limit:,} in jobs of the last ten minutes (401, 403, 429)."
+    if count < limit * MANY_REFUSALS:
+        return Check(name="invalid requests", status=_OK, says=says)
+    return Check(
+        name="invalid requests",
+        status=_WARN,
+        says=says,
+        advice="A run stops at that many, for at 10,000 Discord blocks the address: see what is "
+        "refused (`raysync dead-letters list`), and ask no more for ten minutes.",
+    )
 
 
 def _clock(name: str, whose: str, now: datetime, tenant: str | None = None) -> Check:

@@ -134,7 +134,7 @@ async def run_sync(
         keys = await RunKeys.find(settings, engine, tenants)
         await check_vault(request.extras, tenants)
         room = await room_of(engine, request, settings, len(tenants))
-        runtime = connect(settings.ray_address)
+        runtime = connect(settings.ray_address, hidden=keys.variables)
         on_ray()
         try:
             refuse_embedded_on_cluster(settings, node_count())

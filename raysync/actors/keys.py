@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pydantic import SecretBytes, SecretStr
 
 from raysync.actors.secrets import JobSecrets
-from raysync.credentials import resolve_token, secret_key, tenant_key, token_fingerprint
+from raysync.credentials import (
+    resolve_token,
+    secret_key,
+    secret_variables,
+    tenant_key,
+    token_fingerprint,
+)
 from raysync.database import database_url
 from raysync.errors import ConfigurationError
 from raysync.models.entities import Tenant
@@ -31,6 +37,7 @@ class RunKeys:
     secret: bytes = field(repr=False)
     tokens: Mapping[TenantId, str] = field(repr=False)
     missing: Mapping[TenantId, ConfigurationError] = field(default_factory=dict)
+    variables: frozenset[str] = frozenset()  #: of the environment, that hold secrets
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
@@ -49,7 +56,10 @@ class RunKeys:
             raise next(iter(missing.values()))
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
-        return cls(label, settings, database_url(settings), secret, tokens, missing)
+        references = [each.token_ref for each in await store.list()]  # of those beside, too
+        variables = secret_variables(references, {*tokens.values()})
+        url = database_url(settings)
+        return cls(label, settings, url, secret, tokens, missing, variables)
 
     def require(self, tenant: Tenant) -> None:
         """Make sure that the tenant's token was found. Raises ConfigurationError."""

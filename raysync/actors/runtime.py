@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +34,13 @@ class RayRuntime:
     submission_id: str | None  #: what `ray job` calls it, where the run was submitted
 
 
-def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
+def connect(
+    address: str | None, *, dashboard: bool = True, hidden: Collection[str] = ()
+) -> RayRuntime:
     """Join the cluster at *address*, or start a local one where it is None.
 
+    What a local Ray starts has this process's environment, but for the variables *hidden*: half a
+    dozen programs, and whoever asks them to report, have no use for a secret.
     Installs Ray's own SIGTERM handling: signal handlers of ours come after this.
 
     Raises:
@@ -57,7 +63,8 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
         }
     _keep_off_stdout()
     try:
-        context = ray.init(**options)
+        with _without(hidden):
+            context = ray.init(**options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -69,6 +76,16 @@ def connect(address: str | None, *, dashboard: bool = True) -> RayRuntime:
         needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
         submission_id=_submission_id(),
     )
+
+
+@contextmanager
+def _without(variables: Collection[str]) -> Iterator[None]:
+    """Have the environment lack some variables for a while."""
+    kept = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _require_listener(address: str) -> None:

@@ -1,12 +1,17 @@
-"""`raysync db`: the database and its schema."""
+"""`raysync db`: the database, its schema and its roles."""
 
 from __future__ import annotations
 
 import typer
 
+from raysync.cli import roles
 from raysync.cli.console import say
 
-app = typer.Typer(help="The database and its schema.", no_args_is_help=True)
+app = typer.Typer(help="The database, its schema and its roles.", no_args_is_help=True)
+app.command()(roles.grant_analyst)
+app.command()(roles.revoke_analyst)
+app.command()(roles.grant_worker)
+app.command()(roles.revoke_worker)
 
 
 @app.command()

@@ -61,7 +61,8 @@ def demo(
     from raysync.settings import read_settings
 
     home = read_settings().home / "demo"
-    home.mkdir(parents=True, exist_ok=True)
+    home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     _tell("Starting an emulated Discord with a lively guild, and an embedded PostgreSQL …")
     with _ending_on_signals():
         emulator = start_emulator(home, limited=not fast, tethered=not keep, messages=messages)

@@ -57,6 +57,9 @@ class HeadersChoice(StrEnum):
     NONE = "none"
 
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 @dataclass(frozen=True, slots=True)
 class _Offer:
     """What is served, and where."""
@@ -203,6 +206,8 @@ def _announce(served: "Emulator", offer: _Offer) -> None:
             "pid": os.getpid(),
         }
         _write_whole(offer.ready_file, json.dumps(ready))
+    if offer.host not in _LOOPBACK:
+        typer.echo(f"Note: whoever reaches {offer.host} can use it.", err=True)
     messages = sum(len(channel.log.ids) for channel in offer.guild.every_channel())
     typer.echo(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
     typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")

@@ -5,6 +5,7 @@ The CDN is outside of the API's limits, and is told nothing of the token.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
@@ -58,8 +59,12 @@ class AttachmentSource:
                 "POST", "/attachments/refresh-urls", {}, HEAD_START_OF_EXTRAS_S, json=body
             )
             listed = answer["refreshed_urls"]
-            return {each["original"]: each["refreshed"] for each in listed if each["refreshed"]}
-        except (PermanentError, KeyError, TypeError):  # it is not documented
+            return {
+                each["original"]: each["refreshed"]
+                for each in listed
+                if isinstance(each["refreshed"], str) and each["refreshed"]
+            }
+        except (PermanentError, KeyError, TypeError, ValueError):  # it is not documented
             return None
 
     async def look_up(self, channel_id: ChannelId, file: MissingFile) -> str | None:
@@ -76,10 +81,11 @@ class AttachmentSource:
         ids = {"channel_id": channel_id, "message_id": message_id}
         try:
             answer = await self._client.request("GET", path, {}, HEAD_START_OF_EXTRAS_S, **ids)
-            return {int(each["id"]): each["url"] for each in answer["attachments"]}
+            listed = answer["attachments"]
+            return {int(each["id"]): each["url"] for each in listed if isinstance(each["url"], str)}
         except UnknownMessageError:
             return {}
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise PayloadError("A message is not what Discord documents.") from None
 
     async def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
@@ -144,6 +150,7 @@ def _begin_of(response: aiohttp.ClientResponse, file: MissingFile, start: int) -
 
 def _pause_s(response: aiohttp.ClientResponse) -> float | None:
     try:
-        return float(response.headers["Retry-After"])
+        pause_s = float(response.headers["Retry-After"])
     except (KeyError, ValueError):
         return None
+    return pause_s if 0 <= pause_s < math.inf else None

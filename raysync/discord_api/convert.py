@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -30,10 +30,15 @@ from raysync.models.entities import (
     Role,
     ThreadState,
 )
-from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
+from raysync.models.ids import MAX_SNOWFLAKE, ChannelId, GuildId, MessageId, UserId
 
 Payload = Mapping[str, Any]
 
+_UNREADABLE: Final = (
+    KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
+"""What comes of taking a payload for what it is not."""
+_INT4: Final = 1 << 31
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 _MARK: Final = "\ufdd0"
@@ -61,7 +66,7 @@ def message_from(payload: Payload, identities: Identities) -> Message:
         if _NUL in raw and _is_unstorable(kept):
             return _message_replaced(payload, identities)
         return _message(payload, kept, raw, identities)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise PayloadError(
             f"A message is not what Discord documents ({type(error).__name__})."
         ) from None
@@ -92,17 +97,17 @@ def _message(
     replied_id = reference.get("message_id") if is_reply and reference is not None else None
     edited_at, attachments = payload["edited_timestamp"], kept.get("attachments")
     reactions = payload.get("reactions")
-    author_ref = None if author is None else identities.author_ref(author["id"])
+    author_ref = None if author is None else identities.author_ref(_text(author["id"]))
     if author_ref is not None and identities.is_suppressed(author_ref):
         return _suppressed(payload, author_ref)
     return Message(
-        id=MessageId(int(payload["id"])),
-        type=payload["type"],
-        content=kept["content"],
+        id=MessageId(_snowflake(payload["id"])),
+        type=_small(payload["type"]),
+        content=_text(kept["content"]),
         author_ref=author_ref,
-        reply_to_id=None if replied_id is None else MessageId(int(replied_id)),
-        created_at=datetime.fromisoformat(payload["timestamp"]),
-        edited_at=None if edited_at is None else datetime.fromisoformat(edited_at),
+        reply_to_id=None if replied_id is None else MessageId(_snowflake(replied_id)),
+        created_at=_moment(payload["timestamp"]),
+        edited_at=None if edited_at is None else _moment(edited_at),
         metadata=_metadata(payload, original),
         raw=raw,
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
@@ -172,12 +177,13 @@ def _author_kind(payload: Payload) -> str:
 
 
 def _attachment(payload: Payload) -> Attachment:
+    content_type = payload.get("content_type")
     return Attachment(
-        id=int(payload["id"]),
-        filename=payload["filename"],
-        size=payload["size"],
-        content_type=payload.get("content_type"),
-        url=payload["url"],
+        id=_snowflake(payload["id"]),
+        filename=_text(payload["filename"]),
+        size=_count(payload["size"]),
+        content_type=None if content_type is None else _text(content_type),
+        url=_text(payload["url"]),
     )
 
 
@@ -185,11 +191,11 @@ def _reaction(payload: Payload) -> Reaction:
     emoji, details = payload["emoji"], payload.get("count_details")
     emoji_id, name = emoji.get("id"), emoji.get("name")
     return Reaction(
-        emoji=name
+        emoji=_text(name)
         if emoji_id is None
         else f"{name or '_'}:{emoji_id}",  # a deleted one is nameless
-        count=payload["count"],
-        burst_count=details["burst"] if details else 0,
+        count=_small(payload["count"]),
+        burst_count=_small(details["burst"]) if details else 0,
     )
 
 
@@ -211,17 +217,17 @@ def channel_from(
         parent_id, last_id = storable.get("parent_id"), storable.get("last_message_id")
         overwrites = map(_overwrite, storable.get("permission_overwrites") or ())
         return Channel(
-            id=ChannelId(int(storable["id"])),
+            id=ChannelId(_snowflake(storable["id"])),
             guild_id=guild_id,
-            type=storable["type"],
-            name=kept.get("name") or "",
-            parent_id=None if parent_id is None else ChannelId(int(parent_id)),
-            last_message_id=None if last_id is None else MessageId(int(last_id)),
+            type=_small(storable["type"]),
+            name=_text(kept.get("name") or ""),
+            parent_id=None if parent_id is None else ChannelId(_snowflake(parent_id)),
+            last_message_id=None if last_id is None else MessageId(_snowflake(last_id)),
             overwrites=tuple(o for o in overwrites if not o.is_member or o.id == bot_id),
             thread=_thread(storable, storable["id"] in joined),
             metadata=kept,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise PayloadError(
             f"A channel is not what Discord documents ({type(error).__name__})."
         ) from None
@@ -240,11 +246,11 @@ def _thread(payload: Payload, bot_is_member: bool) -> ThreadState | None:
     state = payload.get("thread_metadata")
     if state is None:
         return None
-    archived_at = state.get("archive_timestamp")
+    archived_at, message_count = state.get("archive_timestamp"), payload.get("message_count")
     return ThreadState(
-        archived=state["archived"],
-        archived_at=None if archived_at is None else datetime.fromisoformat(archived_at),
-        message_count=payload.get("message_count"),
+        archived=bool(state["archived"]),
+        archived_at=None if archived_at is None else _moment(archived_at),
+        message_count=None if message_count is None else _count(message_count),
         bot_is_member=bot_is_member or "member" in payload,
     )
 
@@ -253,14 +259,14 @@ def guild_from(payload: Payload) -> Guild:
     """The guild with its roles. Raises PayloadError."""
     try:
         return Guild(
-            id=GuildId(int(payload["id"])),
-            name=payload["name"],
-            owner_id=UserId(int(payload["owner_id"])),
+            id=GuildId(_snowflake(payload["id"])),
+            name=_text(payload["name"]),
+            owner_id=UserId(_snowflake(payload["owner_id"])),
             roles=tuple(
                 Role(int(each["id"]), int(each["permissions"])) for each in payload["roles"]
             ),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise PayloadError(
             f"A guild is not what Discord documents ({type(error).__name__})."
         ) from None
@@ -270,10 +276,46 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
     """The bot as a member. Raises PayloadError."""
     try:
         return BotMember(user_id, frozenset(map(int, payload["roles"])))
-    except (KeyError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise PayloadError(
             f"A member is not what Discord documents ({type(error).__name__})."
         ) from None
+
+
+def _snowflake(value: Any) -> int:
+    """One of Discord's ids, as text or as a number, that the database can keep."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise TypeError("an id is text")
+    number = int(value)
+    if not 0 < number <= MAX_SNOWFLAKE:
+        raise ValueError("an id has 63 bits")
+    return number
+
+
+def _small(value: Any) -> int:
+    """A number that the database keeps in 32 bits."""
+    if type(value) is not int or not -_INT4 <= value < _INT4:
+        raise TypeError("it is a small number")
+    return value
+
+
+def _count(value: Any) -> int:
+    """How many or how large, of which there may be much."""
+    if type(value) is not int or not 0 <= value <= MAX_SNOWFLAKE:
+        raise TypeError("it is a number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it is text")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    """A time with its offset; UTC where Discord should leave it out."""
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_unstorable(value: Any) -> bool:

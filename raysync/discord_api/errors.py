@@ -35,12 +35,17 @@ _PASSING_STATUSES = frozenset({408, 425})
 """Refusals below 500 that may be different the next time."""
 
 
+_UNREADABLE = (discord.DiscordException, LookupError, TypeError, AttributeError, RecursionError)
+"""What discord.py raises over a body or header that is not what Discord documents."""
+_OF_LIBRARIES = (*_UNREADABLE, aiohttp.ClientError, OSError, ValueError)
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Raise raysync's errors in place of those of the libraries; *what* names the request."""
     try:
         yield
-    except (discord.DiscordException, aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+    except _OF_LIBRARIES as error:
         raise translate(error, what) from None
 
 
@@ -53,12 +58,12 @@ def translate(error: Exception, what: str) -> RaysyncError:
             return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
         case discord.HTTPException():
             return _of_status(error, what)
-        case discord.DiscordException() | KeyError():
-            return RetryableError(f"{what}: the answer could not be read.")
         case TimeoutError():
             return RetryableError(f"{what}: no answer in time.")
         case aiohttp.ClientPayloadError() | ValueError():
             return RetryableError(f"{what}: the answer is not whole.")
+        case _ if isinstance(error, _UNREADABLE):
+            return RetryableError(f"{what}: the answer could not be read.")
         case _:
             return RetryableError(f"{what}: the connection failed ({type(error).__name__}).")
 
@@ -90,7 +95,7 @@ def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
         retry_after_s = float(error.response.headers["Retry-After"])
     except (KeyError, ValueError):
         return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=BAN_S))
-    if not math.isfinite(retry_after_s):
+    if not 0 <= retry_after_s < math.inf:
         retry_after_s = 0.0
     return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
 

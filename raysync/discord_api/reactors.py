@@ -44,6 +44,6 @@ class ReactorLists:
             refs = [self._identities.author_ref(each["id"]) for each in users or ()]
             last = UserId(max(int(each["id"]) for each in users)) if users else None
             kept = [each for each in refs if not self._identities.is_suppressed(each)]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise PayloadError("A list of reactors is not what Discord documents.") from None
         return ReactorPage(kept, last if len(refs) >= _PER_PAGE else None)

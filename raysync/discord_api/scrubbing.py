@@ -130,14 +130,14 @@ class _Scrubber:
 
     def member(self, value: dict[str, Any]) -> dict[str, Any]:
         """A guild's member: the roles, and who."""
-        kept: dict[str, Any] = {"roles": value.get("roles", [])}
+        kept: dict[str, Any] = {"roles": self.value(value.get("roles", []))}
         if "user" in value:
             kept["user"] = self.user(value["user"])
         return kept
 
     def people(self, value: Any) -> Any:
         """Users or members in a list, or by their ids."""
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _is_person(value):
             return {self._key(key): self.value(each) for key, each in value.items()}
         if isinstance(value, list):
             return [
@@ -150,7 +150,8 @@ class _Scrubber:
         if not isinstance(value, dict):
             return self.value(value)
         return {
-            key: self.user_id(each) if key == _USER_INSTALL else each for key, each in value.items()
+            key: self.user_id(each) if key == _USER_INSTALL else self.value(each)
+            for key, each in value.items()
         }
 
     def choices(self, value: Any) -> Any:
@@ -183,6 +184,11 @@ class _Scrubber:
         if "/" not in text and "<@" not in text:  # most texts: no address, no mention
             return text
         return unsigned_url(without_mentions(text, self._pseudonym))
+
+
+def _is_person(value: dict[str, Any]) -> bool:
+    """Whether it is somebody, and not some people by their ids."""
+    return "nick" in value or any(mark in value for mark in _USER_MARKS)
 
 
 _BY_KEY: Final[Mapping[str, Callable[[_Scrubber, Any], Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -66,7 +67,7 @@ async def searched_threads(ask: AskThreads) -> AsyncIterator[Channel]:
         answer, page = await ask("/channels/{channel_id}/threads/search", params)
         if answer.get("code") == _NO_INDEX:
             raise SearchIndexError(
-                "Discord has no index of these threads yet.", float(answer.get("retry_after") or 1)
+                "Discord has no index of these threads yet.", _pause_s(answer.get("retry_after"))
             )
         for each in page:
             if each.id not in seen:
@@ -76,13 +77,23 @@ async def searched_threads(ask: AskThreads) -> AsyncIterator[Channel]:
             return
 
 
+def _pause_s(told: Any) -> float:
+    """What Discord asks for; a second where that is no time to wait."""
+    is_time = isinstance(told, int | float) and 0 < told < math.inf
+    return float(told) if is_time else 1.0
+
+
 def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
     """Where the next page of a list by time of archival starts; None where there is no way on."""
     times = [each.thread.archived_at for each in page if each.thread and each.thread.archived_at]
     if not times:
         return None
     earliest = min(times)
-    for candidate in (earliest + _OVERLAP, earliest):
+    try:
+        candidates = (earliest + _OVERLAP, earliest)
+    except OverflowError:  # the end of all time
+        candidates = (earliest, earliest)
+    for candidate in candidates:
         if before is None or candidate < datetime.fromisoformat(before):
             return candidate.isoformat()
     return None

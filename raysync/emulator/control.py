@@ -60,7 +60,7 @@ class Control:
         values = {name: each[-1] for name, each in parse_query(query).items()}
         try:
             return handler(values, body)
-        except (ValueError, TypeError, KeyError, UnknownEditError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, UnknownEditError) as error:
             return json_reply({"error": f"{type(error).__name__}: {error}"}, 400)
 
     def state(self, _query: Mapping[str, str], _body: bytes) -> Reply:

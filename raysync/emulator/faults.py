@@ -1,11 +1,12 @@
 """Faults on demand: ordered rules, each saying which request and what happens to it."""
 
+import math
 import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from raysync.emulator.entities import Bot
 from raysync.emulator.messages import Payload
@@ -46,6 +47,15 @@ class Action(StrEnum):
     NULL = "null"  #: `null` in place of the body
     EMPTY = "empty"  #: `[]` in place of the body
     CONTENT_TYPE = "content-type"  #: the true body under *content_type*
+
+
+_WHOLE: Final = ("every", "status", "keep_bytes", "seed")
+_NUMBERS: Final = ("probability", "retry_after_s", "delay_s")
+_TEXTS: Final = ("method", "route", "path", "token", "content_type")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,27 @@ class FaultRule:
             values["channel_id"] = int(values["channel_id"])
         for name in ("nth", "before", "after"):
             values[name] = tuple(values.get(name, ()))
-        return cls(**values)
+        made = cls(**values)
+        made._require_sense()
+        return made
+
+    def _require_sense(self) -> None:
+        """Raise ValueError where a value cannot be what it is for: a server cannot answer so."""
+        wrong = [
+            name
+            for name in _WHOLE
+            if not _is_number(getattr(self, name)) or getattr(self, name) % 1
+        ]
+        wrong += [name for name in _NUMBERS if not _is_number(getattr(self, name))]
+        wrong += [name for name in _TEXTS if not isinstance(getattr(self, name), str | None)]
+        if not wrong and not (self.every >= 1 and 200 <= self.status <= 599):
+            wrong = ["every", "status"]
+        if wrong:
+            raise ValueError(f"cannot be used in a fault rule: {', '.join(wrong)}")
+        try:
+            re.compile(self.path or "")
+        except re.error as error:
+            raise ValueError(f"path is no regular expression: {error}") from None
 
     def fits(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> bool:
         """Say whether a request meets the conditions."""

@@ -74,7 +74,7 @@ def start_embedded(home: Path) -> str:
         url = _url_if_ready(data_dir)
         if url is not None:
             return url
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(home):
             return _url_if_ready(data_dir) or _start(data_dir)
 

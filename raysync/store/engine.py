@@ -48,6 +48,7 @@ def normalize_url(url: str) -> str:
     """
     try:
         parsed = make_url(url.strip())
+        parsed.render_as_string(hide_password=False).encode()  # half a surrogate pair is no address
     except (exc.ArgumentError, ValueError):
         raise ConfigurationError(
             "The database URL cannot be read; it looks like "
@@ -152,6 +153,13 @@ def translated() -> Iterator[None]:
             raise DatabaseFullError(
                 "The database's disk is full, so the run was ended; what was stored stays. Make "
                 "room there, then go on: `raysync start`, or `raysync resume`."
+            ) from None
+        denied = _cause_of(error)
+        if isinstance(denied, psycopg.errors.InsufficientPrivilege):
+            raise ConfigurationError(
+                "The database does not allow this to the role that raysync connects as: "
+                f"{_sentence(denied)} Use the tables' owner, or a role of `raysync db "
+                "grant-worker`, which may run syncs and no more."
             ) from None
         cause = _driver_error(error)
         if cause is None:

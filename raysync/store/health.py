@@ -28,6 +28,14 @@ SELECT id::text AS id, tenant_id FROM sync_jobs WHERE status = 'running' ORDER B
 
 _LIMITS = text("SELECT count(*) FROM rate_limits")
 
+# A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
+# scope are no fault of the bot's and do not count.
+_REFUSALS = text("""
+SELECT coalesce(sum(c.calls) FILTER (WHERE c.route ~ ' (401|403|429)$'), 0)
+    - coalesce(sum(c.calls) FILTER (WHERE c.route = '429 shared'), 0)
+FROM job_api_calls c WHERE c.updated_at > now() - interval '10 minutes'
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -65,3 +73,10 @@ async def learned_limits(engine: AsyncEngine) -> int:
     with translated():
         async with engine.connect() as connection:
             return int((await connection.execute(_LIMITS)).scalar_one())
+
+
+async def refusals(engine: AsyncEngine) -> int:
+    """How many invalid requests those jobs had that were under way in the last ten minutes."""
+    with translated():
+        async with engine.connect() as connection:
+            return max(int((await connection.execute(_REFUSALS)).scalar_one()), 0)

@@ -9,13 +9,16 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import create_engine, make_url, pool, text
 
-from raysync.errors import JobRunningError, SchemaOutdatedError
+from raysync.errors import ConfigurationError, JobRunningError, SchemaOutdatedError
 from raysync.store.engine import CONNECT_TIMEOUT_S, connect_keywords, normalize_url, reaching
 from raysync.store.job_lock import LOCK_CLASS
+from raysync.store.roles import renew_grants
 
 _UPGRADE_LOCK = 0x7261_7973_796E_6300
 """The advisory lock of whoever migrates; the number is 'raysync' in letters."""
 _LOCK_WAIT_S = 120
+OLDEST_SERVER = 15_00_00
+"""As servers number themselves."""
 _DRIVERS = text("""
 SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
 WHERE l.locktype = 'advisory' AND l.classid = :lock_class AND l.objsubid = 2 AND l.granted
@@ -112,6 +115,12 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
     config = Config(output_buffer=io.StringIO(), stdout=io.StringIO())
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
     with reaching(url), engine.begin() as connection:
+        session = connection.connection.driver_connection
+        if session.info.server_version < OLDEST_SERVER:  # type: ignore[union-attr]
+            raise ConfigurationError(
+                f"raysync needs PostgreSQL {OLDEST_SERVER // 10_000} or later, for views that show "
+                "what their reader may see."
+            )
         connection.execute(
             text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{_LOCK_WAIT_S}s"}
         )
@@ -125,3 +134,5 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
         config.attributes["connection"] = connection
         step = command.downgrade if downwards else command.upgrade
         step(config, revision)
+        if not downwards and revision == "head":
+            renew_grants(session)

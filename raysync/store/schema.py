@@ -84,6 +84,16 @@ channels = Table(
     UniqueConstraint("tenant_id", "platform_channel_id"),
 )
 
+# Which tenant a role of the database sees: what row security goes by, see `raysync.store.roles`.
+tenant_roles = Table(
+    "tenant_roles",
+    metadata,
+    Column("role", Text, primary_key=True),
+    tenant_id(),
+    created_at(),
+    Index(None, "tenant_id"),
+)
+
 sync_progress = Table(
     "sync_progress",
     metadata,

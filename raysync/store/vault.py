@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -116,10 +117,12 @@ class Vault:
 
     def _write(self, file: IO[bytes], path: str) -> None:
         folder = path.rpartition("/")[0]
-        self._files.makedirs(folder, exist_ok=True)
+        self._make(folder)
         partial = f"{folder}/.{uuid.uuid4().hex}.part" if self.is_local else path
         try:
             with self._files.open(partial, "wb") as target:
+                if self.is_local:
+                    os.fchmod(target.fileno(), 0o600)
                 while chunk := file.read(1 << 20):
                     target.write(chunk)
                 if self.is_local:  # a name must not reach the disk before the bytes
@@ -150,11 +153,20 @@ class Vault:
             ) from None
         return len(gone)
 
+    def _make(self, folder: str) -> None:
+        """Have *folder*; one of this machine is its owner's alone where it is made here."""
+        if not self.is_local:
+            self._files.makedirs(folder, exist_ok=True)
+            return
+        missing = [each for each in (Path(folder), *Path(folder).parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(mode=0o700, exist_ok=True)
+
     def check(self) -> None:
         """Write something and take it away. Raises ConfigurationError."""
         probe = f"{self._root}/.raysync-{uuid.uuid4().hex}"
         try:
-            self._files.makedirs(self._root, exist_ok=True)
+            self._make(self._root)
             self._files.pipe_file(probe, b"raysync")
             self._files.rm(probe)
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own

@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from raysync.models.entities import Privacy
 from raysync.store import migrate
 from raysync.store.embedded import start_embedded, stop_embedded
 from tests.bench.cpu import watching_cpu
@@ -61,15 +62,22 @@ class Laboratory:
     home: Path
 
     def sync(
-        self, discord: DiscordProcess, workers: int, settings: Mapping[str, str] | None = None
+        self,
+        discord: DiscordProcess,
+        workers: int,
+        settings: Mapping[str, str] | None = None,
+        privacy: Privacy = Privacy.PSEUDONYMOUS,
     ) -> Run:
         """Have raysync copy all that is served. BenchError unless the copy is complete."""
-        with self.archive(discord, settings) as start:
+        with self.archive(discord, settings, privacy) as start:
             return start("--full", "--workers", str(workers))
 
     @contextmanager
     def archive(
-        self, discord: DiscordProcess, settings: Mapping[str, str] | None = None
+        self,
+        discord: DiscordProcess,
+        settings: Mapping[str, str] | None = None,
+        privacy: Privacy = Privacy.PSEUDONYMOUS,
     ) -> Iterator[Callable[..., Run]]:
         """An archive of its own: to be called with arguments of `raysync start`, run after run.
 
@@ -77,7 +85,7 @@ class Laboratory:
         *check* is False: in the middle of a sweep it is not yet.
         """
         with self._database() as url:
-            installed = self._installed(discord, url, settings or {})
+            installed = self._installed(discord, url, settings or {}, privacy)
 
             def start(*arguments: str, check: bool = True) -> Run:
                 command = [sys.executable, "-m", "raysync", "start", "--json", *arguments]
@@ -104,7 +112,7 @@ class Laboratory:
         return ended.run(len(copied), [])
 
     def _installed(
-        self, discord: DiscordProcess, url: str, settings: Mapping[str, str]
+        self, discord: DiscordProcess, url: str, settings: Mapping[str, str], privacy: Privacy
     ) -> Installation:
         """raysync with a tenant for each guild served."""
         tokens = {f"TOKEN_{n}": each.token for n, each in enumerate(discord.guilds, start=1)}
@@ -112,7 +120,7 @@ class Laboratory:
             RAYSYNC_DISCORD_API_URL=discord.url, **tokens, **settings
         )
         for name, guild in zip(tokens, discord.guilds, strict=True):
-            installed.add_tenant(guild.bot, guild.guild_id, f"env:{name}")
+            installed.add_tenant(guild.bot, guild.guild_id, f"env:{name}", privacy)
         return installed
 
     def _measured(

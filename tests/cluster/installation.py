@@ -61,13 +61,19 @@ class Installation:
         """The same, Discord being *emulator*."""
         return self.with_environ(RAYSYNC_DISCORD_API_URL=emulator.url)
 
-    def add_tenant(self, slug: str, guild_id: int, token_ref: str = "env:DISCORD_TOKEN") -> None:
+    def add_tenant(
+        self,
+        slug: str,
+        guild_id: int,
+        token_ref: str = "env:DISCORD_TOKEN",
+        privacy: Privacy = Privacy.PSEUDONYMOUS,
+    ) -> None:
         """Add a tenant, as `raysync tenant add` does."""
 
         async def add() -> None:
             engine = open_engine(self.database_url, pool_size=1, application_name="tests")
             store = TenantStore(engine)
-            await store.add(slug, GuildId(guild_id), slug, token_ref, Privacy.PSEUDONYMOUS)
+            await store.add(slug, GuildId(guild_id), slug, token_ref, privacy)
             await engine.dispose()
 
         asyncio.run(add())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.cluster.installation import ray_environ
 
 TOLD = """
 import raysync.driver, os
@@ -30,3 +33,35 @@ def test_ray_is_told_before_it_is_imported(more: dict[str, str], told: str) -> N
     )
 
     assert told == done.stdout.strip()
+
+
+_INHERITANCE = """
+import os, pathlib, psutil
+from raysync.actors.runtime import connect, disconnect
+
+connect(None, dashboard=False, hidden=["A_SECRET", "NOT_SET"])
+found = set()
+for each in psutil.Process().children(recursive=True):
+    try:
+        held = pathlib.Path(f"/proc/{each.pid}/environ").read_bytes()
+    except OSError:
+        continue
+    found |= {name for name in (b"A_SECRET", b"HARMLESS") if name in held}
+print(sorted(found), os.environ["A_SECRET"])
+disconnect()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
+def test_what_a_local_ray_starts_inherits_no_secret() -> None:
+    environ = ray_environ() | {"A_SECRET": "hunter2", "HARMLESS": "x"}
+    done = subprocess.run(
+        [sys.executable, "-c", _INHERITANCE],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[b'HARMLESS'] hunter2"

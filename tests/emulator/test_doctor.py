@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from raysync import doctor
@@ -173,7 +176,6 @@ def test_a_cluster_that_does_not_answer_is_told(
 
 
 def test_an_abandoned_job_is_told_with_how_to_go_on(emulator: Emulator, database_url: str) -> None:
-    import psycopg
 
     with psycopg.connect(database_url) as session:
         session.execute(
@@ -192,3 +194,115 @@ def test_an_unknown_tenant_is_a_usage_error(emulator: Emulator) -> None:
 
     assert result.exit_code == 2
     assert "no tenant nobody" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "code", "status"),
+    [
+        (400 * 10**6, 10**12, 1, "fail"),
+        (4 * 10**9, 10**10, 0, "warn"),
+        (60 * 10**9, 10**12, 0, "warn"),
+        (200 * 10**9, 10**12, 0, "ok"),
+    ],
+)
+def test_a_disk_that_fills_up_is_told(
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    total: int,
+    code: int,
+    status: str,
+) -> None:
+    usage = type("Usage", (), {"free": free, "total": total})()
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(doctor, "open_store", nowhere)
+    _, found = checks()
+
+    disks = [each["name"] for each in found[status] if each["name"] == "disk"]
+    assert disks, found
+    told = [each for each in found[status] if each["name"] == "disk"]
+    assert all("TMPDIR" in (each["advice"] or "") for each in told) == (status != "ok")
+    assert "temporary files" in " ".join(each["says"] for each in told)
+
+
+def nowhere(_: object) -> object:
+    raise doctor.ConfigurationError("not asked here")
+
+
+def test_a_clock_that_is_wrong_is_told_against_both(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(minutes=5)
+
+    monkeypatch.setattr(doctor, "datetime", Late)
+    code, found = checks()
+
+    assert code == 0
+    warned = [each for each in found["warn"] if each["name"] == "clock"]
+    assert [("database" in each["says"], "Discord" in each["says"]) for each in warned] == [
+        (True, False),
+        (False, True),
+    ]
+    assert all("chrony" in each["advice"] for each in warned)
+
+
+def test_many_refusals_are_told(
+    emulator: Emulator, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNC_INVALID_REQUEST_LIMIT", "100")
+    with psycopg.connect(database_url) as session:
+        session.execute(
+            "WITH job AS (INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status)"
+            " SELECT gen_random_uuid(), id, 'full', 0, 'failed' FROM tenants RETURNING id)"
+            " INSERT INTO job_api_calls (job_id, worker_id, route, calls, updated_at)"
+            " SELECT id, w, r, n, now() - a FROM job, (VALUES"
+            "  ('w1', 'GET /channels/{channel_id}/messages 403', 40, interval '1 minute'),"
+            "  ('w1', 'GET /channels/{channel_id}/messages 429', 20, interval '1 minute'),"
+            "  ('w1', 'GET /channels/{channel_id}/messages 200', 900, interval '1 minute'),"
+            "  ('w1', '429 shared', 5, interval '1 minute'),"
+            "  ('w2', 'GET /guilds/{guild_id} 401', 700, interval '11 minutes')) AS v (w, r, n, a)"
+        )
+    _, found = checks()
+    (warning,) = found["warn"]
+    assert warning["name"] == "invalid requests"
+    assert warning["says"].startswith("55 of 100")
+    assert "dead-letters" in warning["advice"]
+
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE job_api_calls SET updated_at = now() - interval '11 minutes'")
+    _, found = checks()
+    assert found["warn"] == []
+
+
+def test_a_key_that_others_can_read_is_told(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    monkeypatch.delenv("RAYSYNC_SECRET_KEY")
+    key = tmp_path / "home" / "secret.key"
+    key.parent.mkdir(exist_ok=True)
+    key.write_text("0" * 64)
+    key.chmod(0o644)
+    code, found = checks()
+
+    assert code == 1
+    (told,) = [each for each in found["fail"] if each["name"] == "files"]
+    assert told["advice"] == f"Close it: chmod 600 {key}"
+
+
+def test_a_role_that_may_not_read_is_told_in_a_sentence(
+    emulator: Emulator, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as session:
+        session.execute(
+            "DO $$ BEGIN CREATE ROLE role_nobody LOGIN;"
+            " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+    url = make_url(database_url).set(username="role_nobody")
+    monkeypatch.setenv("RAYSYNC_DATABASE_URL", url.render_as_string(hide_password=False))
+    code, found = checks()
+
+    assert code == 1
+    assert "grant-worker" in found["fail"][0]["says"]

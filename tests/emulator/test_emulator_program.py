@@ -78,3 +78,14 @@ def test_a_wrong_option_is_exit_2(options):
 
     assert program.returncode == 2
     assert "Traceback" not in output
+
+
+def test_one_that_others_reach_says_so(tmp_path):
+    path = tmp_path / "ready.json"
+    program = start("--host", "0.0.0.0", "--port", "0", "--ready-file", str(path))
+    with program:
+        _, line = ready_at(path, program)
+        program.send_signal(signal.SIGTERM)
+        output = line + program.stdout.read()
+
+    assert "Note: whoever reaches 0.0.0.0 can use it." in output

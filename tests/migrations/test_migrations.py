@@ -13,7 +13,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, pool
 
-from raysync.errors import DatabaseUnavailableError, JobRunningError, SchemaOutdatedError
+from raysync.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    JobRunningError,
+    SchemaOutdatedError,
+)
 from raysync.models.ids import TenantId
 from raysync.store import migrate
 from raysync.store.engine import normalize_url, open_engine
@@ -78,7 +83,7 @@ def test_revisions_are_named_like_their_files_and_follow_each_other() -> None:
     assert [script.get_current_head()] == [migrate.head()]
     assert [int(each[:3]) for each in revisions] == list(range(1, len(revisions) + 1))
     assert all(re.fullmatch(r"\d{3}_[a-z_]{1,28}", each) for each in revisions)
-    assert migrate.head() == "011_add_erasure"
+    assert migrate.head() == "012_add_row_security"
 
 
 def test_tracking_of_channel_syncs_comes_with_007(empty_database_url: str) -> None:
@@ -149,6 +154,16 @@ def test_a_newer_schema_asks_for_a_newer_raysync(database_url: str) -> None:
 
 def test_this_versions_schema_is_accepted(database_url: str) -> None:
     migrate.require_current(database_url)
+
+
+def test_a_server_that_is_too_old_is_told_before_anything_is_made(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "OLDEST_SERVER", 990000)
+    with pytest.raises(ConfigurationError, match="needs PostgreSQL 99 or later"):
+        migrate.upgrade(empty_database_url)
+
+    assert migrate.current(empty_database_url) is None
 
 
 def test_a_migration_prints_nothing(

@@ -18,6 +18,7 @@ from raysync.credentials import (
     seal_for,
     seal_token,
     secret_key,
+    secret_variables,
     tenant_key,
     token_fingerprint,
 )
@@ -128,3 +129,25 @@ def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
     assert TOKEN.encode() not in sealed
     assert TOKEN not in repr(secrets)
     assert "hunter2" not in f"{secrets} {secrets!r}"
+
+
+def test_the_variables_that_hold_secrets_are_known_by_name_and_by_what_they_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "RAYSYNC_DATABASE_URL": "postgresql://u:p@h/d",
+        "ITS_TOKEN": "one",
+        "ANOTHERS_TOKEN": "two",
+        "A_COPY": " one\n",
+        "HARMLESS": "three",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert secret_variables(["env:ANOTHERS_TOKEN", "env:UNSET", "stored", "file:/x"], {"one"}) == {
+        "RAYSYNC_DATABASE_URL",
+        "ITS_TOKEN",
+        "ANOTHERS_TOKEN",
+        "A_COPY",
+    }

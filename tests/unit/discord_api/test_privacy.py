@@ -172,3 +172,22 @@ def test_each_rotation_gives_another_pseudonym_from_the_one_before() -> None:
     assert len(set(refs)) == 3
     assert refs[1] == pseudonym(rotation_key(KEY, salts[0]), refs[0])
     assert refs[2] == pseudonym(rotation_key(KEY, salts[1]), refs[1])
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"users": ALICE},
+        {"members": {"user": ALICE, "nick": "alice.wonder"}},
+        {"authorizing_integration_owners": {"0": ALICE}},
+        {"member": {"roles": [ALICE]}},
+    ],
+    ids=lambda hidden: next(iter(hidden)),
+)
+def test_somebody_where_ids_or_lists_are_expected_is_a_person_all_the_same(
+    hidden: dict[str, object],
+) -> None:
+    _, raw = PEOPLE.scrub(message(author=BOB, **hidden))
+
+    assert ALICE_ID.encode() not in raw
+    assert b"alice" not in raw

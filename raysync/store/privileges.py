@@ -1,0 +1,127 @@
+"""What a role of the database may do: one that sees a single tenant, and one that runs syncs.
+
+Row security is on for every table, and the tables' owner is exempt from it. An *analyst* reads the
+rows of the tenant that `tenant_roles` binds it to. A *worker* reads and writes the rows of all
+tenants, as far as runs need: a policy that says `true` costs nothing, since the planner drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from psycopg import sql
+
+WORKER_POLICY: Final = "worker"
+READ_SCHEMAS: Final = ("public", "analytics")
+
+WORKERS: Final[Mapping[str, str]] = {
+    "alembic_version": "SELECT",
+    "tenants": "SELECT",
+    "channels": "SELECT, INSERT, UPDATE",
+    "thread_listings": "SELECT, INSERT, UPDATE",
+    "messages": "SELECT, INSERT, UPDATE, DELETE",
+    "message_versions": "SELECT, INSERT, UPDATE, DELETE",
+    "message_emoji_reactions": "SELECT, INSERT, UPDATE, DELETE",
+    "message_attachments": "SELECT, INSERT, UPDATE, DELETE",
+    "suppressions": "SELECT",
+    "erased_messages": "SELECT, INSERT",
+    "pseudonym_generations": "SELECT",
+    "sync_progress": "SELECT, INSERT, UPDATE",
+    "sync_jobs": "SELECT, INSERT, UPDATE",
+    "channel_sync_jobs": "SELECT, INSERT, UPDATE",
+    "dead_letters": "SELECT, INSERT, UPDATE",
+    "job_api_calls": "SELECT, INSERT, UPDATE",
+    "rate_limits": "SELECT, INSERT, UPDATE",
+    "token_shares": "SELECT, INSERT, UPDATE, DELETE",
+    "server_life": "SELECT, INSERT",
+    "audit_log": "SELECT, INSERT",
+}
+"""By table, and nothing else: no tenant or role is added, and no entry of the log is changed.
+
+A run ends with what is past retention: hence the right to take messages out.
+"""
+
+ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
+    # where the token is, and the token itself sealed, are nobody's to read
+    "tenants": ("id", "slug", "name", "status", "platform", "platform_id", "privacy"),
+    "tenant_roles": (),
+    "channels": (),
+    "thread_listings": (),
+    "messages": (),
+    "message_versions": (),
+    "message_emoji_reactions": (),
+    "message_attachments": (),
+    "sync_progress": (),
+    "sync_jobs": (),
+    "channel_sync_jobs": (),
+    "dead_letters": (),
+    "job_api_calls": (),
+}
+"""The columns that an analyst may read, by table; none named: all of them."""
+
+_UNPROTECTED: Final = frozenset({"alembic_version"})  # Alembic's own: the revision, and no tenant's
+
+
+def worker_grants(role: str) -> list[str]:
+    """The statements that let *role* run syncs."""
+    to = sql.Identifier(role)
+    grants = [
+        sql.SQL("GRANT {} ON public.{} TO {}").format(sql.SQL(allowed), sql.Identifier(table), to)
+        for table, allowed in WORKERS.items()
+    ]
+    return _texts([sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(to), *grants])
+
+
+def worker_policies(roles: Iterable[str]) -> list[str]:
+    """The statements that show all rows to *roles*, and to no other workers."""
+    to = sql.SQL(", ").join(map(sql.Identifier, sorted(roles)))
+    made: list[sql.Composable] = []
+    for table in (each for each in WORKERS if each not in _UNPROTECTED):
+        names = {"policy": sql.Identifier(WORKER_POLICY), "table": sql.Identifier(table)}
+        made.append(sql.SQL("DROP POLICY IF EXISTS {policy} ON public.{table}").format(**names))
+        if to.as_string():
+            policy = sql.SQL(
+                "CREATE POLICY {policy} ON public.{table} TO {to} USING (true) WITH CHECK (true)"
+            )
+            made.append(policy.format(**names, to=to))
+    return _texts(made)
+
+
+def analyst_grants(role: str) -> list[str]:
+    """The statements that let *role* read what row security shows it."""
+    to = sql.Identifier(role)
+    made: list[sql.Composable] = [
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(_names(READ_SCHEMAS), to),
+        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO {}").format(to),
+    ]
+    for table, columns in ANALYSTS.items():
+        some = sql.SQL(" ({})").format(_names(columns)) if columns else sql.SQL("")
+        grant = sql.SQL("GRANT SELECT{} ON public.{} TO {}")
+        made.append(grant.format(some, sql.Identifier(table), to))
+    return _texts(made)
+
+
+def revocations(role: str) -> list[str]:
+    """The statements that take everything from *role* that it was granted."""
+    of = sql.Identifier(role)
+    schemas = _names(READ_SCHEMAS)
+    return _texts(
+        [
+            sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schemas, of),
+            sql.SQL("REVOKE USAGE ON SCHEMA {} FROM {}").format(schemas, of),
+        ]
+    )
+
+
+def login_role(role: str) -> str:
+    """The statement that makes *role*, without a password."""
+    return sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)).as_string()
+
+
+def _names(each: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, each))
+
+
+def _texts(statements: Iterable[sql.Composable]) -> list[str]:
+    return [each.as_string() for each in statements]
