@@ -12,8 +12,15 @@ import ray
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
 from raysync.errors import RaysyncError, SyncError
-from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
+from raysync.models.events import (
+    ApiUsage,
+    ChannelProgress,
+    ChannelRow,
+    JobView,
+    WorkerReport,
+)
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.samples import JobSample
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.engine import open_engine
 from raysync.store.jobs import JobStore
@@ -34,9 +41,13 @@ class JobRecord(Protocol):
     """Where the tracker writes a job down; the store's JobStore by shape."""
 
     async def save_progress(
-        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+        self,
+        view: JobView,
+        rows: Sequence[ChannelRow],
+        usage: Mapping[str, ApiUsage],
+        sample: JobSample | None = None,
     ) -> None:
-        """Heartbeat, view, changed channels and API counters, in one transaction."""
+        """Heartbeat, view, changed channels, API counters and sample, in one transaction."""
         ...
 
 
@@ -70,9 +81,9 @@ class TrackedJobs:
     async def flush(self, job_id: JobId) -> None:
         """Write down what changed since the last time. Raises the store's errors."""
         board = self.board(job_id)
-        rows = board.take_changed()
+        rows, view = board.take_changed(), board.view(SHOWN_CHANNELS)
         try:
-            await self._record.save_progress(board.view(SHOWN_CHANNELS), rows, board.usage())
+            await self._record.save_progress(view, rows, board.usage(), board.sample(view))
         except BaseException:
             board.put_back(rows)
             raise

@@ -21,6 +21,7 @@ from raysync.models.events import (
 )
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.sync.ports import Moments
@@ -181,6 +182,17 @@ class ProgressBoard:
             eta_s=eta_s,
             channels=tuple(channel_view(row, now) for row in _by_interest(rows)[:busiest]),
             extras=sum((row.tally.extras for row in rows), ExtraTally()),
+        )
+
+    def sample(self, view: JobView) -> JobSample:
+        """How far the job had come at the moment of *view*."""
+        elapsed_s = (view.heartbeat_at - self._header.started_at).total_seconds()
+        return JobSample(
+            slot_s=slot_s(elapsed_s),
+            taken_at=view.heartbeat_at,
+            messages=view.messages,
+            requests=view.requests,
+            rate_limit_encounters=view.rate_limit_encounters,
         )
 
     def _outlook(
