@@ -15,6 +15,7 @@ from raysync.cli import (
     emulator,
     export,
     jobs,
+    report,
     reset,
     start,
     status,
@@ -58,6 +59,7 @@ def raysync(
 
 app.command()(start.start)
 app.command()(status.status)
+app.command()(report.report)
 app.command()(jobs.resume)
 app.command()(jobs.cancel)
 app.command()(verify.verify)
