@@ -43,10 +43,12 @@ def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple
             )
 
 
-def about_skipped(reason: str) -> str:
-    """What to do about channels that were left out for *reason*."""
+def about_skipped(reason: str, tenant: str) -> tuple[str, str]:
+    """What to do about channels that were left out for *reason*, and the command for it."""
+    doctor = f"raysync doctor --tenant {tenant}"
     found = _PERMISSION.search(reason)
     if found is None:
-        return "Nothing, unless it should be read: `raysync doctor` looks at permissions."
+        return "Nothing can be read there. What the bot may read is told by", doctor
     setting = _SETTINGS.get(found[0], found[0].replace("_", " ").title())
-    return f"Give the bot's role the permission {setting} in the channel or its category."
+    told = f"Give the bot's role the permission {setting} in the channel or its category; see"
+    return told, doctor

@@ -48,9 +48,9 @@ def page(history: JobHistory, now: datetime) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     parts = [
         sections.efficiency(figures),
+        troubles.problems(history),
         sections.over_time(history, figures),
         sections.who_read_what(history, figures),
-        troubles.problems(history),
         troubles.left_out(history),
         troubles.verification(history),
         sections.waits(history, figures),

@@ -81,7 +81,7 @@ def _drawn(
     share = (block.until_s - block.from_s) / length_s
     (first, *others) = block.channels
     style = "several" if others else styles.get(first, "other")
-    if block.read_s < _SPARSE_SHARE * (block.until_s - block.from_s) and block.visits > 1:
+    if _is_sparse(block):
         style += " sparse"
     name = words.counted(len(block.channels), "channel") if others else _name(channels[first])
     rect = Markup(
@@ -110,6 +110,10 @@ def _drawn(
     )
 
 
+def _is_sparse(block: Block) -> bool:
+    return block.visits > 1 and block.read_s < _SPARSE_SHARE * (block.until_s - block.from_s)
+
+
 def _name(channel: ChannelHistory) -> str:
     return f"#{words.printable(channel.name)}"
 
@@ -133,6 +137,10 @@ def _in_words(timeline: Timeline) -> str:
 def caption(timeline: Timeline) -> list[str]:
     """How many channels are drawn how, and what is left out."""
     told = [f"{words.counted(len(timeline.alone), 'channel')} drawn one by one."]
+    if any(
+        _is_sparse(each) for worker in timeline.workers for lane in worker.lanes for each in lane
+    ):
+        told.append("A paler block stands for several visits and the pauses between them.")
     if timeline.together:
         told.append(
             f"{words.counted(len(timeline.together), 'channel')} read too briefly to be seen "

@@ -23,7 +23,7 @@ SHOWN_ROWS = 20
 def notices(history: JobHistory, figures: Figures) -> Markup:
     """What must be known before the figures are read."""
     record = history.record
-    told = []
+    told: list[str] = []
     if record.error:
         told.append(words.printable(record.error))
     if figures.status == "silent":
@@ -34,7 +34,8 @@ def notices(history: JobHistory, figures: Figures) -> Markup:
     elif not figures.is_over:
         told.append("The job is running: this page shows how far it had come.")
     if record.status in (JobStatus.FAILED, JobStatus.CANCELLED) or figures.status == "silent":
-        told.append(f"To go on with it: raysync resume --job-id {record.id}")
+        command = code(f"raysync resume --job-id {record.id}")
+        told.append(Markup("To go on with it: {}").format(command))
     if figures.is_resumed:
         told.append(
             f"The job was begun at {record.started_at:%Y-%m-%d %H:%M} UTC and resumed: times and "
@@ -317,6 +318,8 @@ def asked(history: JobHistory) -> Markup:
     found = routes(history.usage)
     if not found:
         return Markup("")
-    rows = [(code(route), words.count(number)) for route, number in found[:SHOWN_ROWS]]
+    rows = [
+        (code(words.printable(route)), words.count(number)) for route, number in found[:SHOWN_ROWS]
+    ]
     parts = [table("Requests by route and status", ("route", ">answers"), rows)]
     return section("asked", "What was asked", [*parts, more(len(found), SHOWN_ROWS, "route")])

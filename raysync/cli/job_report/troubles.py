@@ -68,8 +68,12 @@ def _given_up(history: JobHistory, channel: ChannelHistory) -> tuple[object, ...
         f"#{words.printable(channel.name)}",
         words.printable(f"{failure.error}: {failure.message}"),
         state,
-        Markup("{} {}").format(told, code(command)) if letter is not None else "Nothing.",
+        _with_command(told, command) if letter is not None else "Nothing.",
     )
+
+
+def _with_command(told: str, command: str) -> Markup:
+    return Markup("{} {}").format(told, code(command))
 
 
 def left_out(history: JobHistory) -> Markup:
@@ -83,7 +87,12 @@ def left_out(history: JobHistory) -> Markup:
     for each in result.skipped:
         names[each.reason].append(f"#{words.printable(each.name)}")
     rows = [
-        (words.printable(reason), words.count(len(found)), _named(found), about_skipped(reason))
+        (
+            words.printable(reason),
+            words.count(len(found)),
+            _named(found),
+            _with_command(*about_skipped(reason, history.record.tenant)),
+        )
         for reason, found in sorted(names.items(), key=lambda each: -len(each[1]))
     ]
     headings = ("why", ">channels", "which", "what to do")
