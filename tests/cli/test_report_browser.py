@@ -53,7 +53,7 @@ _CONTRASTS = """
   const block = kind => document.querySelector(`rect.${kind}`);
   const labels = [...document.querySelectorAll("svg text[class^=on-]")]
     .map(each => [each.getAttribute("class"), ratio(getComputedStyle(each).fill,
-      getComputedStyle(block(each.getAttribute("class").slice(3))).fill)]);
+      getComputedStyle(block(each.getAttribute("class").split(" ")[0].slice(3))).fill)]);
   return [...texts, ...labels].filter(each => each[1] < 4.5);
 })()
 """

@@ -11,12 +11,13 @@ from enum import StrEnum
 from raysync.cli.status_view import seems_dead
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
-from raysync.models.results import ParallelStats, RequestSeries
+from raysync.models.results import ParallelStats
 from raysync.models.status import JobStatus, SyncType
 
 FULL_SHARE = 0.9
 """Of the budget: a stretch that used less of it is not a full one. As `tail_s` has it."""
 _ROUNDED_S = 0.01
+_SHOWN_S = 0.05
 _PAGE = "GET /channels/{channel_id}/messages 200"
 
 
@@ -45,7 +46,9 @@ class Efficiency:
     actual_s: float  #: from the first request to the last
     bound: Bound
     largest: ChannelHistory | None  #: the channel with the most requests
-    costs: tuple[Cost, ...]  #: what they add up to is `actual_s` less `ideal_s`
+    costs: tuple[
+        Cost, ...
+    ]  #: they add up to `actual_s` less `ideal_s`, but for what is too little to show
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Figures:
     began_at: datetime  #: of its last run
     seen_at: datetime  #: its end, or its last sign of life
     is_resumed: bool
+    is_cut_short: bool  #: it ended without a result
     messages: int
     pages: int | None  #: answers to requests for pages; None: nothing told
     requests: int
@@ -92,7 +96,6 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
     """The figures of a job, whatever is known of it. *now* dates its last sign of life."""
     record, view, result = history.record, history.record.view, history.record.result
     is_over = record.status is not JobStatus.RUNNING
-    beat_at = now - timedelta(seconds=max(record.heartbeat_age_s, 0.0))
     began_at = view.started_at if view else record.started_at
     calls = _calls(history.usage)
     stats = result.parallel_stats if result else None
@@ -102,7 +105,8 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         is_over=is_over,
         sync_type=record.window.sync_type,
         began_at=began_at,
-        seen_at=(record.completed_at if is_over else None) or beat_at,
+        seen_at=_seen_at(history) or now - timedelta(seconds=max(record.heartbeat_age_s, 0.0)),
+        is_cut_short=is_over and result is None and bool(history.samples),
         is_resumed=(began_at - record.started_at).total_seconds() > 60,
         messages=result.messages_processed if result else view.messages if view else 0,
         pages=calls[_PAGE] if calls else None,
@@ -119,6 +123,17 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         unchanged=result.channels_unchanged if result else None,
         skipped=len(result.skipped) if result else view.channels_skipped if view else 0,
     )
+
+
+def _seen_at(history: JobHistory) -> datetime | None:
+    """When a job ended; None while it runs.
+
+    One whose process was killed is ended by whoever finds it, hours later: its samples know better.
+    """
+    record = history.record
+    if record.completed_at is None or record.result is not None or not history.samples:
+        return record.completed_at
+    return min(history.samples[-1].taken_at, record.completed_at)
 
 
 def routes(usage: Mapping[str, ApiUsage]) -> list[tuple[str, int]]:
@@ -175,7 +190,7 @@ def _efficiency(history: JobHistory, stats: ParallelStats | None) -> Efficiency 
         actual_s=stats.actual_s,
         bound=Bound.CHANNEL if is_by_channel else Bound.BUDGET,
         largest=largest,
-        costs=tuple(each for each in costs if each.seconds >= _ROUNDED_S),
+        costs=tuple(each for each in costs if each.seconds >= _SHOWN_S),
     )
 
 
@@ -200,21 +215,15 @@ def _costs_of_token(stats: ParallelStats, budget_per_second: float, lost_s: floa
     series = stats.time_spent.requests if stats.time_spent else None
     if series is None:
         return [Cost("not told", lost_s, "the version that ran it did not keep when it asked")]
-    at_first, at_end = _unused_at_the_ends(series, budget_per_second)
-    rise_s = min(at_first, lost_s)
-    tail_s = min(at_end, lost_s - rise_s)
+    whole = budget_per_second * series.bin_s
+    full = [at for at, count in enumerate(series.requests) if count >= FULL_SHARE * whole]
+    if not full:
+        return [Cost("never full", lost_s, "no second used nine tenths of the budget")]
+    unused_s = [(1 - min(count / whole, 1.0)) * series.bin_s for count in series.requests]
+    rise_s = min(sum(unused_s[: full[0]]), lost_s)
+    tail_s = min(sum(unused_s[full[-1] + 1 :]), lost_s - rise_s)
     return [
         Cost("rise", rise_s, "budget not used before the first full second"),
         Cost("between", lost_s - rise_s - tail_s, "budget not used between full seconds"),
         Cost("tail", tail_s, "budget not used after the last full second"),
     ]
-
-
-def _unused_at_the_ends(series: RequestSeries, budget_per_second: float) -> tuple[float, float]:
-    """Seconds' worth of budget that was left before the first full stretch, and after the last."""
-    whole = budget_per_second * series.bin_s
-    full = [at for at, count in enumerate(series.requests) if count >= FULL_SHARE * whole]
-    unused = [(1 - min(count / whole, 1.0)) * series.bin_s for count in series.requests]
-    if not full:
-        return sum(unused), 0.0
-    return sum(unused[: full[0]]), sum(unused[full[-1] + 1 :])

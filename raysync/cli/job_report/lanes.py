@@ -20,7 +20,7 @@ from raysync.models.work import VisitSpan
 MOST_WORKERS = 60
 MOST_LANES = 12
 """Of one worker. It is given ten channels at a time by default; spans of many visits overlap."""
-MOST_BLOCKS = 2_400
+MOST_BLOCKS = 1_500
 SHORTEST_SHARE = 1 / 600
 """Of the whole time: shorter ones are drawn together, if they are neighbours."""
 
@@ -91,7 +91,7 @@ def timeline(
     if not by_worker or length_s <= 0:
         return None
     busiest = sorted(by_worker, key=lambda each: -len(by_worker[each]))[:MOST_WORKERS]
-    workers = {each: _pack(by_worker[each]) for each in sorted(busiest, key=_natural)}
+    workers = {each: _pack(by_worker[each]) for each in sorted(busiest, key=natural)}
     drawn = _bounded(workers, length_s)
     alone = _channels(block for block in _blocks(drawn) if len(block.channels) == 1)
     together = _channels(_blocks(drawn)) - alone
@@ -200,8 +200,8 @@ def _channels(blocks: Iterable[Block]) -> frozenset[ChannelId]:
     return frozenset(channel for block in blocks for channel in block.channels)
 
 
-def _natural(worker_id: str) -> tuple[str, int, str]:
-    """worker-2 before worker-10."""
+def natural(worker_id: str) -> tuple[str, int, str]:
+    """What to sort workers by, so that worker-2 comes before worker-10."""
     number = re.search(r"\d+$", worker_id)
     stem = worker_id[: number.start()] if number else worker_id
     return stem, int(number[0]) if number else 0, worker_id

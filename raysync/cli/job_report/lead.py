@@ -20,6 +20,10 @@ def lead(figures: Figures) -> str:
     ]
     if figures.failed:
         parts.append(f"{figures.failed:,} given up")
+    if figures.unchanged:
+        parts.append(f"{figures.unchanged:,} unchanged, and not asked of")
+    if figures.skipped:
+        parts.append(f"{figures.skipped:,} skipped")
     parts.append(f"{words.counted(figures.requests, 'request')}, {_refused(figures)}")
     return "; ".join(parts) + "."
 

@@ -20,6 +20,8 @@ _LANE_HEIGHTS = (4, 18)
 _WORKER_HEIGHT = 22
 _LABELLED_SHARE, _LABELLED_HEIGHT = 0.09, 12  # of the width; in pixels
 _SPARSE_SHARE = 0.75
+_NAME_LENGTH = 40
+_WIDE_SHARE = 0.3  # enough for a name on a phone
 _LEAST_WIDTH = 0.12  # in percent
 _HATCHING = Markup(
     '<defs><pattern id="hatching" width="6" height="6" patternUnits="userSpaceOnUse" '
@@ -97,7 +99,7 @@ def _drawn(
     if others or share < _LABELLED_SHARE or lane_height < _LABELLED_HEIGHT:
         return rect
     return rect + Markup(
-        '<svg x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"><text class="on-{}" x="4" y="{}">'
+        '<svg x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"><text class="on-{}{}" x="4" y="{}">'
         "{}</text></svg>"
     ).format(
         100 * block.from_s / length_s,
@@ -105,6 +107,7 @@ def _drawn(
         100 * share,
         lane_height - 1,
         styles.get(first, "other"),
+        "" if share >= _WIDE_SHARE else " narrow",
         lane_height // 2 + 4,
         name,
     )
@@ -115,7 +118,8 @@ def _is_sparse(block: Block) -> bool:
 
 
 def _name(channel: ChannelHistory) -> str:
-    return f"#{words.printable(channel.name)}"
+    name = words.printable(channel.name)
+    return f"#{name}" if len(name) <= _NAME_LENGTH else f"#{name[: _NAME_LENGTH - 1]}…"
 
 
 def _told(block: Block, name: str, channel: ChannelHistory | None) -> str:

@@ -8,7 +8,7 @@ from raysync.cli import words
 from raysync.cli.job_report import rates
 from raysync.cli.job_report.drawing import rate_chart, shares_bar
 from raysync.cli.job_report.figures import Bound, Efficiency, Figures, routes
-from raysync.cli.job_report.lanes import timeline
+from raysync.cli.job_report.lanes import natural, timeline
 from raysync.cli.job_report.lead import bound_in_words
 from raysync.cli.job_report.picture import caption, largest_first, styles_of, timeline_picture
 from raysync.cli.job_report.tables import code, more, paragraph, section, table
@@ -36,6 +36,11 @@ def notices(history: JobHistory, figures: Figures) -> Markup:
     if record.status in (JobStatus.FAILED, JobStatus.CANCELLED) or figures.status == "silent":
         command = code(f"raysync resume --job-id {record.id}")
         told.append(Markup("To go on with it: {}").format(command))
+    if figures.is_cut_short:
+        told.append(
+            "It ended without a word, as when its process is killed: all is told up to the last "
+            "that was heard of it."
+        )
     if figures.is_resumed:
         told.append(
             f"The job was begun at {record.started_at:%Y-%m-%d %H:%M} UTC and resumed: times and "
@@ -241,7 +246,9 @@ def waits(history: JobHistory, figures: Figures) -> Markup:
         table(
             "By worker",
             ("worker", ">requests", ">429", ">permits", ">channels' limits", ">database"),
-            [_of_worker(name, history.usage[name]) for name in sorted(history.usage)][:SHOWN_ROWS],
+            [_of_worker(name, history.usage[name]) for name in sorted(history.usage, key=natural)][
+                :SHOWN_ROWS
+            ],
         ),
         more(len(history.usage), SHOWN_ROWS, "worker"),
     ]
