@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from raysync.cli.job_report.page import page
+from raysync.models.work import VisitSpan
 from tests.cli.chromium import PROGRAM, Chromium, chromium
 from tests.cli.histories import busy_guild, channel, failed, finished
 from tests.cli.samples import STARTED
@@ -23,6 +24,7 @@ _TOO_WIDE = """
 [...document.querySelectorAll("body *")].filter(each => !each.closest("svg")
     && each.getBoundingClientRect().right > innerWidth + 1).map(each => each.outerHTML.slice(0, 90))
 """
+_LABELS = "document.querySelectorAll('svg text[class^=on-]')"
 _CONTRASTS = """
 (() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
@@ -62,9 +64,12 @@ _CONTRASTS = """
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A page with everything in it, and with words that no line can break."""
+    began_s = STARTED.timestamp()
+    long = VisitSpan("worker-9", began_s, began_s + 90, 1, 90.0)  # wide enough for a name
     channels = [
-        *busy_guild(120),
-        failed(900, "Discord answers 403 " + LONG_WORD),
+        *busy_guild(120, workers=3),
+        *(channel(800 + number, messages=10**6 - number, visits=(long,)) for number in range(9)),
+        failed(900, "Discord answers 403 " + LONG_WORD, visits=(long,)),
         channel(901, name=LONG_WORD, worker_id=LONG_WORD),
         channel(902, name="<script>document.title = 'taken'</script>"),
     ]
@@ -90,6 +95,7 @@ async def test_a_browser_asks_nobody_fits_a_phone_is_readable_and_prints(report:
             assert await tab.evaluate("innerWidth") == width  # a phone zooms out instead
             assert await tab.evaluate(_SCROLLS) is False
             assert await tab.evaluate(_TOO_WIDE) == []
+            assert await tab.evaluate(f"{_LABELS}.length") >= 9
             assert await tab.evaluate(_CONTRASTS) == []
 
         printed = await tab.pdf()
