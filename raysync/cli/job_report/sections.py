@@ -278,8 +278,8 @@ def slowest(history: JobHistory, figures: Figures) -> Markup:
     by_length = sorted(begun, key=lambda each: -_length_s(each, figures))
     headings = (
         "channel",
-        "status",
-        ">from first to last",
+        "=status",
+        ">took",
         ">reading",
         ">visits",
         ">messages",

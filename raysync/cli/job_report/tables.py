@@ -10,13 +10,13 @@ from raysync.cli import words
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
-    """A table; a heading that begins with > is of figures, and aligned so.
+    """A table; a heading that begins with > is of figures, one with = of words never broken.
 
     The first cell of a row is what the row is about. Roles are told since a narrow screen's
     styles would take them away.
     """
-    names = [each.removeprefix(">") for each in headings]
-    styles = ["figure" if each.startswith(">") else "text" for each in headings]
+    names = [each.lstrip(">=") for each in headings]
+    styles = [{">": "figure", "=": "word"}.get(each[0], "text") for each in headings]
     head = Markup("").join(
         Markup('<th scope="col" role="columnheader" class="{}">{}</th>').format(style, name)
         for style, name in zip(styles, names, strict=True)
