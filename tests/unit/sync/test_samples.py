@@ -13,9 +13,13 @@ from raysync.models.samples import MOST_SAMPLES, slot_s, step_s
 def kept(beats: Iterable[float]) -> list[int]:
     """The slots that the store holds after these beats: each thins out, then writes its own."""
     slots: set[int] = set()
+    step = 1
     for elapsed_s in beats:
         slot = slot_s(elapsed_s)
-        slots = {each for each in slots if each % step_s(slot) == 0} | {slot}
+        if step_s(slot) != step:
+            step = step_s(slot)
+            slots = {each for each in slots if each % step == 0}
+        slots.add(slot)
         assert len(slots) <= MOST_SAMPLES
     return sorted(slots)
 
