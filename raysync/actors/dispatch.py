@@ -203,6 +203,7 @@ class Dispatcher:
             retries_before=outcome.retry_count,
             paged_ago_s=parked.paged_ago_s,
             is_read=parked.is_read,
+            visits=outcome.visits,
         )
         work.parked_at_s = self._clock.monotonic_s()
         loop = asyncio.get_running_loop()
@@ -231,6 +232,7 @@ class Dispatcher:
             tally=task.done,
             retry_count=task.retries_before + task.attempt - 1,
             failure=failure_of(error),
+            visits=task.visits,
         )
 
     def _refuse_all(self, error: RaysyncError) -> None:

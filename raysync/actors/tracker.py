@@ -16,6 +16,7 @@ from raysync.errors import RaysyncError, SyncError
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.samples import JobSample
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.engine import open_engine
 from raysync.store.jobs import JobStore
@@ -36,9 +37,13 @@ class JobRecord(Protocol):
     """Where the tracker writes a job down; the store's JobStore by shape."""
 
     async def save_progress(
-        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+        self,
+        view: JobView,
+        rows: Sequence[ChannelRow],
+        usage: Mapping[str, ApiUsage],
+        sample: JobSample | None = None,
     ) -> None:
-        """Heartbeat, view without channels, changed rows and API counters, in one transaction."""
+        """Heartbeat, view without channels, changed rows, counters, sample: one transaction."""
         ...
 
 
@@ -79,7 +84,7 @@ class TrackedJobs:
         self._meters[job_id].tell(view, board.states(), board.efficiency(), usage)
         rows = board.take_changed()
         try:
-            await self._record.save_progress(view, rows, usage)
+            await self._record.save_progress(view, rows, usage, board.sample(view))
         except BaseException:
             board.put_back(rows)
             raise

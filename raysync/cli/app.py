@@ -17,6 +17,7 @@ from raysync.cli import (
     forget,
     jobs,
     privacy,
+    report,
     reset,
     schedule,
     start,
@@ -64,6 +65,7 @@ app.command()(start.start)
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
 app.command(context_settings=schedule.PASSING_ON)(schedule.schedule)
 app.command()(status.status)
+app.command()(report.report)
 app.command()(jobs.resume)
 app.command()(jobs.cancel)
 app.command()(verify.verify)

@@ -15,7 +15,7 @@ from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.rates import RequestRate
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Failure
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Failure, VisitSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class ChannelProgress:
     started_at: datetime
     tally: ChannelTally
     fraction: float | None  #: of the channel's time span already read; None while unknown
+    visits: tuple[VisitSpan, ...] = ()  #: up to now
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,13 @@ class ChannelRow:
         if self.outcome is not None:
             return self.outcome.tally
         return self.progress.tally if self.progress is not None else ChannelTally()
+
+    @property
+    def visits(self) -> tuple[VisitSpan, ...]:
+        """When it was read, by the newest word of it."""
+        if self.outcome is not None:
+            return self.outcome.visits
+        return self.progress.visits if self.progress is not None else self.task.visits
 
 
 @dataclass(frozen=True, slots=True)

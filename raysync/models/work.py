@@ -44,6 +44,20 @@ class ChannelTally:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitSpan:
+    """A stretch of time in which a worker read a channel; times in Unix seconds.
+
+    Where a channel was visited too often to tell each time, it stands for several visits.
+    """
+
+    worker_id: str
+    began_s: float
+    ended_s: float
+    count: int = 1
+    read_s: float = 0.0  #: of its length, in visits
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelTask:
     """One channel to read in one job, in one visit or several."""
 
@@ -67,6 +81,7 @@ class ChannelTask:
     recheck: tuple[IdRange, ...] = ()  #: old ids that are to be compared again
     only_recheck: bool = False  #: nothing else of the channel's messages is due
     is_read: bool = False  #: its messages are: extras are left
+    visits: tuple[VisitSpan, ...] = ()  #: earlier ones
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -164,6 +179,7 @@ class ChannelOutcome:
     failure: Failure | None = None
     parked: Parked | None = None
     is_worker_full: bool = False  #: its worker could have asked more with more requests at a time
+    visits: tuple[VisitSpan, ...] = ()  #: of the whole job
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _channel_view(row: Any, job: JobRecord) -> ChannelView:
         fraction=fraction,
         eta_s=eta_s,
         retry_count=row.retry_count,
-        failure=None if details is None else _failure(details),
+        failure=None if details is None else failure_from(details),
     )
 
 
@@ -148,5 +148,6 @@ def _elapsed_s(started_at: datetime | None, until: datetime) -> float:
     return 0.0 if started_at is None else (until - started_at).total_seconds()
 
 
-def _failure(details: Mapping[str, str]) -> Failure:
+def failure_from(details: Mapping[str, str]) -> Failure:
+    """A failure of an ``error_details`` column."""
     return Failure(FailureClass(details["failure_class"]), details["error"], details["message"])

@@ -14,7 +14,7 @@ from raysync.models.events import ApiUsage, ChannelRow, JobView, Written
 from raysync.models.extras import Extras
 from raysync.models.rates import RequestRate
 from raysync.models.results import SyncJobResult
-from raysync.models.work import Failure, SyncWindow
+from raysync.models.work import Failure, SyncWindow, VisitSpan
 from raysync.store.page_rows import storable_json, storable_text
 
 _EXTRAS = TypeAdapter(Extras)
@@ -118,4 +118,24 @@ def _channel_row(row: ChannelRow) -> dict[str, Any]:
         "fraction": progress.fraction if progress else None,
         "retry_count": outcome.retry_count if outcome else 0,
         "error_details": failure_details(failure) if failure else None,
+        "visits": visits_json(row.visits),
     }
+
+
+def visits_json(visits: Sequence[VisitSpan]) -> list[list[Any]]:
+    """Visits as the ``visits`` column keeps them: short, since it is written often."""
+    return [
+        [
+            each.worker_id,
+            round(each.began_s, 2),
+            round(each.ended_s, 2),
+            each.count,
+            round(each.read_s, 2),
+        ]
+        for each in visits
+    ]
+
+
+def visits_from(column: Sequence[Sequence[Any]]) -> tuple[VisitSpan, ...]:
+    """The visits of `visits_json`."""
+    return tuple(VisitSpan(*each) for each in column)

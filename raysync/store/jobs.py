@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert, text
@@ -16,6 +17,7 @@ from raysync.models.events import ApiUsage, ChannelRow, JobView
 from raysync.models.ids import JobId, TenantId
 from raysync.models.records import JobRecord
 from raysync.models.results import SyncJobResult
+from raysync.models.samples import JobSample, step_s
 from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
 from raysync.models.work import SyncWindow
 from raysync.store.dead_letters import bury, resolve
@@ -42,15 +44,16 @@ _UPSERT_CHANNELS = text("""
 INSERT INTO channel_sync_jobs (
     tenant_id, channel_id, parent_job_id, worker_id, status, priority, attempts, started_at,
     completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details)
+    last_message_id, fraction, retry_count, error_details, visits)
 SELECT tenant_id, channel_id, :job_id, worker_id, status, priority, attempts, started_at,
     completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details
+    last_message_id, fraction, retry_count, error_details, visits
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
     tenant_id bigint, channel_id bigint, worker_id text, status text, priority double precision,
     attempts integer, started_at timestamptz, completed_at timestamptz, messages_processed bigint,
     reactions_processed bigint, attachments_processed bigint, requests bigint,
-    last_message_id bigint, fraction double precision, retry_count integer, error_details jsonb)
+    last_message_id bigint, fraction double precision, retry_count integer, error_details jsonb,
+    visits jsonb)
 ORDER BY channel_id
 ON CONFLICT (parent_job_id, channel_id) DO UPDATE SET
     worker_id = excluded.worker_id, status = excluded.status, attempts = excluded.attempts,
@@ -60,7 +63,7 @@ ON CONFLICT (parent_job_id, channel_id) DO UPDATE SET
     attachments_processed = excluded.attachments_processed, requests = excluded.requests,
     last_message_id = excluded.last_message_id, fraction = excluded.fraction,
     retry_count = excluded.retry_count, error_details = excluded.error_details,
-    updated_at = now()
+    visits = excluded.visits, updated_at = now()
 """)
 
 # Sums only grow: a report that comes late or twice changes nothing.
@@ -73,6 +76,20 @@ ORDER BY worker_id, route
 ON CONFLICT (job_id, worker_id, route) DO UPDATE SET calls = excluded.calls, updated_at = now()
 WHERE c.calls < excluded.calls
 """)
+
+# What the stretches of a finer series held is thinned out when they become longer.
+_SAMPLE = text("""
+WITH thinned AS (DELETE FROM job_samples WHERE job_id = :job_id AND slot_s % :step_s <> 0)
+INSERT INTO job_samples AS s (
+    job_id, tenant_id, slot_s, taken_at, messages, requests, rate_limit_encounters)
+SELECT id, tenant_id, :slot_s, :taken_at, :messages, :requests, :rate_limit_encounters
+FROM sync_jobs WHERE id = :job_id
+ON CONFLICT (job_id, slot_s) DO UPDATE SET
+    taken_at = excluded.taken_at, messages = excluded.messages, requests = excluded.requests,
+    rate_limit_encounters = excluded.rate_limit_encounters
+WHERE s.taken_at < excluded.taken_at
+""")
+_FORGET_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
 
 _FINISH = text("""
 UPDATE sync_jobs SET status = :status, result = CAST(:result AS jsonb), error = :error,
@@ -152,6 +169,8 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 resumed = await connection.execute(_RESUME, values)
+                if resumed.rowcount:  # they are of one run, which begins now
+                    await connection.execute(_FORGET_SAMPLES, {"job_id": job_id})
         if resumed.rowcount == 0:
             raise ConfigurationError(
                 f"Job {job_id} is {record.status.value}: there is nothing to resume. "
@@ -160,9 +179,13 @@ class JobStore:
         return await self.load(job_id)
 
     async def save_progress(
-        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+        self,
+        view: JobView,
+        rows: Sequence[ChannelRow],
+        usage: Mapping[str, ApiUsage],
+        sample: JobSample | None = None,
     ) -> None:
-        """Heartbeat, view, changed channels and API counters, in one transaction.
+        """Heartbeat, view, changed channels, API counters and sample, in one transaction.
 
         A channel that was given up becomes a dead letter, one read to its end is none any more.
         Saving the same twice changes nothing but the heartbeat.
@@ -176,6 +199,9 @@ class JobStore:
                     await _save_rows(connection, view.job_id, rows)
                 if usage:
                     await connection.execute(_UPSERT_CALLS, {**job, "calls": calls_json(usage)})
+                if sample is not None:
+                    step = {"step_s": step_s(sample.slot_s)}
+                    await connection.execute(_SAMPLE, {**job, **asdict(sample), **step})
 
     async def finish(
         self,

@@ -32,6 +32,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "channel_sync_jobs": "SELECT, INSERT, UPDATE",
     "dead_letters": "SELECT, INSERT, UPDATE",
     "job_api_calls": "SELECT, INSERT, UPDATE",
+    "job_samples": "SELECT, INSERT, UPDATE, DELETE",
     "rate_limits": "SELECT, INSERT, UPDATE",
     "token_shares": "SELECT, INSERT, UPDATE, DELETE",
     "server_life": "SELECT, INSERT",
@@ -57,6 +58,7 @@ ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "channel_sync_jobs": (),
     "dead_letters": (),
     "job_api_calls": (),
+    "job_samples": (),
 }
 """The columns that an analyst may read, by table; none named: all of them."""
 

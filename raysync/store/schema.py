@@ -215,6 +215,25 @@ job_api_calls = Table(
     updated_at(),
 )
 
+# One for each stretch of a job's last run, see `raysync.models.samples`; counts since it began.
+job_samples = Table(
+    "job_samples",
+    metadata,
+    Column(
+        "job_id",
+        UUID(as_uuid=False),
+        ForeignKey("sync_jobs.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("slot_s", Integer, primary_key=True, autoincrement=False),  # seconds since it began
+    tenant_id(),
+    Column("taken_at", Moment, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("rate_limit_encounters", BigInteger, nullable=False),
+    Index(None, "tenant_id"),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
@@ -254,6 +273,7 @@ channel_sync_jobs = Table(
     Column("error_details", JSONB),
     created_at(),
     updated_at(),
+    Column("visits", JSONB),  # null: of a version that did not tell
     UniqueConstraint("parent_job_id", "channel_id"),
     Index(None, "tenant_id"),
     Index(None, "channel_id"),

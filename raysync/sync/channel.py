@@ -105,6 +105,7 @@ class ChannelSync:
             retry_count=task.retries_before + reading.again.retries,
             failure=failure,
             parked=reading.parked if failure is None else None,
+            visits=reading.visits(),
         )
 
     async def _keep(self, claim: Claim) -> None:

@@ -22,6 +22,7 @@ from raysync.models.events import (
 )
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.sync.efficiency import efficiency, ideal_s
@@ -228,6 +229,17 @@ class ProgressBoard:
             eta_s=eta_s,
             channels=tuple(channel_view(row, now) for row in self._busiest(busiest)),
             extras=totals.extras,
+        )
+
+    def sample(self, view: JobView) -> JobSample:
+        """How far the job had come at the moment of *view*."""
+        elapsed_s = (view.heartbeat_at - self._header.started_at).total_seconds()
+        return JobSample(
+            slot_s=slot_s(elapsed_s),
+            taken_at=view.heartbeat_at,
+            messages=view.messages,
+            requests=view.requests,
+            rate_limit_encounters=view.rate_limit_encounters,
         )
 
     def _busiest(self, count: int) -> list[ChannelRow]:

@@ -25,7 +25,7 @@ from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import MessageId, snowflake_at
-from raysync.models.work import ChannelTask, Claim, IdRange, PageWrite, Parked
+from raysync.models.work import ChannelTask, Claim, IdRange, PageWrite, Parked, VisitSpan
 from raysync.sync.extras import Visit
 from raysync.sync.page import (
     Bounds,
@@ -37,6 +37,7 @@ from raysync.sync.page import (
     rest_of,
 )
 from raysync.sync.retry import Retrier, outage_of
+from raysync.sync.visits import with_visit
 from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Reading:
         self._on_progress = on_progress
         self._is_sample = task.is_guess and not task.done.pages and not task.is_read
         self._began_s: float | None = None  #: when its first page was there
+        self._visit_from_s: float | None = None  #: Unix seconds
         self._saving: asyncio.Task[None] | None = None
         self.tally = task.done
         self.parked: Parked | None = None
@@ -84,6 +86,7 @@ class Reading:
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
+        self._visit_from_s = self._engine.clock.now().timestamp()
         try:
             if not self._is_read:
                 self._is_read = await self._read_messages(claim)
@@ -289,7 +292,17 @@ class Reading:
             started_at=self._started_at,
             tally=self.tally,
             fraction=self._fraction(),
+            visits=self.visits(),
         )
+
+    def visits(self) -> tuple[VisitSpan, ...]:
+        """The channel's visits in this job, the one under way as far as it has come."""
+        began_s = self._visit_from_s
+        if began_s is None:
+            return self._task.visits
+        ended_s = max(self._engine.clock.now().timestamp(), began_s)
+        span = VisitSpan(self._engine.worker_id, began_s, ended_s, 1, ended_s - began_s)
+        return with_visit(self._task.visits, span)
 
     def _fraction(self) -> float | None:
         """How much of the channel's time, from its first message on, has been read."""

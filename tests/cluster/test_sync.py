@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from raysync.emulator import Emulator
 from tests.cluster.guilds import MESSAGES, lively_world, served
 from tests.cluster.installation import TOKEN, Installation
@@ -26,6 +29,7 @@ def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
         assert first.job["status"] == "completed"
         assert first.job["messages_processed"] == len(installation.exported("takaro"))
         installation.assert_complete("takaro", emulator)
+        assert_reported(installation, first.job)
 
         change_everything(emulator, guild_id)
         second = installation.start("--tenant", "takaro")
@@ -41,6 +45,18 @@ def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
         assert emulator.counters.by_status.keys() == {200}
         assert third.job["messages_processed"] == 0
         installation.assert_complete("takaro", emulator)
+
+
+def assert_reported(installation: Installation, job: dict[str, Any]) -> None:
+    """The report knows what the job's result says, when samples were taken and who read what."""
+    told = json.loads(installation.raysync("report", "--tenant", "takaro", "--json").out)
+    page = installation.raysync("report", "--job-id", job["job_id"], "--html", "-").out
+
+    assert told["messages"] == job["messages_processed"]
+    assert told["requests"] == job["parallel_stats"]["total_api_calls"]
+    assert told["samples"] > 0
+    assert "drawn one by one" in page
+    assert "kept no visits" not in page
 
 
 def change_everything(emulator: Emulator, guild_id: int) -> None:

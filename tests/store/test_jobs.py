@@ -19,13 +19,16 @@ from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView
 from raysync.models.extras import Extras, FileRules
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import ParallelStats, SyncJobResult
+from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
-from raysync.models.work import ChannelTally, ChannelTask, Failure, SyncWindow
+from raysync.models.work import ChannelTally, ChannelTask, Failure, SyncWindow, VisitSpan
 from raysync.store.dead_letters import DeadLetterStore
+from raysync.store.job_history import job_history
 from raysync.store.job_lock import is_held
 from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
 from raysync.store.reset import reset_progress
+from raysync.store.tenants import TenantStore
 from tests.store.rows import NOON, add_channel, add_tenant, message, outcome, page, task
 
 FULL = SyncWindow(SyncType.FULL)
@@ -291,6 +294,76 @@ async def test_progress_is_seen_by_whoever_asks(jobs: JobStore, work: ChannelTas
     assert latest is not None
     assert latest.id == work.job_id
     assert [each.id for each in await jobs.recent()] == [work.job_id]
+
+
+def _sample(slot_s: int, messages: int) -> JobSample:
+    return JobSample(slot_s, NOON + timedelta(seconds=slot_s), messages, messages // 100, 0)
+
+
+async def test_a_job_is_read_back_with_its_visits_samples_and_letters(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask
+) -> None:
+    visits = (VisitSpan("w1", 1_000.25, 1_002.5, 3, 2.0), VisitSpan("w2", 1_005.0, 1_006.0, 1, 1.0))
+    row = _failed(work)
+    assert row.outcome is not None
+    row = replace(row, outcome=replace(row.outcome, visits=visits))
+    await jobs.save_progress(_view(work.job_id), [row], {"w1": ApiUsage({"GET /x 200": 3})})
+    await jobs.save_progress(_view(work.job_id), [], {}, _sample(1, 100))
+    history = await job_history(engine, work.job_id)
+
+    (channel,) = history.channels
+    assert (channel.channel_id, channel.name, channel.visits) == (7, "general", visits)
+    assert channel.failure == Failure(FailureClass.PERMANENT, "AccessDeniedError", "403 \ufffd")
+    assert history.samples == (_sample(1, 100),)
+    assert history.usage["w1"].calls == {"GET /x 200": 3}
+    assert [each.channel_id for each in history.dead_letters] == [7]
+    assert history.record.id == work.job_id
+
+
+async def test_a_row_of_a_version_without_visits_says_so(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask, database_url: str
+) -> None:
+    await jobs.save_progress(_view(work.job_id), [ChannelRow(work)], {})
+    assert [each.visits for each in (await job_history(engine, work.job_id)).channels] == [()]
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE channel_sync_jobs SET visits = NULL")
+
+    assert [each.visits for each in (await job_history(engine, work.job_id)).channels] == [None]
+
+
+async def test_samples_of_one_stretch_are_one_and_a_late_one_changes_nothing(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask
+) -> None:
+    newer = replace(_sample(1, 300), taken_at=NOON + timedelta(seconds=1.9))
+    for each in (_sample(1, 100), newer, _sample(1, 200)):
+        await jobs.save_progress(_view(work.job_id), [], {}, each)
+
+    assert (await job_history(engine, work.job_id)).samples == (newer,)
+
+
+async def test_samples_are_thinned_out_as_the_run_grows_older(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask
+) -> None:
+    for slot in (0, 1, 2, 3, 598, 599, 600):
+        await jobs.save_progress(_view(work.job_id), [], {}, _sample(slot, slot))
+    samples = (await job_history(engine, work.job_id)).samples
+
+    assert [each.slot_s for each in samples] == [0, 2, 598, 600]
+
+
+async def test_samples_are_of_the_last_run_and_go_with_the_tenant(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask, database_url: str
+) -> None:
+    await jobs.save_progress(_view(work.job_id), [], {}, _sample(1, 100))
+    await jobs.finish(work.job_id, JobStatus.CANCELLED)
+    await jobs.resume(work.job_id)
+    assert (await job_history(engine, work.job_id)).samples == ()
+    await jobs.save_progress(_view(work.job_id), [], {}, _sample(1, 100))
+    await jobs.finish(work.job_id, JobStatus.CANCELLED)
+    await TenantStore(engine).remove("takaro")
+
+    with psycopg.connect(database_url) as session:
+        assert session.execute("SELECT count(*) FROM job_samples").fetchone() == (0,)
 
 
 async def test_api_counters_are_sums_that_only_grow(jobs: JobStore, work: ChannelTask) -> None:

@@ -5,6 +5,8 @@ The real dispatcher, engine, limiters and governor, in virtual time.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,6 +41,17 @@ def test_a_run_comes_near_the_bound(
     assert sum(each.tally.messages for each in run.outcomes) == sum(pages) * 10
     assert bound_s(pages) / run.took_s >= share_of_bound
     assert run.most_in_a_second() <= 50
+
+
+def test_the_visits_of_a_channel_are_told_whichever_worker_reads_it() -> None:
+    run = simulate(EVEN, workers=4)
+
+    for each in run.outcomes:
+        assert sum(span.count for span in each.visits) >= 20 / 5 - 1
+        assert all(one.ended_s <= next_.began_s for one, next_ in pairwise(each.visits))
+        assert each.started_at.timestamp() <= each.visits[0].began_s
+        assert each.visits[-1].ended_s == each.completed_at.timestamp()
+    assert any(len({span.worker_id for span in each.visits}) > 1 for each in run.outcomes)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from raysync.actors.tracker import TrackedJobs, UnknownJobError
 from raysync.errors import StoreUnavailableError, SyncError
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
 from raysync.sync.progress import JobHeader
@@ -29,13 +30,19 @@ class FakeRecord:
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self.saved: list[tuple[JobView, tuple[ChannelRow, ...]]] = []
+        self.samples: list[JobSample | None] = []
 
     async def save_progress(
-        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+        self,
+        view: JobView,
+        rows: Sequence[ChannelRow],
+        usage: Mapping[str, ApiUsage],
+        sample: JobSample | None = None,
     ) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.saved.append((view, tuple(rows)))
+        self.samples.append(sample)
 
 
 def progress(messages: int, channel: int = 1) -> ChannelProgress:
@@ -62,6 +69,25 @@ def test_a_job_is_written_down_about_once_a_second_whatever_the_reports() -> Non
 
     assert 4 <= len(record.saved) <= 6
     assert record.saved[-1][0].messages > record.saved[0][0].messages
+
+
+def test_each_beat_samples_how_far_the_job_has_come() -> None:
+    record = FakeRecord()
+
+    async def scenario() -> None:
+        jobs = TrackedJobs(record)
+        jobs.open(HEADER)
+        jobs.board(JOB).plan([make_task(1)], [])
+        for number in range(1, 4):
+            jobs.report(report(number, 100 * number))
+            await asyncio.sleep(1.01)
+        await jobs.close(JOB)
+
+    run_virtual(scenario())
+
+    samples = [each for each in record.samples if each is not None]
+    assert [each.messages for each in samples] == [100, 200, 300, 300]
+    assert [each.taken_at for each in samples] == [view.heartbeat_at for view, _ in record.saved]
 
 
 def test_what_could_not_be_written_is_written_with_the_next_beat() -> None:

@@ -376,9 +376,11 @@ def test_visits_add_up_to_the_whole_channel() -> None:
             done=outcome.tally,
             started_at=outcome.started_at,
             paged_ago_s=outcome.parked.paged_ago_s,
+            visits=outcome.visits,
         )
 
     assert visits == 7
+    assert [(each.worker_id, each.count) for each in outcome.visits] == [("worker-0", 1)] * 7
     assert outcome.tally.messages == 60
     assert outcome.tally.requests == 7
     assert ids_of(pages.rows) == ids

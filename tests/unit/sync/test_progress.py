@@ -102,6 +102,17 @@ def test_rates_are_over_the_last_seconds() -> None:
     assert abs(view.requests_per_second - 1.0) < 0.2
 
 
+def test_a_sample_says_how_far_the_job_had_come_and_when() -> None:
+    board, clock = make_board()
+    clock.elapsed_s = 7.9
+    board.report(report(1, 100, calls=2))
+
+    sample = board.sample(board.view(10))
+
+    assert (sample.slot_s, sample.messages, sample.requests) == (7, 100, 2)
+    assert sample.taken_at == START + timedelta(seconds=7.9)
+
+
 def test_changed_rows_are_told_once_and_again_when_put_back() -> None:
     board, _ = make_board()
     rows = board.take_changed()

@@ -1,0 +1,147 @@
+"""The parts of the page about what went wrong, was left out, or is not proven."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from markupsafe import Markup
+
+from raysync.cli import words
+from raysync.cli.job_report.advice import about_failure, about_skipped
+from raysync.cli.job_report.tables import code, more, paragraph, section, table
+from raysync.models.history import ChannelHistory, JobHistory
+from raysync.models.results import CoverageGap, Verification
+
+SHOWN_TROUBLES = 50
+SHOWN_NAMES = 12
+"""Channels that are named of those left out for one reason."""
+
+
+def problems(history: JobHistory) -> Markup:
+    """Channels that were given up, and whatever else went wrong, with what to do."""
+    failed = [each for each in history.channels if each.failure is not None]
+    ids = {str(each.channel_id) for each in failed}
+    result = history.record.result
+    others = [each for each in result.errors if each.channel_id not in ids] if result else []
+    parts = []
+    if failed:
+        rows = [_given_up(history, each) for each in failed[:SHOWN_TROUBLES]]
+        headings = ("channel", "why", "dead letter", "what to do")
+        tenant = history.record.tenant
+        parts += [
+            table("Channels that were given up", headings, rows),
+            more(
+                len(failed),
+                SHOWN_TROUBLES,
+                "channel",
+                f"raysync dead-letters list --tenant {tenant}",
+            ),
+        ]
+    if others:
+        rows = [
+            (each.channel_id or "the whole run", words.printable(each.error))
+            for each in others[:SHOWN_TROUBLES]
+        ]
+        parts += [
+            table("Other errors", ("channel", "what happened"), rows),
+            more(
+                len(others),
+                SHOWN_TROUBLES,
+                "error",
+                f"raysync status --job-id {history.record.id} --json",
+            ),
+        ]
+    return section("problems", "What went wrong", parts)
+
+
+def _given_up(history: JobHistory, channel: ChannelHistory) -> tuple[object, ...]:
+    failure = channel.failure
+    assert failure is not None  # noqa: S101 the caller chose them so
+    letter = next(
+        (each for each in history.dead_letters if each.channel_id == channel.channel_id), None
+    )
+    state = "read to its end since"
+    if letter is not None:
+        state = f"open, {words.counted(letter.attempts, 'attempt')}"
+    told, command = about_failure(failure, history.record.tenant, channel.channel_id)
+    return (
+        f"#{words.printable(channel.name)}",
+        words.printable(f"{failure.error}: {failure.message}"),
+        state,
+        _with_command(told, command) if letter is not None else "Nothing.",
+    )
+
+
+def _with_command(told: str, command: str) -> Markup:
+    return Markup("{} {}").format(told, code(command))
+
+
+def left_out(history: JobHistory) -> Markup:
+    """Channels that were skipped, by reason."""
+    result, view = history.record.result, history.record.view
+    if result is None:
+        number = view.channels_skipped if view else 0
+        told = f"{words.counted(number, 'channel')} skipped; which, is kept when a job ends."
+        return section("left-out", "Left out", [paragraph(told, "quiet")] if number else [])
+    names: dict[str, list[str]] = defaultdict(list)
+    for each in result.skipped:
+        names[each.reason].append(f"#{words.printable(each.name)}")
+    rows = [
+        (
+            words.printable(reason),
+            words.count(len(found)),
+            _named(found),
+            _with_command(*about_skipped(reason, history.record.tenant)),
+        )
+        for reason, found in sorted(names.items(), key=lambda each: -len(each[1]))
+    ]
+    headings = ("why", ">channels", "which", "what to do")
+    shown = rows[:SHOWN_TROUBLES]
+    return section(
+        "left-out",
+        "Left out",
+        [table("Channels that were skipped", headings, shown)] if rows else [],
+    )
+
+
+def _named(names: list[str]) -> str:
+    hidden = len(names) - SHOWN_NAMES
+    told = ", ".join(names[:SHOWN_NAMES])
+    return f"{told} and {hidden:,} more" if hidden > 0 else told
+
+
+def verification(history: JobHistory) -> Markup:
+    """What a verify job proved, and the gaps that it found."""
+    result = history.record.result
+    if result is None or result.verification is None:
+        return Markup("")
+    found: Verification = result.verification
+    told = (
+        f"{found.proven:,} of {words.counted(found.channels, 'channel')} proven complete, from the "
+        f"first message to the newest; {words.counted(len(found.gaps), 'gap')}."
+    )
+    parts = [paragraph(told)]
+    if found.gaps:
+        tenant = history.record.tenant
+        rows = [_gap(each) for each in found.gaps[:SHOWN_TROUBLES]]
+        parts += [
+            table("Gaps", ("channel", "after", "before", "kind"), rows),
+            more(
+                len(found.gaps), SHOWN_TROUBLES, "gap", f"raysync verify --tenant {tenant} --json"
+            ),
+            paragraph(
+                Markup("To read what is missing: {}").format(
+                    code(f"raysync verify --tenant {tenant} --repair")
+                )
+            ),
+        ]
+    return section("verification", "What is proven", parts)
+
+
+def _gap(gap: CoverageGap) -> tuple[object, ...]:
+    return (
+        f"#{words.printable(gap.name)}",
+        f"{gap.after:%Y-%m-%d %H:%M:%S}",
+        f"{gap.before:%Y-%m-%d %H:%M:%S}",
+        "written since the last sync" if gap.is_news else "older",
+    )
