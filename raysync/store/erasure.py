@@ -33,39 +33,48 @@ _PART = """channel_id = :key AND platform_message_id > :after AND platform_messa
 _OF_GONE = f"{_PART} AND platform_message_id IN (SELECT id FROM gone)"  # noqa: S608 of constants
 
 
-def _erase(which: str, also: str, others: str) -> Any:
-    """Erases the messages of a piece with all that belongs to them, and counts."""
-    return text(f"""
-WITH gone AS (
-    DELETE FROM messages WHERE {_PART} AND {which} RETURNING platform_message_id AS id
-), versions AS (
+_BELONGING = f"""
+versions AS (
     DELETE FROM message_versions WHERE {_OF_GONE} RETURNING 1
 ), attachments AS (
     DELETE FROM message_attachments WHERE {_OF_GONE} RETURNING blob_key
-), reactions AS (
-    DELETE FROM message_emoji_reactions
-    WHERE {_PART} AND (platform_message_id IN (SELECT id FROM gone) {others}) RETURNING 1
-), {also} counted AS (
+), counted AS (
     UPDATE sync_progress
     SET message_count = greatest(message_count - (SELECT count(*) FROM gone), 0)
     WHERE channel_id = :key
 )
+"""  # noqa: S608 of constants
+_COUNTS = """
 SELECT (SELECT count(*) FROM gone) AS messages, (SELECT count(*) FROM versions) AS versions,
     (SELECT count(*) FROM reactions) AS reactions,
     (SELECT count(*) FROM attachments) AS attachments,
     (SELECT count(blob_key) FROM attachments) AS blobs
+"""
+
+_ERASE_ALL = text(f"""
+WITH gone AS (
+    DELETE FROM messages WHERE {_PART} RETURNING platform_message_id AS id
+), {_BELONGING}, reactions AS (
+    DELETE FROM message_emoji_reactions WHERE {_OF_GONE} RETURNING 1
+)
+{_COUNTS}
 """)  # noqa: S608 of constants
 
-
-_ERASE_ALL = _erase("true", "", "")
-_ERASE_USER = _erase(
-    "anonymized_author_id = :ref",
-    """noted AS (
+_ERASE_USER = text(f"""
+WITH gone AS (
+    DELETE FROM messages WHERE {_PART} AND anonymized_author_id = :ref
+    RETURNING platform_message_id AS id
+), {_BELONGING}, reactions AS (
+    DELETE FROM message_emoji_reactions
+    WHERE {_PART}
+        AND (platform_message_id IN (SELECT id FROM gone) OR anonymized_user_id = :ref)
+    RETURNING 1
+), noted AS (
     INSERT INTO erased_messages (tenant_id, platform_message_id, suppression_id)
     SELECT :tenant_id, id, :suppression FROM gone ON CONFLICT DO NOTHING
-),""",
-    "OR anonymized_user_id = :ref",
 )
+{_COUNTS}
+""")  # noqa: S608 of constants
 
 _COUNT_USER = text(f"""
 WITH ours AS MATERIALIZED (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.ids import TenantId
 from raysync.store.archive_ranges import Piece
+from raysync.store.column_texts import rewrite_column
 from raysync.store.forwards import WithoutCopies
 
 
@@ -33,14 +34,11 @@ REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
 """Messages that answer, forward or head what is in another channel."""
 
 
-def _found(condition: str) -> Any:
-    return text(f"""
-SELECT platform_message_id AS id, content, metadata, raw FROM messages
-WHERE {_WITHIN} AND {condition}
-""")  # noqa: S608 of constants
-
-
-_NAMED, _REFERRING = _found(NAMES), _found(REFERS)
+_OF_PIECE = f"""
+SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_WITHIN}
+"""  # noqa: S608 of constants
+_NAMED = text(f"{_OF_PIECE} AND {NAMES}")
+_REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
 _FORWARDING = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, content, metadata, raw,
@@ -135,26 +133,11 @@ async def redact_elsewhere(
         await connection.execute(_REWRITE_CHANNEL, rewritten)
     for table, columns in ELSEWHERE.items():
         for each in columns:
-            await rewrite_texts(connection, table, each, tenant_id, ref, redactor)
+            await rewrite_column(connection, table, each, tenant_id, _naming(ref), redactor.text)
 
 
-async def rewrite_texts(
-    connection: AsyncConnection,
-    table: str,
-    column: str,
-    tenant_id: TenantId,
-    ref: str,
-    redactor: Redactor,
-) -> None:
-    """The same of one column, whose texts, JSON or not, are rewritten as texts."""
-    texts = f"SELECT id, {column}::text AS old FROM {table}"  # noqa: S608 of constants
-    found = text(f"{texts} WHERE tenant_id = :tenant_id AND strpos({column}::text, :ref) > 0")
-    is_text = column in ("error", "message")
-    new = ":new" if is_text else "CAST(:new AS jsonb)"
-    change = text(f"UPDATE {table} SET {column} = {new} WHERE id = :id")  # noqa: S608 of constants
-    values = {"tenant_id": tenant_id, "ref": ref}
-    for row in (await connection.execute(found, values)).all():
-        await connection.execute(change, {"id": row.id, "new": redactor.text(row.old)})
+def _naming(ref: str) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
+    return lambda told: func.strpos(told, ref) > 0
 
 
 async def _rewrite_all(

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from sqlalchemy import text
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import MAX_SNOWFLAKE, TenantId
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
+from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
 from raysync.store.redacting import ELSEWHERE
 
@@ -99,7 +100,6 @@ _OF_TENANT = {
     "channels": ("name", "metadata"),
     "suppressions": ("ref",),
 }
-_JSON = frozenset({"metadata", "progress", "result", "error_details"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,14 @@ class Rotation:
             async with self.engine.begin() as connection:
                 for table, columns in _OF_TENANT.items():
                     for each in columns:
-                        await _rename_column(connection, self.tenant_id, table, each, rename)
+                        await rewrite_column(
+                            connection,
+                            table,
+                            each,
+                            self.tenant_id,
+                            lambda told: told.regexp_match(_PSEUDONYM),
+                            partial(_FOUND.sub, lambda found: rename(found[0])),
+                        )
                 await connection.execute(_COMPLETE, {"tenant_id": self.tenant_id})
         return int(under_way.generation)
 
@@ -190,19 +197,6 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
         filename, url = _renamed([row.filename, row.url], rename)
         values = {"id": row.id, "attachment_id": row.attachment_id, "filename": filename}
         await connection.execute(_RENAME_ATTACHMENT, {**values, "key": piece.key, "url": url})
-
-
-async def _rename_column(
-    connection: AsyncConnection, tenant_id: TenantId, table: str, column: str, rename: Rename
-) -> None:
-    """Rewrite one of the small tables' columns; *table* and *column* are constants."""
-    texts = f"SELECT id, {column}::text AS old FROM {table}"  # noqa: S608 of constants
-    found = text(f"{texts} WHERE tenant_id = :tenant_id AND {column}::text ~ '{_PSEUDONYM}'")
-    new = "CAST(:new AS jsonb)" if column in _JSON else ":new"
-    change = text(f"UPDATE {table} SET {column} = {new} WHERE id = :id")  # noqa: S608 of constants
-    for row in (await connection.execute(found, {"tenant_id": tenant_id})).all():
-        (renamed,) = _renamed([row.old], rename)
-        await connection.execute(change, {"id": row.id, "new": renamed})
 
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:

@@ -38,6 +38,7 @@ from raysync.models.entities import (
 from raysync.models.events import ApiUsage, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
 from raysync.models.results import SyncJobResult
+from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import (
     ChannelOutcome,
@@ -129,7 +130,11 @@ class World:
         self.tracked = TrackedJobs(self, FakeSink())
 
     async def save_progress(
-        self, view: JobView, rows: Sequence[ChannelRow], usage: Mapping[str, ApiUsage]
+        self,
+        view: JobView,
+        rows: Sequence[ChannelRow],
+        usage: Mapping[str, ApiUsage],
+        sample: JobSample | None = None,
     ) -> None:
         """The tracker's record: see `JobRecord`."""
         self.rows += len(rows)

@@ -75,7 +75,7 @@ def test_each_beat_samples_how_far_the_job_has_come() -> None:
     record = FakeRecord()
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record)
+        jobs = TrackedJobs(record, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         for number in range(1, 4):
