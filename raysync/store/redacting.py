@@ -53,6 +53,20 @@ SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages
 WHERE e.suppression_id = :suppression
 """)  # noqa: S608 of constants
 
+_FORWARDING_VERSIONS = text(f"""
+WITH forwards AS MATERIALIZED (
+    SELECT platform_message_id AS id, seen_at, content, raw,
+        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
+        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
+            AS quoted_source
+    FROM message_versions WHERE {_WITHIN} AND (
+        raw ? 'message_snapshots' OR raw -> 'referenced_message' ? 'message_snapshots')
+)
+SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
+    ON e.platform_message_id IN (f.source, f.quoted_source)
+WHERE e.suppression_id = :suppression
+""")  # noqa: S608 of constants
+
 _REWRITE = text("""
 UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
     raw = CAST(given.raw AS jsonb), updated_at = now()
@@ -114,12 +128,19 @@ async def redact_referring(
 
 
 async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
-    """Empty the forwards of what was erased for one entry of the suppression list; how many."""
+    """Empty the forwards of what was erased for one entry of the suppression list; how many.
+
+    Earlier versions are looked for by themselves: one may quote a forward that is quoted no more.
+    """
     values = {**piece.values, "suppression": suppression}
     found = (await connection.execute(_FORWARDING, values)).all()
-    emptied = WithoutCopies(frozenset(row.erased for row in found))
+    versions = (await connection.execute(_FORWARDING_VERSIONS, values)).all()
+    emptied = WithoutCopies(frozenset(row.erased for row in (*found, *versions)))
     rows = {row.id: row for row in found}
-    return await _rewrite_all(connection, piece, list(rows.values()), emptied)
+    await _rewrite(connection, piece, list(rows.values()), emptied)
+    earlier = {(row.id, row.seen_at): row for row in versions}
+    await _rewrite_versions(connection, piece, list(earlier.values()), emptied)
+    return len(rows)
 
 
 async def redact_elsewhere(

@@ -71,6 +71,9 @@ INSERT INTO job_api_calls (job_id, worker_id, route, calls) SELECT id, 'w', 'r',
 INSERT INTO rate_limits (route, bucket, "limit", window_s) VALUES ('r', 'b', 1, 1);
 INSERT INTO token_shares (fingerprint, governor, requested, granted, expires_at)
     VALUES ('f', 'g', 1, 1, now());
+INSERT INTO job_samples (job_id, slot_s, tenant_id, taken_at, messages, requests,
+    rate_limit_encounters)
+SELECT id, 0, tenant_id, now(), 0, 0, 0 FROM sync_jobs;
 """
 
 
