@@ -66,16 +66,17 @@ class FreeLimiter:
 
 
 class LocalDispatcher:
-    """Reads some channels at a time, here; a channel that gave its slot away gets it again."""
+    """Reads some channels at a time, here; one that gave its slot away *comes_back*, or not."""
 
-    def __init__(self, engine: ChannelSync) -> None:
+    def __init__(self, engine: ChannelSync, *, comes_back: bool) -> None:
         self._engine = engine
+        self._comes_back = comes_back
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         async with self._places:
             outcome = await self._engine.run(task, lambda _: None)
-            while (parked := outcome.parked) is not None:
+            while self._comes_back and (parked := outcome.parked) is not None:
                 task = replace(
                     task,
                     done=outcome.tally,
@@ -119,6 +120,7 @@ class Archive:
         self._page_size = page_size
         self.key = KEY  #: of its pseudonyms
         self.tenant: Tenant | None = None
+        self.comes_back = True  #: a channel that gave its slot away
 
     async def add(self, guild_id: int, privacy: Privacy = Privacy.PSEUDONYMOUS) -> None:
         slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
@@ -158,7 +160,7 @@ class Archive:
                 window,
                 GuildPlanner(client, self.tenant.guild_id),
                 ChannelStore(self._engine, self.tenant.id),
-                LocalDispatcher(engine),
+                LocalDispatcher(engine, comes_back=self.comes_back),
                 SilentSink(),
                 clock,
                 Retrier(policy, clock),

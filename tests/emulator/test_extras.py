@@ -463,6 +463,7 @@ async def test_files_that_gave_way_to_messages_come_later_and_are_not_forgotten(
     world = lively_world()
     slow = FaultRule(cdn=True, action=Action.PASS, delay_s=1.2)
     async with setting(engine, world, slow) as (archive, _):
+        archive.comes_back = False
         end = await archive.run(keeping(tmp_path))
 
         assert all(each.parked for each in end.outcomes), "each gave its slot away"
