@@ -202,7 +202,7 @@ async def test_who_is_forgotten_is_gone_and_stays_gone(
         assert erased.versions == would.versions > 0
         assert erased.reactions == would.reactions > 40
         assert erased.attachments == would.attachments > 0
-        assert erased.mentions >= would.mentions > 5
+        assert erased.mentions >= would.mentions > 0
         assert erased.files > 0
         await stage.assert_forgotten()
         await stage.assert_the_rest_is_true()
@@ -470,7 +470,11 @@ async def test_deleted_messages_are_emptied_after_a_while(engine, database_url) 
             for _, message in stage.messages()
             if message.get("referenced_message")
         }
-        gone = next(each for _, each in stage.messages() if int(each["id"]) in answered)
+        gone = next(
+            each
+            for _, each in stage.messages()
+            if int(each["id"]) in answered and "thread" not in each  # whose id a thread shares
+        )
         channel_id, message_id = int(gone["channel_id"]), int(gone["id"])
         stage.emulator.edits.edit_message(channel_id, message_id, "what was said and is regretted")
         await stage.archive.run(PLAIN)
