@@ -19,7 +19,7 @@ from raysync.credentials import tenant_key
 from raysync.discord_api.redaction import ERASED
 from raysync.emulator import Emulator, GuildSpec, Limits, World, generate_guild, serve
 from raysync.emulator.cdn import attachment_bytes
-from raysync.emulator.generator.spec import Rates
+from raysync.emulator.generator.spec import DEFAULT_END_MS, Rates
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy
 from raysync.models.extras import Extras, FileRules
@@ -39,7 +39,9 @@ from tests.dump import dumped, tables_with
 TOKEN = "a-token"
 SECRET = "a secret key of the erasure tests alone"
 SETTINGS = Settings(RAYSYNC_SECRET_KEY=SECRET)
-PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=30 * 86_400.0)
+AGE = timedelta(seconds=time.time() - DEFAULT_END_MS / 1000)
+"""Of the guild, which ends on a fixed day: so it is the same, to the byte, in each run."""
+PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=(AGE + timedelta(days=30)).total_seconds())
 FULL = SyncWindow(SyncType.FULL)
 SWEEP = SyncWindow(SyncType.INCREMENTAL, lookback_s=86_400.0, reconcile_requests=99)
 VERIFY = SyncWindow(SyncType.VERIFY)
@@ -153,7 +155,7 @@ def lively(seed: int = 7, **rates: float) -> World:
     spec = GuildSpec(
         text_channels=3, text_messages=360, users=8, threads=4, messages_per_thread=12,
         rates=wanted, custom_emojis=2, odd_text=True, content_bytes=80,
-        end_ms=int(time.time() * 1000) - 3_600_000, span_days=20.0,
+        end_ms=DEFAULT_END_MS, span_days=20.0,
     )  # fmt: skip
     world = World(generate_guild(spec, seed=seed))
     world.add_bot(TOKEN)
@@ -414,11 +416,11 @@ async def test_what_is_older_than_the_retention_goes_and_is_not_read_again(
         extras = Extras(reactors=True, files=FileRules(str(tmp_path)))
         await stage.archive.run(replace(PLAIN, extras=extras))
         await note_places(stage, tmp_path)
-        await retain(stage, max_age=timedelta(days=8))
+        await retain(stage, max_age=AGE + timedelta(days=8))
 
         done = await stage.office.purge()
 
-        horizon = snowflake_at(datetime.now(UTC) - timedelta(days=8))
+        horizon = snowflake_at(datetime.now(UTC) - AGE - timedelta(days=8))
         young = {
             (channel, int(message["id"]))
             for channel, message in stage.messages()
@@ -441,7 +443,9 @@ async def test_what_is_older_than_the_retention_goes_and_is_not_read_again(
         ))  # fmt: skip
 
         with pytest.raises(ConfigurationError, match="retention"):
-            await stage.archive.run(replace(FULL, until=datetime.now(UTC) - timedelta(days=9)))
+            await stage.archive.run(
+                replace(FULL, until=datetime.now(UTC) - AGE - timedelta(days=9))
+            )
 
 
 def assert_no_old_content(stage: Stage, url: str, horizon: int) -> None:
