@@ -23,6 +23,8 @@ from tests.cluster.midrun import actor_processes, pages_read, wait_for_pages
 from tests.cluster.ray_head import RayHead, joined_node, kill_tree, running_head
 from tests.cluster.waiting import wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 CHANNELS, PAGES = 24, 20
 LATENCY_S = 0.2
 """So that a run lasts until both nodes have workers."""
@@ -73,7 +75,6 @@ def busy_on_both(nodes: Nodes, program: subprocess.Popen[str]) -> None:
     wait_for_pages(nodes.emulator, pages_read(nodes.emulator) + 20, program)
 
 
-@pytest.mark.timeout(300)
 def test_a_node_that_dies_in_mid_run_costs_time_only(nodes: Nodes) -> None:
     with nodes.here.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
@@ -84,8 +85,6 @@ def test_a_node_that_dies_in_mid_run_costs_time_only(nodes: Nodes) -> None:
     nodes.here.assert_complete("takaro", nodes.emulator)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_node_that_is_taken_back_is_left_before_it_goes(nodes: Nodes) -> None:
     with nodes.here.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
@@ -112,7 +111,6 @@ def drain(head: RayHead, process: psutil.Process) -> None:
     subprocess.run(command, env=ray_environ(), check=True, timeout=30)
 
 
-@pytest.mark.timeout(300)
 def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> None:
     here = nodes.here.with_environ(SYNC_WORKER_TIMEOUT_S="4")
     with here.starting("--tenant", "takaro") as program:
@@ -128,7 +126,6 @@ def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> 
     here.assert_complete("takaro", nodes.emulator)
 
 
-@pytest.mark.timeout(300)
 def test_a_run_whose_whole_cluster_dies_says_so_and_is_resumed(
     nodes: Nodes, ray_head: RayHead
 ) -> None:
