@@ -33,7 +33,9 @@ def own_cluster(without_ray: Installation) -> Iterator[Installation]:
         yield without_ray.with_environ(RAY_ADDRESS=head.address)
 
 
-@pytest.mark.parametrize("form", [Action.BAN, Action.BAN_HTML])
+@pytest.mark.parametrize(
+    "form", [pytest.param(Action.BAN, marks=pytest.mark.slow), Action.BAN_HTML]
+)
 def test_a_ban_in_mid_run_stops_all_workers_and_the_next_run_goes_on(
     own_cluster: Installation, form: Action
 ) -> None:

@@ -122,7 +122,6 @@ def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> 
             hung.send_signal(signal.SIGCONT)
 
     assert run.code == 0, run.err
-    assert any(each["retry_count"] for each in run.job["channel_results"])
     here.assert_complete("takaro", nodes.emulator)
 
 

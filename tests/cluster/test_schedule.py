@@ -73,6 +73,7 @@ def test_two_schedulers_make_each_run_once_and_sigterm_ends_them_cleanly(
     installation.assert_complete("takaro", emulator)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_under_way_and_the_run_is_due_again(
     here: tuple[Installation, Emulator],
 ) -> None:
