@@ -56,7 +56,7 @@ class ChannelSync:
         reading = Reading(self, task, started_at, on_progress)
         failure: Failure | None = None
         try:
-            claim = await reading.again(lambda: self.store.claim(task, self.worker_id))
+            claim = await self._claim(task, reading, started_at)
             if claim is None:  # a worker that could not give it back holds it until its lease ends
                 reading.parked = Parked(CLAIM_AGAIN_S, None, task.paged_ago_s)
                 return self._outcome(task, reading, started_at, None)
@@ -75,12 +75,32 @@ class ChannelSync:
             outcome = self._outcome(task, reading, started_at, failure)
             running = asyncio.current_task()
             is_cancelled = running is not None and running.cancelling() > 0
-            once = Retrier(RetryPolicy(max_attempts=1, outage_s=0.0), self.clock, self.sleep)
-            again = once if is_cancelled else reading.again
+            again = self._once() if is_cancelled else reading.again
             if not await asyncio.shield(self._release(claim, outcome, again)):
                 reading.come_back()
                 outcome = self._outcome(task, reading, started_at, failure)
         return outcome
+
+    async def _claim(
+        self, task: ChannelTask, reading: Reading, started_at: datetime
+    ) -> Claim | None:
+        """Claim the channel; one that is claimed while this is cancelled is given back."""
+        claiming = asyncio.ensure_future(
+            reading.again(lambda: self.store.claim(task, self.worker_id))
+        )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait([claiming], timeout=CLAIM_AGAIN_S)
+            if not claiming.done():  # the database is away: the lease expires by itself
+                claiming.cancel()
+            elif claiming.exception() is None and (claim := claiming.result()) is not None:
+                nothing = self._outcome(task, reading, started_at, None)
+                await self._release(claim, nothing, self._once())
+            raise
+
+    def _once(self) -> Retrier:
+        return Retrier(RetryPolicy(max_attempts=1, outage_s=0.0), self.clock, self.sleep)
 
     def _outcome(
         self,

@@ -67,6 +67,7 @@ def test_a_ban_in_mid_run_stops_all_workers_and_the_next_run_goes_on(
         here.assert_complete("takaro", emulator)
 
 
+@pytest.mark.slow
 def test_refusals_stop_the_run_long_before_they_bring_a_ban(without_ray: Installation) -> None:
     limit = 5
     world = wide_world()

@@ -40,9 +40,8 @@ async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installat
         assert emulator.counters.by_status[429] == 0
 
 
-@pytest.mark.parametrize(
-    "headers", [pytest.param(Headers.MASKED, marks=pytest.mark.slow), Headers.NONE]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("headers", [Headers.MASKED, Headers.NONE])
 async def test_a_limit_stricter_than_believed_is_learned_once_and_kept(
     installation: Installation, headers: Headers
 ) -> None:

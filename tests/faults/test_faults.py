@@ -17,8 +17,6 @@ from tests.faults.cells import FAULTS, PHASES, Cell, run_cell
 QUICK = {
     "database crashed": "commit",
     "database away": "page",
-    "disk full": "page",
-    "Discord answers 503": "dispatch",
 }
 
 

@@ -20,7 +20,7 @@ from raysync.errors import (
 from raysync.models.events import ChannelProgress
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTask, IdRange
+from raysync.models.work import ChannelOutcome, ChannelTask, Claim, IdRange
 from raysync.sync.channel import ChannelSync
 from raysync.sync.page import Bounds, judge
 from raysync.sync.retry import RetryPolicy
@@ -275,6 +275,32 @@ def test_a_channel_that_fails_alone_is_given_up() -> None:
 
     assert outcome.status is ChannelJobStatus.FAILED
     assert len(history.errors) == 50 - RetryPolicy().max_attempts - 1, "and once after the look"
+
+
+def test_a_channel_that_is_cancelled_while_it_is_claimed_is_given_back() -> None:
+    class SlowPages(FakePages):
+        """The server has the claim at once, and its answer takes a second."""
+
+        async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
+            claim = await super().claim(task, worker_id)
+            await asyncio.sleep(1.0)
+            return claim
+
+    pages = SlowPages()
+
+    async def scenario() -> None:
+        engine = ChannelSync(FakeHistory(), pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+        running = asyncio.create_task(engine.run(make_task(), lambda _: None))
+        await asyncio.sleep(0.5)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run_virtual(scenario())
+
+    assert pages.epoch == 1
+    assert pages.holder is None
+    assert [each.status for each in pages.released] == [ChannelJobStatus.PENDING]
 
 
 def test_a_cancelled_channel_gives_its_claim_back() -> None:
