@@ -6,31 +6,18 @@ No channel's name, and of its failure only the class: `raysync dead-letters` tel
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Self
 
-from raysync.cli.plain import PERIOD_S
-from raysync.models.events import JobView
-from raysync.models.ids import ChannelId, JobId
+from raysync.cli.paced import PacedObserver
+from raysync.models.events import ChannelView, JobView
+from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
 
 _log = logging.getLogger(__name__)
 
 
-class LogObserver:
-    """Tells the log where each job begins, stands and ends; *monotonic_s* says what is due."""
-
-    def __init__(self, monotonic_s: Callable[[], float]) -> None:
-        self._monotonic_s = monotonic_s
-        self._due_s = 0.0
-        self._told: set[tuple[JobId, ChannelId]] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        return None
+class LogObserver(PacedObserver):
+    """Tells the log where each job begins, stands and ends."""
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
         _say("ray_ready", "Ray is ready", dashboard_url=dashboard_url, needs_token=needs_token)
@@ -38,15 +25,8 @@ class LogObserver:
     def started(self, tenant: str, job_id: JobId) -> None:
         _say("job_started", "job started", tenant=tenant, job_id=job_id)
 
-    def progress(self, views: Sequence[JobView]) -> None:
-        for view in views:
-            self._tell_failures(view)
-        now_s = self._monotonic_s()
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + PERIOD_S
-        for view in views:
-            _say("job_progress", "job under way", **_figures(view))
+    def _tell(self, view: JobView) -> None:
+        _say("job_progress", "job under way", **_figures(view))
 
     def finished(self, result: SyncJobResult) -> None:
         stats = result.parallel_stats
@@ -76,12 +56,8 @@ class LogObserver:
                 place = {"tenant": result.tenant, "job_id": result.job_id}
                 _say("job_error", each.error, logging.ERROR, **place)
 
-    def _tell_failures(self, view: JobView) -> None:
-        for channel in view.channels:
-            key = (view.job_id, channel.channel_id)
-            if channel.failure is None or key in self._told:
-                continue
-            self._told.add(key)
+    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+        if channel.failure is not None:
             _say(
                 "channel_failed",
                 "channel given up",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable
 
 from rich.console import Console
 
 from raysync.cli import words
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
-from raysync.models.events import JobView
-from raysync.models.ids import ChannelId, JobId
+from raysync.cli.paced import PacedObserver
+from raysync.models.events import ChannelView, JobView
+from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
-
-PERIOD_S = 5.0
 
 
 def progress_line(view: JobView) -> str:
@@ -38,20 +36,12 @@ def progress_line(view: JobView) -> str:
     return ", ".join(parts)
 
 
-class PlainObserver:
+class PlainObserver(PacedObserver):
     """Writes lines to *console*; *monotonic_s* tells when the next is due."""
 
     def __init__(self, console: Console, monotonic_s: Callable[[], float]) -> None:
+        super().__init__(monotonic_s)
         self._console = console
-        self._monotonic_s = monotonic_s
-        self._due_s = 0.0
-        self._told: set[tuple[JobId, ChannelId]] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        return None
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
         if dashboard_url:
@@ -60,15 +50,8 @@ class PlainObserver:
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)
 
-    def progress(self, views: Sequence[JobView]) -> None:
-        for view in views:
-            self._tell_failures(view)
-        now_s = self._monotonic_s()
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + PERIOD_S
-        for view in views:
-            self._print(progress_line(view))
+    def _tell(self, view: JobView) -> None:
+        self._print(progress_line(view))
 
     def finished(self, result: SyncJobResult) -> None:
         self._print(
@@ -80,16 +63,11 @@ class PlainObserver:
             if each.channel_id is None:
                 self._print(f"{result.tenant}: {words.printable(each.error)}")
 
-    def _tell_failures(self, view: JobView) -> None:
-        for channel in view.channels:
-            key = (view.job_id, channel.channel_id)
-            if channel.failure is None or key in self._told:
-                continue
-            self._told.add(key)
+    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+        if channel.failure is not None:
             name = words.printable(channel.name)
-            self._print(
-                f"{view.tenant}: #{name} failed: {words.printable(channel.failure.message)}"
-            )
+            told = words.printable(channel.failure.message)
+            self._print(f"{view.tenant}: #{name} failed: {told}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -10,7 +10,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -90,9 +90,14 @@ def submit(
     elif not wait:
         typer.echo(order.submission_id)
     if end is not None:
-        if end.reason is not None:
-            say(f"Ray could not run job {order.submission_id}: {end.reason}")
-        raise typer.Exit(end.exit_code)
+        _end_as(end, order.submission_id)
+
+
+def _end_as(end: JobEnd, submission_id: str) -> NoReturn:
+    """End as the job did."""
+    if end.reason is not None:
+        say(f"Ray could not run job {submission_id}: {end.reason}")
+    raise typer.Exit(end.exit_code)
 
 
 def _about(command: str, given: Mapping[str, Any]) -> dict[str, str]:

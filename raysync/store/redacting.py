@@ -39,32 +39,30 @@ SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_W
 """  # noqa: S608 of constants
 _NAMED = text(f"{_OF_PIECE} AND {NAMES}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
+_SOURCES = """
+        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
+        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
+            AS quoted_source
+"""
+_COPIES = "raw -> 'referenced_message' ? 'message_snapshots'"
+_OF_ERASED = """
+SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
+    ON e.platform_message_id IN (f.source, f.quoted_source)
+WHERE e.suppression_id = :suppression
+"""
 _FORWARDING = text(f"""
 WITH forwards AS MATERIALIZED (
-    SELECT platform_message_id AS id, content, metadata, raw,
-        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
-        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
-            AS quoted_source
-    FROM messages WHERE {_WITHIN} AND (
-        metadata ? 'is_forward' OR raw -> 'referenced_message' ? 'message_snapshots')
+    SELECT platform_message_id AS id, content, metadata, raw, {_SOURCES}
+    FROM messages WHERE {_WITHIN} AND (metadata ? 'is_forward' OR {_COPIES})
 )
-SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
-    ON e.platform_message_id IN (f.source, f.quoted_source)
-WHERE e.suppression_id = :suppression
+{_OF_ERASED}
 """)  # noqa: S608 of constants
-
 _FORWARDING_VERSIONS = text(f"""
 WITH forwards AS MATERIALIZED (
-    SELECT platform_message_id AS id, seen_at, content, raw,
-        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
-        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
-            AS quoted_source
-    FROM message_versions WHERE {_WITHIN} AND (
-        raw ? 'message_snapshots' OR raw -> 'referenced_message' ? 'message_snapshots')
+    SELECT platform_message_id AS id, seen_at, content, raw, {_SOURCES}
+    FROM message_versions WHERE {_WITHIN} AND (raw ? 'message_snapshots' OR {_COPIES})
 )
-SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
-    ON e.platform_message_id IN (f.source, f.quoted_source)
-WHERE e.suppression_id = :suppression
+{_OF_ERASED}
 """)  # noqa: S608 of constants
 
 _REWRITE = text("""

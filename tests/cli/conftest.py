@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
 from raysync.cli.app import app
+from raysync.models.ids import JobId
+from tests.cli.samples import JOB_ID
 
 Run = Callable[..., Result]
 
@@ -38,3 +41,23 @@ def with_database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> str:
     monkeypatch.setenv("RAYSYNC_DATABASE_URL", database_url)
     monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a secret key of the tests alone")
     return database_url
+
+
+@pytest.fixture
+def takaro(run: Run, with_database: str) -> str:
+    """A tenant, in the database with this URL."""
+    added = run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
+    assert added.exit_code == 0, added.stderr
+    return with_database
+
+
+@pytest.fixture
+def job(takaro: str) -> JobId:
+    """A job of takaro's that ended with nothing to show for it."""
+    with psycopg.connect(takaro) as session:
+        session.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, completed_at) "
+            "SELECT %s, id, 'full', 0, 'cancelled', now() FROM tenants",
+            (JOB_ID,),
+        )
+    return JOB_ID

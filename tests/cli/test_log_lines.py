@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raysync.cli.log_lines import LogObserver
-from raysync.cli.plain import PERIOD_S
+from raysync.cli.paced import PERIOD_S
 from raysync.logs import JsonFormatter
 from tests.cli.samples import JOB_ID, channel_error, failed_channel, job_result, job_view
 

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from raysync.cli.live import LiveObserver, render
-from raysync.cli.plain import PERIOD_S, PlainObserver, progress_line
+from raysync.cli.paced import PERIOD_S
+from raysync.cli.plain import PlainObserver, progress_line
 from tests.cli.samples import (
     JOB_ID,
     STARTED,

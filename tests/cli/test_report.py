@@ -11,7 +11,6 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 
-import psycopg
 import pytest
 
 from raysync.cli.job_report import rates
@@ -446,25 +445,6 @@ def test_five_thousand_channels_make_a_page_that_can_be_sent():
 
 
 # The command
-
-
-@pytest.fixture
-def takaro(run, with_database):
-    added = run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
-    assert added.exit_code == 0, added.stderr
-    return with_database
-
-
-@pytest.fixture
-def job(takaro):
-    """A job that ended with nothing to show for it."""
-    with psycopg.connect(takaro) as session:
-        session.execute(
-            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, completed_at) "
-            "SELECT %s, id, 'full', 0, 'cancelled', now() FROM tenants",
-            (JOB_ID,),
-        )
-    return JOB_ID
 
 
 def test_no_job_yet_is_a_sentence(run, takaro):

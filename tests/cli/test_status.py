@@ -109,25 +109,6 @@ def test_json_has_ids_as_strings_and_all_channels():
     assert [each["channel_id"] for each in told["channels"]] == [str(1000 + n) for n in range(30)]
 
 
-@pytest.fixture
-def takaro(run, with_database):
-    added = run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
-    assert added.exit_code == 0, added.stderr
-    return with_database
-
-
-@pytest.fixture
-def job(takaro):
-    """A job that ended, with one channel."""
-    with psycopg.connect(takaro) as session:
-        session.execute(
-            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, completed_at) "
-            "SELECT %s, id, 'full', 0, 'cancelled', now() FROM tenants",
-            (JOB_ID,),
-        )
-    return JOB_ID
-
-
 def test_no_job_yet_is_a_sentence(run, takaro):
     result = run("status")
 

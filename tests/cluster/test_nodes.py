@@ -122,6 +122,8 @@ def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> 
             hung.send_signal(signal.SIGCONT)
 
     assert run.code == 0, run.err
+    (most,) = here.query("SELECT max(attempts) FROM channel_sync_jobs")
+    assert most["max"] > 1, "what it held was begun again elsewhere"
     here.assert_complete("takaro", nodes.emulator)
 
 

@@ -204,7 +204,7 @@ async def test_who_is_forgotten_is_gone_and_stays_gone(
         assert erased.versions == would.versions > 0
         assert erased.reactions == would.reactions > 40
         assert erased.attachments == would.attachments > 0
-        assert erased.mentions >= would.mentions > 0
+        assert erased.mentions >= would.mentions > 5
         assert erased.files > 0
         await stage.assert_forgotten()
         await stage.assert_the_rest_is_true()

@@ -1,0 +1,53 @@
+"""What every observer of a run that is no live view has: a beat, and each failure told once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from raysync.models.events import ChannelView, JobView
+from raysync.models.ids import ChannelId, JobId
+
+PERIOD_S = 5.0
+
+
+class PacedObserver(ABC):
+    """Tells where jobs stand every few seconds; *monotonic_s* tells when that is due."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self._monotonic_s = monotonic_s
+        self._due_s = 0.0
+        self._told: set[tuple[JobId, ChannelId]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+    def progress(self, views: Sequence[JobView]) -> None:
+        """See `RunObserver`."""
+        for view in views:
+            self._tell_failures(view)
+        now_s = self._monotonic_s()
+        if now_s < self._due_s:
+            return
+        self._due_s = now_s + PERIOD_S
+        for view in views:
+            self._tell(view)
+
+    def _tell_failures(self, view: JobView) -> None:
+        for channel in view.channels:
+            key = (view.job_id, channel.channel_id)
+            if channel.failure is not None and key not in self._told:
+                self._told.add(key)
+                self._tell_failure(view, channel)
+
+    @abstractmethod
+    def _tell(self, view: JobView) -> None:
+        """Say where one job stands."""
+
+    @abstractmethod
+    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+        """Say that a channel was given up, which has its failure."""
