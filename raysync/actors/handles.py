@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.policies import WorkerLostError, WorkerPreemptedError
 from raysync.actors.pulse import stands_still
@@ -79,7 +79,10 @@ class RemoteWorker:
         self._watching.add_done_callback(_take_note)
 
     async def _pulse(self) -> float:
-        age_s: float = await self._actor.pulse.remote()
+        try:
+            age_s: float = await self._actor.pulse.remote()
+        except ActorUnavailableError:  # for a moment, or its calls fail, too
+            return 0.0
         return age_s
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
@@ -103,10 +106,18 @@ class RemoteWorker:
         ending.add_done_callback(_take_note)
         waits = {ending} if self._watching is None else {ending, self._watching}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if not ending.done() and self._watching is not None and not self._watching.exception():
-            raise WorkerLostError(f"{self.worker_id} {self._watching.result()}")
+        if not ending.done() and (reason := self._reason_lost()) is not None:
+            raise WorkerLostError(f"{self.worker_id} {reason}")
         with self._translated():
             return await ending
+
+    def _reason_lost(self) -> str | None:
+        """Why nothing more is to be expected of it; None where its calls tell by themselves."""
+        if self._watching is None or not self._watching.done():
+            return None
+        if self._watching.cancelled():  # by `kill`: another of its calls has told that it is lost
+            return "was lost"
+        return None if self._watching.exception() else self._watching.result()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -214,41 +225,36 @@ class RemoteTracker:
 
     async def open(self) -> None:
         """Make the tracker know the job; what is known here is told again."""
+        job_id = self._header.job_id
         try:
-            async with self._bounded():
-                await self._tell_all()
+            address = await self._bounded(self._actor.address.remote())
+            sealed = seal_for(address, self._database_url.encode())
+            await self._bounded(self._actor.connect.remote(sealed))
+            await self._bounded(self._actor.open.remote(self._header))
+            await self._bounded(self._actor.plan.remote(job_id, self._tasks, self._skipped))
+            for each in self._outcomes:
+                await self._bounded(self._actor.settle.remote(job_id, each))
+            if self._planned:
+                await self._bounded(self._actor.planned.remote(job_id))
         except RayError as error:
             raise _of_tracker(error) from error
 
-    async def _tell_all(self) -> None:
-        job_id = self._header.job_id
-        address = await self._actor.address.remote()
-        await self._actor.connect.remote(seal_for(address, self._database_url.encode()))
-        await self._actor.open.remote(self._header)
-        await self._actor.plan.remote(job_id, self._tasks, self._skipped)
-        for each in self._outcomes:
-            await self._actor.settle.remote(job_id, each)
-        if self._planned:
-            await self._actor.planned.remote(job_id)
-
-    @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[None]:
-        """End a tracker that does not answer: Ray starts it anew."""
+    async def _bounded(self, call: Awaitable[_T]) -> _T:
+        """The answer to one call; a tracker that gives none is ended, and Ray starts it anew."""
         try:
             async with asyncio.timeout(TRACKER_TIMEOUT_S):
-                yield
+                return await call
         except TimeoutError:
             ray.kill(self._actor, no_restart=False)
             raise SyncError("the progress tracker did not answer, and is started anew") from None
 
     async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            async with self._bounded():
-                return await ask()
+            return await self._bounded(ask())
         except UnknownJobError:
             self._restarts += 1
             await self.open()
-            return await ask()
+            return await self._bounded(ask())
         except RayError as error:
             raise _of_tracker(error) from error
 

@@ -1,0 +1,61 @@
+"""What becomes of the calls of a worker that is lost; no Ray: the calls are futures."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from raysync.actors.handles import RemoteWorker
+from raysync.actors.policies import WorkerLostError
+from tests.virtual_time import run_virtual
+
+
+def worker() -> RemoteWorker:
+    def no_secrets(_: Any) -> Any:
+        raise AssertionError("nothing is opened here")
+
+    return RemoteWorker(None, "worker-0", no_secrets, 1.0, 1.0)
+
+
+def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() -> None:
+    """One call tells that the worker died, and it is killed before the others have told."""
+
+    async def scenario() -> None:
+        lost = worker()
+        lost._watching = asyncio.create_task(asyncio.sleep(60.0, "has stood still"))
+        call = asyncio.get_running_loop().create_future()
+        answer = asyncio.create_task(lost._answer(call))
+        await asyncio.sleep(1.0)
+        lost._watching.cancel()
+        with pytest.raises(WorkerLostError, match="worker-0 was lost"):
+            await answer
+
+    run_virtual(scenario())
+
+
+def test_the_calls_of_a_worker_that_hangs_say_so() -> None:
+    async def scenario() -> None:
+        hung = worker()
+        hung._watching = asyncio.create_task(asyncio.sleep(5.0, "has stood still for 5 s"))
+        with pytest.raises(WorkerLostError, match="worker-0 has stood still for 5 s"):
+            await hung._answer(asyncio.get_running_loop().create_future())
+
+    run_virtual(scenario())
+
+
+def test_where_the_pulse_failed_the_call_itself_tells() -> None:
+    async def scenario() -> Any:
+        async def fail() -> str:
+            raise ConnectionError("the actor is dead")
+
+        dead = worker()
+        dead._watching = asyncio.create_task(fail())
+        call = asyncio.get_running_loop().create_future()
+        answer = asyncio.create_task(dead._answer(call))
+        await asyncio.sleep(1.0)
+        call.set_result("done")
+        return await answer
+
+    assert run_virtual(scenario()) == "done"
