@@ -25,7 +25,7 @@ from tests.cluster.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CHANNELS, PAGES = 24, 20
+CHANNELS, PAGES = 24, 40
 LATENCY_S = 0.2
 """So that a run lasts until both nodes have workers."""
 
@@ -70,9 +70,15 @@ def nodes(without_ray: Installation) -> Iterator[Nodes]:
 
 
 def busy_on_both(nodes: Nodes, program: subprocess.Popen[str]) -> None:
-    """Wait until both nodes have workers and pages come in."""
-    wait_until(lambda: program.poll() is not None or all(map(nodes.workers_on, (0, 1))), 90)
+    """Wait until all four workers read, two on each node, and pages come in."""
+    wait_until(lambda: program.poll() is not None or reading(nodes.here) == 4, 90)
     wait_for_pages(nodes.emulator, pages_read(nodes.emulator) + 20, program)
+
+
+def reading(here: Installation) -> int:
+    """How many workers have claimed channels."""
+    (row,) = here.query("SELECT count(DISTINCT worker_id) FROM sync_progress")
+    return int(row["count"])
 
 
 def test_a_node_that_dies_in_mid_run_costs_time_only(nodes: Nodes) -> None:
