@@ -132,7 +132,7 @@ class WorkerPool:
         self._is_full = False  # some worker was, since the last one was started
         self._came_up_s = -math.inf  # the last one
         self._failed_starts = self._lost_starts = 0
-        self._pause_until_s = -math.inf
+        self._resuming: asyncio.TimerHandle | None = None  # while no worker is started
         self.broken: RaysyncError | None = None  #: no worker is there, nor will be
         self.reading = 0  #: channels in slots; those on standby are not read yet
         self.wanted = 0  #: workers for the work there is, as the policy says
@@ -190,7 +190,7 @@ class WorkerPool:
             Demand(channels, parked, alive, starting, self._is_full, now_s)
         )
         self.wanted = alive + starting + change
-        if self.broken is None and now_s >= self._pause_until_s:
+        if self.broken is None and self._resuming is None:
             for _ in range(change):
                 self._start_one()
         if change < 0:
@@ -219,6 +219,8 @@ class WorkerPool:
 
     async def close(self) -> None:
         """End all workers."""
+        if self._resuming is not None:
+            self._resuming.cancel()
         for each in list(self._coming):
             each.cancel()
         await asyncio.gather(*self._coming, *self._going, return_exceptions=True)
@@ -277,10 +279,16 @@ class WorkerPool:
         self._failed_starts += not is_lost
         if not self._failures.is_hopeless(error, self._failed_starts, self._lost_starts):
             return
-        if self._count[WorkerState.ALIVE] or self._count[WorkerState.RETIRING]:
-            self._pause_until_s = self._clock.monotonic_s() + self._failures.pause_s
-        else:
+        if not self._members:
             self.broken = WorkersUnavailableError(f"No worker could be started: {error}")
+        elif self._resuming is None:  # others work, or may come up yet
+            loop = asyncio.get_running_loop()
+            self._resuming = loop.call_later(self._failures.pause_s, self._resume)
+
+    def _resume(self) -> None:
+        """Start workers again: nothing else may happen by which anybody would."""
+        self._resuming = None
+        self._on_change()
 
     def _retire(self, members: Collection[Member]) -> None:
         """Give them no more channels; each ends with its last visit."""

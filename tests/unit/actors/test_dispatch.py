@@ -477,3 +477,39 @@ def test_its_figures_tell_who_works_who_is_missing_and_what_waits() -> None:
     ended = dispatcher.figures()
     assert ended.lost == 1
     assert not any(ended.waiting.values())
+
+
+def test_the_last_worker_may_die_while_no_other_is_started() -> None:
+    hall = Hall()
+
+    async def scenario() -> list[ChannelOutcome]:
+        dispatcher = hall.dispatcher(2, 1)
+        dispatcher.warm_up()
+        await asyncio.sleep(1.0)
+        hall.start_errors = [SyncError("no room")] * 3
+        tasks = [make_task(number, expected_pages=60.0) for number in range(3)]
+        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        await asyncio.sleep(5.0)
+        hall.up[0].kill()
+        return list(await asyncio.gather(*running))
+
+    outcomes = run_virtual(scenario())
+
+    assert all(each.failure is None for each in outcomes)
+    assert len(hall.up) > 1
+
+
+def test_workers_that_are_coming_up_are_waited_for_where_others_failed() -> None:
+    hall = Hall()
+    hall.start_errors = [SyncError("a bad node")] * 3
+    tasks = [make_task(number, expected_pages=5.0) for number in range(20)]
+
+    async def scenario() -> list[ChannelOutcome]:
+        hall.slots = 1
+        dispatcher = Dispatcher(hall.spawn, 1, hall.clock, ClusterScaling(10, 1))
+        return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+
+    outcomes = run_virtual(scenario())
+
+    assert all(each.failure is None for each in outcomes)
+    assert len(hall.spawned) >= 10
