@@ -253,6 +253,8 @@ def test_the_timers_service_runs_a_command_that_there_is_and_ends_it_cleanly() -
     (words,) = invocations(f"`{service['ExecStart'].removeprefix('/opt/raysync/bin/')}`")
     assert problem_of(words) is None
     assert service["KillMode"] == "mixed"
+    home = f"/var/lib/{service['StateDirectory']}"
+    assert f"HOME={home}" in service["Environment"].split(), "where a local Ray keeps its token"
     assert service["SuccessExitStatus"] == "130"
     assert timer["Persistent"] == "yes"
 
