@@ -78,6 +78,7 @@ def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> 
     command += ["--disable-usage-stats", "--object-store-memory=134217728"]
     command += ["--min-worker-port=0", "--max-worker-port=0"]
     command += [f"--resources={json.dumps(resources)}"]
+    wait_until(lambda: alive_nodes(head) > 0, 60)  # its dashboard knows of it a while later
     before = alive_nodes(head)
     with (head.directory / f"node-{ports[0]}.out").open("wb") as output:
         node = subprocess.Popen(
