@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raysync.errors import ConfigurationError, RaysyncError
+from raysync.models.secret_texts import has_password, looks_like_token
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 STOP_WAIT_S = 60
@@ -164,7 +166,7 @@ class _Log:
         """Hand on what comes, without end."""
         while True:
             read = 0
-            with suppress(RuntimeError, OSError):
+            with suppress(RuntimeError, OSError, aiohttp.ClientError):
                 async for chunk in self._client.tail_job_logs(self._submission_id):
                     read += len(chunk)
                     self._hand_on(chunk, read)
@@ -199,8 +201,8 @@ def _runtime_env(order: JobOrder) -> dict[str, Any]:
     if order.working_dir is not None:
         found["working_dir"] = order.working_dir
     variables = found.get("env_vars") or {}
-    for name in variables:
-        if _SECRET.search(name):
+    for name, value in variables.items():
+        if _SECRET.search(name) or looks_like_token(value) or has_password(value):
             raise ConfigurationError(
                 f"{name} is in the runtime environment, which Ray shows to everybody who sees its "
                 "dashboard: set it where Ray starts on the cluster's nodes."
@@ -218,6 +220,11 @@ def _read(file: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(found, dict) or not isinstance(found.get("env_vars") or {}, dict):
         raise ConfigurationError(f"{file} is not a runtime environment of Ray.")
+    variables = found.get("env_vars") or {}
+    if not all(isinstance(each, str) for pair in variables.items() for each in pair):
+        raise ConfigurationError(
+            f"A name or a value under env_vars in {file} is no text: write it in quotes."
+        )
     return found
 
 

@@ -10,6 +10,9 @@ from typing import Final
 
 import typer
 
+from raysync.models.privacy import PSEUDONYM
+from raysync.models.secret_texts import looks_like_token
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _SIZE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmg]?)b?", re.ASCII)
@@ -17,11 +20,9 @@ _SIZE_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)", re.ASCII)
 _MAX_DURATION: Final = timedelta(days=36_525)
 _NONE: Final = timedelta(-1)
-_PSEUDONYM: Final = re.compile("u_[a-z2-7]{26}")
+_PSEUDONYM: Final = re.compile(PSEUDONYM)
 _MAX_SNOWFLAKE: Final = (1 << 63) - 1
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{20,}", re.ASCII)
-"""A bot token's shape: id, time and signature."""
 
 
 def duration(text: str | timedelta) -> timedelta:
@@ -149,11 +150,6 @@ def token_file(text: str | Path) -> Path:
     if not is_there:
         raise typer.BadParameter(f"There is no file {path}.")
     return path
-
-
-def looks_like_token(text: str) -> bool:
-    """Whether *text* may be a bot token that was pasted where its whereabouts belong."""
-    return _TOKEN.search(text) is not None
 
 
 def _refuse_token(text: str, instead: str) -> None:

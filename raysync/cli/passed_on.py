@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import typer
 
-from raysync.cli.params import looks_like_token
-
-_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@", re.ASCII)
-"""An address with a password in it."""
+from raysync.models.secret_texts import has_password, looks_like_token
 
 
 def refuse_secrets(words: Sequence[str]) -> None:
@@ -22,7 +18,7 @@ def refuse_secrets(words: Sequence[str]) -> None:
             "to others: reset it in Discord's Developer Portal, and name it by "
             "`raysync tenant add --token-env`."
         )
-    if any(_PASSWORD.search(word) for word in words):
+    if any(has_password(word) for word in words):
         raise typer.BadParameter(
             "One of the words after the options is an address with a password, and all of them "
             "are shown to others: give it by an environment variable where the command runs."
