@@ -71,8 +71,8 @@ class _Totals:
     """What all rows come to, kept up with each change: a view must not cost what there is."""
 
     messages: int = 0
-    completed: int = 0
-    failed: int = 0
+    states: Counter[ChannelJobStatus] = field(default_factory=Counter)
+    most_requests: int = 0  #: of one channel; it only grows
     expected_pages: float = 0.0
     done_pages: float = 0.0
     extras: ExtraTally = field(default_factory=ExtraTally)
@@ -81,8 +81,8 @@ class _Totals:
         """Count a row, or with -1 no more."""
         tally = row.tally
         self.messages += sign * tally.messages
-        self.completed += sign * (row.status is ChannelJobStatus.COMPLETED)
-        self.failed += sign * (row.status is ChannelJobStatus.FAILED)
+        self.states[row.status] += sign
+        self.most_requests = max(self.most_requests, tally.requests)
         self.expected_pages += sign * row.task.expected_pages
         self.done_pages += sign * row.task.expected_pages * _fraction(row)
         self.extras += tally.extras if sign > 0 else -tally.extras
@@ -185,13 +185,13 @@ class ProgressBoard:
 
     def states(self) -> dict[ChannelJobStatus, int]:
         """How many channels are in which state."""
-        return Counter(row.status for row in self._rows.values())
+        return +self._totals.states
 
     def efficiency(self) -> float | None:
         """How near the job has come so far to what Discord's limits allow."""
         usage = self.usage().values()
         requests = sum(sum(each.calls.values()) for each in usage)
-        ideal = ideal_s(requests, (row.tally.requests for row in self._rows.values()), self._header)
+        ideal = ideal_s(requests, (self._totals.most_requests,), self._header)
         first = min(
             (each.first_request_at for each in usage if each.first_request_at), default=None
         )
@@ -214,8 +214,8 @@ class ProgressBoard:
             completed_at=None,
             planning=self._planning,
             channels_total=len(self._rows),
-            channels_completed=totals.completed,
-            channels_failed=totals.failed,
+            channels_completed=totals.states[ChannelJobStatus.COMPLETED],
+            channels_failed=totals.states[ChannelJobStatus.FAILED],
             channels_skipped=len(self._skipped),
             messages=totals.messages,
             requests=requests,
