@@ -6,6 +6,7 @@ No channel's name, and of its failure only the class: `raysync dead-letters` tel
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from raysync.cli.paced import PacedObserver
@@ -51,22 +52,23 @@ class LogObserver(PacedObserver):
             rate_limit_encounters=stats.rate_limit_encounters,
             efficiency=stats.efficiency,
         )
+        place = {"tenant": result.tenant, "job_id": result.job_id}
+        failed = {each.channel_id for each in result.channel_results if each.status == "failed"}
         for each in result.errors:
             if each.channel_id is None:
-                place = {"tenant": result.tenant, "job_id": result.job_id}
                 _say("job_error", each.error, logging.ERROR, **place)
+            elif each.channel_id in failed and not self.has_told(result, each):
+                _tell_failed(each.channel_id, each.error.partition(":")[0], place)
 
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:
-            _say(
-                "channel_failed",
-                "channel given up",
-                logging.WARNING,
-                tenant=view.tenant,
-                job_id=view.job_id,
-                channel_id=channel.channel_id,
-                error=channel.failure.error,
-            )
+            place = {"tenant": view.tenant, "job_id": view.job_id}
+            _tell_failed(channel.channel_id, channel.failure.error, place)
+
+
+def _tell_failed(channel_id: object, error: str, place: Mapping[str, object]) -> None:
+    told = {"channel_id": channel_id, "error": error}
+    _say("channel_failed", "channel given up", logging.WARNING, **place, **told)
 
 
 def _figures(view: JobView) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Self
 
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.results import ChannelError, SyncJobResult
 
 PERIOD_S = 5.0
 
@@ -36,6 +37,11 @@ class PacedObserver(ABC):
         self._due_s = now_s + PERIOD_S
         for view in views:
             self._tell(view)
+
+    def has_told(self, result: SyncJobResult, error: ChannelError) -> bool:
+        """Whether a channel's failure was told already: a view does not show all of them."""
+        channel_id = ChannelId(int(error.channel_id or 0))
+        return result.job_id is not None and (JobId(result.job_id), channel_id) in self._told
 
     def _tell_failures(self, view: JobView) -> None:
         for channel in view.channels:

@@ -118,6 +118,7 @@ class SyncJob:
     def _end(self, status: JobStatus | None) -> JobEnd:
         outcomes = tuple(self._outcomes.values())
         if status is None:
+            self._note_lost()
             failed = any(each.failure is not None for each in outcomes) or bool(self._troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
         return JobEnd(
@@ -130,6 +131,12 @@ class SyncJob:
             frozenset(self._gone),
             tuple(self._gaps),
         )
+
+    def _note_lost(self) -> None:
+        """A job is not completed with a channel of which nobody has told: that would be a bug."""
+        for channel_id in self._tasks.keys() - self._outcomes.keys():
+            told = "it was not read to its end, for no reason that is known; the next run goes on"
+            self._troubles.append(Trouble(channel_id, told))
 
     async def _sync(self) -> None:
         began_s = self._clock.monotonic_s()
