@@ -87,7 +87,7 @@ def _secret(settings: Settings) -> Check:
 
 
 def _files(settings: Settings) -> Check:
-    """What only its owner may read: the secret key, and a home that was made by hand."""
+    """The secret key is for its owner alone; `tenant add` looks at a token's file."""
     path = settings.home / KEY_FILE
     if settings.secret_key is None and path.exists() and readable_by_others(path):
         return Check(
@@ -96,7 +96,7 @@ def _files(settings: Settings) -> Check:
             says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
             advice=f"Close it: chmod 600 {path}",
         )
-    return Check(name="files", status=_OK, says="Others can read no secret.")
+    return Check(name="files", status=_OK, says="Others cannot read the secret key.")
 
 
 def _disks(settings: Settings) -> list[Check]:

@@ -9,7 +9,7 @@ the suppression list, or not at all.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Final
@@ -21,7 +21,13 @@ from raysync.discord_api.redaction import Redaction
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
-from raysync.models.privacy import ErasureCounts, PurgeCounts, Retention, Suppression
+from raysync.models.privacy import (
+    PSEUDONYM,
+    ErasureCounts,
+    PurgeCounts,
+    Retention,
+    Suppression,
+)
 from raysync.settings import Settings
 from raysync.store.archive_ranges import Progress
 from raysync.store.audit import AuditLog
@@ -31,17 +37,28 @@ from raysync.store.job_lock import JobLease, hold_tenant
 from raysync.store.privacy_tables import SuppressedKind
 from raysync.store.purge import Purge
 from raysync.store.rotation import Generations, Rotation
-from raysync.store.stored_files import places, sweep
+from raysync.store.stored_files import Due, any_due, places, sweep
 from raysync.store.subject_export import subject_lines
 from raysync.store.suppressions import SuppressionStore, people_rules
 from raysync.store.tenants import TenantStore
 
-_PSEUDONYM: Final = re.compile("u_[a-z2-7]{26}")
+_PSEUDONYM: Final = re.compile(PSEUDONYM)
 
 
 def is_pseudonym(text: str) -> bool:
     """Whether *text* looks like one."""
     return _PSEUDONYM.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where attachments' bytes are, beside where runs were told to keep them."""
+
+    more: frozenset[str] = frozenset()  #: they were moved there
+    without: frozenset[str] = frozenset()  #: it is gone for good, with all that was in it
+
+
+AS_KNOWN: Final = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +103,10 @@ class TenantPrivacy:
         erasure = self._erasure(self.progress)
         return await erasure.count_channels(await erasure.all_keys())
 
-    async def forget_user(self, ref: str, more_places: Collection[str] = ()) -> ErasureCounts:
+    async def forget_user(self, ref: str, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
         """Erase a user, and keep them out from now on.
 
-        Attachments' bytes go wherever runs were told to keep them, and in *more_places*.
+        Attachments' bytes go wherever runs were told to keep them, but for what *elsewhere* says.
 
         Raises:
             JobRunningError: the tenant is being synced.
@@ -101,10 +118,10 @@ class TenantPrivacy:
             erased = await self._erasure(self._while_held(lease)).erase_user(
                 ref, entry, Redaction(people=frozenset({ref}))
             )
-            return await self._erased(SuppressedKind.USER, entry, erased, more_places)
+            return await self._erased(SuppressedKind.USER, entry, erased, elsewhere)
 
     async def forget_channel(
-        self, channel_id: ChannelId, more_places: Collection[str] = ()
+        self, channel_id: ChannelId, elsewhere: Elsewhere = AS_KNOWN
     ) -> ErasureCounts:
         """Erase a channel with its threads, and keep it out. Raises as `forget_user`."""
         async with hold_tenant(self.engine, self.tenant.id) as lease:
@@ -114,9 +131,9 @@ class TenantPrivacy:
             rows = await erasure.channel_and_threads(channel_id)
             ids = frozenset({str(channel_id), *(str(each.id) for each in rows)})
             erased = await erasure.erase_channels(rows, Redaction(channels=ids))
-            return await self._erased(SuppressedKind.CHANNEL, entry, erased, more_places)
+            return await self._erased(SuppressedKind.CHANNEL, entry, erased, elsewhere)
 
-    async def forget_all(self, more_places: Collection[str] = ()) -> ErasureCounts:
+    async def forget_all(self, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
         """Erase the tenant with all that is its own, its token and its files included.
 
         Raises:
@@ -125,10 +142,12 @@ class TenantPrivacy:
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await self._audit("forget begun", what="tenant")
             erased = await self._erasure(self._while_held(lease)).erase_all()
-            files = await sweep(self.engine, self.tenant, await self._places(more_places))
+            files = await sweep(self.engine, self.tenant, await self._places(elsewhere))
             await TenantStore(self.engine).remove(self.tenant.slug, is_held=True)
         total = replace(erased, files=files)
-        await self._audit("forget", what="tenant", **asdict(total))
+        await self._audit(
+            "forget", what="tenant", passed_over=sorted(elsewhere.without), **asdict(total)
+        )
         return total
 
     async def suppressions(self) -> tuple[Suppression, ...]:
@@ -157,12 +176,15 @@ class TenantPrivacy:
     async def purge_held(self, lease: JobLease) -> PurgeCounts:
         """The same for who holds the tenant already."""
         retention = Retention.of(self.tenant.settings)
+        horizon = retention.horizon(SystemClock().now())
+        due, files = Due(horizon, retention.purge_deleted_after), 0
+        # the bytes first: where that fails, or is cut short, the rows are due the next time
+        if await any_due(self.engine, self.tenant.id, due):
+            files = await sweep(self.engine, self.tenant, await self._places(AS_KNOWN), due)
         work = Purge(self.engine, self.tenant.id, self._while_held(lease))
-        done = await work.erase_before(retention.horizon(SystemClock().now()))
+        done = await work.erase_before(horizon)
         done += await work.empty_deleted(retention.purge_deleted_after)
-        if done.blobs:
-            files = await sweep(self.engine, self.tenant, await self._places(()))
-            done = replace(done, files=files)
+        done = replace(done, files=files)
         if done != PurgeCounts():
             await self._audit("privacy purge", **asdict(done))
         return done
@@ -231,16 +253,18 @@ class TenantPrivacy:
         kind: SuppressedKind,
         entry: int,
         erased: ErasureCounts,
-        more_places: Collection[str],
+        elsewhere: Elsewhere,
     ) -> ErasureCounts:
-        files = await sweep(self.engine, self.tenant, await self._places(more_places))
+        files = await sweep(self.engine, self.tenant, await self._places(elsewhere))
         await SuppressionStore(self.engine, self.tenant.id).note_erased(entry)
         total = replace(erased, files=files)
-        await self._audit("forget", what=kind.value, suppression=entry, **asdict(total))
+        about = {"suppression": entry, "passed_over": sorted(elsewhere.without)}
+        await self._audit("forget", what=kind.value, **about, **asdict(total))
         return total
 
-    async def _places(self, more: Collection[str]) -> set[str]:
-        return await places(self.engine, self.tenant.id) | set(more)
+    async def _places(self, elsewhere: Elsewhere) -> set[str]:
+        known = await places(self.engine, self.tenant.id)
+        return (known | elsewhere.more) - elsewhere.without
 
     async def _audit(self, action: str, **details: object) -> None:
         await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)

@@ -53,6 +53,14 @@ def forget(
             "[default: where runs were told to keep them]",
         ),
     ] = None,
+    without_places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without-place",
+            metavar="DIR-or-URL",
+            help="Look for no bytes there: the place is gone for good; may be repeated.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -66,19 +74,22 @@ def forget(
         raise typer.BadParameter("give exactly one of --user, --channel, --all and --list.")
     if undo and user is None and channel is None:
         raise typer.BadParameter("--undo takes --user or --channel.")
+    if (list_ or undo) and (attachments or without_places):
+        raise typer.BadParameter("--attachments and --without-place are for erasing.")
     if list_:
         _show(asyncio.run(with_privacy(tenant, lambda office: office.suppressions())), as_json)
     elif undo:
-        _undo(tenant, user, channel)
+        _undo(tenant, user, channel, as_json=as_json)
     else:
-        _forget(tenant, user, channel, attachments or (), yes=yes, as_json=as_json)
+        places = (attachments or (), without_places or ())
+        _forget(tenant, user, channel, places, yes=yes, as_json=as_json)
 
 
 def _forget(
     tenant: str,
     user: str | None,
     channel: int | None,
-    places: Sequence[str],
+    places: tuple[Sequence[str], Sequence[str]],
     *,
     yes: bool,
     as_json: bool,
@@ -91,7 +102,8 @@ def _forget(
         what, told = "tenant", f"the whole tenant {tenant}, its token and its files"
     if not yes:
         would = asyncio.run(with_privacy(tenant, _counting(user, channel)))
-        say(f"This would erase {_sentence(would)}.")
+        said = _sentence(would) if user is not None else _of_own(would)
+        say(f"This would erase {said}.")
     ask(f"Erase {told}, for good?", yes=yes)
     erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
     if as_json:
@@ -117,19 +129,22 @@ def _counting(
 
 
 def _erasing(
-    user: str | None, channel: int | None, places: Sequence[str]
+    user: str | None, channel: int | None, places: tuple[Sequence[str], Sequence[str]]
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
     async def erase(office: TenantPrivacy) -> ErasureCounts:
+        from raysync.privacy import Elsewhere
+
+        elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
-            return await office.forget_user(await _ref(office, user), places)
+            return await office.forget_user(await _ref(office, user), elsewhere)
         if channel is not None:
-            return await office.forget_channel(_channel(channel), places)
-        return await office.forget_all(places)
+            return await office.forget_channel(_channel(channel), elsewhere)
+        return await office.forget_all(elsewhere)
 
     return erase
 
 
-def _undo(tenant: str, user: str | None, channel: int | None) -> None:
+def _undo(tenant: str, user: str | None, channel: int | None, *, as_json: bool) -> None:
     from raysync.store.privacy_tables import SuppressedKind
 
     async def lift(office: TenantPrivacy) -> bool:
@@ -144,6 +159,9 @@ def _undo(tenant: str, user: str | None, channel: int | None) -> None:
             f"{user or channel} was not forgotten: `raysync forget --tenant {tenant} --list` "
             "shows who and what was."
         )
+    if as_json:
+        what = "user" if user is not None else "channel"
+        typer.echo(json.dumps({"tenant": tenant, "what": what, "undone": True}, indent=2))
     say(f"Kept out no longer. Read it again with: {invocation()} start --tenant {tenant} --full")
 
 
@@ -189,12 +207,19 @@ def _day(moment: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _sentence(counts: ErasureCounts) -> str:
-    parts = [
+def _of_own(counts: ErasureCounts) -> str:
+    parts = (
         words.counted(counts.messages, "message"),
         words.counted(counts.versions, "earlier version"),
         words.counted(counts.reactions, "reaction"),
         words.counted(counts.attachments, "attachment"),
+    )
+    return ", ".join(parts)
+
+
+def _sentence(counts: ErasureCounts) -> str:
+    parts = [
+        _of_own(counts),
         f"{words.counted(counts.mentions, 'mention')} in what others wrote",
     ]
     if counts.files:

@@ -133,9 +133,10 @@ def purge(
     as_json: options.AsJson = False,
 ) -> None:
     """Erase now what is past retention; a tenant that is being synced does it itself at the end."""
-    from raysync.errors import JobRunningError
+    from raysync.errors import JobRunningError, RaysyncError
 
     done: dict[str, PurgeCounts] = {}
+    failed = False
     for slug in [tenant] if tenant is not None else asyncio.run(every_tenant()):
         try:
             done[slug] = asyncio.run(with_privacy(slug, lambda office: office.purge()))
@@ -143,12 +144,19 @@ def purge(
             if tenant is not None:
                 raise
             say(f"{slug} is left to its run. {error}")
+        except RaysyncError as error:  # which the others have no part in
+            if tenant is not None:
+                raise
+            failed = True
+            say(f"{slug} was not purged. {error}")
     if as_json:
         listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
         typer.echo(json.dumps({"purged": listed}, indent=2))
-        return
-    for slug, each in done.items():
-        say(f"{slug}: {_purged(each)}.")
+    else:
+        for slug, each in done.items():
+            say(f"{slug}: {_purged(each)}.")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _purged(counts: PurgeCounts) -> str:

@@ -120,12 +120,12 @@ def _message(
 def _suppressed(payload: Payload, author_ref: str) -> Message:
     """That there is such a message, and nothing of what it says."""
     return Message(
-        id=MessageId(int(payload["id"])),
-        type=payload["type"],
+        id=MessageId(_snowflake(payload["id"])),
+        type=_small(payload["type"]),
         content="",
         author_ref=author_ref,
         reply_to_id=None,
-        created_at=datetime.fromisoformat(payload["timestamp"]),
+        created_at=_moment(payload["timestamp"]),
         edited_at=None,
         metadata=b"{}",
         raw=b"{}",

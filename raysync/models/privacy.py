@@ -12,6 +12,9 @@ from raysync.models.ids import ChannelId, snowflake_at
 _MAX_AGE: Final = "max_age_s"
 _PURGE_DELETED: Final = "purge_deleted_after_s"
 
+PSEUDONYM: Final = "u_[a-z2-7]{26}"
+"""What a pseudonym looks like, as a regular expression."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:

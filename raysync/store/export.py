@@ -1,30 +1,15 @@
-"""A tenant's messages as JSON lines, made by the server and streamed: memory stays flat.
-
-The lines come by COPY as CSV whose delimiter and quote are control characters; JSON holds neither
-raw, so each line arrives as it is to be written, unquoted and unescaped.
-"""
+"""A tenant's messages as JSON lines."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
-import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.store.engine import connect_alone, translated
-
-_BLOCK_BYTES = 256 * 1024
-
-# One snapshot for all channels. A reader that pauses is no reason to end it.
-_BEGIN = """
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL TimeZone = 'UTC';
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0
-"""
+from raysync.store.json_lines import AS_LINES, BEGIN, copied_lines
 
 _CHANNELS = """
 SELECT c.id, c.platform_channel_id FROM channels c
@@ -32,7 +17,7 @@ WHERE c.tenant_id = %s AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c
 ORDER BY c.platform_channel_id
 """
 
-_LINES = r"""
+_LINES = f"""
 COPY (
     SELECT row_to_json(line) FROM (
         SELECT
@@ -62,8 +47,8 @@ COPY (
                     ORDER BY emoji COLLATE "C") r)) AS reactions
         FROM messages m WHERE m.channel_id = %(key)s ORDER BY m.platform_message_id
     ) line
-) TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
-"""
+) {AS_LINES}
+"""  # noqa: S608 of constants
 
 
 async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncGenerator[bytes, None]:
@@ -74,25 +59,11 @@ async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncGenerat
     """
     with translated():
         async with await connect_alone(engine, "raysync export") as connection:
-            await connection.execute(_BEGIN)
+            await connection.execute(BEGIN)
             channels = await connection.execute(_CHANNELS, (tenant_id,))
             for key, channel_id in await channels.fetchall():
-                async with aclosing(_channel_lines(connection, key, channel_id)) as blocks:
+                values = {"key": key, "channel_id": channel_id}
+                async with aclosing(copied_lines(connection, _LINES, values)) as blocks:
                     async for block in blocks:
                         yield block
             await connection.execute("COMMIT")
-
-
-async def _channel_lines(
-    connection: psycopg.AsyncConnection[Any], key: int, channel_id: int
-) -> AsyncGenerator[bytes, None]:
-    block = bytearray()
-    which = {"key": key, "channel_id": channel_id}
-    async with connection.cursor() as cursor, cursor.copy(_LINES, which) as copy:
-        async for line in copy:
-            block += line
-            if len(block) >= _BLOCK_BYTES:
-                yield bytes(block)
-                block.clear()
-    if block:
-        yield bytes(block)

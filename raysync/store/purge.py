@@ -19,6 +19,7 @@ from raysync.store.archive_ranges import AT_ONCE, Progress, channel_keys
 from raysync.store.engine import translated
 
 _QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
+_QUOTED: Final = "CAST(raw -> 'referenced_message' ->> 'id' AS bigint)"
 _WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
 
 _ERASE_OLD = text("""
@@ -46,14 +47,26 @@ SELECT (SELECT count(*) FROM gone) AS messages,
     (SELECT count(blob_key) FROM attachments) AS blobs
 """)
 
+_HERE = """
+channel_id IN (
+    SELECT t.id FROM channels c JOIN channels t ON t.tenant_id = c.tenant_id
+        AND (t.id = c.id OR t.parent_channel_id = c.platform_channel_id)
+    WHERE c.id = :key)
+"""
+"""In a channel, and in its threads: each begins with a quote of what it was begun from."""
+
+_IS_DUE = text("""
+SELECT EXISTS (SELECT FROM messages WHERE channel_id = :key AND platform_message_id < :before)
+""")
+
 _EMPTY_OLD_QUOTES = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, updated_at = now()
-    WHERE channel_id = :key AND reply_to_id < :before AND {_QUOTES}
+    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+        updated_at = now()
+    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
 )
 UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE channel_id = :key AND {_QUOTES}
-    AND CAST(raw -> 'referenced_message' ->> 'id' AS bigint) < :before
+WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
 """)  # noqa: S608 of constants
 
 _DELETED = text("""
@@ -83,12 +96,12 @@ SELECT (SELECT count(*) FROM emptied) AS messages,
 
 _EMPTY_QUOTES_OF = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, updated_at = now()
-    WHERE channel_id = :key AND reply_to_id = ANY(:ids) AND {_QUOTES}
+    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+        updated_at = now()
+    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
 )
 UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE channel_id = :key AND {_QUOTES}
-    AND CAST(raw -> 'referenced_message' ->> 'id' AS bigint) = ANY(:ids)
+WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
 """)  # noqa: S608 of constants
 
 _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
@@ -107,10 +120,10 @@ class Purge:
         total = PurgeCounts()
         for key in await channel_keys(self.engine, self.tenant_id) if before else ():
             values = {"key": key, "before": before, "most": AT_ONCE}
-            erased = await self._erase_channel(values)
-            if erased.erased:
+            if await self._run(_IS_DUE, values):
+                # the quotes first: nothing would be due any more where this is cut short
                 await self._run(_EMPTY_OLD_QUOTES, values)
-            total += erased
+                total += await self._erase_channel(values)
         return total
 
     async def _erase_channel(self, values: dict[str, Any]) -> PurgeCounts:
@@ -140,11 +153,13 @@ class Purge:
             self.progress(len(due))
         return total
 
-    async def _run(self, statement: Any, values: dict[str, Any]) -> None:
+    async def _run(self, statement: Any, values: dict[str, Any]) -> Any:
+        """What the statement answers, where it answers something."""
         with translated():
             async with self.engine.begin() as connection:
                 await connection.execute(_NO_TIMEOUT)
-                await connection.execute(statement, values)
+                answer = await connection.execute(statement, values)
+                return answer.scalar_one() if answer.returns_rows else None
 
 
 async def _empty(connection: AsyncConnection, due: Sequence[Any]) -> PurgeCounts:

@@ -30,8 +30,10 @@ NAMES: Final = """(strpos(content, :ref) > 0 OR strpos(metadata::text, :ref) > 0
     OR strpos(raw::text, :ref) > 0)"""
 """What is named in a message."""
 REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
-    OR raw -> 'thread' ->> 'id' = ANY(:refs))"""
-"""Messages that answer, forward or head what is in another channel."""
+    OR raw -> 'thread' ->> 'id' = ANY(:refs)
+    OR raw -> 'referenced_message' -> 'message_reference' ->> 'channel_id' = ANY(:refs)
+    OR raw -> 'referenced_message' -> 'thread' ->> 'id' = ANY(:refs))"""
+"""What answers, forwards or heads something in another channel, or quotes what does."""
 
 
 _OF_PIECE = f"""
@@ -78,10 +80,19 @@ SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
 WHERE {_WITHIN} AND (strpos(content, :ref) > 0 OR strpos(raw::text, :ref) > 0)
 """)  # noqa: S608 of constants
 
-_VERSIONS_OF = text(f"""
+_REFERRING_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND platform_message_id = ANY(:ids) AND raw IS NOT NULL
+WHERE {_WITHIN} AND {REFERS}
 """)  # noqa: S608 of constants
+
+_NAMED_ATTACHMENTS = text(f"""
+SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url
+FROM message_attachments WHERE {_WITHIN} AND (strpos(filename, :ref) > 0 OR strpos(url, :ref) > 0)
+""")  # noqa: S608 of constants
+_REWRITE_ATTACHMENT = text("""
+UPDATE message_attachments SET filename = :filename, url = :url
+WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
+""")
 
 _REWRITE_VERSIONS = text("""
 UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
@@ -108,21 +119,37 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
 async def redact_named(
     connection: AsyncConnection, piece: Piece, ref: str, redactor: Redactor
 ) -> int:
-    """Rewrite the messages and versions in which *ref* is named; how many."""
+    """Rewrite the messages, versions and attachments in which *ref* is named; how many."""
     values = {**piece.values, "ref": ref}
     rows = (await connection.execute(_NAMED, values)).all()
     await _rewrite(connection, piece, rows, redactor)
     versions = (await connection.execute(_NAMED_VERSIONS, values)).all()
     await _rewrite_versions(connection, piece, versions, redactor)
+    files = (await connection.execute(_NAMED_ATTACHMENTS, values)).all()
+    await rewrite_attachments(connection, piece, files, redactor.text)
     return len(rows) + len(versions)
+
+
+async def rewrite_attachments(
+    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], rewrite: Callable[[str], str]
+) -> None:
+    """Put what *rewrite* makes of them in place of the names and addresses of files in *rows*."""
+    for row in rows:
+        which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
+        told = {"filename": rewrite(row.filename), "url": rewrite(row.url)}
+        await connection.execute(_REWRITE_ATTACHMENT, {**which, **told})
 
 
 async def redact_referring(
     connection: AsyncConnection, piece: Piece, channels: Sequence[str], redactor: Redactor
 ) -> int:
     """Rewrite the messages that hold something of *channels*, with their versions; how many."""
-    found = await connection.execute(_REFERRING, {**piece.values, "refs": list(channels)})
-    return await _rewrite_all(connection, piece, found.all(), redactor)
+    values = {**piece.values, "refs": list(channels)}
+    rows = (await connection.execute(_REFERRING, values)).all()
+    await _rewrite(connection, piece, rows, redactor)
+    versions = (await connection.execute(_REFERRING_VERSIONS, values)).all()
+    await _rewrite_versions(connection, piece, versions, redactor)
+    return len(rows)
 
 
 async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
@@ -157,16 +184,6 @@ async def redact_elsewhere(
 
 def _naming(ref: str) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
     return lambda told: func.strpos(told, ref) > 0
-
-
-async def _rewrite_all(
-    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], redactor: Redactor
-) -> int:
-    await _rewrite(connection, piece, rows, redactor)
-    values = {**piece.values, "ids": [row.id for row in rows]}
-    versions = (await connection.execute(_VERSIONS_OF, values)).all() if rows else []
-    await _rewrite_versions(connection, piece, versions, redactor)
-    return len(rows)
 
 
 async def _rewrite(

@@ -19,15 +19,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import MAX_SNOWFLAKE, TenantId
+from raysync.models.privacy import PSEUDONYM
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
-from raysync.store.redacting import ELSEWHERE
+from raysync.store.redacting import ELSEWHERE, rewrite_attachments
 
 Rename = Callable[[str], str]
 """From a pseudonym to the next generation's."""
-_PSEUDONYM: Final = "u_[a-z2-7]{26}"
-_FOUND: Final = re.compile(_PSEUDONYM)
+_FOUND: Final = re.compile(PSEUDONYM)
 _REMEMBERED: Final = 1 << 17
 _SALT_BYTES: Final = 16
 _WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
@@ -89,12 +89,8 @@ WHERE {_WITHIN} AND anonymized_user_id = given.old
 _ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url
 FROM message_attachments
-WHERE {_WITHIN} AND (filename ~ '{_PSEUDONYM}' OR url ~ '{_PSEUDONYM}')
+WHERE {_WITHIN} AND (filename ~ '{PSEUDONYM}' OR url ~ '{PSEUDONYM}')
 """)  # noqa: S608 of constants
-_RENAME_ATTACHMENT = text("""
-UPDATE message_attachments SET filename = :filename, url = :url
-WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
-""")
 _OF_TENANT = {
     **ELSEWHERE,
     "channels": ("name", "metadata"),
@@ -156,7 +152,7 @@ class Rotation:
                             table,
                             each,
                             self.tenant_id,
-                            lambda told: told.regexp_match(_PSEUDONYM),
+                            lambda told: told.regexp_match(PSEUDONYM),
                             partial(_FOUND.sub, lambda found: rename(found[0])),
                         )
                 await connection.execute(_COMPLETE, {"tenant_id": self.tenant_id})
@@ -193,10 +189,10 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
     if reactors:
         renamed = {"old": reactors, "new": [rename(each) for each in reactors]}
         await connection.execute(_RENAME_REACTORS, {**piece.values, **renamed})
-    for row in (await connection.execute(_ATTACHMENTS, piece.values)).all():
-        filename, url = _renamed([row.filename, row.url], rename)
-        values = {"id": row.id, "attachment_id": row.attachment_id, "filename": filename}
-        await connection.execute(_RENAME_ATTACHMENT, {**values, "key": piece.key, "url": url})
+    found = (await connection.execute(_ATTACHMENTS, piece.values)).all()
+    await rewrite_attachments(
+        connection, piece, found, partial(_FOUND.sub, lambda found: rename(found[0]))
+    )
 
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.store.engine import connect_alone, translated
-
-_BLOCK_BYTES = 256 * 1024
-
-# One snapshot for all of it. A reader that pauses is no reason to end it.
-_BEGIN = """
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL TimeZone = 'UTC';
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0
-"""
+from raysync.store.json_lines import AS_LINES, BEGIN, copied_lines
 
 _OF_MESSAGE = "channel_id = m.channel_id AND platform_message_id = m.platform_message_id"
 
-_LINES = rf"""
+_LINES = f"""
 COPY (
     SELECT row_to_json(line) FROM (
         SELECT 'message' AS kind, m.platform_message_id::text AS id,
@@ -45,10 +37,10 @@ COPY (
         WHERE c.tenant_id = %(tenant_id)s AND m.anonymized_author_id = %(ref)s
         ORDER BY c.platform_channel_id, m.platform_message_id
     ) line
-) TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
+) {AS_LINES}
 """  # noqa: S608 of constants
 
-_REACTIONS = r"""
+_REACTIONS = f"""
 COPY (
     SELECT row_to_json(line) FROM (
         SELECT 'reaction' AS kind, c.platform_channel_id::text AS channel_id,
@@ -58,8 +50,8 @@ COPY (
         WHERE c.tenant_id = %(tenant_id)s AND r.anonymized_user_id = %(ref)s
         ORDER BY c.platform_channel_id, r.platform_message_id, r.emoji COLLATE "C"
     ) line
-) TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')
-"""
+) {AS_LINES}
+"""  # noqa: S608 of constants
 
 
 async def subject_lines(
@@ -72,18 +64,9 @@ async def subject_lines(
     values: dict[str, Any] = {"tenant_id": tenant_id, "ref": ref}
     with translated():
         async with await connect_alone(engine, "raysync export") as connection:
-            await connection.execute(_BEGIN)
+            await connection.execute(BEGIN)
             for statement in (_LINES, _REACTIONS):
-                block = bytearray()
-                async with (
-                    connection.cursor() as cursor,
-                    cursor.copy(statement, values) as copy,
-                ):
-                    async for line in copy:
-                        block += line
-                        if len(block) >= _BLOCK_BYTES:
-                            yield bytes(block)
-                            block.clear()
-                if block:
-                    yield bytes(block)
+                async with aclosing(copied_lines(connection, statement, values)) as blocks:
+                    async for block in blocks:
+                        yield block
             await connection.execute("COMMIT")

@@ -142,6 +142,12 @@ class Vault:
         The number of files. Nothing may be stored meanwhile. Raises FileVaultError.
         """
         folder = f"{self._root}/{self._guild_id}"
+        if self.is_local and not Path(self._root).is_dir():
+            raise FileVaultError(
+                f"There is no folder {self._root} on this machine, where attachments were kept: "
+                "run it where that folder is. If it is gone for good: `raysync forget "
+                "--without-place`."
+            )
         try:
             found = self._files.find(folder) if self._files.exists(folder) else []
             gone = [each for each in found if "/".join(each.split("/")[-3:]) not in kept]
@@ -149,7 +155,8 @@ class Vault:
                 self._files.rm_file(each)
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
             raise FileVaultError(
-                f"Cannot remove attachments from {self._root}: {_why(error)}"
+                f"Cannot remove attachments from {self._root}: {_why(error)}. Run it again when "
+                "that is mended; if the place is gone for good: `raysync forget --without-place`."
             ) from None
         return len(gone)
 

@@ -1,0 +1,39 @@
+"""JSON lines made by the server and streamed: memory stays flat, whatever there is.
+
+The lines come by COPY as CSV whose delimiter and quote are control characters; JSON holds neither
+raw, so each line arrives as it is to be written, unquoted and unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+import psycopg
+
+AS_LINES: Final = r"TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')"
+"""How a COPY ends whose rows are JSON."""
+
+# One snapshot for all of it. A reader that pauses is no reason to end it.
+BEGIN: Final = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+_BLOCK_BYTES: Final = 256 * 1024
+
+
+async def copied_lines(
+    connection: psycopg.AsyncConnection[Any], statement: str, values: Mapping[str, Any]
+) -> AsyncGenerator[bytes, None]:
+    """What a COPY of lines brings, in blocks of whole lines. Close it if not read to its end."""
+    block = bytearray()
+    async with connection.cursor() as cursor, cursor.copy(statement.encode(), values) as copy:
+        async for line in copy:
+            block += line
+            if len(block) >= _BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+    if block:
+        yield bytes(block)
