@@ -12,7 +12,14 @@ import pytest
 from raysync.cli.log_lines import LogObserver
 from raysync.cli.paced import PERIOD_S
 from raysync.logs import JsonFormatter
-from tests.cli.samples import JOB_ID, channel_error, failed_channel, job_result, job_view
+from tests.cli.samples import (
+    JOB_ID,
+    channel_error,
+    failed_channel,
+    failed_result,
+    job_result,
+    job_view,
+)
 
 
 class Lines(logging.Handler):
@@ -76,6 +83,22 @@ def test_a_channel_that_is_given_up_is_told_once_and_without_its_name(log: Lines
     assert (line["channel_id"], line["error"]) == ("1001", "AccessDeniedError")
     assert "channel-1" not in json.dumps(line)
     assert "somebody" not in json.dumps(line)
+
+
+def test_a_failure_that_no_view_showed_is_told_at_the_end_and_no_other_twice(log: Lines) -> None:
+    observer = LogObserver(HandTime().monotonic_s)
+    observer.progress([job_view(channels=(failed_channel(1),))])
+    errors = [channel_error(1), channel_error(2)]
+    results = [failed_result(1), failed_result(2)]
+
+    observer.finished(job_result(errors=errors, channel_results=results))
+
+    told = [each for each in log.lines if each["event"] == "channel_failed"]
+    assert [(each["channel_id"], each["error"]) for each in told] == [
+        ("1001", "AccessDeniedError"),
+        ("1002", "AccessDeniedError"),
+    ]
+    assert [(each["tenant"], each["job_id"]) for each in told] == [("takaro", JOB_ID)] * 2
 
 
 def test_a_run_that_failed_says_why(log: Lines) -> None:

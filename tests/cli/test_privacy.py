@@ -93,6 +93,9 @@ def test_undo_lifts_it_once(run, takaro):
 
     assert "start --tenant takaro --full" in run(*FORGET, "--undo", "--user", BOB).stderr
 
+    run(*FORGET, "--user", BOB, "--yes")
+    undone = json.loads(run(*FORGET, "--undo", "--user", BOB, "--json").stdout)
+    assert undone == {"tenant": "takaro", "what": "user", "undone": True}
     again = run(*FORGET, "--undo", "--user", takaro["bob"])
     assert (again.exit_code, "was not forgotten" in again.stderr) == (2, True)
     assert "Nobody and nothing" in run(*FORGET, "--list").stderr
@@ -100,6 +103,8 @@ def test_undo_lifts_it_once(run, takaro):
 
 @pytest.mark.usefixtures("takaro")
 def test_a_channel_and_a_tenant_are_erased(run, with_database):
+    would = run(*FORGET, "--channel", str(CHANNEL)).stderr
+    assert "3 messages, 0 earlier versions, 1 reaction, 0 attachments." in would
     result = run(*FORGET, "--channel", str(CHANNEL), "--yes")
     assert result.exit_code == 0, result.stderr
     assert "3 messages" in result.stderr
@@ -119,6 +124,8 @@ def test_a_channel_and_a_tenant_are_erased(run, with_database):
         (*FORGET, "--user", BOB, "--all"),
         (*FORGET, "--list", "--undo"),
         (*FORGET, "--all", "--undo"),
+        (*FORGET, "--list", "--attachments", "/files"),
+        (*FORGET, "--undo", "--user", BOB, "--without-place", "/files"),
         (*FORGET, "--user", "bob.builder"),
         (*FORGET, "--user", "u_short"),
         ("privacy", "retention", *PRIVACY, "--max-age", "0"),
@@ -183,6 +190,47 @@ def test_purge_erases_what_is_past_it(run, with_database):
     assert [(each["tenant"], each["erased"]) for each in purged] == [("takaro", 3)]
     assert dumped(with_database)["messages"] == ""
     assert "0 messages erased" in run("privacy", "purge", *PRIVACY).stderr
+
+
+@pytest.mark.usefixtures("takaro")
+def test_a_tenant_whose_files_cannot_be_reached_keeps_no_other_from_its_purge(
+    run, with_database, tmp_path
+):
+    run("tenant", "add", "aloft", "--guild", "7", "--token-env", "T")
+    for slug in ("aloft", "takaro"):
+        run("privacy", "retention", "--tenant", slug, "--max-age", "1d")
+    files = json.dumps({"extras": {"files": {"url": str(tmp_path / "gone")}}})
+    with psycopg.connect(with_database) as session:
+        session.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, options) "
+            "SELECT gen_random_uuid(), id, 'full', 0, 'completed', %s FROM tenants "
+            "WHERE slug = 'aloft'",
+            (files,),
+        )
+        session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type) "
+            "SELECT id, 9, 'general', 0 FROM tenants WHERE slug = 'aloft'"
+        )
+        session.execute(
+            "INSERT INTO messages (channel_id, platform_message_id, tenant_id, content, type,"
+            " platform_created_at, metadata, raw) SELECT id, %s, tenant_id, 'old', 0, now(), '{}',"
+            " '{}' FROM channels WHERE name = 'general' AND platform_channel_id = 9",
+            (NOON,),
+        )
+        session.execute(
+            "INSERT INTO message_attachments (channel_id, platform_message_id,"
+            " platform_attachment_id, filename, file_size, url, blob_key) SELECT channel_id,"
+            " platform_message_id, 1, 'a', 1, 'https://cdn.test/a', 'key' FROM messages"
+            " WHERE content = 'old'"
+        )
+
+    result = run("privacy", "purge", "--json")
+
+    assert result.exit_code == 1
+    assert "aloft was not purged. There is no folder" in " ".join(result.stderr.split())
+    purged = json.loads(result.stdout)["purged"]
+    assert [(each["tenant"], each["erased"]) for each in purged] == [("takaro", 3)]
+    assert "old" in dumped(with_database)["messages"]
 
 
 def test_a_rotation_leaves_no_old_pseudonym(run, with_database, takaro):

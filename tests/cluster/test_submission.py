@@ -12,6 +12,8 @@ from ray.job_submission import JobStatus
 from raysync.actors.submission import JobEnd, JobOrder, _end_of, _Log, _runtime_env
 from raysync.errors import ConfigurationError
 
+TOKEN = "A" * 24 + ".AbCdEf." + "h-_4" * 9
+
 
 def info(status: JobStatus, code: int | None = None, message: str | None = None) -> Any:
     return SimpleNamespace(status=status, driver_exit_code=code, message=message)
@@ -67,6 +69,10 @@ def test_a_job_has_time_to_end_cleanly_unless_its_environment_says_otherwise(
     [
         ("env_vars: {TAKARO_TOKEN: hush}", "TAKARO_TOKEN is in the runtime environment"),
         ("env_vars: {RAYSYNC_DATABASE_URL: hush}", "set it where Ray starts"),
+        (f'env_vars: {{A: "{TOKEN}"}}', "A is in the runtime environment"),
+        ("env_vars: {A: 'postgresql://me:hush@db/raysync'}", "A is in the runtime environment"),
+        ("env_vars: {A: 1}", "write it in quotes"),
+        ("env_vars: {1: a}", "write it in quotes"),
         ("- a list", "not a runtime environment"),
         ("env_vars: [hush", "cannot be read"),
     ],
@@ -78,3 +84,4 @@ def test_a_runtime_environment_that_cannot_be_used_is_a_sentence(
         _runtime_env(order(tmp_path, text))
 
     assert "hush" not in str(told.value)
+    assert TOKEN not in str(told.value)

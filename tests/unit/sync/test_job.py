@@ -191,12 +191,15 @@ class FakeDispatcher:
     clock: LoopClock
     tasks: list[ChannelTask] = field(default_factory=list)
     failures: dict[int, Exception] = field(default_factory=dict)
+    vanishing: set[int] = field(default_factory=set)
     pause_s: float = 1.0
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         self.tasks.append(task)
         started_at = self.clock.now()
         await asyncio.sleep(self.pause_s)
+        if task.channel_id in self.vanishing:
+            raise asyncio.CancelledError  # which a task group takes for an end like any other
         error = self.failures.get(task.channel_id)
         return ChannelOutcome(
             task.channel_id,
@@ -390,6 +393,16 @@ def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
     assert [(each.channel_id, each.error) for each in result.errors] == [
         ("1", "AccessDeniedError: 403")
     ]
+
+
+def test_a_job_that_hears_nothing_of_a_channel_is_not_completed() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    stage.dispatcher.vanishing = {1}
+
+    end = stage.run()
+
+    assert end.status is JobStatus.PARTIAL
+    assert [(each.channel_id, "no reason" in each.message) for each in end.troubles] == [(1, True)]
 
 
 def test_a_refused_list_of_archived_threads_is_trouble_of_that_channel_alone() -> None:

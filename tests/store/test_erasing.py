@@ -1,0 +1,217 @@
+"""What is erased beside a message's own row: quotes, copies, names of files, and the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.errors import FileVaultError
+from raysync.models.entities import Attachment, Message, Tenant
+from raysync.models.ids import ChannelId, snowflake_at
+from raysync.models.privacy import PurgeCounts, Retention
+from raysync.privacy import Elsewhere, TenantPrivacy
+from raysync.store.channels import ChannelStore
+from raysync.store.pages import PostgresPages
+from raysync.store.tenants import TenantStore
+from raysync.store.vault import Vault
+from tests.dump import dumped, tables_with
+from tests.store.rows import add_tenant, channel, message, page, task
+
+SECRET = "the words that have to go"
+BOB = "u_" + "b" * 26
+HOME, OTHER, THREAD = 7, 8, 9
+NEW = snowflake_at(datetime.now(UTC) - timedelta(hours=1))
+OLD = snowflake_at(datetime.now(UTC) - timedelta(days=800))
+
+
+class Office:
+    """A tenant with messages as a test says them."""
+
+    def __init__(self, engine: AsyncEngine, tenant: Tenant, url: str) -> None:
+        self.engine, self.tenant, self.url = engine, tenant, url
+
+    @property
+    def privacy(self) -> TenantPrivacy:
+        return TenantPrivacy(self.engine, self.tenant, "the tests")
+
+    async def write(self, channel_id: int, *messages: Message, **changes: Any) -> None:
+        pages = PostgresPages(self.engine)
+        described = channel(channel_id, **changes)
+        recorded = await ChannelStore(self.engine, self.tenant.id).record([described])
+        claim = await pages.claim(task(self.tenant.id, recorded[described.id]), "w1")
+        assert claim is not None
+        await pages.save_page(claim, page(*messages))
+
+    async def retain(self, **lengths: timedelta) -> None:
+        await self.privacy.retain(Retention(**lengths))
+        self.tenant = await TenantStore(self.engine).get(self.tenant.slug)
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        with psycopg.connect(self.url) as session:
+            session.execute(statement, values)
+
+    def rows(self, query: str) -> Sequence[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as session:
+            return session.execute(query).fetchall()
+
+    def keep_files_in(self, place: Path) -> None:
+        """As a run with `--attachments` does."""
+        self.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, options) "
+            "SELECT gen_random_uuid(), id, 'full', 0, 'completed', %s FROM tenants",
+            [json.dumps({"extras": {"files": {"url": str(place)}}})],
+        )
+
+
+@pytest.fixture
+async def office(engine: AsyncEngine, database_url: str) -> Office:
+    return Office(engine, await add_tenant(engine), database_url)
+
+
+def said(message_id: int, content: str = "hello", **payload: Any) -> Message:
+    payload = {"id": str(message_id), "content": content, **payload}
+    return message(message_id, content, raw=json.dumps(payload).encode())
+
+
+def quote(message_id: int, channel_id: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": str(message_id),
+        "channel_id": str(channel_id),
+        "content": SECRET,
+        "author": {"id": "u_" + "c" * 26},
+        **more,
+    }
+
+
+async def test_a_forgotten_channel_is_in_no_answer_to_a_forward_of_it(office: Office) -> None:
+    await office.write(HOME, said(NEW, SECRET))
+    forward = {
+        **quote(NEW + 2, OTHER, content=""),
+        "message_reference": {"channel_id": str(HOME), "message_id": str(NEW)},
+        "message_snapshots": [{"message": {"content": SECRET}}],
+    }
+    await office.write(OTHER, said(NEW + 3, "indeed", referenced_message=forward))
+    office.execute(
+        "INSERT INTO message_versions (channel_id, platform_message_id, seen_at, content, raw) "
+        "SELECT channel_id, platform_message_id, now(), 'in deed', raw FROM messages "
+        "WHERE content = 'indeed'"
+    )
+
+    await office.privacy.forget_channel(ChannelId(HOME))
+
+    assert tables_with(office.url, SECRET) == set()
+    assert office.rows("SELECT content FROM messages") == [("indeed",)]
+
+
+async def test_who_is_forgotten_is_in_no_name_of_a_file(office: Office) -> None:
+    file = Attachment(5, f"{BOB}.png", 9, "image/png", f"https://cdn.test/7/5/{BOB}.png")
+    await office.write(
+        HOME,
+        message(NEW, "look", raw=b"{}", attachments=(file,)),
+        message(NEW + 1, "it is I", author_ref=BOB),
+    )
+
+    await office.privacy.forget_user(BOB)
+
+    assert tables_with(office.url, BOB) == {"suppressions"}
+    assert office.rows("SELECT filename, url FROM message_attachments") == [
+        ("u_erased.png", "https://cdn.test/7/5/u_erased.png")
+    ]
+
+
+async def test_old_messages_are_quoted_no_more_not_even_where_a_thread_was_begun_from_one(
+    office: Office,
+) -> None:
+    await office.write(
+        HOME, said(OLD, SECRET), said(NEW, "yes", referenced_message=quote(OLD, HOME))
+    )
+    starter = said(NEW + 1, "", referenced_message=quote(OLD, HOME))
+    metadata = json.dumps({"original": starter.raw.decode(), "flags": 0}).encode()
+    starter = replace(starter, metadata=metadata)
+    await office.write(THREAD, starter, type=11, parent_id=ChannelId(HOME))
+    await office.retain(max_age=timedelta(days=400))
+
+    done = await office.privacy.purge()
+
+    assert done == PurgeCounts(erased=1)
+    assert tables_with(office.url, SECRET) == set()
+    assert office.rows("SELECT metadata FROM messages ORDER BY 1") == [
+        ({"flags": 0},),
+        ({"flags": 0, "pinned": False},),
+    ]
+
+
+@pytest.fixture
+async def files(office: Office, tmp_path: Path) -> Path:
+    """A folder with the bytes of an old message and of a new one, as a run left it."""
+    place = tmp_path / "files"
+    vault = Vault(str(place), office.tenant.guild_id)
+    described = [
+        (number, Attachment(number, "a.png", 3, "image/png", f"https://cdn.test/7/{number}/a.png"))
+        for number in (OLD, NEW)
+    ]
+    await office.write(HOME, *(message(at, "x", attachments=(each,)) for at, each in described))
+    for number, _ in described:
+        async with vault.draft() as draft:
+            draft.write(b"old" if number == OLD else b"new")
+            stored = await draft.keep()
+        office.execute(
+            "UPDATE message_attachments SET blob_key = %s WHERE platform_attachment_id = %s",
+            (stored.key, number),
+        )
+    office.keep_files_in(place)
+    return place
+
+
+def contents(place: Path) -> set[bytes]:
+    return {each.read_bytes() for each in place.rglob("*") if each.is_file()}
+
+
+async def test_a_purge_that_could_not_reach_the_files_is_due_again(
+    office: Office, files: Path
+) -> None:
+    await office.retain(max_age=timedelta(days=400))
+    away = files.rename(files.with_name("unmounted"))
+
+    with pytest.raises(FileVaultError, match="without-place"):
+        await office.privacy.purge()
+
+    assert len(office.rows("SELECT FROM messages")) == 2
+    away.rename(files)
+    assert contents(files) == {b"old", b"new"}
+    assert await office.privacy.purge() == PurgeCounts(erased=1, blobs=1, files=1)
+    assert contents(files) == {b"new"}
+
+
+async def test_a_place_that_is_gone_for_good_can_be_left_out(office: Office, files: Path) -> None:
+    gone = files.rename(files.with_name("burnt"))
+    with pytest.raises(FileVaultError, match="without-place"):
+        await office.privacy.forget_channel(ChannelId(HOME))
+
+    without = Elsewhere(without=frozenset({str(files)}))
+    erased = await office.privacy.forget_channel(ChannelId(HOME), without)
+
+    assert (erased.files, contents(gone)) == (0, {b"old", b"new"})
+    (entry,) = await office.privacy.suppressions()
+    assert entry.erased_at is not None
+    told = dumped(office.url)["audit_log"]
+    assert str(files) in told, "the audit log says what was passed over"
+
+
+async def test_files_that_were_moved_are_removed_where_they_are_now(
+    office: Office, files: Path
+) -> None:
+    moved = files.rename(files.with_name("moved"))
+    where = Elsewhere(more=frozenset({str(moved)}), without=frozenset({str(files)}))
+
+    erased = await office.privacy.forget_all(where)
+
+    assert (erased.files, contents(moved)) == (2, set())
