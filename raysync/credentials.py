@@ -83,6 +83,21 @@ def tenant_key(secret: bytes, guild_id: int) -> bytes:
     return hmac.new(secret, f"raysync/pseudonyms/v1/{guild_id}".encode(), hashlib.sha256).digest()
 
 
+def key_mark(secret: bytes, guild_id: int) -> str:
+    """Tells one key of a guild's pseudonyms from another, and nothing of the key."""
+    key = tenant_key(secret, guild_id)
+    return hmac.new(key, b"raysync/key-mark/v1", hashlib.sha256).hexdigest()[:16]
+
+
+def another_key(slug: str) -> ConfigurationError:
+    """What to say where a tenant's pseudonyms were made under another key than the one in use."""
+    return ConfigurationError(
+        f"The pseudonyms of {slug} were made under another RAYSYNC_SECRET_KEY: set that one again. "
+        f"If it is lost for good, `raysync privacy accept-key --tenant {slug}` goes on under this "
+        "one; nobody is recognized then who is in the archive, or was forgotten."
+    )
+
+
 def token_fingerprint(secret: bytes, token: str) -> str:
     """Names a token without telling it: what limits and logs are keyed by."""
     return hmac.new(secret, b"raysync/token/v1/" + token.encode(), hashlib.sha256).hexdigest()[:24]

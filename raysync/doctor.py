@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 from raysync.credentials import (
     KEY_FILE,
+    another_key,
+    key_mark,
     readable_by_others,
     resolve_token,
     secret_key,
@@ -31,11 +33,14 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError
 from raysync.models.checks import Check, CheckStatus, CheckUp
-from raysync.models.entities import Tenant
+from raysync.models.entities import Privacy, Tenant
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
 from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
+from raysync.store.key_checks import KeyChecks
+from raysync.store.rotation import Rotation
+from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
 from raysync.sync.planner import GuildPlanner, tell_apart
 
@@ -219,9 +224,10 @@ async def _jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
 
 
 async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Check]:
-    checks = await _dead_letters(engine, tenant)
+    checks = [*await _dead_letters(engine, tenant), *await _erasures(engine, tenant)]
     try:
         secret = secret_key(settings)
+        checks += await _pseudonyms(engine, tenant, secret)
         sealed = await TenantStore(engine).sealed_token(tenant.slug)
         token = resolve_token(tenant.token_ref, sealed, secret)
     except ConfigurationError as error:
@@ -254,6 +260,29 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
     advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
     says = f"{len(letters)} channels were given up and not read to their end since."
     return [_about(tenant, "dead letters", _WARN, says, advice)]
+
+
+async def _erasures(engine: Engine, tenant: Tenant) -> list[Check]:
+    listed = await SuppressionStore(engine, tenant.id).list()
+    begun = [each for each in listed if each.erased_at is None]
+    if not begun:
+        return []
+    says = f"{len(begun)} of the erasures were begun and did not come to their end."
+    advice = f"See which, and do them again: raysync forget --tenant {tenant.slug} --list"
+    return [_about(tenant, "erasure", _FAIL, says, advice)]
+
+
+async def _pseudonyms(engine: Engine, tenant: Tenant, secret: bytes) -> list[Check]:
+    if tenant.privacy is Privacy.FULL:
+        return []
+    checks = []
+    if await KeyChecks(engine).differing({tenant.id: key_mark(secret, tenant.guild_id)}):
+        checks.append(_about(tenant, "pseudonyms", _FAIL, str(another_key(tenant.slug))))
+    if (await Rotation(engine, tenant.id, lambda _: None).state()).is_unfinished:
+        says = "A rotation was begun and did not come to its end: no run begins."
+        advice = f"Finish it: raysync privacy rotate --tenant {tenant.slug}"
+        checks.append(_about(tenant, "pseudonyms", _FAIL, says, advice))
+    return checks
 
 
 async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:

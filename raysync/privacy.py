@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from raysync.clock import SystemClock
-from raysync.credentials import secret_key, tenant_key
+from raysync.credentials import another_key, key_mark, secret_key, tenant_key
 from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
 from raysync.discord_api.redaction import Redaction
 from raysync.errors import ConfigurationError, JobRunningError
@@ -34,6 +34,7 @@ from raysync.store.audit import AuditLog
 from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
 from raysync.store.job_lock import JobLease, hold_tenant
+from raysync.store.key_checks import KeyChecks
 from raysync.store.privacy_tables import SuppressedKind
 from raysync.store.purge import Purge
 from raysync.store.rotation import Generations, Rotation
@@ -73,7 +74,8 @@ class TenantPrivacy:
     async def ref_of(self, user: str, settings: Settings) -> str:
         """What the database calls a user, who is given by Discord's id or by the pseudonym.
 
-        Raises ConfigurationError where a tenant that keeps ids is given a pseudonym.
+        Raises ConfigurationError where a tenant that keeps ids is given a pseudonym, and where
+        the key is not the one that pseudonyms were made under.
         """
         if self.tenant.privacy is Privacy.FULL:
             if is_pseudonym(user):
@@ -85,7 +87,7 @@ class TenantPrivacy:
         if is_pseudonym(user):
             return user
         rules = await people_rules(self.engine, self.tenant, SystemClock().now())
-        people = pseudonymizer_for(self.tenant.privacy, self._key(settings), rules)
+        people = pseudonymizer_for(self.tenant.privacy, await self._key(settings), rules)
         return people.author_ref(user)
 
     async def count_user(self, ref: str) -> ErasureCounts:
@@ -204,7 +206,7 @@ class TenantPrivacy:
             raise ConfigurationError(
                 f"{self.tenant.slug} keeps people by their ids: there are no pseudonyms to rotate."
             )
-        key = self._key(settings)
+        key = await self._key(settings)
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await self._audit("privacy rotate begun")
             rotation = Rotation(self.engine, self.tenant.id, self._while_held(lease))
@@ -224,8 +226,32 @@ class TenantPrivacy:
         finally:
             await self._audit("privacy export", lines=lines)
 
-    def _key(self, settings: Settings) -> bytes:
-        return tenant_key(secret_key(settings), self.tenant.guild_id)
+    async def accept_key(self, settings: Settings) -> bool:
+        """Go on under a secret key that is not the one before; False where it is.
+
+        Raises:
+            ConfigurationError: the tenant keeps people by their ids, or there is no key.
+            JobRunningError: it is being synced.
+        """
+        if self.tenant.privacy is Privacy.FULL:
+            raise ConfigurationError(
+                f"{self.tenant.slug} keeps people by their ids, which no key changes."
+            )
+        secret, checks = secret_key(settings), KeyChecks(self.engine)
+        mark = key_mark(secret, self.tenant.guild_id)
+        async with hold_tenant(self.engine, self.tenant.id):
+            is_another = bool(await checks.differing({self.tenant.id: mark}))
+            if is_another:
+                await checks.replace(self.tenant.id, mark)
+                await self._audit("privacy accept-key")
+        return is_another
+
+    async def _key(self, settings: Settings) -> bytes:
+        secret, tenant = secret_key(settings), self.tenant
+        marks = {tenant.id: key_mark(secret, tenant.guild_id)}
+        if await KeyChecks(self.engine).differing(marks):
+            raise another_key(tenant.slug)
+        return tenant_key(secret, tenant.guild_id)
 
     def _erasure(self, progress: Progress) -> Erasure:
         return Erasure(self.engine, self.tenant.id, progress)

@@ -10,6 +10,8 @@ from pydantic import SecretBytes, SecretStr
 
 from raysync.actors.secrets import JobSecrets
 from raysync.credentials import (
+    another_key,
+    key_mark,
     resolve_token,
     secret_key,
     secret_variables,
@@ -18,12 +20,13 @@ from raysync.credentials import (
 )
 from raysync.database import database_url
 from raysync.errors import ConfigurationError
-from raysync.models.entities import Tenant
+from raysync.models.entities import Privacy, Tenant
 from raysync.models.extras import Extras
 from raysync.models.ids import JobId, TenantId
 from raysync.models.privacy import PeopleRules
 from raysync.settings import Settings
 from raysync.store.engine import Engine
+from raysync.store.key_checks import KeyChecks
 from raysync.store.tenants import TenantStore
 
 
@@ -41,7 +44,7 @@ class RunKeys:
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
-        """Raises ConfigurationError where no tenant's token can be had, or the key is missing."""
+        """Raises ConfigurationError where no tenant can be synced: by its token, or the key."""
         secret = secret_key(settings)
         store = TenantStore(engine)
         tokens: dict[TenantId, str] = {}
@@ -52,7 +55,9 @@ class RunKeys:
                 tokens[each.id] = resolve_token(each.token_ref, sealed, secret)
             except ConfigurationError as error:
                 missing[each.id] = error
-        if not tokens:
+        for each in await _under_another_key(engine, secret, tenants):
+            missing.setdefault(each.id, another_key(each.slug))
+        if len(missing) == len(tenants):
             raise next(iter(missing.values()))
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
@@ -62,7 +67,7 @@ class RunKeys:
         return cls(label, settings, url, secret, tokens, missing, variables)
 
     def require(self, tenant: Tenant) -> None:
-        """Make sure that the tenant's token was found. Raises ConfigurationError."""
+        """Make sure that the tenant can be synced. Raises ConfigurationError."""
         if tenant.id in self.missing:
             raise self.missing[tenant.id]
 
@@ -87,3 +92,15 @@ class RunKeys:
             page_size=self.settings.message_fetch_size,
             retry_base_s=self.settings.retry_delay_ms / 1000,
         )
+
+
+async def _under_another_key(
+    engine: Engine, secret: bytes, tenants: Sequence[Tenant]
+) -> list[Tenant]:
+    """Whose pseudonyms would fit none of those that are stored; the others' key is remembered."""
+    named = [each for each in tenants if each.privacy is not Privacy.FULL]
+    marks = {each.id: key_mark(secret, each.guild_id) for each in named}
+    checks = KeyChecks(engine)
+    await checks.note(marks)
+    differing = await checks.differing(marks)
+    return [each for each in named if each.id in differing]

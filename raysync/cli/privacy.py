@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from raysync.cli import options, params, words
+from raysync.cli.confirm import ask
 from raysync.cli.console import out, say
 from raysync.cli.export import STDOUT, put, target, whole_file
 from raysync.cli.hints import invocation
@@ -179,6 +180,26 @@ def rotate(tenant: _Slug) -> None:
     settings = read_settings()
     generation = asyncio.run(with_privacy(tenant, lambda office: office.rotate(settings)))
     say(f"Everybody in {tenant} has another pseudonym now (generation {generation}).")
+
+
+@app.command("accept-key")
+def accept_key(
+    tenant: _Slug,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Go on under another secret key, because the one before is lost.
+
+    From the next run on everybody has another pseudonym than in what is stored, and those who
+    were forgotten are not recognized: forget them again by their ids.
+    """
+    from raysync.settings import read_settings
+
+    settings = read_settings()
+    ask(f"Give up the key that the pseudonyms of {tenant} were made under, for good?", yes=yes)
+    if asyncio.run(with_privacy(tenant, lambda office: office.accept_key(settings))):
+        say(f"{tenant} goes on under this key.")
+    else:
+        say(f"The pseudonyms of {tenant} were made under this key: there is nothing to accept.")
 
 
 @app.command()

@@ -62,6 +62,21 @@ erased_messages = Table(
     Index(None, "suppression_id"),
 )
 
+# What was made under one key means nothing under another: new pseudonyms would fit no old one.
+key_checks = Table(
+    "key_checks",
+    metadata,
+    Column(
+        "tenant_id",
+        BigInteger,
+        ForeignKey("tenants.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("mark", Text, nullable=False),
+    created_at(),
+)
+
 pseudonym_generations = Table(
     "pseudonym_generations",
     metadata,

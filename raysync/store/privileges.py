@@ -27,6 +27,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "suppressions": "SELECT",
     "erased_messages": "SELECT, INSERT",
     "pseudonym_generations": "SELECT",
+    "key_checks": "SELECT, INSERT",
     "sync_progress": "SELECT, INSERT, UPDATE",
     "sync_jobs": "SELECT, INSERT, UPDATE",
     "channel_sync_jobs": "SELECT, INSERT, UPDATE",

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from raysync.credentials import tenant_key
+from raysync.credentials import key_mark, tenant_key
 from raysync.discord_api.privacy import Pseudonymizer
 from tests.dump import dumped
 
@@ -149,6 +149,7 @@ def test_a_tenant_that_keeps_ids_has_no_pseudonyms(run, with_database):
     for arguments in (
         ("forget", "--tenant", "open", "--user", "u_" + "a" * 26, "--yes"),
         ("privacy", "rotate", "--tenant", "open"),
+        ("privacy", "accept-key", "--tenant", "open", "--yes"),
     ):
         result = run(*arguments)
         assert (result.exit_code, "by their ids" in result.stderr) == (2, True)
@@ -167,6 +168,34 @@ def test_show_says_what_is_kept(run, takaro):
     assert shown["retention"] == {"max_age_s": 36500 * 86400.0, "purge_deleted_after_s": None}
     assert (shown["kept"]["messages"], shown["kept"]["authors"]) == (2, 1)
     assert "key_generation" in run("privacy", "show", *PRIVACY).stdout
+
+
+def test_another_key_is_refused_until_it_is_accepted(run, with_database, takaro, monkeypatch):
+    accept = ("privacy", "accept-key", *PRIVACY)
+    mark = key_mark(b"a secret key of the tests alone", GUILD)
+    with psycopg.connect(with_database) as session:
+        session.execute(
+            "INSERT INTO key_checks (tenant_id, mark) SELECT id, %s FROM tenants", [mark]
+        )
+    assert "nothing to accept" in run(*accept, "--yes").stderr
+    before = dumped(with_database)
+
+    monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a key that somebody made anew")
+    for arguments in (
+        (*FORGET, "--user", BOB, "--yes"),
+        ("privacy", "rotate", *PRIVACY),
+        ("privacy", "export", *PRIVACY, "--user", BOB),
+    ):
+        result = run(*arguments)
+        assert (result.exit_code, "under another RAYSYNC_SECRET_KEY" in result.stderr) == (2, True)
+    assert run(*accept).exit_code == 2
+    assert dumped(with_database) == before
+
+    assert run(*accept, "--yes").exit_code == 0
+    assert "0 messages" in run(*FORGET, "--user", BOB).stderr
+    assert "1 message," in run(*FORGET, "--user", takaro["bob"]).stderr
+    (entry, *_) = json.loads(run("audit", "--json").stdout)["entries"]
+    assert (entry["action"], entry["tenant"]) == ("privacy accept-key", "takaro")
 
 
 @pytest.mark.usefixtures("takaro")
