@@ -100,6 +100,30 @@ def test_a_token_that_is_not_there_is_told(
     assert emulator.log.entries == []
 
 
+def test_what_privacy_left_undone_is_told(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as session:
+        session.execute(
+            "INSERT INTO key_checks (tenant_id, mark) SELECT id, 'another' FROM tenants"
+        )
+        session.execute(
+            "INSERT INTO suppressions (tenant_id, kind, ref) SELECT id, 'user', 'u_x' FROM tenants"
+        )
+        session.execute(
+            "INSERT INTO pseudonym_generations (tenant_id, generation, salt)"
+            " SELECT id, 1, 'salt' FROM tenants"
+        )
+    code, found = checks()
+
+    assert code == 1
+    assert [each["name"] for each in found["fail"]] == ["erasure", "pseudonyms", "pseudonyms"]
+    assert "forget --tenant takaro --list" in found["fail"][0]["advice"]
+    assert "accept-key --tenant takaro" in found["fail"][1]["says"]
+    assert "privacy rotate --tenant takaro" in found["fail"][2]["advice"]
+    assert "u_x" not in raysync("doctor").stdout
+
+
 def test_an_intent_that_is_off_is_told(emulator: Emulator) -> None:
     emulator.edits.set_content_intent(TOKEN, False)
     code, found = checks()

@@ -13,7 +13,6 @@ from raysync.settings import Settings
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_tenant
 
-
 KEY, OTHER = "the key of the first run", "another key than that"
 
 
