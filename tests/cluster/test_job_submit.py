@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
-from raysync.emulator import Emulator
-from tests.cluster.guilds import served, wide_world
+from raysync.emulator import Action, Emulator, FaultRule
+from raysync.emulator.faults import FaultScript
+from tests.cluster.guilds import MESSAGES, served, wide_world
 from tests.cluster.installation import RUN_LIMIT_S, SECRET_KEY, TOKEN, Installation, ray_environ
-from tests.cluster.midrun import wait_for_pages
+from tests.cluster.midrun import pages_read, wait_for_pages
 from tests.cluster.ray_head import RayHead, running_head
 
 DATABASE_PASSWORD = "a-database-password.nobody-may-see"
 SECRETS = (TOKEN, SECRET_KEY, DATABASE_PASSWORD)
 SUBMISSION = "raysync-takaro-1"
 ENTRYPOINT = ["python", "-m", "raysync", "start", "--tenant=takaro"]
+CHANNELS, PAGES = 6, 8
 SHOWN = (
     "/api/jobs/",
     f"/api/jobs/{SUBMISSION}",
@@ -44,14 +46,25 @@ class OwnCluster:
     installation: Installation
     emulator: Emulator
 
-    def submitting(self) -> subprocess.Popen[str]:
+    def submitting(
+        self, entrypoint: Sequence[str] = ENTRYPOINT, submission: str = SUBMISSION
+    ) -> subprocess.Popen[str]:
         """`ray job submit`, run by somebody who knows none of the secrets."""
-        command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit"]
-        command += ["--address", self.head.dashboard_url, "--submission-id", SUBMISSION]
+        grace = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}})
+        options = ["--submission-id", submission, "--runtime-env-json", grace]
+        return self._ray_job("submit", *options, "--", *entrypoint)
+
+    def stop(self) -> None:
+        """`ray job stop`, which returns when the job has ended."""
+        with self._ray_job("stop", SUBMISSION) as client:
+            out, err = client.communicate(timeout=RUN_LIMIT_S)
+        assert client.returncode == 0, out + err
+
+    def _ray_job(self, what: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "job", what]
+        command += ["--address", self.head.dashboard_url, *arguments]
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            [*command, "--", *ENTRYPOINT], env=ray_environ(), stdout=pipe, stderr=pipe, text=True
-        )
+        return subprocess.Popen(command, env=ray_environ(), stdout=pipe, stderr=pipe, text=True)
 
     def shown(self, path: str) -> str:
         """An answer of Ray's dashboard."""
@@ -83,7 +96,7 @@ class OwnCluster:
 
 @pytest.fixture
 def cluster(without_ray: Installation) -> Iterator[OwnCluster]:
-    world = wide_world(channels=6, pages=8)
+    world = wide_world(CHANNELS, PAGES)
     (guild_id,) = world.guilds
     url = make_url(without_ray.database_url).set(password=DATABASE_PASSWORD)
     plain_url = url.render_as_string(hide_password=False)
@@ -119,6 +132,35 @@ def test_a_submitted_run_completes_and_shows_no_secret_anywhere(cluster: OwnClus
     assert_told_without_secrets(during, "--tenant=takaro", "/api/v0/tasks")
     assert_told_without_secrets(after, "--tenant=takaro", "the client")
     assert_told_without_secrets(cluster.files(), "takaro: completed", "job-driver-")
+
+
+def test_a_job_that_ray_stops_is_seen_from_elsewhere_and_resumed(cluster: OwnCluster) -> None:
+    elsewhere = cluster.installation.with_environ(RAY_ADDRESS=None, DISCORD_TOKEN=None)
+    slowly = FaultRule(Action.PASS, route=MESSAGES, delay_s=1.5)  # while others look
+    cluster.emulator.faults = FaultScript(slowly)
+    with cluster.submitting() as client:
+        wait_for_pages(cluster.emulator, 15, client)
+        (during,) = json.loads(elsewhere.raysync("status", "--json").out)["jobs"]
+        cluster.stop()
+        client.communicate(timeout=RUN_LIMIT_S)
+
+    told = json.loads(cluster.shown(f"/api/jobs/{SUBMISSION}"))
+    assert (during["status"], during["ray_job_id"]) == ("running", SUBMISSION)
+    assert told["status"] == "STOPPED"
+    (after,) = json.loads(elsewhere.raysync("status", "--json").out)["jobs"]
+    assert (after["job_id"], after["status"]) == (during["job_id"], "cancelled")
+    assert pages_read(cluster.emulator) < CHANNELS * PAGES, "it was stopped in mid-run"
+    cluster.emulator.faults = FaultScript()
+
+    resume = ["python", "-m", "raysync", "resume", "--job-id", after["job_id"]]
+    with cluster.submitting(resume, "raysync-takaro-2") as client:
+        out, err = client.communicate(timeout=RUN_LIMIT_S)
+
+    assert client.returncode == 0, out + err
+    cluster.installation.assert_complete("takaro", cluster.emulator)
+    (ended,) = json.loads(elsewhere.raysync("status", "--json").out)["jobs"]
+    assert (ended["job_id"], ended["status"]) == (during["job_id"], "completed")
+    assert pages_read(cluster.emulator) < (CHANNELS + 2) * PAGES, "little is read again"
 
 
 def assert_names_tell_tenant_and_role(actors: str) -> None:
