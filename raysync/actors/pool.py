@@ -27,6 +27,12 @@ _log = logging.getLogger(__name__)
 
 SETTLE_S = 1.0
 """So long after a worker has come up, what workers say of their fullness counts its help."""
+AWAITED_S = 60.0
+"""After so long without any worker a user is told what they wait for."""
+_AWAITED: Final = (
+    "no worker has come up for %d s: Ray has no room for one yet (`ray status` says what is asked "
+    "for, and what there is)"
+)
 
 
 class WorkersUnavailableError(RaysyncError):
@@ -133,6 +139,7 @@ class WorkerPool:
         self._came_up_s = -math.inf  # the last one
         self._failed_starts = self._lost_starts = 0
         self._resuming: asyncio.TimerHandle | None = None  # while no worker is started
+        self._awaiting: asyncio.TimerHandle | None = None  # while none has come up
         self.broken: RaysyncError | None = None  #: no worker is there, nor will be
         self.reading = 0  #: channels in slots; those on standby are not read yet
         self.wanted = 0  #: workers for the work there is, as the policy says
@@ -219,8 +226,9 @@ class WorkerPool:
 
     async def close(self) -> None:
         """End all workers."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        for timer in (self._resuming, self._awaiting):
+            if timer is not None:
+                timer.cancel()
         for each in list(self._coming):
             each.cancel()
         await asyncio.gather(*self._coming, *self._going, return_exceptions=True)
@@ -244,9 +252,21 @@ class WorkerPool:
         self._spawned += 1
         self._members.add(member)
         self._count[WorkerState.STARTING] += 1
+        if self._awaiting is None and not self.count()[1]:
+            self._await(AWAITED_S)
         coming = asyncio.create_task(self._bring_up(member))
         self._coming.add(coming)
         coming.add_done_callback(self._came)
+
+    def _await(self, waited_s: float) -> None:
+        """Tell the user, now and then, where no worker comes up: a cloud's machine takes long."""
+
+        def tell() -> None:
+            _log.warning(_AWAITED, waited_s, extra={"event": "workers_awaited"})
+            self._await(2 * waited_s)
+
+        more_s = waited_s if waited_s == AWAITED_S else waited_s / 2
+        self._awaiting = asyncio.get_running_loop().call_later(more_s, tell)
 
     def _came(self, coming: asyncio.Task[None]) -> None:
         self._coming.discard(coming)
@@ -267,6 +287,9 @@ class WorkerPool:
             raise
         self._failed_starts = self._lost_starts = 0
         self._came_up_s = self._clock.monotonic_s()
+        if self._awaiting is not None:
+            self._awaiting.cancel()
+            self._awaiting = None
         self._move(member, WorkerState.ALIVE)
         for _ in range(self._slots_per_worker):
             self._idle.push(Slot(member))

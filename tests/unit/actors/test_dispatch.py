@@ -36,7 +36,7 @@ class FakeWorker:
         self.places = asyncio.Semaphore(hall.slots)
 
     async def start(self) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(self.hall.start_s)
         if self.hall.start_errors:
             raise self.hall.start_errors.pop(0)
         self.hall.up.append(self)
@@ -102,6 +102,7 @@ class Hall:
         self.hurried: list[bool] = []
         self.lost: type[WorkerLostError] = WorkerLostError
         self.slots = 1
+        self.start_s = 0.5
         self.is_full = False
         self.now = self.most = 0
 
@@ -134,6 +135,28 @@ def test_all_slots_are_filled_and_no_more() -> None:
     assert len(outcomes) == 30
     assert hall.most == 10
     assert len(hall.spawned) == 2
+
+
+def test_who_waits_long_for_a_worker_is_told_ever_more_rarely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hall = Hall()
+    hall.start_s = 500.0
+
+    run_virtual(run_all(hall.dispatcher(2, 5), [make_task(1)]))
+
+    told = [each.getMessage() for each in caplog.records]
+    assert [each.split(":")[0] for each in told] == [
+        f"no worker has come up for {waited} s" for waited in (60, 120, 240, 480)
+    ]
+
+
+def test_nothing_is_told_of_workers_that_come_soon(caplog: pytest.LogCaptureFixture) -> None:
+    hall = Hall()
+
+    run_virtual(run_all(hall.dispatcher(2, 5), [make_task(1, expected_pages=900.0)]))
+
+    assert caplog.records == []
 
 
 def test_the_largest_channels_come_first() -> None:
