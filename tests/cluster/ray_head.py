@@ -63,6 +63,8 @@ def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHea
         assert head.poll() is None, (directory / "head.out").read_text()
         yield RayHead(f"127.0.0.1:{ports[0]}", dashboard_url, directory, head.pid)
     finally:
+        if head.poll() is not None:  # it ended before its time: pytest shows why if a test failed
+            print((directory / "head.out").read_text()[-2000:])
         kill_tree(head.pid)
         head.wait()
 
