@@ -97,6 +97,8 @@ def test_workers_carry_the_resource_that_an_autoscaler_counts(cluster: Any) -> N
         (start,) = [each for each in cluster["worker_start_ray_commands"] if "ray start" in each]
         assert """--resources='{"raysync_worker":4}'""" in start
         assert cluster["min_workers"] == len(cluster["provider"]["worker_ips"])
+        (start,) = [each for each in cluster["head_start_ray_commands"] if "ray start" in each]
+        assert "RAY_enable_autoscaler_v2=0" in start, "the second one starts no machine of these"
         return
     assert workers["resources"]["raysync_worker"] == 4
     assert (workers["min_workers"], workers["max_workers"]) == (0, cluster["max_workers"])
