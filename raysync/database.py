@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from raysync.errors import ConfigurationError
 from raysync.settings import Settings
 from raysync.store.embedded import start_embedded
 from raysync.store.engine import Engine, normalize_url, open_engine
@@ -49,16 +48,3 @@ async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator
         yield engine
     finally:
         await engine.dispose()
-
-
-def refuse_embedded_on_cluster(settings: Settings, nodes: int) -> None:
-    """A cluster of several machines cannot use a database that listens on one machine's socket.
-
-    Raises:
-        ConfigurationError: several nodes and no URL.
-    """
-    if settings.database_url is None and nodes > 1:
-        raise ConfigurationError(
-            f"This Ray cluster has {nodes} nodes, which cannot share the embedded database: set "
-            "RAYSYNC_DATABASE_URL to a PostgreSQL server that all of them reach."
-        )

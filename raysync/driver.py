@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from raysync.actors.cluster import RunActors, draining_nodes, node_count
+from raysync.actors.cluster import RunActors, hear_of_draining, refuse_elsewhere
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
@@ -20,9 +18,9 @@ from raysync.actors.requests import (
     Room,
     SyncRequest,
     as_begun,
+    bound_to_here,
     check_vault,
     chosen_tenants,
-    refuse_local_vault_on_cluster,
     room_of,
 )
 from raysync.actors.run_metrics import RunMetrics
@@ -30,8 +28,14 @@ from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.database import open_store, refuse_embedded_on_cluster
-from raysync.errors import DatabaseFullError, RaysyncError, StoreUnavailableError, SyncError
+from raysync.database import open_store
+from raysync.errors import (
+    DatabaseFullError,
+    RaysyncError,
+    StoreUnavailableError,
+    SyncError,
+    told,
+)
 from raysync.logs import configure_logs, log_place
 from raysync.models.entities import Tenant
 from raysync.models.events import JobView
@@ -39,6 +43,7 @@ from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
+from raysync.operators import operator_name
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
 from raysync.store.audit import AuditLog
@@ -58,8 +63,6 @@ from raysync.sync.summary import failed_result, summarize, unbegun_result
 _log = logging.getLogger(__name__)
 
 VIEW_PERIOD_S = 0.5
-DRAINING_PERIOD_S = 5.0
-"""A node of a cloud is taken back half a minute to two minutes after notice."""
 VIEWS_PER_S = 20.0  # at most: each is a call of the tracker
 SHOWN_CHANNELS = 30
 MOST_LISTINGS_AT_ONCE = 64  # of all tenants: at 0.1 s each, about what one process can ask
@@ -137,10 +140,11 @@ async def run_sync(
         runtime = connect(settings.ray_address, hidden=keys.variables)
         on_ray()
         try:
-            refuse_embedded_on_cluster(settings, node_count())
-            refuse_local_vault_on_cluster(request.extras, tenants, node_count())
+            bound = bound_to_here(settings, request.extras, tenants)
+            if bound is not None and not runtime.is_local:
+                refuse_elsewhere(bound, settings.worker_resource)
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
-            run = _Run(request, settings, observer, engine, runtime, keys, room)
+            run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
             return await run.sync_all(tenants, stop)
         finally:
             disconnect()
@@ -158,6 +162,7 @@ class _Run:
         runtime: RayRuntime,
         keys: RunKeys,
         room: Room,
+        bound: str | None,
     ) -> None:
         self._request = request
         self._settings = settings
@@ -181,6 +186,7 @@ class _Run:
             worker_resource=settings.worker_resource if not runtime.is_local else None,
             worker_timeout_s=settings.worker_timeout_s,
             log_format=settings.log_format,
+            bound=bound if not runtime.is_local else None,
         )
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._secrets.__getitem__),
@@ -202,7 +208,9 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants in one pool of workers, as many side by side as there is room for."""
         self._dispatcher.warm_up()
-        watching = (self._watch(stop), self._show(), self._leave_draining_nodes())
+        watching = [self._watch(stop), self._show()]
+        if not self._runtime.is_local:
+            watching.append(hear_of_draining(self._dispatcher.leave))
         beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
         try:
             ended = await asyncio.gather(
@@ -221,8 +229,10 @@ class _Run:
         """The result of one tenant: an error of its own fails its job, not those beside it."""
         if isinstance(ended, SyncJobResult):
             return ended
-        if alone or not isinstance(ended, RaysyncError):
+        if alone or not isinstance(ended, Exception):
             raise ended
+        if not isinstance(ended, RaysyncError):
+            _log.error("%s failed", tenant.slug, exc_info=ended)
         result = failed_result(self._begun.get(tenant.slug), tenant.slug, ended, self._clock.now())
         self._observer.finished(result)
         return result
@@ -240,13 +250,6 @@ class _Run:
         self._stopping.set()
         for each in self._jobs.values():
             each.cancel()
-
-    async def _leave_draining_nodes(self) -> None:
-        """Let workers go before their nodes do, where there is notice."""
-        while not self._runtime.is_local:
-            await asyncio.sleep(DRAINING_PERIOD_S)
-            if nodes := await asyncio.to_thread(draining_nodes):
-                self._dispatcher.leave(nodes)
 
     async def _show(self) -> None:
         while True:
@@ -289,9 +292,11 @@ class _Run:
                     await self._audit(tenant, job_id, window)
                     result = await self._run_job(header, tenant, window, lease)
             except BaseException as error:
-                told = str(error) if isinstance(error, RaysyncError) else type(error).__name__
+                stopped = isinstance(error, asyncio.CancelledError)
+                status = JobStatus.CANCELLED if stopped else JobStatus.FAILED
+                why = None if stopped else told(error)
                 with suppress(StoreUnavailableError, DatabaseFullError):  # the next driver says it
-                    await store.finish(job_id, JobStatus.FAILED, error=told, driver=lease.driver)
+                    await store.finish(job_id, status, error=why, driver=lease.driver)
                 raise
             finally:
                 obeying.cancel()
@@ -307,7 +312,7 @@ class _Run:
         is_reading = self._request.window.sync_type is not SyncType.VERIFY
         if is_reading and not self._stopping.is_set():
             try:
-                await TenantPrivacy(self._engine, tenant, _operator()).purge_held(lease)
+                await TenantPrivacy(self._engine, tenant, operator_name()).purge_held(lease)
             except RaysyncError as error:
                 _log.warning("what is past retention was not purged: %s", error)
 
@@ -335,7 +340,7 @@ class _Run:
         details = {"job_id": job_id, "sync_type": window.sync_type.value}
         action = "verify" if window.sync_type is SyncType.VERIFY else "start"
         action = "resume" if self._request.resume is not None else action
-        await AuditLog(self._engine).record(_operator(), action, tenant.slug, details)
+        await AuditLog(self._engine).record(operator_name(), action, tenant.slug, details)
 
     async def _run_job(
         self, header: JobHeader, tenant: Tenant, window: SyncWindow, lease: JobLease
@@ -389,11 +394,3 @@ class _Run:
         """Have nobody keep what only this job needed: a client and a session in each worker."""
         await asyncio.gather(self._planning.close_job(job_id), self._dispatcher.close_job(job_id))
         del self._secrets[job_id]
-
-
-def _operator() -> str:
-    """Who runs this, for the audit log."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"

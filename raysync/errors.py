@@ -203,3 +203,11 @@ class BannedError(RunStoppedError):
 
 class DatabaseFullError(RunStoppedError):
     """The database's disk is full."""
+
+
+def told(error: BaseException) -> str:
+    """What may be written down of an error: of one that is not ours its class alone.
+
+    Others' messages may quote a statement with what people wrote in it.
+    """
+    return str(error) if isinstance(error, RaysyncError) else f"Unexpected {type(error).__name__}"

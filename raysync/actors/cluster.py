@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,17 +13,21 @@ from ray.exceptions import RayActorError
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
-from raysync.actors.handles import RemoteTracker, RemoteWorker, lease_from, observe_by, watch_by
+from raysync.actors.handles import RemoteTracker, lease_from, observe_by, report_to, watch_by
+from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import ProgressTrackerActor
 from raysync.actors.worker import LeaseFor, Watch
+from raysync.errors import ConfigurationError
 from raysync.logs import LogFormat
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
+
+_log = logging.getLogger(__name__)
 
 WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
@@ -36,6 +41,8 @@ CLUSTER_START_S = 1_800.0
 GOVERNOR_CALLS = 20_000
 """Every process keeps a question open, whether to stop, and asks for permits beside it."""
 LEAVE_S = 2.0
+DRAINING_PERIOD_S = 5.0
+"""A node of a cloud is taken back half a minute to two minutes after notice."""
 
 
 class RunActors:
@@ -50,9 +57,11 @@ class RunActors:
         worker_resource: str | None,
         worker_timeout_s: float,
         log_format: LogFormat,
+        bound: str | None = None,
     ) -> None:
         """*label* tells people whose they are. A worker takes one of the nodes' *worker_resource*,
-        if there is such a thing, and is replaced if it stands still for *worker_timeout_s*.
+        if there is such a thing, and is replaced if it stands still for *worker_timeout_s*. *bound*
+        says why none may be on another machine, where that is so.
         """
         self._label = label
         self._slots = slots_per_worker
@@ -60,7 +69,8 @@ class RunActors:
         self._worker_resources = {worker_resource: 1.0} if worker_resource else {}
         self._worker_timeout_s = worker_timeout_s
         self._log_format = log_format
-        self._governor: Any = RateLimitGovernorActor.options(
+        self._bound = bound
+        governor: Any = RateLimitGovernorActor.options(
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
             get_if_exists=True,
@@ -71,6 +81,8 @@ class RunActors:
             max_task_retries=0,  # who asked has given up by then
             max_concurrency=GOVERNOR_CALLS,
         ).remote(log_format)
+        self._governor = governor
+        self._greeting = governor.address.remote()  # at once: one that was idle may be ending
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
@@ -95,7 +107,12 @@ class RunActors:
             self._sharer(worker_id), self._slots, self._governor, self._tracker, self._log_format
         )
         return RemoteWorker(
-            actor, worker_id, secrets_of, self._start_timeout_s, self._worker_timeout_s
+            actor,
+            worker_id,
+            secrets_of,
+            self._start_timeout_s,
+            self._worker_timeout_s,
+            None if self._bound is None else Bound(this_node(), self._bound),
         )
 
     def lease_for(self, worker_id: str) -> LeaseFor:
@@ -112,7 +129,7 @@ class RunActors:
 
     async def report(self, report: WorkerReport) -> None:
         """Tell the tracker what a client in this process has done."""
-        await self._tracker.report.remote(report)
+        await report_to(self._tracker)(report)
 
     async def track(self, header: JobHeader, database_url: str) -> RemoteTracker:
         """Have the tracker follow one job."""
@@ -136,12 +153,34 @@ class RunActors:
         ray.kill(self._tracker, no_restart=True)
 
 
-def node_count() -> int:
-    """How many machines the cluster has now."""
+def this_node() -> str:
+    """The id of the machine that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def refuse_elsewhere(bound: str, worker_resource: str | None) -> None:
+    """Say at once where workers that are *bound* to this machine would be on others.
+
+    A cluster may have other machines only later: `RemoteWorker` looks again.
+
+    Raises:
+        ConfigurationError: the cluster has others, or workers have no room on this one.
+    """
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
-    return sum(1 for each in nodes if each["Alive"])
+    alive = {each["NodeID"]: each["Resources"] for each in nodes if each["Alive"]}
+    here = alive.get(this_node(), {})
+    if len(alive) > 1 or (worker_resource is not None and not here.get(worker_resource)):
+        raise ConfigurationError(f"This Ray cluster has workers on other machines, which {bound}")
 
 
-def draining_nodes() -> frozenset[str]:
-    """The ids of nodes that will soon be gone, such as spot machines that are taken back."""
-    return frozenset(ray_state.get_draining_nodes())
+async def hear_of_draining(leave: Callable[[frozenset[str]], None]) -> None:
+    """Tell *leave*, for ever, which nodes will soon be gone, as spot machines are."""
+    while True:
+        await asyncio.sleep(DRAINING_PERIOD_S)
+        try:
+            nodes = frozenset(await asyncio.to_thread(ray_state.get_draining_nodes))
+        except Exception as error:  # noqa: BLE001 Ray's control service is away for a while
+            _log.warning("nobody knows which nodes are draining: %s", type(error).__name__)
+            continue
+        if nodes:
+            leave(nodes)

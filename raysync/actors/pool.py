@@ -19,7 +19,7 @@ from ray.util import ActorPool
 
 from raysync.actors.policies import Demand, FailurePolicy, ScalingPolicy, WorkerLostError
 from raysync.clock import Clock
-from raysync.errors import RaysyncError
+from raysync.errors import ConfigurationError, RaysyncError
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
 
@@ -303,7 +303,10 @@ class WorkerPool:
         if not self._failures.is_hopeless(error, self._failed_starts, self._lost_starts):
             return
         if not self._members:
-            self.broken = WorkersUnavailableError(f"No worker could be started: {error}")
+            if isinstance(error, ConfigurationError):
+                self.broken = error
+            else:
+                self.broken = WorkersUnavailableError(f"No worker could be started: {error}")
         elif self._resuming is None:  # others work, or may come up yet
             loop = asyncio.get_running_loop()
             self._resuming = loop.call_later(self._failures.pause_s, self._resume)

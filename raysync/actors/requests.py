@@ -146,12 +146,16 @@ async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
         await asyncio.to_thread(open_vault(extras.files.url, tenants[0].guild_id).check)
 
 
-def refuse_local_vault_on_cluster(extras: Extras, tenants: Sequence[Tenant], nodes: int) -> None:
-    """Several machines cannot write into a folder of one. Raises ConfigurationError."""
-    if extras.files is None or nodes < 2:
-        return
-    if open_vault(extras.files.url, tenants[0].guild_id).is_local:
-        raise ConfigurationError(
-            f"Each of the cluster's {nodes} nodes would keep attachments in a folder of its own: "
-            "name one place for all, as in --attachments s3://bucket/path."
+def bound_to_here(settings: Settings, extras: Extras, tenants: Sequence[Tenant]) -> str | None:
+    """Why workers must be on this machine, as the rest of a sentence on others; None: anywhere."""
+    if settings.database_url is None:
+        return (
+            "cannot reach the embedded database: set RAYSYNC_DATABASE_URL to a PostgreSQL server "
+            "that all of them reach."
         )
+    if extras.files and open_vault(extras.files.url, tenants[0].guild_id).is_local:
+        return (
+            "would keep attachments in a folder of their own: name one place for all, as in "
+            "--attachments s3://bucket/path."
+        )
+    return None

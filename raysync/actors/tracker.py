@@ -12,7 +12,7 @@ import ray
 from raysync.actors.metrics import RayMetrics
 from raysync.clock import SystemClock
 from raysync.credentials import Letterbox
-from raysync.errors import RaysyncError, SyncError
+from raysync.errors import SyncError, told
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
@@ -110,9 +110,9 @@ class TrackedJobs:
                     continue
                 try:
                     await self.flush(job_id)
-                except RaysyncError as error:  # it is written with the next beat
+                except Exception as error:  # noqa: BLE001 the next beat writes it, and must come
                     place = {"event": "progress_not_written", "job_id": job_id}
-                    _log.warning("progress was not written: %s", error, extra=place)
+                    _log.warning("progress was not written: %s", told(error), extra=place)
 
 
 class ProgressTracker:

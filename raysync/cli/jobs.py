@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.actor import actor
 from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import say
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, run, show
+from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.models.records import JobRecord
@@ -81,6 +81,6 @@ async def _cancel(job_id: str) -> JobRecord:
             record = await jobs.load(JobId(job_id))
             if record.status is not JobStatus.RUNNING or time.monotonic() > patience_until_s:
                 details = {"job_id": job_id, "status": record.status.value}
-                await AuditLog(engine).record(actor(), "cancel", record.tenant, details)
+                await AuditLog(engine).record(operator_name(), "cancel", record.tenant, details)
                 return record
             await asyncio.sleep(LOOK_EVERY_S)

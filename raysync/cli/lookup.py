@@ -36,15 +36,15 @@ async def every_tenant() -> list[str]:
 
 async def with_privacy(slug: str, act: Callable[[TenantPrivacy], Awaitable[_T]]) -> _T:
     """Have *act* done on the tenant's privacy by whoever runs the command."""
-    from raysync.cli.actor import actor
     from raysync.database import open_store
+    from raysync.operators import operator_name
     from raysync.privacy import TenantPrivacy
     from raysync.settings import read_settings
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
-        return await act(TenantPrivacy(engine, tenant, actor(), _telling()))
+        return await act(TenantPrivacy(engine, tenant, operator_name(), _telling()))
 
 
 def _telling() -> Callable[[int], None]:

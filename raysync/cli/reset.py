@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from raysync.cli import words
-from raysync.cli.actor import actor
 from raysync.cli.confirm import ask
 from raysync.cli.console import say
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
+from raysync.operators import operator_name
 
 
 def reset(
@@ -42,5 +42,5 @@ async def _reset(slug: str) -> int:
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
         channels = await reset_progress(engine, tenant.id)
-        await AuditLog(engine).record(actor(), "reset", slug, {"channels": channels})
+        await AuditLog(engine).record(operator_name(), "reset", slug, {"channels": channels})
     return channels

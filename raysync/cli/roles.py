@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.actor import actor
 from raysync.cli.console import say
+from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.settings import Settings
@@ -92,7 +92,7 @@ async def _grant_analyst(settings: Settings, slug: str, role: str) -> Granted:
     async with open_store(settings) as engine:
         tenant = await TenantStore(engine).get(slug)
         granted = await RoleStore(engine).grant_analyst(role, tenant)
-        await AuditLog(engine).record(actor(), "db grant-analyst", slug, {"role": role})
+        await AuditLog(engine).record(operator_name(), "db grant-analyst", slug, {"role": role})
     return granted
 
 
@@ -105,7 +105,7 @@ async def _revoke_analyst(settings: Settings, slug: str, role: str) -> None:
     async with open_store(settings) as engine:
         tenant = await TenantStore(engine).get(slug)
         await RoleStore(engine).revoke_analyst(role, tenant)
-        await AuditLog(engine).record(actor(), "db revoke-analyst", slug, {"role": role})
+        await AuditLog(engine).record(operator_name(), "db revoke-analyst", slug, {"role": role})
 
 
 async def _grant_worker(settings: Settings, role: str) -> Granted:
@@ -115,7 +115,7 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
 
     async with open_store(settings) as engine:
         granted = await RoleStore(engine).grant_worker(role)
-        await AuditLog(engine).record(actor(), "db grant-worker", None, {"role": role})
+        await AuditLog(engine).record(operator_name(), "db grant-worker", None, {"role": role})
     return granted
 
 
@@ -126,4 +126,4 @@ async def _revoke_worker(settings: Settings, role: str) -> None:
 
     async with open_store(settings) as engine:
         await RoleStore(engine).revoke_worker(role)
-        await AuditLog(engine).record(actor(), "db revoke-worker", None, {"role": role})
+        await AuditLog(engine).record(operator_name(), "db revoke-worker", None, {"role": role})

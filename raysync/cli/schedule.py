@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.actor import actor
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.console import say
 from raysync.cli.passed_on import checked, refuse_secrets
+from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.schedule import Schedule
@@ -93,7 +93,7 @@ class _DatabaseLedger:
 
     async def ended(self, tick: datetime, exit_code: int) -> None:
         async with self._store() as store:
-            await store.ended(actor(), tick, exit_code)
+            await store.ended(operator_name(), tick, exit_code)
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[bool]:

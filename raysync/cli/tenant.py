@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params, words
-from raysync.cli.actor import actor
 from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
 from raysync.models.entities import Privacy
+from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.models.entities import Tenant
@@ -126,7 +126,7 @@ async def _add(
     async with open_store(settings) as engine:
         await TenantStore(engine).add(slug, GuildId(guild_id), name, reference, privacy, sealed)
         details = {"guild_id": str(guild_id), "token": reference, "privacy": privacy.value}
-        await AuditLog(engine).record(actor(), "tenant add", slug, details)
+        await AuditLog(engine).record(operator_name(), "tenant add", slug, details)
 
 
 @app.command("list")
@@ -189,7 +189,7 @@ async def _remove(slug: str) -> None:
 
     async with open_store(read_settings()) as engine:
         await TenantStore(engine).remove(slug)
-        await AuditLog(engine).record(actor(), "tenant remove", slug)
+        await AuditLog(engine).record(operator_name(), "tenant remove", slug)
 
 
 def _as_json(tenant: Tenant) -> dict[str, str | None]:

@@ -107,8 +107,9 @@ class SyncJob:
         try:
             await self._work
         except asyncio.CancelledError:
-            if not self._cancelled:
-                raise
+            task = asyncio.current_task()
+            if not self._cancelled or (task is not None and task.cancelling()):
+                raise  # not by `cancel`: whoever runs it wants no more of it
             status = JobStatus.CANCELLED
         except (RunStoppedError, RetryableError, PermanentError) as error:
             self._troubles.append(Trouble(None, str(error)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, cast
 
-from raysync.errors import RaysyncError
+from raysync.errors import told
 from raysync.models.events import ApiUsage, ChannelProgress
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId, moment_of
@@ -94,11 +94,11 @@ def _verification(end: JobEnd) -> Verification:
 
 
 def failed_result(
-    job_id: JobId | None, tenant: str, error: RaysyncError, at: datetime
+    job_id: JobId | None, tenant: str, error: Exception, at: datetime
 ) -> SyncJobResult:
     """The result of a job that could not begin its work; without an id where none was begun."""
-    told = ChannelError(channel_id=None, error=str(error), timestamp=at)
-    return _empty_result("failed", job_id, tenant, [told], at)
+    trouble = ChannelError(channel_id=None, error=told(error), timestamp=at)
+    return _empty_result("failed", job_id, tenant, [trouble], at)
 
 
 def unbegun_result(tenant: str, at: datetime) -> SyncJobResult:

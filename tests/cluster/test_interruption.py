@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
-from raysync.emulator import Emulator
+from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.entities import Channel
-from tests.cluster.guilds import served, wide_world
+from raysync.emulator.faults import FaultScript
+from tests.cluster.guilds import MESSAGES, served, wide_world
 from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import pages_read, wait_for_pages
 
@@ -98,7 +100,8 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
     installation: Installation,
 ) -> None:
     with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro", "--full", "--lookback", "3d") as program:
+        emulator.faults = FaultScript(FaultRule(Action.PASS, route=MESSAGES, delay_s=0.5))
+        with here.starting("--tenant", "takaro", "--full", "--since", "2015-01-01") as program:
             wait_for_pages(emulator, 40, program)
             (job,) = here.query("SELECT id::text FROM sync_jobs")
             cancelled = here.raysync("cancel", "--job-id", job["id"])
@@ -107,13 +110,15 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
         assert run.code == 130, run.err
         assert here.query(STATUSES) == [{"status": "cancelled"}]
         read = pages_read(emulator)
+        emulator.faults = FaultScript()
 
         resumed = here.raysync("resume", "--job-id", job["id"], "--json")
 
         assert resumed.code == 0, resumed.err
         assert resumed.job["job_id"] == job["id"]
-        assert here.query("SELECT status, sync_type, lookback_s FROM sync_jobs") == [
-            {"status": "completed", "sync_type": "full", "lookback_s": 3 * 86_400.0}
+        since = datetime(2015, 1, 1, tzinfo=UTC)
+        assert here.query("SELECT status, sync_type, start_date FROM sync_jobs") == [
+            {"status": "completed", "sync_type": "full", "start_date": since}
         ]
         here.assert_complete("takaro", emulator)
         whole = sum(-(-len(each.log.ids) // 100) for each in channels_of(emulator))

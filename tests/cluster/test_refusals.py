@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
@@ -67,6 +68,17 @@ def test_a_guild_the_bot_is_not_in(small: tuple[Installation, Emulator, int]) ->
     emulator.edits.remove_bot(TOKEN, guild_id)
 
     assert_refused(here.start("--tenant", "takaro"), str(guild_id))
+
+
+def test_files_that_machines_would_keep_each_for_itself(
+    small: tuple[Installation, Emulator, int], tmp_path: Path
+) -> None:
+    here, emulator, _ = small
+    growing = here.with_environ(SYNC_WORKER_RESOURCE="what-only-other-machines-have")
+    run = growing.start("--tenant", "takaro", "--attachments", str(tmp_path / "files"))
+
+    assert_refused(run, "other machines", "s3://")
+    assert emulator.log.entries == []
 
 
 def test_a_bot_without_the_content_intent(small: tuple[Installation, Emulator, int]) -> None:

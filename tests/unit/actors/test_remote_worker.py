@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from raysync.actors.handles import RemoteWorker
 from raysync.actors.policies import WorkerLostError
+from raysync.actors.remote_worker import Bound, RemoteWorker
+from raysync.errors import ConfigurationError
 from tests.virtual_time import run_virtual
 
 
-def worker() -> RemoteWorker:
-    def no_secrets(_: Any) -> Any:
-        raise AssertionError("nothing is opened here")
+def no_secrets(_: Any) -> Any:
+    raise AssertionError("nothing is opened here")
 
+
+def worker() -> RemoteWorker:
     return RemoteWorker(None, "worker-0", no_secrets, 1.0, 1.0)
+
+
+class Introduced:
+    """An actor that came up on a node, as far as `start` asks it."""
+
+    def __init__(self, node_id: str) -> None:
+        self.introduce = self.pulse = SimpleNamespace(remote=self._answer)
+        self._node_id = node_id
+
+    async def _answer(self) -> tuple[bytes, str]:
+        return b"address", self._node_id
+
+
+@pytest.mark.parametrize("there", ["here", "elsewhere"])
+def test_a_worker_that_is_bound_to_a_machine_works_on_no_other(there: str) -> None:
+    bound = Bound("here", "it would keep files in a folder of its own.")
+
+    async def scenario() -> str | None:
+        started = RemoteWorker(Introduced(there), "worker-0", no_secrets, 1.0, 1.0, bound)
+        await started.start()
+        return started.node_id
+
+    if there == "here":
+        assert run_virtual(scenario()) == "here"
+        return
+    with pytest.raises(ConfigurationError, match="on another machine: it would keep files"):
+        run_virtual(scenario())
 
 
 def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() -> None:

@@ -90,9 +90,12 @@ def test_each_beat_samples_how_far_the_job_has_come() -> None:
     assert [each.taken_at for each in samples] == [view.heartbeat_at for view, _ in record.saved]
 
 
-def test_what_could_not_be_written_is_written_with_the_next_beat() -> None:
+@pytest.mark.parametrize(
+    "error", [StoreUnavailableError("the database is away"), LookupError("nobody thought of it")]
+)
+def test_what_could_not_be_written_is_written_with_the_next_beat(error: Exception) -> None:
     record = FakeRecord()
-    record.errors = [StoreUnavailableError("the database is away")]
+    record.errors = [error]
 
     async def scenario() -> None:
         jobs = TrackedJobs(record, FakeSink())

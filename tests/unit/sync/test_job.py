@@ -454,6 +454,22 @@ def test_a_cancelled_job_says_what_is_left() -> None:
     assert {each.channel_id for each in end.unfinished} == {1, 2}
 
 
+def test_who_ends_a_cancelled_job_at_once_does_not_wait_for_its_sum() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]))
+    stage.dispatcher.pause_s = 1000.0
+
+    async def scenario() -> None:
+        job = stage.job()
+        running = asyncio.create_task(job.run())
+        await asyncio.sleep(1)
+        job.cancel()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run_virtual(scenario())
+
+
 def test_what_a_cancelled_channel_has_stored_counts() -> None:
     end = cancelled_after_a_second(Stage(FakeGuild(channels=[make_channel(1), make_channel(2)])))
     tally = ChannelTally(requests=3, pages=3, messages=300, last_message_id=MessageId(7))

@@ -6,7 +6,7 @@ import getpass
 import platform
 
 
-def actor() -> str:
+def operator_name() -> str:
     """The operator as the machine knows them: ``user@host``."""
     try:
         user = getpass.getuser()
