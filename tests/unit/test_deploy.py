@@ -99,9 +99,10 @@ CLUSTER = fields(
     workerGroupSpecs=many(WORKERS),
 )
 JOB = fields(
-    "entrypoint rayClusterSpec",
+    "entrypoint submissionMode rayClusterSpec",
     entrypoint=TEXT,
     runtimeEnvYAML=TEXT,
+    submissionMode={"const": "HTTPMode"},
     backoffLimit=COUNT,
     shutdownAfterJobFinishes=SWITCH,
     ttlSecondsAfterFinished=COUNT,
@@ -147,7 +148,14 @@ SCHEMAS = {
             "podSelector policyTypes ingress egress",
             podSelector=SELECTOR,
             policyTypes={"const": ["Ingress", "Egress"]},
-            ingress=many({"type": "object", "properties": {"from": PEERS}, "required": ["from"]}),
+            ingress=many(
+                {
+                    "type": "object",
+                    "properties": {"from": PEERS, "ports": PORTS},
+                    "required": ["from"],
+                    "additionalProperties": False,
+                }
+            ),
             egress=many(fields(to=PEERS, ports=PORTS)),
         ),
     ),
@@ -202,6 +210,31 @@ def test_the_nightly_cluster_is_the_other_one() -> None:
     once, nightly = jobs()
 
     assert nightly["rayClusterSpec"] == once["rayClusterSpec"]
+
+
+def test_jobs_are_submitted_by_one_whom_the_network_policy_lets_in() -> None:
+    """A submitter's pod has none of the labels that the policy could know it by."""
+    policy = manifest("networkpolicy.yaml")["spec"]
+    (rule,) = policy["ingress"]
+
+    assert [each["submissionMode"] for each in jobs()] == ["HTTPMode", "HTTPMode"]
+    assert rule["from"] == [
+        {"podSelector": policy["podSelector"]},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kuberay-system"}}},
+    ]
+    for job in jobs():
+        cluster = job["rayClusterSpec"]
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            assert group["template"]["metadata"]["labels"] == policy["podSelector"]["matchLabels"]
+
+
+def test_a_prometheus_may_be_let_in_to_the_metrics_and_nothing_else() -> None:
+    text = (KUBERAY / "networkpolicy.yaml").read_text()
+    spoken = re.sub(r"^    # (?!DECIDE)", "    ", text, flags=re.MULTILINE)
+    told = yaml.safe_load(spoken)
+
+    jsonschema.validate(told, SCHEMAS["networkpolicy.yaml"])
+    assert told["spec"]["ingress"][-1]["ports"] == [{"protocol": "TCP", "port": 8080}]
 
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
