@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from raysync.__main__ import main
 
-NIGHTLY = ("--incremental", "--lookback=7d")
+NIGHTLY = ("--lookback=7d",)
 
 
 def arguments(given: Sequence[str]) -> list[str]:

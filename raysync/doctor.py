@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from raysync.actors.requests import OWN_CONNECTIONS, TENANTS_PER_WORKER
 from raysync.credentials import (
     KEY_FILE,
     another_key,
@@ -33,7 +34,7 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError
 from raysync.models.checks import Check, CheckStatus, CheckUp
-from raysync.models.entities import Privacy, Tenant
+from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
@@ -69,9 +70,10 @@ async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
             engine = await stack.enter_async_context(open_store(settings))
         except ConfigurationError as error:
             return CheckUp(checks=[*checks, Check(name="database", status=_FAIL, says=str(error))])
-        checks += await _database(settings, engine)
         store = TenantStore(engine)
         tenants = [await store.get(each) for each in slugs] or list(await store.list())
+        synced = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
+        checks += await _database(settings, engine, len(synced))
         if not tenants:
             advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
             checks.append(
@@ -149,7 +151,7 @@ async def _ray(settings: Settings) -> Check:
     return Check(name="ray", status=_OK, says=f"Something listens at {address}.")
 
 
-async def _database(settings: Settings, engine: Engine) -> list[Check]:
+async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Check]:
     state = await server_state(engine)
     kind = "embedded" if settings.database_url is None else "yours"
     checks = [
@@ -161,7 +163,9 @@ async def _database(settings: Settings, engine: Engine) -> list[Check]:
         ),
         _clock("clock", "the database", state.now),
     ]
-    needed = settings.max_channel_workers * settings.channel_batch_size + 8
+    workers = settings.max_channel_workers
+    under_way = max(1, min(tenants, TENANTS_PER_WORKER * workers))
+    needed = OWN_CONNECTIONS + workers * settings.channel_batch_size + under_way
     free = state.max_connections - state.used_connections
     enough = free >= needed
     checks.append(

@@ -92,8 +92,9 @@ async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
     active = [each for each in await store.in_turn() if each.status is TenantStatus.ACTIVE]
     if not active:
         raise UnknownTenantError(
-            "There is no active tenant yet: add one with "
-            "`raysync tenant add SLUG --guild ID --token-env NAME`."
+            "There is no active tenant: add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`, or let one that is paused be "
+            "synced again with `raysync tenant unpause SLUG`."
         )
     return active
 

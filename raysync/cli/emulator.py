@@ -45,7 +45,8 @@ class GlobalChoice(StrEnum):
     """How the global limit is held."""
 
     FIXED = "fixed"
-    LEAKY = "leaky"
+    SLIDING = "sliding"
+    LEAKY = "leaky"  #: another word for sliding
     SLIDING_LOG = "sliding-log"
 
 

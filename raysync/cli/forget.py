@@ -26,7 +26,9 @@ def forget(
     user: Annotated[
         str | None,
         typer.Option(
-            parser=params.person, metavar="ID", help="Erase this user: Discord's id, or u_…."
+            parser=params.person,
+            metavar="ID",
+            help="Erase this user: Discord's id, or the pseudonym (u_…).",
         ),
     ] = None,
     channel: Annotated[

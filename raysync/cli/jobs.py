@@ -31,9 +31,10 @@ def resume(
     workers: options.Workers = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Go on with a job that stopped, in the foreground: cancelled, failed, or its driver killed.
+    """Go on with a job, in the foreground: cancelled, failed, partial, or its driver killed.
 
-    It is about what it was begun with, and nothing that it has stored is read again.
+    Partial is a job of which some channels failed: those are tried again. It is about what it was
+    begun with, and nothing that it has stored is read again.
 
     Exit codes: as of `raysync start`.
     """
@@ -54,10 +55,15 @@ def cancel(job_id: _JobId) -> None:
     if record.status.value == "running":
         say(f"Job {job_id} of {record.tenant} was asked to end and still runs: look again soon.")
         raise typer.Exit(EXIT_FAILED)
-    say(
-        f"Job {job_id} of {record.tenant} is {record.status.value}. "
-        f"Go on with it: {invocation()} resume --job-id {job_id}"
-    )
+    say(how_it_ended(record))
+
+
+def how_it_ended(record: JobRecord) -> str:
+    """How the job ended; it may have come to its own end before it heard."""
+    told = f"Job {record.id} of {record.tenant} is {record.status.value}."
+    if record.status.value not in ("cancelled", "failed"):
+        return told
+    return f"{told} Go on with it: {invocation()} resume --job-id {record.id}"
 
 
 async def _cancel(job_id: str) -> JobRecord:

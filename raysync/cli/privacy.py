@@ -207,7 +207,9 @@ def export(
     tenant: _Slug,
     user: Annotated[
         str,
-        typer.Option(parser=params.person, metavar="ID", help="Discord's id, or u_…."),
+        typer.Option(
+            parser=params.person, metavar="ID", help="Discord's id, or the pseudonym (u_…)."
+        ),
     ],
     output: Annotated[
         str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)

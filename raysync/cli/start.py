@@ -42,8 +42,8 @@ def start(
 
     Ctrl-C ends it cleanly; a second one ends it at once. Nothing that was stored is lost.
 
-    Exit codes: 0 all completed, 3 some channels failed, 1 failed, 2 usage or configuration,
-    130 interrupted.
+    Exit codes: 0 all completed, 3 partial (some channels failed, or a list could not be read),
+    1 failed, 2 usage or configuration, 130 interrupted.
     """
     _refuse_if(full and incremental, "--full and --incremental exclude each other.")
     _refuse_if(

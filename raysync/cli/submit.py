@@ -61,7 +61,8 @@ def submit(
     """Run a command as a job of a Ray cluster: start, resume, verify, dead-letters or doctor.
 
     Tokens, the database's address and the secret key are those of the cluster: none is sent. The
-    job's log comes to stderr. Ctrl-C stops the job cleanly; a second one leaves it to itself.
+    job's log, with what the command prints, comes to stderr. Ctrl-C stops the job cleanly; a second
+    one leaves it to itself.
 
     Exit codes: the command's own, 130 where the job was stopped, 2 where it cannot be submitted.
     """

@@ -17,7 +17,7 @@ from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
-from raysync.models.entities import Privacy
+from raysync.models.entities import Privacy, TenantStatus
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -162,14 +162,37 @@ def show(slug: _Slug, as_json: _Json = False) -> None:
 
 
 @app.command()
+def pause(slug: _Slug) -> None:
+    """Have runs of all tenants pass one over. What is stored stays.
+
+    A run that names it still syncs it.
+    """
+    asyncio.run(_set_status(slug, "pause", TenantStatus.MAINTENANCE))
+    say(
+        f"Tenant {slug} is paused: a run that names no tenant passes it over. "
+        f"Lift it: {invocation()} tenant unpause {slug}"
+    )
+
+
+@app.command()
+def unpause(slug: _Slug) -> None:
+    """Have runs of all tenants sync one again."""
+    asyncio.run(_set_status(slug, "unpause", TenantStatus.ACTIVE))
+    say(f"Tenant {slug} is active: a run that names no tenant syncs it, too.")
+
+
+@app.command()
 def remove(
     slug: _Slug, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Remove a tenant, and every message stored of it."""
+    """Remove a tenant, and every message stored of it; the bytes of attachments stay.
+
+    `raysync forget --tenant SLUG --all` removes those, too.
+    """
     asyncio.run(find_tenant(slug))
     ask(f"Remove {slug} and ALL its stored messages, for good?", yes=yes)
     asyncio.run(_remove(slug))
-    say(f"Tenant {slug} and all that was stored of it is removed.")
+    say(f"Tenant {slug} and all that the database had of it is removed.")
 
 
 async def _all() -> tuple[Tenant, ...]:
@@ -179,6 +202,17 @@ async def _all() -> tuple[Tenant, ...]:
 
     async with open_store(read_settings()) as engine:
         return await TenantStore(engine).list()
+
+
+async def _set_status(slug: str, act: str, status: TenantStatus) -> None:
+    from raysync.database import open_store
+    from raysync.settings import read_settings
+    from raysync.store.audit import AuditLog
+    from raysync.store.tenants import TenantStore
+
+    async with open_store(read_settings()) as engine:
+        await TenantStore(engine).set_status(slug, status)
+        await AuditLog(engine).record(operator_name(), f"tenant {act}", slug)
 
 
 async def _remove(slug: str) -> None:

@@ -55,14 +55,17 @@ def requested(monkeypatch):
         (
             "nightly.py",
             [],
-            SyncRequest(sync_type=SyncType.INCREMENTAL, lookback_s=7 * 86_400.0),
+            SyncRequest(lookback_s=7 * 86_400.0),
+        ),
+        (
+            "nightly.py",
+            ["--full"],
+            SyncRequest(sync_type=SyncType.FULL, lookback_s=7 * 86_400.0),
         ),
         (
             "nightly.py",
             ["--lookback=1d", "--reconcile-requests", "500"],
-            SyncRequest(
-                sync_type=SyncType.INCREMENTAL, lookback_s=86_400.0, reconcile_requests=500
-            ),
+            SyncRequest(lookback_s=86_400.0, reconcile_requests=500),
         ),
         (
             "verify.py",

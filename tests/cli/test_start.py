@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from raysync.cli.jobs import how_it_ended
 from raysync.cli.start import show
+from raysync.models.ids import TenantId
+from raysync.models.records import JobRecord
 from raysync.models.results import RunResult
-from tests.cli.samples import job_result
+from raysync.models.status import JobStatus, SyncType
+from raysync.models.work import SyncWindow
+from tests.cli.samples import JOB_ID, STARTED, job_result
 
 pytestmark = pytest.mark.usefixtures("with_database")
 
@@ -42,6 +47,27 @@ def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
     said = capsys.readouterr()
     assert "start --tenant takaro" in said.err
     assert "efficiency" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("status", "goes_on"),
+    [
+        pytest.param(JobStatus.CANCELLED, True, id="cancelled"),
+        pytest.param(JobStatus.FAILED, True, id="failed-meanwhile"),
+        pytest.param(JobStatus.COMPLETED, False, id="completed-meanwhile"),
+        pytest.param(JobStatus.PARTIAL, False, id="all-had-their-turn-meanwhile"),
+    ],
+)
+def test_cancel_says_how_to_go_on_where_something_is_left(status, goes_on):
+    window = SyncWindow(sync_type=SyncType.INCREMENTAL)
+    record = JobRecord(
+        JOB_ID, TenantId(1), "takaro", status, window, None, STARTED, None, 0.0, None, None, None
+    )
+
+    said = how_it_ended(record)
+
+    assert said.startswith(f"Job {JOB_ID} of takaro is {status}.")
+    assert (f"resume --job-id {JOB_ID}" in said) is goes_on
 
 
 @pytest.mark.parametrize(

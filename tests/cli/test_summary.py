@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -72,3 +73,12 @@ def test_json_is_the_result_and_nothing_else(capsys):
     show(result, as_json=True)
 
     assert json.loads(capsys.readouterr().out) == json.loads(result.model_dump_json())
+
+
+@pytest.mark.parametrize("model", [RunResult, *RunResult.model_json_schema()["$defs"]], ids=str)
+def test_the_docs_name_every_key_of_the_result(model):
+    schema = RunResult.model_json_schema()
+    keys = (schema if model is RunResult else schema["$defs"][model])["properties"]
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+
+    assert [key for key in keys if f'"{key}"' not in text] == []

@@ -79,7 +79,24 @@ def test_a_slug_or_guild_that_cannot_be_had_exits_2(run, takaro, slug, guild):
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("command", [["show"], ["remove", "--yes"]])
+def test_a_paused_tenant_is_passed_over_until_it_is_unpaused(run, takaro):
+    def status():
+        return json.loads(run("tenant", "show", "takaro", "--json").stdout)["status"]
+
+    paused = run("tenant", "pause", "takaro")
+    assert (paused.exit_code, status()) == (0, "maintenance")
+    assert "raysync tenant unpause takaro" in paused.stderr
+    passed_over = run("start")
+    assert passed_over.exit_code == 2
+    assert "no active tenant" in passed_over.stderr
+
+    assert run("tenant", "unpause", "takaro").exit_code == 0
+    assert status() == "active"
+    entries = json.loads(run("audit", "--json").stdout)["entries"]
+    assert [each["action"] for each in entries] == ["tenant unpause", "tenant pause", "tenant add"]
+
+
+@pytest.mark.parametrize("command", [["show"], ["remove", "--yes"], ["pause"], ["unpause"]])
 def test_an_unknown_tenant_exits_2(run, command):
     result = run("tenant", *command, "nobody")
 

@@ -1,5 +1,7 @@
 """What a generated guild holds, and that the seed decides it."""
 
+from pathlib import Path
+
 import pytest
 
 from raysync.emulator import GuildSpec, World, generate_guild
@@ -7,6 +9,8 @@ from raysync.emulator.generator.spec import Rates
 from raysync.emulator.rendering import render
 
 pytestmark = pytest.mark.unit
+
+DOCS = Path(__file__).parents[2] / "docs" / "emulator.md"
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +28,13 @@ def test_the_same_seed_makes_the_same_guild():
 
     assert truths[0] == truths[1]
     assert truths[0] != truths[2]
+
+
+def test_the_docs_show_the_guild_that_the_command_serves():
+    guild = generate_guild(GuildSpec.lively(40_000), 1)
+    messages = sum(len(channel.log.ids) for channel in guild.every_channel())
+
+    assert f"guild {guild.id}, {messages} messages." in DOCS.read_text()
 
 
 def test_a_lively_guild_has_every_kind_of_channel_and_thread(lively):

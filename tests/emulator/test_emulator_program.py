@@ -80,6 +80,28 @@ def test_a_wrong_option_is_exit_2(options):
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("form", "held"),
+    [
+        pytest.param([], "fixed", id="as-it-comes"),
+        pytest.param(["--global-form", "sliding"], "sliding", id="as-buckets-call-it"),
+        pytest.param(["--global-form", "leaky"], "sliding", id="by-its-other-name"),
+    ],
+)
+def test_the_global_limit_is_held_as_was_said(tmp_path, form, held):
+    path = tmp_path / "ready.json"
+    program = start("--port", "0", "--ready-file", str(path), *form)
+    with program:
+        ready, _ = ready_at(path, program)
+        origin = ready["url"].removesuffix("/api/v10")
+        with urllib.request.urlopen(f"{origin}/_emulator/state") as response:
+            limits = json.loads(response.read())["limits"]
+        program.send_signal(signal.SIGTERM)
+        program.stdout.read()
+
+    assert limits["global_form"] == held
+
+
 def test_one_that_others_reach_says_so(tmp_path):
     path = tmp_path / "ready.json"
     program = start("--host", "0.0.0.0", "--port", "0", "--ready-file", str(path))

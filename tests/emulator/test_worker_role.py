@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -94,18 +95,35 @@ def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_
         ok("db", "revoke-analyst", *tenant, "--role", analyst)
         assert analyst in raysync("audit", "--json").stdout
 
+        job_id = str(uuid.uuid4())
+        with psycopg.connect(database_url) as session:
+            session.execute(
+                "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status)"
+                " SELECT %s, id, 'full', 0, 'running' FROM tenants",
+                (job_id,),
+            )
+
         monkeypatch.setenv("RAYSYNC_DATABASE_URL", as_worker)
+        ok("cancel", "--job-id", job_id)
         ok("status")
+        ok("report", *tenant)
         ok("doctor")
         ok("audit")
         ok("dead-letters", "list", *tenant)
         ok("export", *tenant, "--format", "jsonl")
         ok("tenant", "list")
+        ok("tenant", "show", "takaro")
+        ok("privacy", "show", *tenant)
+        ok("privacy", "export", *tenant, "--user", "1")
+        ok("forget", *tenant, "--list")
         ok("db", "current")
         ok("db", "upgrade")
         ok("reset", *tenant, "--yes")
         for command in (
             ("tenant", "remove", "takaro", "--yes"),
+            ("tenant", "pause", "takaro"),
+            ("forget", *tenant, "--user", "1", "--yes"),
+            ("privacy", "rotate", *tenant),
             ("tenant", "add", "more", *add),
             ("db", "grant-worker", "--role", f"{role}2"),
             ("db", "revoke-worker", "--role", role),

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.requests import Room, room_within
+from raysync.actors.requests import Room, SyncRequest, chosen_tenants, room_within
 from raysync.errors import (
     ConfigurationError,
     JobRunningError,
@@ -74,6 +74,18 @@ async def test_a_status_is_kept(engine: AsyncEngine) -> None:
     await TenantStore(engine).set_status("takaro", TenantStatus.MAINTENANCE)
 
     assert (await TenantStore(engine).get("takaro")).status is TenantStatus.MAINTENANCE
+
+
+async def test_a_tenant_in_maintenance_is_synced_only_when_it_is_named(engine: AsyncEngine) -> None:
+    await add_tenant(engine, "takaro", GuildId(1))
+    await add_tenant(engine, "beacon", GuildId(2))
+    await TenantStore(engine).set_status("takaro", TenantStatus.MAINTENANCE)
+
+    unnamed = await chosen_tenants(engine, SyncRequest())
+    named = await chosen_tenants(engine, SyncRequest(tenants=("takaro",)))
+
+    assert [each.slug for each in unnamed] == ["beacon"]
+    assert [each.slug for each in named] == ["takaro"]
 
 
 async def _fill(engine: AsyncEngine, slug: str, guild: int) -> None:

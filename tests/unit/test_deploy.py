@@ -7,6 +7,7 @@ strictly: a field that is misspelled, or in the wrong place, is refused.
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
 import shutil
@@ -99,9 +100,10 @@ CLUSTER = fields(
     workerGroupSpecs=many(WORKERS),
 )
 JOB = fields(
-    "entrypoint rayClusterSpec",
+    "entrypoint submissionMode rayClusterSpec",
     entrypoint=TEXT,
     runtimeEnvYAML=TEXT,
+    submissionMode={"const": "HTTPMode"},
     backoffLimit=COUNT,
     shutdownAfterJobFinishes=SWITCH,
     ttlSecondsAfterFinished=COUNT,
@@ -147,7 +149,14 @@ SCHEMAS = {
             "podSelector policyTypes ingress egress",
             podSelector=SELECTOR,
             policyTypes={"const": ["Ingress", "Egress"]},
-            ingress=many({"type": "object", "properties": {"from": PEERS}, "required": ["from"]}),
+            ingress=many(
+                {
+                    "type": "object",
+                    "properties": {"from": PEERS, "ports": PORTS},
+                    "required": ["from"],
+                    "additionalProperties": False,
+                }
+            ),
             egress=many(fields(to=PEERS, ports=PORTS)),
         ),
     ),
@@ -202,6 +211,31 @@ def test_the_nightly_cluster_is_the_other_one() -> None:
     once, nightly = jobs()
 
     assert nightly["rayClusterSpec"] == once["rayClusterSpec"]
+
+
+def test_jobs_are_submitted_by_one_whom_the_network_policy_lets_in() -> None:
+    """A submitter's pod has none of the labels that the policy could know it by."""
+    policy = manifest("networkpolicy.yaml")["spec"]
+    (rule,) = policy["ingress"]
+
+    assert [each["submissionMode"] for each in jobs()] == ["HTTPMode", "HTTPMode"]
+    assert rule["from"] == [
+        {"podSelector": policy["podSelector"]},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kuberay-system"}}},
+    ]
+    for job in jobs():
+        cluster = job["rayClusterSpec"]
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            assert group["template"]["metadata"]["labels"] == policy["podSelector"]["matchLabels"]
+
+
+def test_a_prometheus_may_be_let_in_to_the_metrics_and_nothing_else() -> None:
+    text = (KUBERAY / "networkpolicy.yaml").read_text()
+    spoken = re.sub(r"^    # (?!DECIDE)", "    ", text, flags=re.MULTILINE)
+    told = yaml.safe_load(spoken)
+
+    jsonschema.validate(told, SCHEMAS["networkpolicy.yaml"])
+    assert told["spec"]["ingress"][-1]["ports"] == [{"protocol": "TCP", "port": 8080}]
 
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -274,3 +308,44 @@ def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
 
     told = [line for line in done.stderr.splitlines() if "raysync" in line]
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "stopped"),
+    [
+        pytest.param([], ["prometheus", "prometheus-node-exporter"], id="was-not-there"),
+        pytest.param(["prometheus"], ["prometheus-node-exporter"], id="ran-before"),
+        pytest.param(["chromium", "prometheus"], [], id="nothing-to-install"),
+    ],
+)
+def test_ci_stops_the_services_alone_that_it_has_installed(
+    tmp_path: Path, installed: list[str], stopped: list[str]
+) -> None:
+    programs = {
+        "id": "echo 0",
+        "dpkg-query": f'case " {" ".join(installed)} " in *" $3 "*) echo ok installed;; esac',
+        "service": f'echo "$1" >> {tmp_path}/stopped',
+    } | dict.fromkeys(["apt-get", "uv", "make"], "exit 0")
+    for name, does in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    subprocess.run([ROOT / ".ci/run"], env={"PATH": path, "HOME": str(tmp_path)}, check=True)
+
+    log = tmp_path / "stopped"
+    assert (log.read_text().split() if log.exists() else []) == stopped
+
+
+def test_lines_of_an_environment_file_are_quoted_for_a_shell_reads_them() -> None:
+    text = (ROOT / "cluster.yaml").read_text()
+    lines = re.findall(r"^  #   (\w+=.*)$", text, re.MULTILINE)
+
+    assert {each.partition("=")[0] for each in lines} == SECRET_NAMES
+    assert all(re.fullmatch(r"\w+='[^']+'", each) for each in lines)
+
+
+def test_the_environment_file_is_installed_where_the_service_reads_it() -> None:
+    path = unit("raysync.service")["Service"]["EnvironmentFile"]
+
+    assert f"install -D -m 0600 raysync.env {path}" in (SYSTEMD / "raysync.service").read_text()
