@@ -51,6 +51,7 @@ class RemoteTracker:
         self._planned = False
         self._given_up = 0
         self._restarts = 0
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def tenant(self) -> str:
@@ -87,14 +88,22 @@ class RemoteTracker:
             raise SyncError("the progress tracker did not answer, and is started anew") from None
 
     async def _ask(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        asked_of = self._restarts
         try:
             return await self._bounded(ask())
         except UnknownJobError:
-            self._restarts += 1
-            await self.open()
+            await self._tell_again(asked_of)
             return await self._bounded(ask())
         except RayError as error:
             raise _of_tracker(error) from error
+
+    async def _tell_again(self, asked_of: int) -> None:
+        """Tell a new tracker all of the job: once, however many calls it has refused."""
+        if self._telling is None or asked_of == self._restarts:
+            self._restarts += 1
+            self._telling = asyncio.create_task(self.open())
+            self._telling.add_done_callback(take_note)
+        await asyncio.shield(self._telling)  # who asked may be cancelled, and others wait, too
 
     async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
         self._tasks += tasks
@@ -128,6 +137,12 @@ class RemoteTracker:
     async def close(self) -> None:
         """Have the tracker write down what is left of the job."""
         await self._ask(lambda: self._actor.close.remote(self._header.job_id))
+
+
+def take_note(ending: asyncio.Future[Any]) -> None:
+    """Ask how it ended: else asyncio tells stderr that nobody did."""
+    if not ending.cancelled():
+        ending.exception()
 
 
 def _of_tracker(error: RayError) -> RaysyncError:

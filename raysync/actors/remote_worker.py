@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
-from raysync.actors.handles import reason_of
+from raysync.actors.handles import reason_of, take_note
 from raysync.actors.policies import WorkerLostError, WorkerPreemptedError
 from raysync.actors.pulse import stands_still
 from raysync.actors.secrets import JobSecrets
@@ -82,7 +82,7 @@ class RemoteWorker:
             raise ConfigurationError(f"A worker came up on another machine: {self._bound.reason}")
         watching = stands_still(self._pulse, self._still_timeout_s)
         self._watching = asyncio.create_task(watching)
-        self._watching.add_done_callback(_take_note)
+        self._watching.add_done_callback(take_note)
 
     async def _pulse(self) -> float:
         try:
@@ -109,7 +109,7 @@ class RemoteWorker:
     async def _answer(self, call: Any) -> Any:
         """What a call returns, unless the worker is lost before. Raises as `_translated`."""
         ending = asyncio.ensure_future(call)
-        ending.add_done_callback(_take_note)
+        ending.add_done_callback(take_note)
         waits = {ending} if self._watching is None else {ending, self._watching}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done() and (reason := self._reason_lost()) is not None:
@@ -146,7 +146,7 @@ class RemoteWorker:
         """Give the worker the job's secrets, once."""
         if job_id not in self._opened:
             sending = asyncio.create_task(self._send_secrets(job_id))
-            sending.add_done_callback(_take_note)  # who waited may have been cancelled
+            sending.add_done_callback(take_note)  # who waited may have been cancelled
             self._opened[job_id] = sending
         await asyncio.shield(self._opened[job_id])
 
@@ -192,15 +192,9 @@ async def _ended(call: Any) -> None:
     its channel, and would be killed in the middle of that.
     """
     ending = asyncio.ensure_future(call)
-    ending.add_done_callback(_take_note)
+    ending.add_done_callback(take_note)
     clock = asyncio.get_running_loop()
     until_s = clock.time() + CLOSE_TIMEOUT_S
     while not ending.done() and (left_s := until_s - clock.time()) > 0:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([ending], timeout=left_s)
-
-
-def _take_note(ending: asyncio.Future[Any]) -> None:
-    """Ask how it ended: else asyncio tells stderr that nobody did."""
-    if not ending.cancelled():
-        ending.exception()

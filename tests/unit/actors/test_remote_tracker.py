@@ -1,0 +1,79 @@
+"""A tracker that is started anew is told all of the job again, once; the calls are no Ray's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from raysync.actors.handles import RemoteTracker
+from raysync.actors.tracker import UnknownJobError
+from raysync.credentials import Letterbox
+from raysync.errors import SyncError
+from tests.unit.actors.test_tracker import HEADER
+from tests.unit.sync.fakes import make_task
+from tests.virtual_time import run_virtual
+
+
+class ForgetfulTracker:
+    """Answers a tenth of a second later; knows a job once it was told of it."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.knows = False
+        self.errors: list[Exception] = []
+        self._letterbox = Letterbox()
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(*_: Any) -> Any:
+            self.calls[name] += 1
+            knew = self.knows or name in ("address", "connect", "open")
+            if name == "open":
+                self.knows = True
+            await asyncio.sleep(0.1)
+            if name == "open" and self.errors:
+                self.knows = False
+                raise self.errors.pop()
+            if not knew:
+                raise UnknownJobError("who?")
+            return self._letterbox.address() if name == "address" else None
+
+        return SimpleNamespace(remote=answer)
+
+
+def test_it_is_told_once_however_many_calls_it_refused() -> None:
+    actor = ForgetfulTracker()
+    tracker = RemoteTracker(actor, HEADER, "postgresql://")
+
+    async def scenario() -> None:
+        await tracker.open()
+        await asyncio.gather(*(tracker.plan([make_task(each)], []) for each in range(50)))
+        actor.knows = False
+        actor.calls.clear()
+        plans = [tracker.plan([make_task(50 + each)], []) for each in range(50)]
+        await asyncio.gather(*plans, tracker.planned())
+        await tracker.view(3)
+
+    run_virtual(scenario())
+
+    assert actor.calls["open"] == 1
+    assert actor.calls["plan"] == 50 + 1 + 50
+
+
+def test_where_that_fails_the_next_call_tells_it_anew() -> None:
+    actor = ForgetfulTracker()
+    actor.errors = [SyncError("it died again")]
+    tracker = RemoteTracker(actor, HEADER, "postgresql://")
+
+    async def scenario() -> None:
+        with pytest.raises(SyncError, match="died again"):
+            await tracker.plan([make_task(1)], [])
+        await tracker.plan([make_task(2)], [])
+
+    run_virtual(scenario())
+
+    assert actor.calls["open"] == 2
+    assert tracker.figures(0).tracker_restarts == 2
