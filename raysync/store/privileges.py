@@ -19,7 +19,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "alembic_version": "SELECT",
     "tenants": "SELECT",
     "channels": "SELECT, INSERT, UPDATE",
-    "thread_listings": "SELECT, INSERT, UPDATE",
+    "thread_listings": "SELECT, INSERT, UPDATE, DELETE",
     "messages": "SELECT, INSERT, UPDATE, DELETE",
     "message_versions": "SELECT, INSERT, UPDATE, DELETE",
     "message_emoji_reactions": "SELECT, INSERT, UPDATE, DELETE",
