@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.emulator import EmulatorThread, GuildSpec, World, generate_guild
+from raysync.errors import JobRunningError
+from raysync.models.ids import snowflake_at
+from raysync.models.privacy import Retention
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
+from raysync.privacy import TenantPrivacy
+from raysync.store.job_lock import hold_tenant
 from raysync.store.reset import reset_progress
+from raysync.store.tenants import TenantStore
 from tests.archive import Archive
 
 TOKEN = "a-token"
 PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=86_400.0)
 END_MS = int(time.time() * 1000) - 30 * 86_400_000
+OLD = timedelta(days=200)
 
 
 class Stage:
@@ -26,8 +34,23 @@ class Stage:
         self.engine, self.archive, self.world = engine, archive, world
         (self.guild,) = world.guilds.values()
 
+    @property
+    def office(self) -> TenantPrivacy:
+        assert self.archive.tenant is not None
+        return TenantPrivacy(self.engine, self.archive.tenant, "the tests")
+
+    def messages(self) -> set[tuple[int, int]]:
+        return {
+            (channel, int(message["id"]))
+            for channel, message in self.world.truth(self.guild.id, token=TOKEN)
+        }
+
     async def sync(self) -> None:
         assert (await self.archive.run(PLAIN)).status is JobStatus.COMPLETED
+
+    async def retain(self, retention: Retention) -> None:
+        await self.office.retain(retention)
+        self.archive.tenant = await TenantStore(self.engine).get(self.office.tenant.slug)
 
     async def unread(self) -> int:
         """Threads of which nothing is proven."""
@@ -55,9 +78,37 @@ async def test_after_a_reset_a_plain_run_reads_threads_archived_long_ago(stage: 
     await stage.sync()
     assert await stage.unread() == 0
 
-    assert stage.archive.tenant is not None
-    await reset_progress(stage.engine, stage.archive.tenant.id)
+    await reset_progress(stage.engine, stage.office.tenant.id)
 
     assert await stage.unread() == len(stage.guild.threads) > 5
     await stage.sync()
     assert await stage.unread() == 0
+
+
+async def test_a_longer_retention_brings_what_old_threads_said(stage: Stage) -> None:
+    await stage.retain(Retention(max_age=OLD))
+    await stage.sync()
+    horizon = snowflake_at(datetime.now(UTC) - OLD)
+    young = set(await stage.archive.rows())
+    threads = set(stage.guild.threads)
+    missing = stage.messages() - young
+    assert all(message < horizon for _, message in missing)
+    assert len({channel for channel, _ in missing} & threads) > 3
+
+    await stage.retain(Retention(max_age=2 * OLD))
+    await stage.sync()
+
+    assert set(await stage.archive.rows()) == stage.messages()
+
+
+@pytest.mark.parametrize("longer", [Retention(), Retention(max_age=2 * OLD)])
+async def test_a_retention_becomes_longer_between_runs_and_shorter_at_any_time(
+    stage: Stage, longer: Retention
+) -> None:
+    await stage.retain(Retention(max_age=OLD))
+    async with hold_tenant(stage.engine, stage.office.tenant.id):
+        with pytest.raises(JobRunningError):
+            await stage.retain(longer)
+        await stage.retain(Retention(max_age=OLD / 2))
+
+    assert Retention.of(stage.office.tenant.settings) == Retention(max_age=OLD / 2)
