@@ -30,10 +30,19 @@ ON CONFLICT (channel_id) WHERE resolved_at IS NULL DO UPDATE SET
     last_seen_at = now(), updated_at = now()
 """)
 
-_RESOLVE = text("""
+_CLOSE = """
 UPDATE dead_letters SET resolved_at = now(), updated_at = now()
 WHERE channel_id = ANY(:channels) AND resolved_at IS NULL
-""")
+"""
+_RESOLVE = text(_CLOSE)
+# A sample of pages, or a window of time, is not the channel to its end.
+_RESOLVE_READ = text(
+    _CLOSE
+    + """AND EXISTS (
+    SELECT FROM sync_jobs WHERE id = :job_id AND sync_type <> 'verify'
+        AND start_date IS NULL AND end_date IS NULL)
+"""
+)
 
 _OPEN = text("""
 SELECT c.platform_channel_id, c.name, j.parent_job_id, d.failure_class, d.error_class, d.message,
@@ -63,8 +72,15 @@ async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[Ch
 
 
 async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
-    """Close the letters of channels that were read to their end."""
+    """Close the letters of channels that are gone."""
     await connection.execute(_RESOLVE, {"channels": list(channels)})
+
+
+async def resolve_read(
+    connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
+) -> None:
+    """Close the letters of channels that the job completed, if it reads channels to their end."""
+    await connection.execute(_RESOLVE_READ, {"job_id": job_id, "channels": list(channels)})
 
 
 async def open_letters(

@@ -20,7 +20,7 @@ from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample, step_s
 from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
 from raysync.models.work import SyncWindow
-from raysync.store.dead_letters import bury, resolve
+from raysync.store.dead_letters import bury, resolve_read
 from raysync.store.engine import translated
 from raysync.store.job_lock import JobLease, ask_to_cancel, hold_tenant, is_held
 from raysync.store.job_records import read_job, read_jobs, read_usage
@@ -299,4 +299,4 @@ async def _save_rows(
     if failed:
         await bury(connection, job_id, [row.task.channel_key for row in failed])
     if completed:
-        await resolve(connection, [row.task.channel_key for row in completed])
+        await resolve_read(connection, job_id, [row.task.channel_key for row in completed])

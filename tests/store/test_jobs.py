@@ -392,6 +392,31 @@ async def test_a_channel_given_up_is_a_dead_letter_until_it_is_read_to_its_end(
     assert await letters.list() == ()
 
 
+@pytest.mark.parametrize(
+    ("window", "closes"),
+    [
+        pytest.param(SyncWindow(SyncType.INCREMENTAL), True, id="all that is new"),
+        pytest.param(
+            SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(7)})), True, id="named"
+        ),
+        pytest.param(SyncWindow(SyncType.VERIFY, sample=1), False, id="random pages"),
+        pytest.param(SyncWindow(SyncType.FULL, since=NOON), False, id="since"),
+        pytest.param(SyncWindow(SyncType.INCREMENTAL, until=NOON), False, id="until"),
+    ],
+)
+async def test_a_dead_letter_is_closed_only_by_a_job_that_reads_the_channel_to_its_end(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask, window: SyncWindow, closes: bool
+) -> None:
+    await jobs.save_progress(_view(work.job_id), [_failed(work)], {})
+    await jobs.finish(work.job_id, JobStatus.PARTIAL)
+    again = replace(work, job_id=await jobs.begin(work.tenant_id, window))
+    done = ChannelRow(again, ChannelJobStatus.COMPLETED, 1, "w1", NOON, None, outcome(again))
+
+    await jobs.save_progress(_view(again.job_id), [done], {})
+
+    assert (await DeadLetterStore(engine, work.tenant_id).list() == ()) is closes
+
+
 async def test_a_dead_letter_grows_over_jobs(
     engine: AsyncEngine, jobs: JobStore, work: ChannelTask
 ) -> None:
