@@ -13,6 +13,7 @@ from raysync.models.records import DeadLetter
 from raysync.models.status import FailureClass
 from raysync.models.work import DeadLetterNote
 from raysync.store.engine import translated
+from raysync.store.rechecks import due_of
 
 _BURY = text("""
 INSERT INTO dead_letters AS d (
@@ -55,11 +56,14 @@ ORDER BY c.platform_channel_id
 """)
 
 _NOTES = text("""
-SELECT c.platform_channel_id, d.message,
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count, d.message,
     CASE WHEN d.error_class = ANY(:errors)
         AND d.last_seen_at > now() - make_interval(days => :days)
     THEN d.last_seen_at + make_interval(days => :days) END AS cools_until
-FROM dead_letters d JOIN channels c ON c.id = d.channel_id
+FROM dead_letters d
+JOIN channels c ON c.id = d.channel_id
+JOIN sync_progress p ON p.channel_id = d.channel_id
 WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 """)
 COOL_DOWN_DAYS: Final = 3
@@ -95,7 +99,9 @@ async def open_letters(
         async with engine.connect() as connection:
             rows = await connection.execute(_NOTES, values)
             return {
-                ChannelId(row.platform_channel_id): DeadLetterNote(row.cools_until, row.message)
+                ChannelId(row.platform_channel_id): DeadLetterNote(
+                    row.cools_until, row.message, due_of(row, (), 0, is_last=False)
+                )
                 for row in rows
             }
 

@@ -17,11 +17,12 @@ from raysync.errors import ClaimLostError, ConfigurationError, JobRunningError
 from raysync.models.entities import Tenant
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView
 from raysync.models.extras import Extras, FileRules
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.ids import ChannelId, JobId, MessageId
 from raysync.models.results import ParallelStats, SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
-from raysync.models.work import ChannelTally, ChannelTask, Failure, SyncWindow, VisitSpan
+from raysync.models.work import ChannelTally, ChannelTask, Failure, Recheck, SyncWindow, VisitSpan
+from raysync.store.channels import ChannelStore
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.job_history import job_history
 from raysync.store.job_lock import is_held
@@ -29,7 +30,7 @@ from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
 from raysync.store.reset import reset_progress
 from raysync.store.tenants import TenantStore
-from tests.store.rows import NOON, add_channel, add_tenant, message, outcome, page, task
+from tests.store.rows import NOON, add_channel, add_tenant, channel, message, outcome, page, task
 
 FULL = SyncWindow(SyncType.FULL)
 REFUSED = Failure(FailureClass.PERMANENT, "AccessDeniedError", "403 \x00")
@@ -390,6 +391,22 @@ async def test_a_channel_given_up_is_a_dead_letter_until_it_is_read_to_its_end(
     done = ChannelRow(work, ChannelJobStatus.COMPLETED, 4, "w1", NOON, None, outcome(work))
     await jobs.save_progress(_view(work.job_id), [done], {})
     assert await letters.list() == ()
+
+
+async def test_a_letter_tells_of_its_channel_what_is_stored(
+    engine: AsyncEngine, jobs: JobStore, tenant: Tenant
+) -> None:
+    catalog = ChannelStore(engine, tenant.id)
+    thread = channel(9, "a thread", type=11, parent_id=ChannelId(7), last_message_id=MessageId(30))
+    stored = (await catalog.record([thread]))[thread.id]
+    work = task(tenant.id, stored, job_id=await jobs.begin(tenant.id, FULL))
+    await jobs.save_progress(_view(work.job_id), [_failed(work)], {})
+
+    (letter,) = (await catalog.letters()).values()
+
+    due = Recheck(stored, "a thread", 11, ChannelId(7), MessageId(30), (), 0, is_last=False)
+    assert letter.due == due
+    assert letter.cools_until is not None
 
 
 @pytest.mark.parametrize(
