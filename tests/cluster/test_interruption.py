@@ -98,7 +98,7 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
     installation: Installation,
 ) -> None:
     with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro", "--full", "--lookback", "3d") as program:
+        with here.starting("--tenant", "takaro", "--full", "--since", "2015-01-01") as program:
             wait_for_pages(emulator, 40, program)
             (job,) = here.query("SELECT id::text FROM sync_jobs")
             cancelled = here.raysync("cancel", "--job-id", job["id"])
@@ -112,8 +112,9 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
 
         assert resumed.code == 0, resumed.err
         assert resumed.job["job_id"] == job["id"]
-        assert here.query("SELECT status, sync_type, lookback_s FROM sync_jobs") == [
-            {"status": "completed", "sync_type": "full", "lookback_s": 3 * 86_400.0}
+        begun_with = "start_date = '2015-01-01T00:00Z' AS is_since_then"
+        assert here.query(f"SELECT status, sync_type, {begun_with} FROM sync_jobs") == [
+            {"status": "completed", "sync_type": "full", "is_since_then": True}
         ]
         here.assert_complete("takaro", emulator)
         whole = sum(-(-len(each.log.ids) // 100) for each in channels_of(emulator))
