@@ -32,7 +32,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "sync_jobs": "SELECT, INSERT, UPDATE",
     "channel_sync_jobs": "SELECT, INSERT, UPDATE",
     "dead_letters": "SELECT, INSERT, UPDATE",
-    "job_api_calls": "SELECT, INSERT, UPDATE",
+    "job_api_calls": "SELECT, INSERT, UPDATE, DELETE",
     "job_samples": "SELECT, INSERT, UPDATE, DELETE",
     "rate_limits": "SELECT, INSERT, UPDATE",
     "token_shares": "SELECT, INSERT, UPDATE, DELETE",

@@ -378,6 +378,26 @@ async def test_api_counters_are_sums_that_only_grow(jobs: JobStore, work: Channe
     assert saved["w2"].calls == early.calls
 
 
+async def test_what_a_job_asked_before_it_was_resumed_stays_counted(
+    jobs: JobStore, work: ChannelTask, database_url: str
+) -> None:
+    route = "GET /channels 403"
+    runs = ({"w1": 5, "w2": 3}, {"w1": 2}, {"w1": 4})
+    for number, calls in enumerate(runs):
+        if number:
+            await jobs.finish(work.job_id, JobStatus.CANCELLED)
+            await jobs.resume(work.job_id)
+        usage = {worker: ApiUsage({route: count}, {"user": 1}) for worker, count in calls.items()}
+        await jobs.save_progress(_view(work.job_id), [], usage)
+        await jobs.save_progress(_view(work.job_id), [], usage)
+
+    last = await jobs.usage(work.job_id)
+    assert {worker: each.calls for worker, each in last.items()} == {"w1": {route: 4}}
+    with psycopg.connect(database_url) as session:
+        counted = session.execute("SELECT route, sum(calls) FROM job_api_calls GROUP BY 1")
+        assert dict(counted.fetchall()) == {route: 14, "429 user": 4}
+
+
 async def test_a_channel_given_up_is_a_dead_letter_until_it_is_read_to_its_end(
     engine: AsyncEngine, jobs: JobStore, work: ChannelTask
 ) -> None:
