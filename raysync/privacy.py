@@ -31,6 +31,7 @@ from raysync.models.privacy import (
 from raysync.settings import Settings
 from raysync.store.archive_ranges import Progress
 from raysync.store.audit import AuditLog
+from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
 from raysync.store.job_lock import JobLease, hold_tenant
@@ -165,9 +166,21 @@ class TenantPrivacy:
         return lifted is not None
 
     async def retain(self, retention: Retention) -> None:
-        """Keep messages so long from now on."""
-        slug, settings = self.tenant.slug, retention.settings()
-        await TenantStore(self.engine).change_settings(slug, settings)
+        """Keep messages so long from now on.
+
+        Where that is longer, old threads are found again that no list names to a plain run.
+
+        Raises:
+            JobRunningError: it is longer, and the tenant is being synced.
+        """
+        tenant, settings = self.tenant, retention.settings()
+        if retention.reaches_below(Retention.of(tenant.settings)):
+            async with hold_tenant(self.engine, tenant.id):
+                # first: where this is cut short, the same command does it again
+                await ChannelStore(self.engine, tenant.id).forget_listings()
+                await TenantStore(self.engine).change_settings(tenant.slug, settings)
+        else:
+            await TenantStore(self.engine).change_settings(tenant.slug, settings)
         await self._audit("privacy retention", **settings)
 
     async def purge(self) -> PurgeCounts:

@@ -47,6 +47,10 @@ def start(
     """
     _refuse_if(full and incremental, "--full and --incremental exclude each other.")
     _refuse_if(
+        full and lookback is not None,
+        "--lookback goes with an incremental run: --full reads everything again as it is.",
+    )
+    _refuse_if(
         bool(reconcile_requests and (full or since or until or channel)),
         "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
         "--channel.",

@@ -39,6 +39,12 @@ class Retention:
         """The lowest message id that may be kept."""
         return 0 if self.max_age is None else snowflake_at(now - self.max_age)
 
+    def reaches_below(self, other: Retention) -> bool:
+        """Whether messages are kept that are too old for *other*."""
+        if other.max_age is None:
+            return False
+        return self.max_age is None or self.max_age > other.max_age
+
 
 @dataclass(frozen=True, slots=True)
 class PeopleRules:

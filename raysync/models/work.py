@@ -193,14 +193,6 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterNote:
-    """A channel that was given up before, and not read to its end since."""
-
-    cools_until: datetime | None  #: Discord refused it: it is left alone until then
-    message: str  #: why it was given up
-
-
-@dataclass(frozen=True, slots=True)
 class StoredChannel:
     """What the store knows of a channel before a run."""
 
@@ -222,6 +214,15 @@ class Recheck:
     ids: tuple[IdRange, ...]  #: none: nothing so old is stored
     pages: int
     is_last: bool  #: the channel's old messages end there
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterNote:
+    """A channel that was given up before, and not read to its end since."""
+
+    cools_until: datetime | None  #: Discord refused it: it is left alone until then
+    message: str  #: why it was given up
+    due: Recheck  #: the channel as it is stored, with no old pages
 
 
 @dataclass(frozen=True, slots=True)

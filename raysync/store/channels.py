@@ -81,6 +81,11 @@ ON CONFLICT (channel_id, is_private) DO UPDATE SET
 WHERE l.archived_until < excluded.archived_until
 """)
 
+_FORGET_LISTINGS = text("""
+DELETE FROM thread_listings l USING channels c
+WHERE c.id = l.channel_id AND c.tenant_id = :tenant_id
+""")
+
 _KNOWN = text("""
 SELECT platform_channel_id, type, parent_channel_id FROM channels
 WHERE tenant_id = :tenant_id AND deleted_at IS NULL
@@ -139,6 +144,12 @@ class ChannelStore:
                 values = {"tenant_id": self._tenant_id, "listings": document}
                 await connection.execute(_NOTE_LISTING, values)
 
+    async def forget_listings(self) -> None:
+        """See `forget_listings`. No run may be under way: it would note them again at its end."""
+        with translated():
+            async with self._engine.begin() as connection:
+                await forget_listings(connection, self._tenant_id)
+
     async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
         return await plan_rechecks(self._engine, self._tenant_id, requests, before)
@@ -191,6 +202,11 @@ class ChannelStore:
         await connection.execute(_START_PROGRESS, wanted)
         rows = await connection.execute(_STORED, wanted)
         return {row.platform_channel_id: _stored(row) for row in rows}
+
+
+async def forget_listings(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """Have the next run read all lists of archived threads to their ends."""
+    await connection.execute(_FORGET_LISTINGS, {"tenant_id": tenant_id})
 
 
 def _in_chunks(channels: Sequence[Channel]) -> Iterator[list[Channel]]:

@@ -13,6 +13,7 @@ from raysync.models.records import DeadLetter
 from raysync.models.status import FailureClass
 from raysync.models.work import DeadLetterNote
 from raysync.store.engine import translated
+from raysync.store.rechecks import due_of
 
 _BURY = text("""
 INSERT INTO dead_letters AS d (
@@ -30,10 +31,19 @@ ON CONFLICT (channel_id) WHERE resolved_at IS NULL DO UPDATE SET
     last_seen_at = now(), updated_at = now()
 """)
 
-_RESOLVE = text("""
+_CLOSE = """
 UPDATE dead_letters SET resolved_at = now(), updated_at = now()
 WHERE channel_id = ANY(:channels) AND resolved_at IS NULL
-""")
+"""
+_RESOLVE = text(_CLOSE)
+# A sample of pages, or a window of time, is not the channel to its end.
+_RESOLVE_READ = text(
+    _CLOSE
+    + """AND EXISTS (
+    SELECT FROM sync_jobs WHERE id = :job_id AND sync_type <> 'verify'
+        AND start_date IS NULL AND end_date IS NULL)
+"""
+)
 
 _OPEN = text("""
 SELECT c.platform_channel_id, c.name, j.parent_job_id, d.failure_class, d.error_class, d.message,
@@ -46,11 +56,14 @@ ORDER BY c.platform_channel_id
 """)
 
 _NOTES = text("""
-SELECT c.platform_channel_id, d.message,
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count, d.message,
     CASE WHEN d.error_class = ANY(:errors)
         AND d.last_seen_at > now() - make_interval(days => :days)
     THEN d.last_seen_at + make_interval(days => :days) END AS cools_until
-FROM dead_letters d JOIN channels c ON c.id = d.channel_id
+FROM dead_letters d
+JOIN channels c ON c.id = d.channel_id
+JOIN sync_progress p ON p.channel_id = d.channel_id
 WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 """)
 COOL_DOWN_DAYS: Final = 3
@@ -63,8 +76,15 @@ async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[Ch
 
 
 async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
-    """Close the letters of channels that were read to their end."""
+    """Close the letters of channels that are gone."""
     await connection.execute(_RESOLVE, {"channels": list(channels)})
+
+
+async def resolve_read(
+    connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
+) -> None:
+    """Close the letters of channels that the job completed, if it reads channels to their end."""
+    await connection.execute(_RESOLVE_READ, {"job_id": job_id, "channels": list(channels)})
 
 
 async def open_letters(
@@ -79,7 +99,9 @@ async def open_letters(
         async with engine.connect() as connection:
             rows = await connection.execute(_NOTES, values)
             return {
-                ChannelId(row.platform_channel_id): DeadLetterNote(row.cools_until, row.message)
+                ChannelId(row.platform_channel_id): DeadLetterNote(
+                    row.cools_until, row.message, due_of(row, (), 0, is_last=False)
+                )
                 for row in rows
             }
 

@@ -17,7 +17,7 @@ from raysync.models.records import JobRecord
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import Failure, SyncWindow
-from raysync.store.job_rows import LIMIT_HIT, extras_from
+from raysync.store.job_rows import EARLIER_RUNS, LIMIT_HIT, extras_from
 
 _VIEW = TypeAdapter(JobView)
 _USAGE = TypeAdapter(dict[str, ApiUsage])
@@ -44,7 +44,10 @@ ORDER BY array_position(ARRAY['in_progress', 'failed', 'pending', 'completed'], 
     j.messages_processed DESC, c.platform_channel_id
 """)
 
-_CALLS = text("SELECT worker_id, route, calls FROM job_api_calls WHERE job_id = :job_id")
+_CALLS = text("""
+SELECT worker_id, route, calls FROM job_api_calls
+WHERE job_id = :job_id AND worker_id <> :earlier
+""")
 _WAITS = text("SELECT usage FROM sync_jobs WHERE id = :job_id")
 
 
@@ -73,10 +76,11 @@ async def read_jobs(
 
 
 async def read_usage(connection: AsyncConnection, job_id: JobId) -> Mapping[str, ApiUsage]:
-    """What each worker asked and waited for."""
+    """What each worker asked and waited for in the last run."""
     waits = (await connection.execute(_WAITS, {"job_id": job_id})).scalar_one_or_none()
     usage = _USAGE.validate_python(waits or {})
-    for row in await connection.execute(_CALLS, {"job_id": job_id}):
+    values = {"job_id": job_id, "earlier": EARLIER_RUNS}
+    for row in await connection.execute(_CALLS, values):
         each = usage.get(row.worker_id, ApiUsage())
         if row.route.startswith(LIMIT_HIT):
             hits = {**each.rate_limit_hits, row.route.removeprefix(LIMIT_HIT): row.calls}

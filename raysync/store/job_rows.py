@@ -18,6 +18,8 @@ from raysync.models.work import Failure, SyncWindow, VisitSpan
 from raysync.store.page_rows import storable_json, storable_text
 
 _EXTRAS = TypeAdapter(Extras)
+EARLIER_RUNS = "earlier runs"
+"""In place of a worker: all that a job asked before it was resumed."""
 LIMIT_HIT = "429 "
 """What the routes of answers of 429, counted by scope, begin with."""
 

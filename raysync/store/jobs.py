@@ -20,11 +20,12 @@ from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample, step_s
 from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
 from raysync.models.work import SyncWindow
-from raysync.store.dead_letters import bury, resolve
+from raysync.store.dead_letters import bury, resolve_read
 from raysync.store.engine import translated
 from raysync.store.job_lock import JobLease, ask_to_cancel, hold_tenant, is_held
 from raysync.store.job_records import read_job, read_jobs, read_usage
 from raysync.store.job_rows import (
+    EARLIER_RUNS,
     as_json,
     calls_json,
     channel_rows_json,
@@ -75,6 +76,18 @@ FROM jsonb_to_recordset(CAST(:calls AS jsonb)) AS given (
 ORDER BY worker_id, route
 ON CONFLICT (job_id, worker_id, route) DO UPDATE SET calls = excluded.calls, updated_at = now()
 WHERE c.calls < excluded.calls
+""")
+
+# Workers of another run have the names of these, and count from nothing.
+_SET_CALLS_ASIDE = text("""
+WITH last_run AS (
+    DELETE FROM job_api_calls WHERE job_id = :job_id AND worker_id <> :earlier
+    RETURNING job_id, route, calls, updated_at
+)
+INSERT INTO job_api_calls AS c (job_id, worker_id, route, calls, updated_at)
+SELECT job_id, :earlier, route, sum(calls), max(updated_at) FROM last_run GROUP BY job_id, route
+ON CONFLICT (job_id, worker_id, route) DO UPDATE SET
+    calls = c.calls + excluded.calls, updated_at = greatest(c.updated_at, excluded.updated_at)
 """)
 
 # What the stretches of a finer series held is thinned out when they become longer.
@@ -171,6 +184,8 @@ class JobStore:
                 resumed = await connection.execute(_RESUME, values)
                 if resumed.rowcount:  # they are of one run, which begins now
                     await connection.execute(_FORGET_SAMPLES, {"job_id": job_id})
+                    aside = {"job_id": job_id, "earlier": EARLIER_RUNS}
+                    await connection.execute(_SET_CALLS_ASIDE, aside)
         if resumed.rowcount == 0:
             raise ConfigurationError(
                 f"Job {job_id} is {record.status.value}: there is nothing to resume. "
@@ -275,7 +290,7 @@ class JobStore:
         return await self.load(found[0].id) if found else None
 
     async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
-        """What each worker has asked of Discord for the job, as last saved."""
+        """What each worker has asked of Discord in the job's last run, as last saved."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_usage(connection, job_id)
@@ -299,4 +314,4 @@ async def _save_rows(
     if failed:
         await bury(connection, job_id, [row.task.channel_key for row in failed])
     if completed:
-        await resolve(connection, [row.task.channel_key for row in completed])
+        await resolve_read(connection, job_id, [row.task.channel_key for row in completed])

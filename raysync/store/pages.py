@@ -76,6 +76,8 @@ WITH page AS MATERIALIZED (
         AND (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
         AND NOT (m.content <> '' AND p.content = ''
             AND m.edited_at IS NOT DISTINCT FROM p.edited_at)
+    -- as they are once the claim is had: a first try of this page may have committed meanwhile
+    FOR UPDATE OF m
     RETURNING 1
 ), vanished AS (
     UPDATE messages m SET deleted_at = now(), updated_at = now()
@@ -91,6 +93,7 @@ WITH page AS MATERIALIZED (
     SELECT %(channel)s, id, tenant_id, author, content, type, reply_to, created_at, edited_at,
         metadata, raw
     FROM claim CROSS JOIN page
+    WHERE (SELECT count(*) FROM earlier) >= 0  -- before what they were is written over
     ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
         anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
         type = excluded.type, reply_to_id = excluded.reply_to_id,

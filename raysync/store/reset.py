@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import TenantId
+from raysync.store.channels import forget_listings
 from raysync.store.engine import translated
 from raysync.store.job_lock import refuse_while_running
 
@@ -28,4 +29,5 @@ async def reset_progress(engine: AsyncEngine, tenant_id: TenantId) -> int:
     with translated():
         async with engine.begin() as connection:
             await refuse_while_running(connection, tenant_id)
+            await forget_listings(connection, tenant_id)
             return (await connection.execute(_FORGET, {"tenant_id": tenant_id})).rowcount

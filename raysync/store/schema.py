@@ -209,7 +209,7 @@ job_api_calls = Table(
         ForeignKey("sync_jobs.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("worker_id", Text, primary_key=True),
+    Column("worker_id", Text, primary_key=True),  # of the last run; "earlier runs" are one
     Column("route", Text, primary_key=True),  # "METHOD /route status", or "429 scope"
     Column("calls", BigInteger, nullable=False),
     updated_at(),

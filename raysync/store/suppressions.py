@@ -11,6 +11,7 @@ from raysync.errors import ConfigurationError
 from raysync.models.entities import Tenant
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import PeopleRules, Retention, Suppression
+from raysync.store.channels import forget_listings
 from raysync.store.engine import translated
 from raysync.store.privacy_tables import SuppressedKind
 
@@ -26,10 +27,6 @@ RETURNING id
 _NOTE_ERASED = text("UPDATE suppressions SET erased_at = now() WHERE id = :id")
 _LIFT = text("""
 DELETE FROM suppressions WHERE tenant_id = :tenant_id AND kind = :kind AND ref = :ref RETURNING id
-""")
-_FORGET_LISTINGS = text("""
-DELETE FROM thread_listings l USING channels c
-WHERE c.id = l.channel_id AND c.tenant_id = :tenant_id
 """)
 _GENERATIONS = text("""
 SELECT encode(salt, 'hex') AS salt, completed_at FROM pseudonym_generations
@@ -74,7 +71,7 @@ class SuppressionStore:
             async with self._engine.begin() as connection:
                 lifted = (await connection.execute(_LIFT, values)).scalar_one_or_none()
                 if lifted is not None:  # threads that were passed over are to be found again
-                    await connection.execute(_FORGET_LISTINGS, values)
+                    await forget_listings(connection, self._tenant_id)
         return lifted
 
 

@@ -145,6 +145,7 @@ class SyncJob:
         await self._again(lambda: self._rechecks.plan(self._lookback_start))
         if self._window.sync_type is not SyncType.VERIFY:
             self._letters = await self._again(self._catalog.letters)
+            self._rechecks.add_letters(self._letters)
         try:
             async with asyncio.TaskGroup() as channels:
                 await self._admit(survey, channels, survey.channels.values())
@@ -318,7 +319,9 @@ class SyncJob:
 
     async def _admit_rechecks(self, survey: Survey, group: asyncio.TaskGroup) -> None:
         """Start what is due of threads that no list named."""
-        unlisted = self._rechecks.unlisted(self._seen, survey.guild.id)
+        unlisted, _ = kept_out(
+            self._rechecks.unlisted(self._seen, survey.guild.id), self._forgotten
+        )
         readable = tell_apart(survey, unlisted, self._window.channels).readable
         self._seen.update(each.id for each in readable)
         cooled = self._without_cooling(readable)

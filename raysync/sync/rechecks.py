@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from raysync.models import channel_types
 from raysync.models.entities import Channel, ThreadState
 from raysync.models.ids import ChannelId, ChannelKey, GuildId
 from raysync.models.status import SyncType
-from raysync.models.work import ChannelTask, IdRange, Recheck, StoredChannel, SyncWindow
+from raysync.models.work import (
+    ChannelTask,
+    DeadLetterNote,
+    IdRange,
+    Recheck,
+    StoredChannel,
+    SyncWindow,
+)
 from raysync.sync.ports import ChannelCatalog
 
 
@@ -21,7 +28,7 @@ class Rechecks:
     kept: IdRange  #: what of it is kept at all
     catalog: ChannelCatalog
     _due: dict[ChannelId, Recheck] = field(default_factory=dict)
-    _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras that are missing
+    _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras, or all that is new
 
     async def plan(self, before: int) -> None:
         """Choose the old pages; *before* is the id where the look-back begins."""
@@ -35,6 +42,11 @@ class Rechecks:
         extras = window.extras
         left = await self.catalog.plan_leftovers(extras, self.kept) if extras else ()
         self._left = {each.stored.channel_id: each for each in left}
+
+    def add_letters(self, letters: Mapping[ChannelId, DeadLetterNote]) -> None:
+        """Have channels that were given up read also where no list names them."""
+        if self.window.is_whole:
+            self._left |= {channel_id: each.due for channel_id, each in letters.items()}
 
     def _clipped(self, recheck: Recheck) -> Recheck:
         """What is past retention may be stored still, and is not to be read again."""

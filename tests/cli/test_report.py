@@ -174,7 +174,7 @@ def test_a_resumed_job_says_that_it_shows_its_last_run():
 
     text = page_of(replace(history, record=earlier)).text
 
-    assert "resumed: times and pictures are of its last run" in text
+    assert "resumed: counts, times and pictures are of its last run" in text
 
 
 def test_a_verification_tells_what_is_proven_and_names_the_gaps():

@@ -14,6 +14,7 @@ TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtK
     ("arguments", "sentence"),
     [
         (["start", "--full", "--incremental"], "exclude each other"),
+        (["start", "--full", "--lookback", "3d"], "--lookback goes with an incremental run"),
         (["start", "--since", "2026-02-01", "--until", "2026-01-01"], "must be before --until"),
         (["start", "--since", "yesterday"], "not an ISO date"),
         (["start", "--lookback", "7"], "not a duration"),

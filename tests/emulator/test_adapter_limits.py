@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 
 from raysync.actors.limit_memory import LimitMemory
 from raysync.clock import SystemClock
@@ -100,8 +101,41 @@ async def test_a_masked_limit_is_learned_once_and_the_next_run_is_not_refused(da
     assert refused[1] == 0
 
 
+async def test_a_search_for_threads_is_not_refused_though_no_header_tells_its_limit():
+    spec = GuildSpec(
+        text_channels=0,
+        announcement_channels=1,
+        announcement_messages=100,
+        announcement_threads=60,
+        archived=1.0,
+    )
+    world = World(generate_guild(spec))
+    world.add_bot("token")
+    (guild,) = world.guilds.values()
+    async with serve(world, limits=Limits(headers=Headers.MASKED)) as emulator:
+        async with client_of(emulator.url) as (client, _):
+            (parent,) = (each for each in await client.list_channels(guild.id) if each.type == 5)
+            found = [each.id async for each in client.search_archived_threads(parent)]
+
+        assert set(found) == set(guild.threads)
+        asked = [each for each in emulator.log.entries if each.route.endswith("/threads/search")]
+        assert len(asked) > 1
+        assert emulator.counters.by_status.keys() == {200}
+
+
 async def read_pages(url, memory, channel_id, count):
     """Read some pages of a channel as one run does, with what is known from earlier ones."""
+    async with client_of(url, await memory.recall()) as (client, limiter):
+        after = 0
+        for _ in range(count):
+            page = await client.fetch_after(channel_id, after, 100)
+            after = max(each.id for each in page)
+        await memory.keep(limiter.learned())
+
+
+@asynccontextmanager
+async def client_of(url, known=()):
+    """A run's only client, and its limiter."""
     clock, governor = SystemClock(), Governor(SystemClock().monotonic_s() - QUIET_S)
 
     async def lease(want):
@@ -110,12 +144,8 @@ async def read_pages(url, memory, channel_id, count):
         )
 
     pool = PermitPool(lease, clock)
-    limiter = WorkerLimiter(pool, clock, known=await memory.recall())
+    limiter = WorkerLimiter(pool, clock, known=known)
     async with DiscordClient("token", url, limiter, Pseudonymizer(b"k" * 32)) as client:
-        after = 0
-        for _ in range(count):
-            page = await client.fetch_after(channel_id, after, 100)
-            after = max(each.id for each in page)
-    await memory.keep(limiter.learned())
+        yield client, limiter
     await limiter.close()
     await pool.close()

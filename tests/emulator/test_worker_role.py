@@ -18,6 +18,7 @@ from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.engine import open_engine
+from raysync.store.jobs import JobStore
 from raysync.store.reset import reset_progress
 from raysync.store.roles import RoleStore
 from tests.archive import Archive
@@ -65,6 +66,10 @@ async def test_a_worker_reads_everything_and_follows_what_changes(
         assert rows[edited.id, newest] == ("said anew", True)
         assert len(await archive.reactions()) > 0
         assert await reset_progress(worker, archive.tenant.id) > 0
+        jobs = JobStore(worker)
+        job_id = await jobs.begin(archive.tenant.id, SyncWindow(SyncType.FULL))
+        await jobs.finish(job_id, JobStatus.CANCELLED)
+        assert (await jobs.resume(job_id)).status is JobStatus.RUNNING
 
 
 def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_sentence(

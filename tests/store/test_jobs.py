@@ -17,11 +17,12 @@ from raysync.errors import ClaimLostError, ConfigurationError, JobRunningError
 from raysync.models.entities import Tenant
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView
 from raysync.models.extras import Extras, FileRules
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.ids import ChannelId, JobId, MessageId
 from raysync.models.results import ParallelStats, SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
-from raysync.models.work import ChannelTally, ChannelTask, Failure, SyncWindow, VisitSpan
+from raysync.models.work import ChannelTally, ChannelTask, Failure, Recheck, SyncWindow, VisitSpan
+from raysync.store.channels import ChannelStore
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.job_history import job_history
 from raysync.store.job_lock import is_held
@@ -29,7 +30,7 @@ from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
 from raysync.store.reset import reset_progress
 from raysync.store.tenants import TenantStore
-from tests.store.rows import NOON, add_channel, add_tenant, message, outcome, page, task
+from tests.store.rows import NOON, add_channel, add_tenant, channel, message, outcome, page, task
 
 FULL = SyncWindow(SyncType.FULL)
 REFUSED = Failure(FailureClass.PERMANENT, "AccessDeniedError", "403 \x00")
@@ -377,6 +378,26 @@ async def test_api_counters_are_sums_that_only_grow(jobs: JobStore, work: Channe
     assert saved["w2"].calls == early.calls
 
 
+async def test_what_a_job_asked_before_it_was_resumed_stays_counted(
+    jobs: JobStore, work: ChannelTask, database_url: str
+) -> None:
+    route = "GET /channels 403"
+    runs = ({"w1": 5, "w2": 3}, {"w1": 2}, {"w1": 4})
+    for number, calls in enumerate(runs):
+        if number:
+            await jobs.finish(work.job_id, JobStatus.CANCELLED)
+            await jobs.resume(work.job_id)
+        usage = {worker: ApiUsage({route: count}, {"user": 1}) for worker, count in calls.items()}
+        await jobs.save_progress(_view(work.job_id), [], usage)
+        await jobs.save_progress(_view(work.job_id), [], usage)
+
+    last = await jobs.usage(work.job_id)
+    assert {worker: each.calls for worker, each in last.items()} == {"w1": {route: 4}}
+    with psycopg.connect(database_url) as session:
+        counted = session.execute("SELECT route, sum(calls) FROM job_api_calls GROUP BY 1")
+        assert dict(counted.fetchall()) == {route: 14, "429 user": 4}
+
+
 async def test_a_channel_given_up_is_a_dead_letter_until_it_is_read_to_its_end(
     engine: AsyncEngine, jobs: JobStore, work: ChannelTask
 ) -> None:
@@ -390,6 +411,47 @@ async def test_a_channel_given_up_is_a_dead_letter_until_it_is_read_to_its_end(
     done = ChannelRow(work, ChannelJobStatus.COMPLETED, 4, "w1", NOON, None, outcome(work))
     await jobs.save_progress(_view(work.job_id), [done], {})
     assert await letters.list() == ()
+
+
+async def test_a_letter_tells_of_its_channel_what_is_stored(
+    engine: AsyncEngine, jobs: JobStore, tenant: Tenant
+) -> None:
+    catalog = ChannelStore(engine, tenant.id)
+    thread = channel(9, "a thread", type=11, parent_id=ChannelId(7), last_message_id=MessageId(30))
+    stored = (await catalog.record([thread]))[thread.id]
+    work = task(tenant.id, stored, job_id=await jobs.begin(tenant.id, FULL))
+    await jobs.save_progress(_view(work.job_id), [_failed(work)], {})
+
+    (letter,) = (await catalog.letters()).values()
+
+    due = Recheck(stored, "a thread", 11, ChannelId(7), MessageId(30), (), 0, is_last=False)
+    assert letter.due == due
+    assert letter.cools_until is not None
+
+
+@pytest.mark.parametrize(
+    ("window", "closes"),
+    [
+        pytest.param(SyncWindow(SyncType.INCREMENTAL), True, id="all that is new"),
+        pytest.param(
+            SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(7)})), True, id="named"
+        ),
+        pytest.param(SyncWindow(SyncType.VERIFY, sample=1), False, id="random pages"),
+        pytest.param(SyncWindow(SyncType.FULL, since=NOON), False, id="since"),
+        pytest.param(SyncWindow(SyncType.INCREMENTAL, until=NOON), False, id="until"),
+    ],
+)
+async def test_a_dead_letter_is_closed_only_by_a_job_that_reads_the_channel_to_its_end(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask, window: SyncWindow, closes: bool
+) -> None:
+    await jobs.save_progress(_view(work.job_id), [_failed(work)], {})
+    await jobs.finish(work.job_id, JobStatus.PARTIAL)
+    again = replace(work, job_id=await jobs.begin(work.tenant_id, window))
+    done = ChannelRow(again, ChannelJobStatus.COMPLETED, 1, "w1", NOON, None, outcome(again))
+
+    await jobs.save_progress(_view(again.job_id), [done], {})
+
+    assert (await DeadLetterStore(engine, work.tenant_id).list() == ()) is closes
 
 
 async def test_a_dead_letter_grows_over_jobs(

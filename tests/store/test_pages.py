@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -123,6 +124,36 @@ async def test_an_edit_keeps_what_the_message_said_before(
         ("third",),
         ("untouched",),
     ]
+
+
+async def test_a_page_that_is_written_again_while_its_first_try_runs_keeps_one_version(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    await pages.save_page(claim, page(message(10, "first"), message(11, "untouched")))
+    edited = page(message(10, "second", edited_at=NOON), message(11, "untouched"))
+    async with await psycopg.AsyncConnection.connect(database_url) as holder:
+        await holder.execute("SELECT FROM sync_progress FOR UPDATE")
+        tries = [asyncio.create_task(pages.save_page(claim, edited)) for _ in range(2)]
+        await _until_waiting(database_url, len(tries))
+    receipts = await asyncio.gather(*tries)
+
+    assert sorted(each.edited for each in receipts) == [0, 1]
+    assert sorted(each.updated for each in receipts) == [0, 1]
+    assert _rows(database_url, "SELECT content FROM message_versions") == [("first",)]
+
+
+async def _until_waiting(database_url: str, number: int) -> None:
+    """Until so many statements wait for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with (
+        asyncio.timeout(30),
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as session,
+    ):
+        while await (await session.execute(waiting)).fetchone() != (number,):
+            pass
 
 
 async def test_a_change_beside_the_content_is_an_update_and_no_version(

@@ -43,8 +43,8 @@ def notices(history: JobHistory, figures: Figures) -> Markup:
         )
     if figures.is_resumed:
         told.append(
-            f"The job was begun at {record.started_at:%Y-%m-%d %H:%M} UTC and resumed: times and "
-            "pictures are of its last run."
+            f"The job was begun at {record.started_at:%Y-%m-%d %H:%M} UTC and resumed: counts, "
+            "times and pictures are of its last run."
         )
     return Markup("\n").join(paragraph(each, "notice") for each in told)
 

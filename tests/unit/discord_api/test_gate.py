@@ -24,6 +24,7 @@ from raysync.discord_api.gate import route_of
             "GET /channels/{channel_id}/users/@me/threads/archived/private",
             "5",
         ),
+        ("channels/5/threads/search", "GET /channels/{channel_id}/threads/search", "5"),
         ("tomorrow/9", "GET /tomorrow/{id}", None),
     ],
 )

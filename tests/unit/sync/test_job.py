@@ -33,6 +33,7 @@ from raysync.models.entities import (
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
+from raysync.models.privacy import PeopleRules
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
@@ -248,6 +249,7 @@ class Stage:
         self.catalog = FakeCatalog()
         self.dispatcher = FakeDispatcher(self.clock)
         self.window = window or SyncWindow(SyncType.INCREMENTAL)
+        self.people = PeopleRules()
 
     def job(self) -> SyncJob:
         self.board = ProgressBoard(HEADER, self.clock)
@@ -261,6 +263,7 @@ class Stage:
             BoardSink(self.board),
             self.clock,
             Retrier(RetryPolicy(), self.clock),
+            self.people,
         )
 
     def run(self) -> JobEnd:
@@ -524,7 +527,7 @@ def test_what_comes_into_being_during_a_long_run_is_read_by_it(
 def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
     until = datetime(2026, 1, 3, tzinfo=UTC)
-    stage.catalog.refused = {ChannelId(2): DeadLetterNote(until, "Discord answers 403.")}
+    stage.catalog.refused = {ChannelId(2): refusal(2, until)}
 
     end = stage.run()
 
@@ -539,9 +542,7 @@ def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
 def test_a_refused_channel_that_is_named_is_asked_all_the_same() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(2)}))
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]), window)
-    stage.catalog.refused = {
-        ChannelId(2): DeadLetterNote(HEADER.started_at, "Discord answers 403.")
-    }
+    stage.catalog.refused = {ChannelId(2): refusal(2, HEADER.started_at)}
 
     assert stage.run().status is JobStatus.COMPLETED
     assert stage.synced == {2}
@@ -553,6 +554,48 @@ def leftover(channel_id: int, kind: int = channel_types.TEXT, parent: int | None
     parent_id = None if parent is None else ChannelId(parent)
     last_id = MessageId(IDS[50])
     return Recheck(stored, f"c{channel_id}", kind, parent_id, last_id, (), 0, is_last=False)
+
+
+def refusal(
+    channel_id: int,
+    cools_until: datetime | None,
+    kind: int = channel_types.TEXT,
+    parent: int | None = None,
+) -> DeadLetterNote:
+    return DeadLetterNote(cools_until, "Discord answers 403.", leftover(channel_id, kind, parent))
+
+
+@pytest.mark.parametrize(
+    ("window", "is_read"),
+    [
+        pytest.param(SyncWindow(SyncType.INCREMENTAL), True, id="a plain run"),
+        pytest.param(SyncWindow(SyncType.INCREMENTAL, since=HEADER.started_at), False, id="since"),
+        pytest.param(SyncWindow(SyncType.VERIFY), False, id="a verification"),
+    ],
+)
+def test_a_thread_that_was_given_up_and_is_in_no_list_is_tried_again_once_it_has_cooled_down(
+    window: SyncWindow, is_read: bool
+) -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
+    cools_until = datetime(2026, 1, 3, tzinfo=UTC)
+    stage.catalog.refused = {ChannelId(30): refusal(30, cools_until, 11, parent=1)}
+
+    assert 30 not in {each.channel_id for each in stage.run().planned}
+
+    stage.catalog.refused = {ChannelId(30): refusal(30, None, 11, parent=1)}
+    tried = [each for each in stage.run().planned if each.channel_id == 30]
+    assert [each.only_recheck for each in tried] == ([False] if is_read else [])
+
+
+def test_a_forgotten_thread_that_was_given_up_is_not_tried_again() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]))
+    stage.people = PeopleRules(channels=frozenset({ChannelId(1)}))
+    stage.catalog.refused = {ChannelId(30): refusal(30, None, 11, parent=1)}
+
+    stage.run()
+
+    assert stage.synced == set()
 
 
 def test_extras_that_are_missing_bring_channels_back_that_have_nothing_new() -> None:
@@ -573,7 +616,7 @@ def test_a_thread_that_cools_down_keeps_its_list_from_being_settled() -> None:
     thread = make_archived(12, 1)
     stage = Stage(FakeGuild(channels=[make_channel(1)], archived={(1, False): [thread]}))
     until = datetime(2026, 1, 3, tzinfo=UTC)
-    stage.catalog.refused = {ChannelId(12): DeadLetterNote(until, "Discord answers 403.")}
+    stage.catalog.refused = {ChannelId(12): refusal(12, until)}
 
     stage.run()
     assert stage.catalog.settled == {}
@@ -592,7 +635,7 @@ def make_archived(channel_id: int, parent: int) -> Channel:
 def test_a_channel_that_was_given_up_does_not_rest_until_it_is_read() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1)]))
     stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
-    stage.catalog.refused = {ChannelId(1): DeadLetterNote(None, "Discord answers 503.")}
+    stage.catalog.refused = {ChannelId(1): refusal(1, None)}
 
     stage.run()
 
