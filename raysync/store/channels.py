@@ -57,7 +57,7 @@ ON CONFLICT (channel_id) DO NOTHING
 """)
 
 _STORED = text("""
-SELECT c.id, c.platform_channel_id, p.coverage, p.message_count
+SELECT c.id, c.platform_channel_id, p.coverage, p.message_count, p.last_synced_at
 FROM channels c JOIN sync_progress p ON p.channel_id = c.id
 WHERE c.tenant_id = :tenant_id AND c.platform_channel_id = ANY(:ids)
 """)
@@ -212,6 +212,7 @@ def _as_json(channel: Channel) -> dict[str, Any]:
 
 def _stored(row: Any) -> StoredChannel:
     coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    channel_id = ChannelId(row.platform_channel_id)
     return StoredChannel(
-        ChannelKey(row.id), ChannelId(row.platform_channel_id), coverage, row.message_count
+        ChannelKey(row.id), channel_id, coverage, row.message_count, row.last_synced_at
     )

@@ -136,6 +136,26 @@ async def test_without_a_look_back_late_messages_are_found_with_the_next_news(en
         assert set(await archive.rows()) == written(world)
 
 
+async def test_without_a_look_back_late_messages_are_found_without_news(engine) -> None:
+    world = recent_world()
+    channel, other = text_channels(world)
+    window = replace(LOOKBACK, lookback_s=0.0)
+    async with serve(world, limits=Limits.off(), quirks=Quirks(late_ms=120_000)) as emulator:
+        archive = await opened(engine, world, emulator)
+        for number in range(20):
+            emulator.edits.post_message(channel.id, f"message {number}")
+        await archive.run(window)
+        assert set(await archive.rows()) < written(world)
+
+        emulator.engine.quirks = Quirks()
+        before = len(emulator.log.entries)
+        await archive.run(window)
+
+        assert set(await archive.rows()) == written(world)
+        pages = [each.path for each in emulator.log.entries[before:] if "/messages" in each.path]
+        assert not any(str(other.id) in each for each in pages), "that has rested for an hour"
+
+
 def written(world: World) -> set[tuple[int, int]]:
     return {
         (channel.id, message_id)
