@@ -32,7 +32,7 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
-from raysync.sync.archives import ArchiveReader
+from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
@@ -83,6 +83,7 @@ class SyncJob:
         self._seen: set[ChannelId] = set()
         self._unchanged = 0
         self._archives: ArchiveReader | None = None
+        self._announcing: Collection[ChannelId] = ()
         self._gone: set[ChannelId] = set()
         self._gaps: list[Gap] = []
         self._rechecks = Rechecks(window, self._ids, catalog)
@@ -141,6 +142,8 @@ class SyncJob:
     async def _sync(self) -> None:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
+        known = await self._again(self._catalog.known)  # before this run changes it
+        self._announcing = announcing(known, (*survey.channels.values(), *survey.active_threads))
         await self._again(lambda: self._rechecks.plan(self._lookback_start))
         if self._window.sync_type is not SyncType.VERIFY:
             self._letters = await self._again(self._catalog.letters)
@@ -196,8 +199,9 @@ class SyncJob:
         parents, _ = kept_out(survey.parents_to_list(), self._forgotten)
         if only and only <= set(survey.channels):
             parents = [each for each in parents if each.id in only]
+        settled = await self._settled_archives()
         self._archives = ArchiveReader(
-            self._planner, self._again, self._lookback, await self._settled_archives()
+            self._planner, self._again, self._lookback, settled, self._announcing
         )
         async with asyncio.TaskGroup() as listings:
             for archive in (each for parent in parents for each in survey.archives(parent)):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import pytest
+
 from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild, serve
-from raysync.emulator.entities import Channel
+from raysync.emulator.entities import Channel, ChannelType
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive
@@ -154,6 +156,35 @@ async def test_without_a_look_back_late_messages_are_found_without_news(engine) 
         assert set(await archive.rows()) == written(world)
         pages = [each.path for each in emulator.log.entries[before:] if "/messages" in each.path]
         assert not any(str(other.id) in each for each in pages), "that has rested for an hour"
+
+
+@pytest.mark.parametrize("is_known_by", ["its type before", "a stored thread", "an active thread"])
+async def test_threads_of_a_channel_that_once_announced_are_found(engine, is_known_by: str) -> None:
+    world = recent_world()
+    (guild_id,) = world.guilds
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive, edits = await opened(engine, world, emulator), emulator.edits
+        news = edits.create_channel(guild_id, "news", ChannelType.ANNOUNCEMENT)
+        if is_known_by != "its type before":
+            thread = edits.create_thread(news, "earlier", ChannelType.ANNOUNCEMENT_THREAD)
+            edits.post_message(thread, "earlier")
+        if is_known_by != "an active thread":
+            await archive.run(LOOKBACK)
+        if is_known_by == "a stored thread":
+            edits.archive_thread(thread)
+            edits.convert_channel(news, ChannelType.TEXT)
+            await archive.run(LOOKBACK)
+
+        thread = edits.create_thread(news, "later", ChannelType.ANNOUNCEMENT_THREAD)
+        edits.post_message(thread, "later")
+        edits.archive_thread(thread)
+        edits.convert_channel(news, ChannelType.TEXT)
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        assert set(await archive.rows()) == written(world)
+        searches = [each.path for each in emulator.log.entries if "/search" in each.path]
+        assert all(str(news) in each for each in searches), "others never announced"
 
 
 def written(world: World) -> set[tuple[int, int]]:
