@@ -55,6 +55,10 @@ class ChannelEdits(ThreadEdits):
         """Switch the message content intent in the bot's portal."""
         self.world.bots[token].content_intent = enabled
 
+    def withhold_content(self, token: str, withheld: bool) -> None:
+        """Send the bot messages as without the content intent, which stays switched as it is."""
+        self.world.bots[token].is_withheld = withheld
+
     def remove_emoji(self, guild_id: int, emoji_id: int) -> None:
         """Delete a custom emoji; its reactions stay."""
         guild = self.world.guilds[guild_id]

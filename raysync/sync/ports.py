@@ -81,8 +81,8 @@ class HistorySource(Protocol):
         """Whether Discord answers anything at all; asked anew, but not more than every seconds."""
         ...
 
-    async def has_content_intent(self) -> bool:
-        """Whether messages come with their content; asked anew, but not more than once a minute."""
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
+        """Whether messages come with their content; unless *anew*, asked once a minute at most."""
         ...
 
     def pause_s(self, channel_id: ChannelId) -> float:

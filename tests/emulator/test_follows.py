@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild, serve
+from raysync.emulator import FaultRule, GuildSpec, Limits, Quirks, World, generate_guild, serve
 from raysync.emulator.entities import Channel, ChannelType
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
@@ -185,6 +185,63 @@ async def test_threads_of_a_channel_that_once_announced_are_found(engine, is_kno
         assert set(await archive.rows()) == written(world)
         searches = [each.path for each in emulator.log.entries if "/search" in each.path]
         assert all(str(news) in each for each in searches), "others never announced"
+
+
+async def test_an_intent_that_goes_off_just_after_it_was_asked_for_empties_nothing(engine) -> None:
+    world = recent_world(1_500)
+    channel, *_ = text_channels(world)
+    off = {"op": "set_content_intent", "token": TOKEN, "enabled": False}
+    asked = FaultRule(route="GET /oauth2/applications/@me", nth=(2,), after=(off,))
+    async with serve(world, limits=Limits.off(), faults=[asked]) as emulator:
+        first = (channel.log.ids[0] >> 22) + 1_420_070_400_000
+        odd = emulator.edits.post_message(channel.id, "", at_ms=first - 1)  # once login has asked
+        archive = await opened(engine, world, emulator)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.FAILED
+        empty = [key for key, (content, _) in (await archive.rows()).items() if not content]
+        assert empty in ([], [(channel.id, odd)])
+
+        emulator.edits.set_content_intent(TOKEN, True)
+        assert (await archive.run(LOOKBACK)).status is JobStatus.COMPLETED
+        rows = await archive.rows()
+        assert set(rows) == written(world)
+        assert [key for key, (content, _) in rows.items() if not content] == [(channel.id, odd)]
+
+
+async def test_content_that_is_withheld_with_the_intent_on_stops_the_run(engine) -> None:
+    world = recent_world()
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive = await opened(engine, world, emulator)
+        emulator.edits.withhold_content(TOKEN, True)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.FAILED
+        assert any("though it says" in each.message for each in end.troubles)
+        assert await archive.rows() == {}
+
+        emulator.edits.withhold_content(TOKEN, False)
+        await archive.run(LOOKBACK)
+        assert set(await archive.rows()) == written(world)
+
+
+async def test_channels_of_messages_that_are_empty_with_the_intent_are_read(engine) -> None:
+    world = recent_world()
+    (guild_id,) = world.guilds
+    owed, stuck = {"type": 20, "flags": 1 << 7}, {"sticker_items": [{"id": "5", "name": "wave"}]}
+    async with serve(world, limits=Limits.off()) as emulator:
+        for fields in (owed, stuck):
+            channel_id = emulator.edits.create_channel(guild_id, "commands")
+            for _ in range(9):
+                emulator.edits.post_message(channel_id, "", fields=fields)
+        archive = await opened(engine, world, emulator)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        assert set(await archive.rows()) == written(world)
 
 
 def written(world: World) -> set[tuple[int, int]]:
