@@ -139,13 +139,15 @@ class ChannelStore:
                 values = {"tenant_id": self._tenant_id, "listings": document}
                 await connection.execute(_NOTE_LISTING, values)
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
-        return await plan_rechecks(self._engine, self._tenant_id, requests, before)
+        return await plan_rechecks(self._engine, self._tenant_id, requests, before, readable)
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
-        return await plan_sample(self._engine, self._tenant_id, pages)
+        return await plan_sample(self._engine, self._tenant_id, pages, readable)
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         """See `raysync.store.extras`."""

@@ -65,7 +65,10 @@ class ArchiveReader:
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTINGS_AT_ONCE))
 
     async def read(self, archive: Archive) -> Listed:
-        """Read one list, as far down as needed; a refusal is its trouble alone."""
+        """Read one list, as far down as needed, and once; a refusal is its trouble alone."""
+        for each in self._read:
+            if each.archive.key == archive.key:
+                return each
         since = self._since(archive.key)
         async with self._gate:
             listed = await self._read_since(archive, since)

@@ -146,15 +146,18 @@ class ChannelCatalog(Protocol):
         """Keep that; an earlier time than the one known changes nothing."""
         ...
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
         """Old pages, those read longest ago first, as many as so many requests read again.
 
-        *before* is where the look-back begins, as a message id.
+        They are of *readable* channels alone, and below *before*, the message id where the
+        look-back begins.
         """
         ...
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
-        """So many pages of stored messages, chosen at random."""
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
+        """So many pages of stored messages of *readable* channels, chosen at random."""
         ...
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:

@@ -244,6 +244,27 @@ async def test_channels_of_messages_that_are_empty_with_the_intent_are_read(engi
         assert set(await archive.rows()) == written(world)
 
 
+async def test_a_sweep_spends_nothing_on_a_channel_that_it_may_not_read(engine) -> None:
+    end_ms = int(time.time() * 1000) - 30 * 86_400_000
+    spec = GuildSpec(text_channels=2, text_messages=1_500, end_ms=end_ms, span_days=60.0)
+    world = World(generate_guild(spec, seed=3))
+    world.add_bot(TOKEN)
+    private, public = sorted(text_channels(world), key=lambda each: each.id)
+    sweep = replace(LOOKBACK, reconcile_requests=3)
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive = await opened(engine, world, emulator)
+        await archive.run(LOOKBACK)
+        emulator.edits.set_overwrite(private.id, private.guild_id, deny=1 << 10)
+        edited = public.log.ids[len(public.log.ids) // 2]
+        emulator.edits.edit_message(public.id, edited, "edited long after")
+
+        assert len(private.log.ids) > 3 * 100
+        for _ in range(len(public.log.ids) // (3 * 99) + 1):
+            await archive.run(sweep)
+
+        assert (await archive.rows())[public.id, edited] == ("edited long after", True)
+
+
 def written(world: World) -> set[tuple[int, int]]:
     return {
         (channel.id, message_id)

@@ -151,6 +151,7 @@ class FakeCatalog:
     stored: list[KnownChannel] = field(default_factory=list)
     deleted: set[ChannelId] = field(default_factory=set)
     recheck_requests: int | None = None
+    readable: Collection[ChannelId] = ()
     due: list[Recheck] = field(default_factory=list)
     rechecked: dict[ChannelKey, int | None] = field(default_factory=dict)
     read_at: datetime | None = None
@@ -163,12 +164,14 @@ class FakeCatalog:
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
         self.settled.update(until)
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
-        self.recheck_requests = requests
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
+        self.recheck_requests, self.readable = requests, readable
         return list(self.due)
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
-        self.recheck_requests = pages
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
+        self.recheck_requests, self.readable = pages, readable
         return list(self.due)
 
     async def note_rechecks(
