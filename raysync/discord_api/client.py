@@ -258,10 +258,10 @@ class DiscordClient:
                 self._looked_s = asyncio.get_running_loop().time()
             return self._is_reachable
 
-    async def has_content_intent(self) -> bool:
-        """Whether messages come with their content; asked anew, but not more than once a minute."""
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
+        """Whether messages come with their content; unless *anew*, asked once a minute at most."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._intent_at_s > _INTENT_AGAIN_S:
+        if anew or now_s - self._intent_at_s > _INTENT_AGAIN_S:
             answer = _object(await self._get("/oauth2/applications/@me", {}))
             self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
             self._intent_at_s = now_s

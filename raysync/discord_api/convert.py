@@ -49,11 +49,14 @@ _REPLY: Final = 0
 """The type of a reference to a message that is answered; 1 is a forward."""
 _MEMBER: Final = 1
 _CONTENTS: Final = (
-    "content", "embeds", "attachments", "components", "poll", "sticker_items", "message_snapshots",
-    "activity", "call",
+    "content", "embeds", "attachments", "components", "poll", "sticker_items", "stickers",
+    "message_snapshots", "activity", "call", "soundboard_sounds", "gift_info", "potions",
+    "purchase_notification", "role_subscription_data", "shared_client_theme",
 )  # fmt: skip
 _USER_WRITTEN: Final = frozenset({0, 19, 20, 23})
 """Types whose text somebody wrote: plain, reply, and the two kinds of command."""
+_EMPTIED: Final = 1 << 2 | 1 << 7
+"""Flags of messages whose embeds were hidden, and of answers that a bot still owes."""
 
 
 def message_from(payload: Payload, identities: Identities) -> Message:
@@ -113,6 +116,7 @@ def _message(
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
         is_blank=not kept["content"] and _is_blank(payload),
+        may_be_empty=_may_be_empty(payload),
         forwards=_forwarded(payload) if identities.keeps_out else (),
     )
 
@@ -130,6 +134,7 @@ def _suppressed(payload: Payload, author_ref: str) -> Message:
         metadata=b"{}",
         raw=b"{}",
         is_blank=_is_blank(payload),
+        may_be_empty=_may_be_empty(payload),
         is_suppressed=True,
     )
 
@@ -147,6 +152,17 @@ def _forwarded(payload: Payload) -> tuple[MessageId, ...]:
 def _is_blank(payload: Payload) -> bool:
     """Whether somebody wrote it and nothing is in it: so messages come without the intent."""
     return payload["type"] in _USER_WRITTEN and not any(map(payload.get, _CONTENTS))
+
+
+def _may_be_empty(payload: Payload) -> bool:
+    """Whether it says nothing of the intent: nobody wrote it, or with the intent it is empty, too.
+
+    Of a forward, what it copies is withheld, and that there is a copy is not.
+    """
+    flags = payload.get("flags")
+    is_emptied = isinstance(flags, int) and bool(flags & _EMPTIED)
+    is_forward = bool(payload.get("message_snapshots"))
+    return payload["type"] not in _USER_WRITTEN or is_emptied or is_forward
 
 
 def _metadata(payload: Payload, original: str | None) -> bytes:

@@ -1,6 +1,6 @@
 """Changes to channels, permissions and intents at run time."""
 
-from raysync.emulator.entities import Channel, Overwrite, Thread
+from raysync.emulator.entities import Channel, ChannelType, Overwrite, Thread
 from raysync.emulator.messages import MessageLog
 from raysync.emulator.thread_edits import ThreadEdits
 
@@ -16,6 +16,13 @@ class ChannelEdits(ThreadEdits):
         channel = Channel(channel_id, guild_id, kind, name, MessageLog(), parent_id)
         guild.channels[channel_id] = self.world.channels[channel_id] = channel
         return channel_id
+
+    def convert_channel(self, channel_id: int, kind: int) -> None:
+        """Make a channel one of another type, as a text channel of one for announcements.
+
+        Its threads keep their type.
+        """
+        self.world.channels[channel_id].type = ChannelType(kind)
 
     def delete_channel(self, channel_id: int) -> None:
         """Delete a channel or thread, and the threads under it."""
@@ -47,6 +54,10 @@ class ChannelEdits(ThreadEdits):
     def set_content_intent(self, token: str, enabled: bool) -> None:
         """Switch the message content intent in the bot's portal."""
         self.world.bots[token].content_intent = enabled
+
+    def withhold_content(self, token: str, withheld: bool) -> None:
+        """Send the bot messages as without the content intent, which stays switched as it is."""
+        self.world.bots[token].is_withheld = withheld
 
     def remove_emoji(self, guild_id: int, emoji_id: int) -> None:
         """Delete a custom emoji; its reactions stay."""

@@ -159,5 +159,11 @@ class Bot:
     application_id: int
     guild_ids: set[int] = field(default_factory=set)
     content_intent: bool = True
+    is_withheld: bool = False  #: content is, though the flags say that the intent is on
     members_intent: bool = True
     max_concurrency: int = 1
+
+    @property
+    def sees_content(self) -> bool:
+        """Whether messages come to it with their content."""
+        return self.content_intent and not self.is_withheld

@@ -146,5 +146,6 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     reactions: tuple[Reaction, ...] = ()
     is_blank: bool = False  #: somebody wrote it, and it holds nothing: as without the intent
+    may_be_empty: bool = False  #: it proves nothing of the intent: with it, such come empty, too
     is_suppressed: bool = False  #: its author is kept out: it is there, and is not stored
     forwards: tuple[MessageId, ...] = ()  #: of what it holds copies, where somebody is kept out

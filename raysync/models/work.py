@@ -200,6 +200,7 @@ class StoredChannel:
     channel_id: ChannelId
     coverage: tuple[IdRange, ...]
     message_count: int  #: rows stored, as of the last finished run
+    read_at: datetime | None = None  #: when a page of it was last written
 
 
 @dataclass(frozen=True, slots=True)

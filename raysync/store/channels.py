@@ -57,7 +57,7 @@ ON CONFLICT (channel_id) DO NOTHING
 """)
 
 _STORED = text("""
-SELECT c.id, c.platform_channel_id, p.coverage, p.message_count
+SELECT c.id, c.platform_channel_id, p.coverage, p.message_count, p.last_synced_at
 FROM channels c JOIN sync_progress p ON p.channel_id = c.id
 WHERE c.tenant_id = :tenant_id AND c.platform_channel_id = ANY(:ids)
 """)
@@ -150,13 +150,15 @@ class ChannelStore:
             async with self._engine.begin() as connection:
                 await forget_listings(connection, self._tenant_id)
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
-        return await plan_rechecks(self._engine, self._tenant_id, requests, before)
+        return await plan_rechecks(self._engine, self._tenant_id, requests, before, readable)
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
         """See `raysync.store.rechecks`."""
-        return await plan_sample(self._engine, self._tenant_id, pages)
+        return await plan_sample(self._engine, self._tenant_id, pages, readable)
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         """See `raysync.store.extras`."""
@@ -228,6 +230,7 @@ def _as_json(channel: Channel) -> dict[str, Any]:
 
 def _stored(row: Any) -> StoredChannel:
     coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    channel_id = ChannelId(row.platform_channel_id)
     return StoredChannel(
-        ChannelKey(row.id), ChannelId(row.platform_channel_id), coverage, row.message_count
+        ChannelKey(row.id), channel_id, coverage, row.message_count, row.last_synced_at
     )

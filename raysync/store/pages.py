@@ -67,6 +67,19 @@ WITH page AS MATERIALIZED (
     WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
         AND EXISTS (SELECT FROM server_life WHERE life = %(server)s::uuid)
     FOR UPDATE
+), withheld AS MATERIALIZED (  -- what vanishes without an edit is what Discord withheld
+    SELECT p.id FROM claim CROSS JOIN page p
+        JOIN messages m ON m.channel_id = %(channel)s AND m.platform_message_id = p.id
+    WHERE p.content = '' AND m.edited_at IS NOT DISTINCT FROM p.edited_at
+        AND (m.content <> '' OR (
+            p.attachments IS NULL AND p.raw -> 'poll' IS NULL
+            AND NOT p.raw @? '$.embeds[*]' AND NOT p.raw @? '$.components[*]'
+            AND (m.raw -> 'poll' IS NOT NULL OR m.raw @? '$.components[*]'
+                -- embeds are also hidden, which a flag (4) tells
+                OR (m.raw @? '$.embeds[*]'
+                    AND ((p.metadata ->> 'flags')::bigint & 4) IS DISTINCT FROM 4)
+                OR EXISTS (SELECT FROM message_attachments a WHERE a.channel_id = m.channel_id
+                    AND a.platform_message_id = m.platform_message_id))))
 ), earlier AS (
     INSERT INTO message_versions (
         channel_id, platform_message_id, seen_at, content, edited_at, raw)
@@ -74,8 +87,7 @@ WITH page AS MATERIALIZED (
     FROM claim CROSS JOIN messages m JOIN page p ON m.platform_message_id = p.id
     WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
         AND (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
-        AND NOT (m.content <> '' AND p.content = ''
-            AND m.edited_at IS NOT DISTINCT FROM p.edited_at)
+        AND p.id NOT IN (SELECT id FROM withheld)
     -- as they are once the claim is had: a first try of this page may have committed meanwhile
     FOR UPDATE OF m
     RETURNING 1
@@ -93,7 +105,8 @@ WITH page AS MATERIALIZED (
     SELECT %(channel)s, id, tenant_id, author, content, type, reply_to, created_at, edited_at,
         metadata, raw
     FROM claim CROSS JOIN page
-    WHERE (SELECT count(*) FROM earlier) >= 0  -- before what they were is written over
+    WHERE id NOT IN (SELECT id FROM withheld)
+        AND (SELECT count(*) FROM earlier) >= 0  -- before what they were is written over
     ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
         anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
         type = excluded.type, reply_to_id = excluded.reply_to_id,
@@ -104,9 +117,6 @@ WITH page AS MATERIALIZED (
         IS DISTINCT FROM (excluded.anonymized_author_id, excluded.content, excluded.type,
             excluded.reply_to_id, excluded.platform_created_at, excluded.edited_at,
             NULL::timestamptz, excluded.metadata, excluded.raw)
-        -- text that vanishes without an edit is text that Discord withheld
-        AND NOT (m.content <> '' AND excluded.content = ''
-            AND m.edited_at IS NOT DISTINCT FROM excluded.edited_at)
     RETURNING xmax = 0 AS is_new
 ), counted AS (
     SELECT count(*) FILTER (WHERE is_new) AS inserted,
@@ -139,7 +149,7 @@ WITH page AS MATERIALIZED (
 ), gone_attachments AS (
     DELETE FROM message_attachments e USING known k
     WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
-        AND e.platform_message_id = k.id
+        AND e.platform_message_id = k.id AND k.id NOT IN (SELECT id FROM withheld)
         AND NOT EXISTS (
             SELECT FROM given_attachments g
             WHERE g.message_id = k.id AND g.id = e.platform_attachment_id)
@@ -238,8 +248,9 @@ class PostgresPages:
 
         Messages that did not change are not written, an edited one leaves its earlier content in
         `message_versions`, and reactions and attachments become those of the page. What is stored
-        where the page says that all is told, and is not in it, is marked as deleted and kept. What
-        somebody wrote who is kept out is proven to be there like the rest, and not written.
+        where the page says that all is told, and is not in it, is marked as deleted and kept. A
+        message that comes empty without an edit was withheld: it stays as it is, its files too.
+        What somebody wrote who is kept out is proven to be there like the rest, and not written.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.

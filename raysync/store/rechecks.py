@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_messag
     p.channel_id, p.coverage, p.message_count, p.recheck_from
 FROM sync_progress p JOIN channels c ON c.id = p.channel_id
 WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0
+    AND c.platform_channel_id = ANY(:readable)
 ORDER BY coalesce(p.rechecked_at, p.created_at), c.platform_channel_id
 LIMIT :most
 """)
@@ -66,16 +67,22 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0
 
 
 async def plan_rechecks(
-    engine: AsyncEngine, tenant_id: TenantId, requests: int, before: int
+    engine: AsyncEngine,
+    tenant_id: TenantId,
+    requests: int,
+    before: int,
+    readable: Collection[ChannelId],
 ) -> Sequence[Recheck]:
     """The old pages that were read longest ago, as many as so many *requests* read again.
 
-    *before* is where the look-back begins, as a message id.
+    *before* is where the look-back begins, as a message id. What is not *readable* gets none of
+    the requests: it would come first again in each run, and have them all.
     """
+    values = {"tenant_id": tenant_id, "most": requests, "readable": sorted(readable)}
     planned: list[Recheck] = []
     with translated():
         async with engine.connect() as connection:
-            due = await connection.execute(_DUE, {"tenant_id": tenant_id, "most": requests})
+            due = await connection.execute(_DUE, values)
             for row in due.all():
                 if requests <= 0:
                     break
@@ -96,12 +103,14 @@ async def _recheck(connection: AsyncConnection, row: Any, requests: int, before:
     return due_of(row, (IdRange(start, stop),), pages, is_last=is_last)
 
 
-async def plan_sample(engine: AsyncEngine, tenant_id: TenantId, pages: int) -> Sequence[Recheck]:
-    """So many random pages of stored messages: the more a channel holds, the likelier it is."""
+async def plan_sample(
+    engine: AsyncEngine, tenant_id: TenantId, pages: int, readable: Collection[ChannelId]
+) -> Sequence[Recheck]:
+    """So many random pages of what is *readable*: the more a channel holds, the likelier it is."""
     dice = random.SystemRandom()
     with translated():
         async with engine.connect() as connection:
-            values = {"tenant_id": tenant_id, "most": _ALL}
+            values = {"tenant_id": tenant_id, "most": _ALL, "readable": sorted(readable)}
             rows = (await connection.execute(_DUE, values)).all()
             if not rows:
                 return ()

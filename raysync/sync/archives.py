@@ -8,7 +8,7 @@ new, provided that every thread that it found there was read to its end: only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from raysync.errors import (
 from raysync.models import channel_types
 from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId
-from raysync.models.work import ArchiveKey
+from raysync.models.work import ArchiveKey, KnownChannel
 from raysync.sync.planner import Archive, GuildPlanner
 from raysync.sync.retry import Retrier
 
@@ -40,6 +40,18 @@ class Listed:
     trouble: str | None = None  #: why it is not all
 
 
+def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> frozenset[ChannelId]:
+    """Which channels are, or once were, announcement channels: such they were stored or listed as.
+
+    Those that were and are no more still hold announcement threads, and no list has them.
+    """
+    every = [(each.type, each.id, each.parent_id) for each in known]
+    every += [(each.type, each.id, each.parent_id) for each in channels]
+    named = {id_ for kind, id_, _ in every if kind == channel_types.ANNOUNCEMENT}
+    parents = {parent for kind, _, parent in every if kind == channel_types.ANNOUNCEMENT_THREAD}
+    return frozenset(named | {each for each in parents if each is not None})
+
+
 @dataclass(slots=True)
 class ArchiveReader:
     """Reads the lists of one run, and tells afterwards up to where they are settled."""
@@ -48,11 +60,15 @@ class ArchiveReader:
     again: Retrier
     lookback_start: datetime  #: threads archived since then may hold messages to look at again
     settled: Mapping[ArchiveKey, datetime]  #: by earlier runs; none where all is to be read
+    searched: Collection[ChannelId]  #: the channels whose threads no list has: see `announcing`
     _read: list[Listed] = field(default_factory=list)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTINGS_AT_ONCE))
 
     async def read(self, archive: Archive) -> Listed:
-        """Read one list, as far down as needed; a refusal is its trouble alone."""
+        """Read one list, as far down as needed, and once; a refusal is its trouble alone."""
+        for each in self._read:
+            if each.archive.key == archive.key:
+                return each
         since = self._since(archive.key)
         async with self._gate:
             listed = await self._read_since(archive, since)
@@ -64,7 +80,7 @@ class ArchiveReader:
         try:
             listed = await self.again(lambda: self._collect(archive, since))
             threads.update((each.id, each) for each in listed)
-            if archive.parent.type == channel_types.ANNOUNCEMENT:
+            if archive.parent.id in self.searched and not archive.key.is_private:
                 found = await self.again(lambda: self._search(archive, since))
                 threads.update((each.id, each) for each in found)
         except (StoreUnavailableError, PermitUnavailableError):

@@ -5,11 +5,13 @@ The order of work depends on the latter, nothing else.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from raysync.models.entities import Channel
 from raysync.models.ids import moment_of
 from raysync.models.status import SyncType
 from raysync.models.work import Gap, IdRange, StoredChannel, SyncWindow
-from raysync.sync.window import without
+from raysync.sync.window import LATE_ARRIVAL_S, without
 
 MESSAGES_PER_DAY = 20.0
 """A guess for a channel of which nothing but its age is known."""
@@ -60,7 +62,8 @@ def is_unchanged(
 ) -> bool:
     """Whether an incremental run has nothing to ask: all that the channel names is covered.
 
-    ``last_message_id`` is null only where nothing was ever posted.
+    ``last_message_id`` is null only where nothing was ever posted. Where the last reading came
+    within minutes of the last message, another may have shown since, below it.
     """
     last = channel.last_message_id
     if last is None:
@@ -68,7 +71,18 @@ def is_unchanged(
     if last < window.start:
         return True
     named = IdRange(window.start, min(window.stop, last + 1))
-    return last < lookback_start and not without(named, stored.coverage)
+    return (
+        last < lookback_start
+        and not _may_lack(stored, last)
+        and not without(named, stored.coverage)
+    )
+
+
+def _may_lack(stored: StoredChannel, last: int) -> bool:
+    """Whether a message below *last* may have shown after the channel was read."""
+    if stored.read_at is None:
+        return False
+    return stored.read_at - moment_of(last) < timedelta(seconds=LATE_ARRIVAL_S)
 
 
 def gaps_of(channel: Channel, stored: StoredChannel, window: IdRange) -> list[Gap]:

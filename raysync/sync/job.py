@@ -32,13 +32,14 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
-from raysync.sync.archives import ArchiveReader
+from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
+from raysync.sync.reach import within_reach
 from raysync.sync.rechecks import Rechecks
 from raysync.sync.retry import Retrier
 from raysync.sync.window import kept_window, window_of
@@ -142,15 +143,16 @@ class SyncJob:
     async def _sync(self) -> None:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
-        await self._again(lambda: self._rechecks.plan(self._lookback_start))
+        letters = await self._again(self._catalog.letters)
         if self._window.sync_type is not SyncType.VERIFY:
-            self._letters = await self._again(self._catalog.letters)
-            self._rechecks.add_letters(self._letters)
+            self._letters = letters
         try:
+            archives = self._archives = await self._prepare(survey, letters)
+            self._rechecks.add_letters(self._letters)
             async with asyncio.TaskGroup() as channels:
                 await self._admit(survey, channels, survey.channels.values())
                 await self._admit(survey, channels, survey.active_threads)
-                await self._list_archived(survey, channels)
+                await self._list_archived(survey, channels, archives)
                 await self._admit_rechecks(survey, channels)
                 if survey.active_threads or survey.parents_to_list():
                     moved = await self._again(self._planner.active_threads)
@@ -193,17 +195,29 @@ class SyncJob:
         for each in unknown:
             self._troubles.append(Trouble(each, "The bot sees no channel or thread with this id."))
 
-    async def _list_archived(self, survey: Survey, channels: asyncio.TaskGroup) -> None:
+    async def _prepare(self, survey: Survey, letters: Collection[ChannelId]) -> ArchiveReader:
+        """Choose what is read again; what was given up has to be read to its end before."""
+        known = await self._again(self._catalog.known)  # before this run changes it
+        once = announcing(known, (*survey.channels.values(), *survey.active_threads))
+        settled = await self._settled_archives()
+        archives = ArchiveReader(self._planner, self._again, self._lookback, settled, once)
+        readable: frozenset[ChannelId] = frozenset()
+        if self._rechecks.reads_old:
+            readable = await within_reach(survey, known, archives, self._forgotten)
+        readable -= set(letters)
+        await self._again(lambda: self._rechecks.plan(self._lookback_start, readable))
+        return archives
+
+    async def _list_archived(
+        self, survey: Survey, channels: asyncio.TaskGroup, archives: ArchiveReader
+    ) -> None:
         only = self._window.channels
         parents, _ = kept_out(survey.parents_to_list(), self._forgotten)
         if only and only <= set(survey.channels):
             parents = [each for each in parents if each.id in only]
-        self._archives = ArchiveReader(
-            self._planner, self._again, self._lookback, await self._settled_archives()
-        )
         async with asyncio.TaskGroup() as listings:
             for archive in (each for parent in parents for each in survey.archives(parent)):
-                listings.create_task(self._list_one(survey, channels, self._archives, archive))
+                listings.create_task(self._list_one(survey, channels, archives, archive))
 
     async def _settled_archives(self) -> Mapping[ArchiveKey, datetime]:
         """Up to where earlier runs have settled the lists; nothing where all is to be read."""

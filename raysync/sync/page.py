@@ -63,6 +63,12 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     return Step(page, highest, next_cursor, is_end=beyond or is_last, beyond=beyond)
 
 
+def comes_empty(messages: Sequence[Message]) -> bool:
+    """Whether nothing in a page that must hold something does: as without the content intent."""
+    telling = [each for each in messages if not each.may_be_empty]
+    return bool(telling) and all(each.is_blank for each in telling)
+
+
 def falls_short(step: Step, bounds: Bounds) -> bool:
     """Whether a last page ends below the message that the channel names."""
     return not step.beyond and bounds.newest is not None and step.highest < bounds.newest

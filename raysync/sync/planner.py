@@ -118,7 +118,7 @@ class GuildPlanner:
     async def searched_threads(
         self, archive: Archive, since: datetime | None
     ) -> AsyncIterator[Channel]:
-        """The same by Discord's search: of announcement channels, the lists lack threads."""
+        """The same by Discord's search: of channels that announced once, lists lack threads."""
         found = self.source.search_archived_threads(archive.parent)
         async for each in _archived_since(found, since):
             yield each

@@ -81,8 +81,8 @@ class HistorySource(Protocol):
         """Whether Discord answers anything at all; asked anew, but not more than every seconds."""
         ...
 
-    async def has_content_intent(self) -> bool:
-        """Whether messages come with their content; asked anew, but not more than once a minute."""
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
+        """Whether messages come with their content; unless *anew*, asked once a minute at most."""
         ...
 
     def pause_s(self, channel_id: ChannelId) -> float:
@@ -146,15 +146,18 @@ class ChannelCatalog(Protocol):
         """Keep that; an earlier time than the one known changes nothing."""
         ...
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
         """Old pages, those read longest ago first, as many as so many requests read again.
 
-        *before* is where the look-back begins, as a message id.
+        They are of *readable* channels alone, and below *before*, the message id where the
+        look-back begins.
         """
         ...
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
-        """So many pages of stored messages, chosen at random."""
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
+        """So many pages of stored messages of *readable* channels, chosen at random."""
         ...
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:

@@ -30,6 +30,7 @@ from raysync.sync.extras import Visit
 from raysync.sync.page import (
     Bounds,
     Step,
+    comes_empty,
     falls_short,
     judge,
     nothing_in,
@@ -56,6 +57,14 @@ HEAD_START_S = 5.0
 others wait, for visits in turn refill in turn; else by what is left."""
 HALF_START_PAGES = 15.0
 """With so many pages left, a channel has half of the head start."""
+
+MANY_BLANK = 5
+"""So many messages of one page that hold nothing are no coincidence."""
+WITHHELD = (
+    "Discord sends every message of a page empty, though it says that the bot has the Message "
+    "Content intent, so nothing more is read, and nothing stored was emptied. Switch the intent "
+    "off and on again (Discord Developer Portal, your application, Bot) and start again."
+)
 
 
 class Reading:
@@ -228,8 +237,15 @@ class Reading:
     async def _fetch(self, after: MessageId, *, is_there: bool = False) -> Sequence[Message]:
         """A page; where a message *is_there*, an empty one is asked for again."""
         messages = await self.again(lambda: self._ask(after, is_there))
-        if any(each.is_blank for each in messages):
-            await self._require_content()
+        blank = _blank_in(messages)
+        if not blank:
+            return messages
+        is_empty = comes_empty(messages)
+        await self._require_content(anew=is_empty or blank >= MANY_BLANK)
+        if is_empty:  # the intent may have been off, and be on again
+            messages = await self.again(lambda: self._ask(after, is_there))
+            if comes_empty(messages) and _blank_in(messages) >= MANY_BLANK:
+                raise ContentIntentError(WITHHELD)
         return messages
 
     async def _ask(self, after: MessageId, is_there: bool) -> Sequence[Message]:
@@ -244,9 +260,10 @@ class Reading:
     def _asked(self) -> None:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)
 
-    async def _require_content(self) -> None:
+    async def _require_content(self, *, anew: bool) -> None:
         """Stop the run if messages come empty because the content intent was switched off."""
-        if not await self.again(self._engine.source.has_content_intent):
+        source = self._engine.source
+        if not await self.again(lambda: source.has_content_intent(anew=anew)):
             raise ContentIntentError(
                 "The bot's Message Content intent was switched off: Discord sends every message "
                 "empty, so nothing more is read, and nothing stored was emptied. Switch it on "
@@ -309,6 +326,10 @@ class Reading:
         first, at = self.tally.first_message_id, self.tally.last_message_id
         last = self._task.last_message_id
         return fraction_read(first, at, last) if first and at and last else None
+
+
+def _blank_in(messages: Sequence[Message]) -> int:
+    return sum(each.is_blank for each in messages)
 
 
 async def _of_extras(reading: Awaitable[bool]) -> bool:

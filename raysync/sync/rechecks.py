@@ -30,14 +30,21 @@ class Rechecks:
     _due: dict[ChannelId, Recheck] = field(default_factory=dict)
     _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras, or all that is new
 
-    async def plan(self, before: int) -> None:
-        """Choose the old pages; *before* is the id where the look-back begins."""
+    @property
+    def reads_old(self) -> bool:
+        """Whether the run has requests for old pages."""
+        window = self.window
+        return bool(window.sample or (window.reconcile_requests and window.is_whole))
+
+    async def plan(self, before: int, readable: Collection[ChannelId]) -> None:
+        """Choose the old pages, of *readable* channels; *before* is where the look-back begins."""
         window = self.window
         due: Sequence[Recheck] = ()
         if window.sample:
-            due = await self.catalog.plan_sample(window.sample)
-        elif window.reconcile_requests and window.is_whole:
-            due = await self.catalog.plan_rechecks(window.reconcile_requests, before)
+            due = await self.catalog.plan_sample(window.sample, readable)
+        elif self.reads_old:
+            requests = window.reconcile_requests
+            due = await self.catalog.plan_rechecks(requests, before, readable)
         self._due = {each.stored.channel_id: each for each in due}
         extras = window.extras
         left = await self.catalog.plan_leftovers(extras, self.kept) if extras else ()

@@ -210,7 +210,7 @@ class Source:
     async def is_reachable(self) -> bool:
         return True
 
-    async def has_content_intent(self) -> bool:
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
         return True
 
     def pause_s(self, channel_id: ChannelId) -> float:
@@ -393,10 +393,12 @@ class Catalog:
     ) -> None:
         await self._archive.statement()
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Any]:
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Any]:
         return []
 
-    async def plan_sample(self, pages: int) -> Sequence[Any]:
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Any]:
         return []
 
     async def plan_leftovers(self, extras: Any, window: Any) -> Sequence[Any]:

@@ -37,6 +37,7 @@ def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
         assert second.code == 0, second.err
         installation.assert_complete("takaro", emulator)
 
+        installation.read_minutes_later()
         emulator.log.reset()
         third = installation.start("--tenant", "takaro", "--lookback", "0")
 

@@ -120,6 +120,7 @@ def test_every_edit_and_deletion_in_the_look_back_is_found(
 
     assert (again.job["messages_deleted"], again.job["messages_edited"]) == (0, 0)
     assert_follows(installed, before, after)
+    installed.read_minutes_later()
     emulator.log.reset()
     rest = installed.start("--tenant", "takaro", "--lookback", "0")
     assert rest.code == 0, rest.err

@@ -269,3 +269,8 @@ async def test_the_intent_is_asked_for_anew_but_not_again_and_again(world):
         assert not await setting.client.has_content_intent()
         assert not await setting.client.has_content_intent()
         assert setting.emulator.counters.requests == asked + 1
+
+        setting.emulator.edits.set_content_intent("token", True)
+        assert not await setting.client.has_content_intent()
+        assert await setting.client.has_content_intent(anew=True)
+        assert setting.emulator.counters.requests == asked + 2

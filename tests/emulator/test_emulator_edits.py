@@ -169,6 +169,15 @@ def test_a_deleted_channel_takes_its_threads_along(world, edits, text):
     assert not {text.id, thread_id} & {channel_id for channel_id, _ in world.truth(text.guild_id)}
 
 
+def test_a_channel_that_becomes_another_type_keeps_its_threads(world, edits, text):
+    edits.convert_channel(text.id, 5)
+    thread_id = edits.create_thread(text.id, "talk", 10)
+    edits.convert_channel(text.id, 0)
+
+    assert text.type == 0
+    assert world.channels[thread_id].type == 10
+
+
 def test_changes_are_made_by_name(world, edits, text):
     posted = edits.apply({"op": "post_message", "channel_id": str(text.id), "content": "by name"})
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild, serve
-from raysync.emulator.entities import Channel
+import pytest
+
+from raysync.emulator import FaultRule, GuildSpec, Limits, Quirks, World, generate_guild, serve
+from raysync.emulator.entities import Channel, ChannelType
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive
@@ -134,6 +136,133 @@ async def test_without_a_look_back_late_messages_are_found_with_the_next_news(en
         await archive.run(window)
 
         assert set(await archive.rows()) == written(world)
+
+
+async def test_without_a_look_back_late_messages_are_found_without_news(engine) -> None:
+    world = recent_world()
+    channel, other = text_channels(world)
+    window = replace(LOOKBACK, lookback_s=0.0)
+    async with serve(world, limits=Limits.off(), quirks=Quirks(late_ms=120_000)) as emulator:
+        archive = await opened(engine, world, emulator)
+        for number in range(20):
+            emulator.edits.post_message(channel.id, f"message {number}")
+        await archive.run(window)
+        assert set(await archive.rows()) < written(world)
+
+        emulator.engine.quirks = Quirks()
+        before = len(emulator.log.entries)
+        await archive.run(window)
+
+        assert set(await archive.rows()) == written(world)
+        pages = [each.path for each in emulator.log.entries[before:] if "/messages" in each.path]
+        assert not any(str(other.id) in each for each in pages), "that has rested for an hour"
+
+
+@pytest.mark.parametrize("is_known_by", ["its type before", "a stored thread", "an active thread"])
+async def test_threads_of_a_channel_that_once_announced_are_found(engine, is_known_by: str) -> None:
+    world = recent_world()
+    (guild_id,) = world.guilds
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive, edits = await opened(engine, world, emulator), emulator.edits
+        news = edits.create_channel(guild_id, "news", ChannelType.ANNOUNCEMENT)
+        if is_known_by != "its type before":
+            thread = edits.create_thread(news, "earlier", ChannelType.ANNOUNCEMENT_THREAD)
+            edits.post_message(thread, "earlier")
+        if is_known_by != "an active thread":
+            await archive.run(LOOKBACK)
+        if is_known_by == "a stored thread":
+            edits.archive_thread(thread)
+            edits.convert_channel(news, ChannelType.TEXT)
+            await archive.run(LOOKBACK)
+
+        thread = edits.create_thread(news, "later", ChannelType.ANNOUNCEMENT_THREAD)
+        edits.post_message(thread, "later")
+        edits.archive_thread(thread)
+        edits.convert_channel(news, ChannelType.TEXT)
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        assert set(await archive.rows()) == written(world)
+        searches = [each.path for each in emulator.log.entries if "/search" in each.path]
+        assert all(str(news) in each for each in searches), "others never announced"
+
+
+async def test_an_intent_that_goes_off_just_after_it_was_asked_for_empties_nothing(engine) -> None:
+    world = recent_world(1_500)
+    channel, *_ = text_channels(world)
+    off = {"op": "set_content_intent", "token": TOKEN, "enabled": False}
+    asked = FaultRule(route="GET /oauth2/applications/@me", nth=(2,), after=(off,))
+    async with serve(world, limits=Limits.off(), faults=[asked]) as emulator:
+        first = (channel.log.ids[0] >> 22) + 1_420_070_400_000
+        odd = emulator.edits.post_message(channel.id, "", at_ms=first - 1)  # once login has asked
+        archive = await opened(engine, world, emulator)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.FAILED
+        empty = [key for key, (content, _) in (await archive.rows()).items() if not content]
+        assert empty in ([], [(channel.id, odd)])
+
+        emulator.edits.set_content_intent(TOKEN, True)
+        assert (await archive.run(LOOKBACK)).status is JobStatus.COMPLETED
+        rows = await archive.rows()
+        assert set(rows) == written(world)
+        assert [key for key, (content, _) in rows.items() if not content] == [(channel.id, odd)]
+
+
+async def test_content_that_is_withheld_with_the_intent_on_stops_the_run(engine) -> None:
+    world = recent_world()
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive = await opened(engine, world, emulator)
+        emulator.edits.withhold_content(TOKEN, True)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.FAILED
+        assert any("though it says" in each.message for each in end.troubles)
+        assert await archive.rows() == {}
+
+        emulator.edits.withhold_content(TOKEN, False)
+        await archive.run(LOOKBACK)
+        assert set(await archive.rows()) == written(world)
+
+
+async def test_channels_of_messages_that_are_empty_with_the_intent_are_read(engine) -> None:
+    world = recent_world()
+    (guild_id,) = world.guilds
+    owed, stuck = {"type": 20, "flags": 1 << 7}, {"sticker_items": [{"id": "5", "name": "wave"}]}
+    async with serve(world, limits=Limits.off()) as emulator:
+        for fields in (owed, stuck):
+            channel_id = emulator.edits.create_channel(guild_id, "commands")
+            for _ in range(9):
+                emulator.edits.post_message(channel_id, "", fields=fields)
+        archive = await opened(engine, world, emulator)
+
+        end = await archive.run(LOOKBACK)
+
+        assert end.status is JobStatus.COMPLETED
+        assert set(await archive.rows()) == written(world)
+
+
+async def test_a_sweep_spends_nothing_on_a_channel_that_it_may_not_read(engine) -> None:
+    end_ms = int(time.time() * 1000) - 30 * 86_400_000
+    spec = GuildSpec(text_channels=2, text_messages=1_500, end_ms=end_ms, span_days=60.0)
+    world = World(generate_guild(spec, seed=3))
+    world.add_bot(TOKEN)
+    private, public = sorted(text_channels(world), key=lambda each: each.id)
+    sweep = replace(LOOKBACK, reconcile_requests=3)
+    async with serve(world, limits=Limits.off()) as emulator:
+        archive = await opened(engine, world, emulator)
+        await archive.run(LOOKBACK)
+        emulator.edits.set_overwrite(private.id, private.guild_id, deny=1 << 10)
+        edited = public.log.ids[len(public.log.ids) // 2]
+        emulator.edits.edit_message(public.id, edited, "edited long after")
+
+        assert len(private.log.ids) > 3 * 100
+        for _ in range(len(public.log.ids) // (3 * 99) + 1):
+            await archive.run(sweep)
+
+        assert (await archive.rows())[public.id, edited] == ("edited long after", True)
 
 
 def written(world: World) -> set[tuple[int, int]]:

@@ -366,6 +366,56 @@ async def test_text_that_vanishes_without_an_edit_is_kept(
     ]
 
 
+async def test_files_of_a_message_that_comes_empty_without_an_edit_are_kept(
+    pages: PostgresPages, claim: Claim, database_url: str
+) -> None:
+    cat = Attachment(77, "cat.png", 10, "image/png", "https://cdn/cat")
+    files = "SELECT platform_message_id, blob_key FROM message_attachments ORDER BY 1"
+    await pages.save_page(
+        claim,
+        page(
+            message(10, "look", attachments=(cat,)),
+            message(20, "", attachments=(replace(cat, id=78),), raw=b'{"attachments":[{}]}'),
+            message(30, "look", attachments=(replace(cat, id=79),)),
+        ),
+    )
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE message_attachments SET blob_key = 'kept'")
+
+    edited = message(30, "", edited_at=NOON)
+    receipt = await pages.save_page(
+        claim, page(message(10, ""), message(20, "", raw=b'{"attachments":[]}'), edited)
+    )
+
+    assert receipt == PageReceipt(inserted=0, updated=1, edited=1)
+    assert _rows(database_url, files) == [(10, "kept"), (20, "kept")]
+    assert _rows(database_url, "SELECT raw FROM messages WHERE platform_message_id = 20") == [
+        ({"attachments": [{}]},)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "flags", "is_kept"),
+    [
+        pytest.param({"embeds": [{"title": "news"}]}, 0, True, id="embeds"),
+        pytest.param({"embeds": [{"title": "news"}]}, 4, False, id="embeds-that-were-hidden"),
+        pytest.param({"components": [{"type": 10}]}, 0, True, id="components"),
+        pytest.param({"poll": {"question": {}}}, 0, True, id="poll"),
+        pytest.param({"sticker_items": [{"id": "5"}]}, 0, False, id="what-is-never-withheld"),
+    ],
+)
+async def test_a_payload_that_comes_empty_without_an_edit_is_kept(
+    pages: PostgresPages, claim: Claim, database_url: str, before: dict, flags: int, is_kept: bool
+) -> None:
+    empty = {"embeds": [], "components": []}
+    await pages.save_page(claim, page(message(10, "", raw=orjson.dumps(empty | before))))
+    metadata = orjson.dumps({"flags": flags, "pinned": False})
+    await pages.save_page(claim, page(message(10, "", raw=orjson.dumps(empty), metadata=metadata)))
+
+    ((raw,),) = _rows(database_url, "SELECT raw FROM messages")
+    assert raw == (empty | before if is_kept else empty)
+
+
 async def test_the_original_of_replaced_text_comes_back_as_it_was(
     pages: PostgresPages, claim: Claim, database_url: str
 ) -> None:

@@ -17,6 +17,7 @@ from raysync.store.rechecks import PER_PAGE, rechecked_since
 from tests.store.rows import add_tenant, channel, message, page, task
 
 BEFORE = 1_000_000
+EVERY = [ChannelId(each) for each in range(1, 5)]
 RUN = timedelta(hours=1)
 FIRST = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ async def filled(engine: AsyncEngine, sizes: dict[int, int]) -> tuple[TenantId, 
 
 async def run(store: ChannelStore, requests: int, number: int) -> list[Recheck]:
     """One run of that budget, at whose end all was read."""
-    due = list(await store.plan_rechecks(requests, BEFORE))
+    due = list(await store.plan_rechecks(requests, BEFORE, EVERY))
     done = {
         each.stored.key: None if each.is_last or not each.ids else each.ids[-1].stop for each in due
     }
@@ -84,13 +85,13 @@ async def test_what_was_compared_longest_ago_comes_first(engine: AsyncEngine) ->
 
 async def test_what_is_in_the_look_back_is_not_old(engine: AsyncEngine, database_url: str) -> None:
     tenant_id, store = await filled(engine, {1: 50})
-    (due,) = await store.plan_rechecks(5, 200)
-    (none,) = await store.plan_rechecks(5, 5)
+    (due,) = await store.plan_rechecks(5, 200, EVERY)
+    (none,) = await store.plan_rechecks(5, 5, EVERY)
     await store.mark_deleted([ChannelId(1)])
 
     assert (due.ids, due.pages) == ((IdRange(0, 200),), 1)
     assert none.ids == ()
-    assert await store.plan_rechecks(5, 200) == []
+    assert await store.plan_rechecks(5, 200, EVERY) == []
     with psycopg.connect(database_url) as session:
         assert session.execute("SELECT recheck_from FROM sync_progress").fetchall() == [(0,)]
     assert await rechecked_since(engine, tenant_id) == (None, 0)
@@ -100,14 +101,26 @@ async def test_a_sample_is_of_stored_messages_and_as_large_as_asked_for(
     engine: AsyncEngine,
 ) -> None:
     _, store = await filled(engine, {1: 350, 2: 20})
-    sample = await store.plan_sample(12)
+    sample = await store.plan_sample(12, EVERY)
     ranges = [each for channel in sample for each in channel.ids]
 
     assert sum(each.pages for each in sample) == len(ranges) == 12
     assert all(0 < each.start < each.stop <= 3_501 for each in ranges)
 
 
+async def test_what_cannot_be_read_takes_nothing_from_what_can(engine: AsyncEngine) -> None:
+    _, store = await filled(engine, {1: 700, 2: 700, 3: 20})
+    readable = [ChannelId(3)]
+
+    (due,) = await store.plan_rechecks(2, BEFORE, readable)
+    (sample,) = await store.plan_sample(12, readable)
+
+    assert (due.stored.channel_id, due.pages, due.is_last) == (3, 1, True)
+    assert (sample.stored.channel_id, sample.pages) == (3, 12)
+    assert list(await store.plan_rechecks(2, BEFORE, [])) == []
+
+
 async def test_of_nothing_there_is_no_sample(engine: AsyncEngine) -> None:
     _, store = await filled(engine, {})
 
-    assert list(await store.plan_sample(5)) == []
+    assert list(await store.plan_sample(5, EVERY)) == []

@@ -78,7 +78,7 @@ class _Source:
     async def is_reachable(self) -> bool:
         return True
 
-    async def has_content_intent(self) -> bool:
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
         return True
 
     def pause_s(self, channel_id: ChannelId) -> float:

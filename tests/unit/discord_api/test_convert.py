@@ -34,6 +34,27 @@ def test_a_plain_message():
 
 
 @pytest.mark.parametrize(
+    ("more", "is_blank", "may_be_empty"),
+    [
+        pytest.param({}, True, False, id="nothing"),
+        pytest.param({"type": 19}, True, False, id="an-empty-answer"),
+        pytest.param({"content": "hello"}, False, False, id="text"),
+        pytest.param({"sticker_items": [{"id": "5"}]}, False, False, id="a-sticker"),
+        pytest.param({"soundboard_sounds": [{"sound_id": "5"}]}, False, False, id="a-sound"),
+        pytest.param({"poll": {"question": {}}}, False, False, id="a-poll"),
+        pytest.param({"type": 7}, False, True, id="a-notice"),
+        pytest.param({"flags": 1 << 2}, True, True, id="embeds-were-hidden"),
+        pytest.param({"type": 20, "flags": 1 << 7}, True, True, id="an-answer-to-come"),
+        pytest.param({"message_snapshots": [{"message": {}}]}, False, True, id="a-forward"),
+    ],
+)
+def test_what_holds_nothing_is_told_from_what_may(more, is_blank, may_be_empty):
+    found = converted(**{"content": "", **more})
+
+    assert (found.is_blank, found.may_be_empty) == (is_blank, may_be_empty)
+
+
+@pytest.mark.parametrize(
     ("reference", "expected"),
     [
         pytest.param({"type": 0, "message_id": "42"}, 42, id="a-reply"),

@@ -74,6 +74,7 @@ class FakeHistory:
     looked_for: list[int] = field(default_factory=list)
     denied: bool = False  # the permission to read the history is gone: pages come empty
     content_intent: bool = True
+    intent_is_cached: bool = False  # that it is on was said less than a minute ago
     reachable: bool = True  # what a look at Discord finds
     cut: list[int] = field(default_factory=list)  # how much of each page arrives
     taken_over: list[tuple[float, ...]] = field(default_factory=list)
@@ -91,8 +92,8 @@ class FakeHistory:
     async def is_reachable(self) -> bool:
         return self.reachable
 
-    async def has_content_intent(self) -> bool:
-        return self.content_intent
+    async def has_content_intent(self, *, anew: bool = False) -> bool:
+        return self.content_intent or (self.intent_is_cached and not anew)
 
     def pause_s(self, channel_id: ChannelId) -> float:
         return self.pauses.pop(0) if self.pauses else 0.0

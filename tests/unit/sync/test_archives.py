@@ -14,13 +14,14 @@ from raysync.models.ids import ChannelId, ChannelKey
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
+    DeadLetterNote,
     IdRange,
     KnownChannel,
     Recheck,
     StoredChannel,
     SyncWindow,
 )
-from tests.unit.sync.test_job import IDS, FakeGuild, Stage, make_channel, make_thread
+from tests.unit.sync.test_job import HIDDEN, IDS, FakeGuild, Stage, make_channel, make_thread
 from tests.virtual_time import LoopClock
 
 PUBLIC = ArchiveKey(ChannelId(1), is_private=False)
@@ -209,6 +210,42 @@ def test_old_pages_are_read_again_of_channels_that_rest_and_of_threads_no_list_h
     assert tasks[2].recheck == ()
     assert tasks[77].recheck == (IdRange(0, 500),)
     assert stage.catalog.rechecked == {1: 500, 77: 500, 3: None}
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        pytest.param(SyncWindow(SyncType.INCREMENTAL, reconcile_requests=20), id="a-sweep"),
+        pytest.param(SyncWindow(SyncType.VERIFY, sample=20), id="a-sample"),
+    ],
+)
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_old_pages_are_chosen_of_what_can_be_read(window: SyncWindow, is_joined: bool) -> None:
+    hidden = replace(make_channel(2), overwrites=(HIDDEN,))
+    guild = FakeGuild(
+        channels=[make_channel(1), hidden, make_channel(3)],
+        active=[make_thread(10, 1), make_thread(20, 2)],
+    )
+    if is_joined:
+        thread = make_thread(13, 1, archived=True, kind=12)
+        assert thread.thread is not None
+        thread = replace(thread, thread=replace(thread.thread, bot_is_member=True))
+        guild.archived[1, True] = [thread]
+    stage = Stage(guild, window)
+    stage.catalog.refused = {ChannelId(3): DeadLetterNote(None, "given up")}
+    stage.catalog.stored = [
+        *(known(each) for each in (1, 2, 3, 4)),
+        *(known(each, 11, 1) for each in (10, 11)),
+        *(known(each, 11, 2) for each in (20, 21)),
+        known(13, 12, 1),
+    ]
+
+    stage.run()
+
+    assert stage.catalog.readable == {1, 10, 11} | ({13} if is_joined else set())
+    assert sorted(guild.listed) == [
+        (1, False, False), (1, True, True), (3, False, False), (3, True, True)
+    ], "each list once"  # fmt: skip
 
 
 def test_old_pages_of_a_channel_that_failed_are_not_taken_for_read() -> None:

@@ -212,6 +212,62 @@ def test_messages_that_come_blank_without_the_intent_are_not_saved_and_stop_the_
     assert outcome.failure.failure_class is FailureClass.FATAL
 
 
+def blank(history: FakeHistory, *ids: int, **changes: object) -> None:
+    for each in ids:
+        history.messages[each] = replace(make_message(each, ""), is_blank=True, **changes)
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_many_blank_messages_have_the_intent_asked_for_though_it_was_on_just_now(
+    history: FakeHistory, pages: FakePages, ids: list[int], count: int
+) -> None:
+    history.content_intent, history.intent_is_cached = False, True
+    blank(history, *ids[:count])
+
+    failure = read(history, pages, ids[-1]).failure
+
+    assert failure is not None
+    assert failure.error == ContentIntentError.__name__
+
+
+def test_a_page_of_one_blank_message_alone_has_the_intent_asked_for(ids: list[int]) -> None:
+    history, pages = FakeHistory(), FakePages()
+    history.content_intent, history.intent_is_cached = False, True
+    blank(history, ids[0])
+    history.messages[ids[1]] = replace(make_message(ids[1], ""), type=7, may_be_empty=True)
+
+    failure = read(history, pages, ids[1]).failure
+
+    assert failure is not None
+    assert pages.rows == {}
+
+
+def test_a_page_that_stays_blank_with_the_intent_on_is_not_saved_and_stops_the_run(
+    history: FakeHistory, pages: FakePages, ids: list[int]
+) -> None:
+    blank(history, *ids[:10])
+
+    failure = read(history, pages, ids[-1]).failure
+
+    assert failure is not None
+    assert (failure.error, failure.failure_class) == (
+        ContentIntentError.__name__,
+        FailureClass.FATAL,
+    )
+    assert all(each.content for each in pages.rows.values())
+    assert history.asked == [0, 0], "it was read twice"
+
+
+def test_what_may_be_empty_stops_nothing(
+    history: FakeHistory, pages: FakePages, ids: list[int]
+) -> None:
+    blank(history, *ids[:10], may_be_empty=True)
+    blank(history, *ids[36:])
+
+    assert read(history, pages, ids[-1]).failure is None
+    assert not any(each.content for each in list(pages.rows.values())[36:])
+
+
 def test_a_blank_message_with_the_intent_on_is_only_odd(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -32,7 +32,16 @@ from raysync.models.entities import (
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
+from raysync.models.ids import (
+    ChannelId,
+    ChannelKey,
+    GuildId,
+    JobId,
+    MessageId,
+    TenantId,
+    UserId,
+    moment_of,
+)
 from raysync.models.privacy import PeopleRules
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
@@ -143,8 +152,10 @@ class FakeCatalog:
     stored: list[KnownChannel] = field(default_factory=list)
     deleted: set[ChannelId] = field(default_factory=set)
     recheck_requests: int | None = None
+    readable: Collection[ChannelId] = ()
     due: list[Recheck] = field(default_factory=list)
     rechecked: dict[ChannelKey, int | None] = field(default_factory=dict)
+    read_at: datetime | None = None
     left: list[Recheck] = field(default_factory=list)
     refused: dict[ChannelId, DeadLetterNote] = field(default_factory=dict)
 
@@ -154,12 +165,14 @@ class FakeCatalog:
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
         self.settled.update(until)
 
-    async def plan_rechecks(self, requests: int, before: int) -> Sequence[Recheck]:
-        self.recheck_requests = requests
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
+        self.recheck_requests, self.readable = requests, readable
         return list(self.due)
 
-    async def plan_sample(self, pages: int) -> Sequence[Recheck]:
-        self.recheck_requests = pages
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
+        self.recheck_requests, self.readable = pages, readable
         return list(self.due)
 
     async def note_rechecks(
@@ -182,7 +195,9 @@ class FakeCatalog:
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         self.recorded += [each.id for each in channels]
         return {
-            each.id: StoredChannel(ChannelKey(each.id), each.id, self.coverage.get(each.id, ()), 0)
+            each.id: StoredChannel(
+                ChannelKey(each.id), each.id, self.coverage.get(each.id, ()), 0, self.read_at
+            )
             for each in channels
         }
 
@@ -332,6 +347,19 @@ def test_an_unchanged_channel_is_not_asked() -> None:
 
     assert stage.synced == {2}
     assert end.unchanged == 1
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(1, {1}), (6, set())])
+def test_what_was_read_within_minutes_of_its_last_message_is_read_again_once(
+    minutes: int, expected: set[int]
+) -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)]))
+    stage.catalog.coverage = {1: (IdRange(0, IDS[50] + 1),)}
+    stage.catalog.read_at = moment_of(IDS[50]) + timedelta(minutes=minutes)
+
+    stage.run()
+
+    assert stage.synced == expected
 
 
 def test_the_look_back_asks_for_recent_channels_again() -> None:
