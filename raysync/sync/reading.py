@@ -18,6 +18,7 @@ from raysync.errors import (
     ContentIntentError,
     ExtrasRefusedError,
     NotFoundError,
+    PayloadError,
     RetryableError,
     StoreRestartedError,
 )
@@ -62,8 +63,9 @@ MANY_BLANK = 5
 """So many messages of one page that hold nothing are no coincidence."""
 WITHHELD = (
     "Discord sends every message of a page empty, though it says that the bot has the Message "
-    "Content intent, so nothing more is read, and nothing stored was emptied. Switch the intent "
-    "off and on again (Discord Developer Portal, your application, Bot) and start again."
+    "Content intent, so the channel is not read on, and nothing stored was emptied. Where all "
+    "channels are like that, switch the intent off and on again (Discord Developer Portal, your "
+    "application, Bot)."
 )
 
 
@@ -245,7 +247,7 @@ class Reading:
         if is_empty:  # the intent may have been off, and be on again
             messages = await self.again(lambda: self._ask(after, is_there))
             if comes_empty(messages) and _blank_in(messages) >= MANY_BLANK:
-                raise ContentIntentError(WITHHELD)
+                raise PayloadError(WITHHELD)
         return messages
 
     async def _ask(self, after: MessageId, is_there: bool) -> Sequence[Message]:

@@ -210,7 +210,7 @@ async def test_an_intent_that_goes_off_just_after_it_was_asked_for_empties_nothi
         assert [key for key, (content, _) in rows.items() if not content] == [(channel.id, odd)]
 
 
-async def test_content_that_is_withheld_with_the_intent_on_stops_the_run(engine) -> None:
+async def test_content_that_is_withheld_with_the_intent_on_is_not_stored(engine) -> None:
     world = recent_world()
     async with serve(world, limits=Limits.off()) as emulator:
         archive = await opened(engine, world, emulator)
@@ -218,13 +218,31 @@ async def test_content_that_is_withheld_with_the_intent_on_stops_the_run(engine)
 
         end = await archive.run(LOOKBACK)
 
-        assert end.status is JobStatus.FAILED
-        assert any("though it says" in each.message for each in end.troubles)
+        assert end.status is JobStatus.PARTIAL
+        failures = [each.failure for each in end.outcomes if each.failure is not None]
+        assert len(failures) == len(text_channels(world))
+        assert all("though it says" in each.message for each in failures)
         assert await archive.rows() == {}
 
         emulator.edits.withhold_content(TOKEN, False)
         await archive.run(LOOKBACK)
         assert set(await archive.rows()) == written(world)
+
+
+async def test_a_channel_of_empty_messages_alone_keeps_no_other_from_being_read(engine) -> None:
+    world = recent_world()
+    (guild_id,) = world.guilds
+    expected = written(world)
+    async with serve(world, limits=Limits.off()) as emulator:
+        odd = emulator.edits.create_channel(guild_id, "odd")
+        for _ in range(9):
+            emulator.edits.post_message(odd, "")
+        archive = await opened(engine, world, emulator)
+
+        end = await archive.run(LOOKBACK)
+
+        assert [each.channel_id for each in end.outcomes if each.failure is not None] == [odd]
+        assert set(await archive.rows()) == expected
 
 
 async def test_channels_of_messages_that_are_empty_with_the_intent_are_read(engine) -> None:
