@@ -14,14 +14,21 @@ from raysync.models.ids import ChannelId, ChannelKey
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
-    DeadLetterNote,
     IdRange,
     KnownChannel,
     Recheck,
     StoredChannel,
     SyncWindow,
 )
-from tests.unit.sync.test_job import HIDDEN, IDS, FakeGuild, Stage, make_channel, make_thread
+from tests.unit.sync.test_job import (
+    HIDDEN,
+    IDS,
+    FakeGuild,
+    Stage,
+    make_channel,
+    make_thread,
+    refusal,
+)
 from tests.virtual_time import LoopClock
 
 PUBLIC = ArchiveKey(ChannelId(1), is_private=False)
@@ -232,7 +239,7 @@ def test_old_pages_are_chosen_of_what_can_be_read(window: SyncWindow, is_joined:
         thread = replace(thread, thread=replace(thread.thread, bot_is_member=True))
         guild.archived[1, True] = [thread]
     stage = Stage(guild, window)
-    stage.catalog.refused = {ChannelId(3): DeadLetterNote(None, "given up")}
+    stage.catalog.refused = {ChannelId(3): refusal(3, None)}
     stage.catalog.stored = [
         *(known(each) for each in (1, 2, 3, 4)),
         *(known(each, 11, 1) for each in (10, 11)),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raysync.errors import ContentIntentError
+from raysync.errors import ContentIntentError, PayloadError
 from raysync.models.ids import MAX_SNOWFLAKE, TIMESTAMP_SHIFT, MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, IdRange
@@ -242,7 +242,7 @@ def test_a_page_of_one_blank_message_alone_has_the_intent_asked_for(ids: list[in
     assert pages.rows == {}
 
 
-def test_a_page_that_stays_blank_with_the_intent_on_is_not_saved_and_stops_the_run(
+def test_a_page_that_stays_blank_with_the_intent_on_is_not_saved_and_fails_the_channel(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     blank(history, *ids[:10])
@@ -251,8 +251,8 @@ def test_a_page_that_stays_blank_with_the_intent_on_is_not_saved_and_stops_the_r
 
     assert failure is not None
     assert (failure.error, failure.failure_class) == (
-        ContentIntentError.__name__,
-        FailureClass.FATAL,
+        PayloadError.__name__,
+        FailureClass.PERMANENT,
     )
     assert all(each.content for each in pages.rows.values())
     assert history.asked == [0, 0], "it was read twice"
