@@ -166,7 +166,9 @@ async def test_an_emoji_that_is_gone_is_asked_for_once_and_takes_nobody_away(eng
             for each in message.get("reactions", ())
             if each["emoji"]["id"]
         )
-        emulator.edits.add_reaction(channel.id, int(message["id"]), emoji, guild.user_ids[-1])
+        reacted = reactor_ids(guild, channel.log, int(message["id"]), (emoji, False))
+        another = next(each for each in guild.user_ids if each not in reacted)
+        emulator.edits.add_reaction(channel.id, int(message["id"]), emoji, another)
         guild.removed_emoji_ids.add(int(emoji.rpartition(":")[2]))
         emulator.log.reset()
 
