@@ -12,12 +12,12 @@ from raysync.errors import ConfigurationError, UnknownTenantError
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, JobId
-from raysync.models.status import SyncType
+from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.settings import Settings
 from raysync.store.engine import Engine
 from raysync.store.health import server_state
-from raysync.store.jobs import JobStore
+from raysync.store.jobs import JobStore, nothing_to_resume
 from raysync.store.tenants import TenantStore
 from raysync.store.vault import open_vault
 
@@ -62,10 +62,15 @@ class SyncRequest:
 
 
 async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
-    """What a job that is to be resumed was begun with; any other request as it is."""
+    """What a job that is to be resumed was begun with; any other request as it is.
+
+    Raises ConfigurationError where it has ended well.
+    """
     if request.resume is None:
         return request
     record = await JobStore(engine).load(request.resume)
+    if record.status is JobStatus.COMPLETED:
+        raise nothing_to_resume(record)
     window = record.window
     return replace(
         request,
@@ -79,6 +84,15 @@ async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
         sample=window.sample,
         extras=window.extras,
     )
+
+
+async def require_free(engine: Engine, tenants: Sequence[Tenant]) -> None:
+    """Say at once, before Ray starts, that the only tenant is busy. Raises JobRunningError.
+
+    Of several, those that are free are synced, and the others are told of at the end.
+    """
+    if len(tenants) == 1:
+        await JobStore(engine).require_free(tenants[0].id)
 
 
 async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:

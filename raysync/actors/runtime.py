@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ def connect(
 
     Raises:
         ConfigurationError: nothing answers at *address*, or it refuses us.
+        KeyboardInterrupt: SIGINT came meanwhile.
     """
     if address is not None:
         _require_listener(address)
@@ -63,7 +66,7 @@ def connect(
         }
     _keep_off_stdout()
     try:
-        with _without(hidden):
+        with _without(hidden), _interrupted_after():
             context = ray.init(**options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
@@ -76,6 +79,23 @@ def connect(
         needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
         submission_id=_submission_id(),
     )
+
+
+@contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Put SIGINT off: in the middle of its start, Ray takes it for a failure of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: came.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came.is_set():
+        ray.shutdown()
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -22,7 +22,13 @@ from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
 from raysync.models.work import SyncWindow
 from raysync.store.dead_letters import bury, resolve_read
 from raysync.store.engine import translated
-from raysync.store.job_lock import JobLease, ask_to_cancel, hold_tenant, is_held
+from raysync.store.job_lock import (
+    JobLease,
+    ask_to_cancel,
+    hold_tenant,
+    is_held,
+    refuse_while_running,
+)
 from raysync.store.job_records import read_job, read_jobs, read_usage
 from raysync.store.job_rows import (
     EARLIER_RUNS,
@@ -187,11 +193,14 @@ class JobStore:
                     aside = {"job_id": job_id, "earlier": EARLIER_RUNS}
                     await connection.execute(_SET_CALLS_ASIDE, aside)
         if resumed.rowcount == 0:
-            raise ConfigurationError(
-                f"Job {job_id} is {record.status.value}: there is nothing to resume. "
-                f"`raysync start --tenant {record.tenant}` begins another."
-            )
+            raise nothing_to_resume(record)
         return await self.load(job_id)
+
+    async def require_free(self, tenant_id: TenantId) -> None:
+        """Say what `lease` would say, and hold nothing. Raises JobRunningError."""
+        with translated():
+            async with self._engine.begin() as connection:
+                await refuse_while_running(connection, tenant_id)
 
     async def save_progress(
         self,
@@ -302,6 +311,14 @@ def _is_uuid(text_of_it: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def nothing_to_resume(record: JobRecord) -> ConfigurationError:
+    """What to say where a job is to go on that has ended well."""
+    return ConfigurationError(
+        f"Job {record.id} is {record.status.value}: there is nothing to resume. "
+        f"`raysync start --tenant {record.tenant}` begins another."
+    )
 
 
 async def _save_rows(

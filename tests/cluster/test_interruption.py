@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+import psutil
 import pytest
 
 from raysync.emulator import Action, Emulator, FaultRule
@@ -15,6 +17,7 @@ from raysync.emulator.faults import FaultScript
 from tests.cluster.guilds import MESSAGES, served, wide_world
 from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import pages_read, wait_for_pages
+from tests.cluster.waiting import wait_until
 
 MOST_UNDONE = 3 * 5 * 100
 """Messages of pages that were being written: such a page is counted, and may be undone."""
@@ -76,6 +79,27 @@ def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
         here.assert_complete("takaro", emulator)
 
 
+def test_an_interrupt_while_ray_starts_is_one(without_ray: Installation) -> None:
+    with wide_guild(without_ray) as (here, emulator):
+        with here.starting("--tenant", "takaro") as program:
+            started = psutil.Process(program.pid)
+            wait_until(lambda: any("gcs_server" in each for each in names_below(started)), 60)
+            os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+            run = ended(program, 30)
+
+        assert run.code == 130, run.err
+        assert run.err.strip().splitlines()[-1] == "Interrupted."
+        assert "Traceback" not in run.err
+        assert emulator.log.entries == []
+
+
+def names_below(process: psutil.Process) -> list[str]:
+    """The commands that it has started, and that these have."""
+    with suppress(psutil.NoSuchProcess):
+        return [each.name() for each in process.children(recursive=True)]
+    return []
+
+
 def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
     installation: Installation,
 ) -> None:
@@ -90,6 +114,7 @@ def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
 
         assert refused.code == 2
         assert refused.out == ""
+        assert "Ray dashboard" not in refused.err, "it is told before Ray starts"
         assert f"Job {running['id']} has been syncing this tenant since" in refused.err
         assert "Traceback" not in refused.err
         assert first.code == 0, first.err
