@@ -83,7 +83,7 @@ def connect(
 
 @contextmanager
 def _interrupted_after() -> Iterator[None]:
-    """Put SIGINT off: in the middle of its start, Ray takes it for a failure of its own."""
+    """Put SIGINT off. A terminal sends it to what Ray starts, too, and then Ray fails to start."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -91,6 +91,9 @@ def _interrupted_after() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, lambda *_: came.set())
     try:
         yield
+    except Exception:
+        if not came.is_set():
+            raise
     finally:
         signal.signal(signal.SIGINT, before)
     if came.is_set():

@@ -83,7 +83,7 @@ def test_an_interrupt_while_ray_starts_is_one(without_ray: Installation) -> None
     with wide_guild(without_ray) as (here, emulator):
         with here.starting("--tenant", "takaro") as program:
             started = psutil.Process(program.pid)
-            wait_until(lambda: any("gcs_server" in each for each in names_below(started)), 60)
+            wait_until(lambda: "dashboard.py" in commands_below(started), 60)
             os.killpg(program.pid, signal.SIGINT)  # as a terminal does
             run = ended(program, 30)
 
@@ -93,11 +93,11 @@ def test_an_interrupt_while_ray_starts_is_one(without_ray: Installation) -> None
         assert emulator.log.entries == []
 
 
-def names_below(process: psutil.Process) -> list[str]:
-    """The commands that it has started, and that these have."""
-    with suppress(psutil.NoSuchProcess):
-        return [each.name() for each in process.children(recursive=True)]
-    return []
+def commands_below(process: psutil.Process) -> str:
+    """The command lines of all that it has started."""
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return " ".join(" ".join(each.cmdline()) for each in process.children(recursive=True))
+    return ""
 
 
 def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
