@@ -32,7 +32,7 @@ from raysync.credentials import (
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
-from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError
+from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.settings import Settings
@@ -249,12 +249,22 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         checks += await _guild(client, tenant)
     except RaysyncError as error:
         name = "token" if isinstance(error, ConfigurationError) else "discord"
-        checks.append(_about(tenant, name, _FAIL, str(error)))
+        checks.append(_about(tenant, name, _FAIL, str(error), _way_to_discord(error)))
     finally:
         await client.close()
     if slow.discord_says is not None:
         checks.append(_clock("clock", "Discord", slow.discord_says, tenant.slug))
     return checks
+
+
+def _way_to_discord(error: RaysyncError) -> str | None:
+    """What to look at where Discord gave no answer; other errors say it themselves."""
+    if not isinstance(error, RetryableError):
+        return None
+    return (
+        "Look at this machine's way to Discord (name server, firewall, proxy), at "
+        "RAYSYNC_DISCORD_API_URL if it is set, and at https://discordstatus.com."
+    )
 
 
 async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:

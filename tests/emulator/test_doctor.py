@@ -110,6 +110,22 @@ def test_a_wrong_token_is_told(emulator: Emulator, monkeypatch: pytest.MonkeyPat
     assert "Reset Token" in found["fail"][0]["says"]
 
 
+def test_a_discord_out_of_reach_is_told_with_what_to_look_at(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYSYNC_DISCORD_API_URL", "http://127.0.0.1:1/api/v10")
+    code, found = checks()
+
+    assert code == 1
+    (told,) = found["fail"]
+    assert told["name"] == "discord"
+    assert told["says"] == (
+        "login: cannot reach 127.0.0.1:1 (connection refused). "
+        "RAYSYNC_DISCORD_API_URL is http://127.0.0.1:1/api/v10."
+    )
+    assert "RAYSYNC_DISCORD_API_URL if it is set" in told["advice"]
+
+
 def test_a_token_that_is_not_there_is_told(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
