@@ -233,7 +233,7 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         secret = secret_key(settings)
         checks += await _pseudonyms(engine, tenant, secret)
         sealed = await TenantStore(engine).sealed_token(tenant.slug)
-        token = resolve_token(tenant.token_ref, sealed, secret)
+        token = resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
     slow = _SlowLimiter()
