@@ -90,20 +90,24 @@ def _secret(settings: Settings) -> Check:
         secret_key(settings)
     except ConfigurationError as error:
         return Check(name="secret key", status=_FAIL, says=str(error))
-    return Check(name="secret key", status=_OK, says="It is there; back it up.")
+    where = settings.home / KEY_FILE if settings.secret_key is None else "RAYSYNC_SECRET_KEY"
+    says = f"It is in {where}; keep a copy elsewhere."
+    return Check(name="secret key", status=_OK, says=says)
 
 
 def _files(settings: Settings) -> Check:
     """The secret key is for its owner alone; `tenant add` looks at a token's file."""
     path = settings.home / KEY_FILE
-    if settings.secret_key is None and path.exists() and readable_by_others(path):
+    if settings.secret_key is not None or not path.exists():
+        return Check(name="files", status=_OK, says="No secret key is read from a file.")
+    if readable_by_others(path):
         return Check(
             name="files",
             status=_FAIL,
             says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
             advice=f"Close it: chmod 600 {path}",
         )
-    return Check(name="files", status=_OK, says="Others cannot read the secret key.")
+    return Check(name="files", status=_OK, says=f"Others cannot read {path}.")
 
 
 def _disks(settings: Settings) -> list[Check]:
@@ -181,7 +185,8 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
     )
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
     learned = await learned_limits(engine)
-    told = f"{learned} learned of Discord's answers." if learned else "The known ones; none new."
+    more = f", and {learned} more that Discord's answers showed" if learned else ""
+    told = f"Those known beforehand{more}."
     checks.append(Check(name="rate limits", status=_OK, says=told))
     return checks
 
