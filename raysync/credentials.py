@@ -1,9 +1,9 @@
 """Secrets: where they come from, and how they travel.
 
 A token is named by reference: ``env:NAME``, ``file:/path`` or ``stored`` (sealed in the
-database). The driver resolves the reference; a worker gets its secrets sealed to a key that only
-that worker's memory holds, so that neither Ray's store, its control plane nor its dashboard ever
-has them in clear.
+database); the demo's by ``demo:URL``, sealed as well, and of use at that address alone. The driver
+resolves the reference; a worker gets its secrets sealed to a key that only that worker's memory
+holds, so that neither Ray's store, its control plane nor its dashboard ever has them in clear.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 
+from raysync.discord_api.address import DISCORD_API_URL
 from raysync.errors import ConfigurationError, TokenUnavailableError
 from raysync.settings import Settings
 
 STORED = "stored"
+DEMO = "demo"
 KEY_FILE = "secret.key"
 _ALWAYS_SECRET = frozenset({"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY"})
 
@@ -112,11 +114,14 @@ def seal_token(token: str, secret: bytes) -> bytes:
     return bytes(_token_box(secret).encrypt(token.encode()))
 
 
-def resolve_token(reference: str, sealed: bytes | None, secret: bytes) -> str:
+def resolve_token(
+    reference: str, sealed: bytes | None, secret: bytes, api_url: str = DISCORD_API_URL
+) -> str:
     """The token that *reference* names; *sealed* is what the database keeps for ``stored``.
 
     Raises:
-        TokenUnavailableError: the variable is not set, the file cannot be read, the key is another.
+        TokenUnavailableError: the variable is not set, the file cannot be read, the key is another,
+            or the token is the demo's, and *api_url* is not the demo's Discord.
     """
     kind, _, rest = reference.partition(":")
     if kind == "env":
@@ -127,7 +132,12 @@ def resolve_token(reference: str, sealed: bytes | None, secret: bytes) -> str:
     elif kind == "file":
         token = _read_token_file(Path(rest))
         missing = f"The token file {rest} is empty."
-    elif kind == STORED and sealed is not None:
+    elif kind == DEMO and rest != api_url:
+        raise TokenUnavailableError(
+            "The demo's Discord has ended: `raysync demo --keep` keeps one running. (Where it goes "
+            f"on, set RAYSYNC_DISCORD_API_URL={rest}.)"
+        )
+    elif kind in (STORED, DEMO) and sealed is not None:
         token = _unseal_stored(sealed, secret)
         missing = "The stored token is empty: add the tenant again."
     else:

@@ -32,7 +32,7 @@ from raysync.credentials import (
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
-from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError
+from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.settings import Settings
@@ -90,20 +90,24 @@ def _secret(settings: Settings) -> Check:
         secret_key(settings)
     except ConfigurationError as error:
         return Check(name="secret key", status=_FAIL, says=str(error))
-    return Check(name="secret key", status=_OK, says="It is there; back it up.")
+    where = settings.home / KEY_FILE if settings.secret_key is None else "RAYSYNC_SECRET_KEY"
+    says = f"It is in {where}; keep a copy elsewhere."
+    return Check(name="secret key", status=_OK, says=says)
 
 
 def _files(settings: Settings) -> Check:
     """The secret key is for its owner alone; `tenant add` looks at a token's file."""
     path = settings.home / KEY_FILE
-    if settings.secret_key is None and path.exists() and readable_by_others(path):
+    if settings.secret_key is not None or not path.exists():
+        return Check(name="files", status=_OK, says="No secret key is read from a file.")
+    if readable_by_others(path):
         return Check(
             name="files",
             status=_FAIL,
             says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
             advice=f"Close it: chmod 600 {path}",
         )
-    return Check(name="files", status=_OK, says="Others cannot read the secret key.")
+    return Check(name="files", status=_OK, says=f"Others cannot read {path}.")
 
 
 def _disks(settings: Settings) -> list[Check]:
@@ -181,7 +185,8 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
     )
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
     learned = await learned_limits(engine)
-    told = f"{learned} learned of Discord's answers." if learned else "The known ones; none new."
+    more = f", and {learned} more that Discord's answers showed" if learned else ""
+    told = f"Those known beforehand{more}."
     checks.append(Check(name="rate limits", status=_OK, says=told))
     return checks
 
@@ -233,7 +238,7 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         secret = secret_key(settings)
         checks += await _pseudonyms(engine, tenant, secret)
         sealed = await TenantStore(engine).sealed_token(tenant.slug)
-        token = resolve_token(tenant.token_ref, sealed, secret)
+        token = resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
     slow = _SlowLimiter()
@@ -249,12 +254,22 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         checks += await _guild(client, tenant)
     except RaysyncError as error:
         name = "token" if isinstance(error, ConfigurationError) else "discord"
-        checks.append(_about(tenant, name, _FAIL, str(error)))
+        checks.append(_about(tenant, name, _FAIL, str(error), _way_to_discord(error)))
     finally:
         await client.close()
     if slow.discord_says is not None:
         checks.append(_clock("clock", "Discord", slow.discord_says, tenant.slug))
     return checks
+
+
+def _way_to_discord(error: RaysyncError) -> str | None:
+    """What to look at where Discord gave no answer; other errors say it themselves."""
+    if not isinstance(error, RetryableError):
+        return None
+    return (
+        "Look at this machine's way to Discord (name server, firewall, proxy), at "
+        "RAYSYNC_DISCORD_API_URL if it is set, and at https://discordstatus.com."
+    )
 
 
 async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:

@@ -55,7 +55,7 @@ from raysync.store.jobs import JobStore
 from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
-from raysync.sync.patience import written_patiently
+from raysync.sync.patience import last_words, written_patiently
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
@@ -384,6 +384,9 @@ class _Run:
                 self._clock.now(),
             )
             await self._patiently(tracker.close)
+        except Exception:  # what was asked counts for the address, whatever came of it
+            await last_words(lambda: self._planning.close_job(header.job_id), tracker.close)
+            raise
         finally:
             self._metrics.tell()  # what was given up since the last beat
             self._jobs.pop(header.job_id, None)

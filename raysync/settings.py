@@ -8,6 +8,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from raysync.discord_api.address import DISCORD_API_URL
 from raysync.errors import ConfigurationError
 from raysync.logs import LogFormat
 
@@ -23,9 +24,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=_default_home, alias="RAYSYNC_HOME")
     database_url: SecretStr | None = Field(default=None, alias="RAYSYNC_DATABASE_URL")
-    discord_api_url: str = Field(
-        default="https://discord.com/api/v10", alias="RAYSYNC_DISCORD_API_URL"
-    )
+    discord_api_url: str = Field(default=DISCORD_API_URL, alias="RAYSYNC_DISCORD_API_URL")
     secret_key: SecretStr | None = Field(default=None, alias="RAYSYNC_SECRET_KEY")
     max_channel_workers: int = Field(default=10, ge=1, le=1000, alias="SYNC_MAX_CHANNEL_WORKERS")
     channel_batch_size: int = Field(default=5, ge=1, le=100, alias="SYNC_CHANNEL_BATCH_SIZE")

@@ -52,7 +52,9 @@ class RunKeys:
         for each in tenants:
             sealed = await store.sealed_token(each.slug)
             try:
-                tokens[each.id] = resolve_token(each.token_ref, sealed, secret)
+                tokens[each.id] = resolve_token(
+                    each.token_ref, sealed, secret, settings.discord_api_url
+                )
             except ConfigurationError as error:
                 missing[each.id] = error
         for each in await _under_another_key(engine, secret, tenants):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from raysync.cli import roles
 from raysync.cli.console import say
+
+if TYPE_CHECKING:
+    from raysync.settings import Settings
 
 app = typer.Typer(help="The database, its schema and its roles.", no_args_is_help=True)
 app.command()(roles.grant_analyst)
@@ -63,19 +69,45 @@ def current() -> None:
 
 
 @app.command()
-def stop() -> None:
+def stop(
+    force: Annotated[
+        bool, typer.Option("--force", help="Stop it also where a sync is running on it.")
+    ] = False,
+) -> None:
     """Stop the embedded server.
 
-    The next command that needs it starts it again.
+    The next command that needs it starts it again. Refused while a sync is running on it.
     """
     from raysync.errors import ConfigurationError
     from raysync.settings import read_settings
-    from raysync.store.embedded import stop_embedded
+    from raysync.store.embedded import embedded_running, stop_embedded
 
     settings = read_settings()
     if settings.database_url is not None:
         raise ConfigurationError(
             "RAYSYNC_DATABASE_URL names a server of your own, which raysync does not stop."
         )
+    if not force and embedded_running(settings.home):
+        asyncio.run(_refuse_while_running(settings))
     stopped = stop_embedded(settings.home)
     say("The embedded server is stopped." if stopped else "The embedded server was not running.")
+
+
+async def _refuse_while_running(settings: Settings) -> None:
+    from raysync.database import database_url
+    from raysync.errors import JobRunningError
+    from raysync.store.engine import open_engine
+    from raysync.store.health import running_jobs
+
+    # its schema is left as it is: it is to be stopped
+    engine = open_engine(database_url(settings), pool_size=1, application_name="raysync")
+    try:
+        running = [job_id for _, job_id in await running_jobs(engine)]
+    finally:
+        await engine.dispose()
+    if running:
+        raise JobRunningError(
+            f"A sync is running on the embedded server ({', '.join(running)}): wait for it, or end "
+            f"it (`raysync cancel --job-id {running[0]}`), then stop the server; --force stops it "
+            "at once."
+        )

@@ -133,7 +133,7 @@ def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
 
 async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
     """Begin from nothing, also where an earlier demo left its copy."""
-    from raysync.credentials import STORED, seal_token, secret_key
+    from raysync.credentials import DEMO, seal_token, secret_key
     from raysync.database import open_store
     from raysync.models.entities import Privacy
     from raysync.models.ids import GuildId
@@ -145,7 +145,8 @@ async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
         tenants = TenantStore(engine)
         for each in await tenants.list():
             await tenants.remove(each.slug)
-        await tenants.add(TENANT, guild_id, "Demo", STORED, Privacy.PSEUDONYMOUS, sealed)
+        token_ref = f"{DEMO}:{settings.discord_api_url}"  # at Discord's it would be a stranger's
+        await tenants.add(TENANT, guild_id, "Demo", token_ref, Privacy.PSEUDONYMOUS, sealed)
 
 
 def _sync(settings: Settings, *, fast: bool) -> RunResult:

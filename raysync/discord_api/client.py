@@ -128,7 +128,7 @@ class DiscordClient:
         await self.close()
         client = self._discord = self._new_client()
         try:
-            with translated("login"):
+            with translated("login", self._base_url):
                 async with asyncio.timeout(_WHOLE_CALL_S):
                     self._identity = await self._log_in(client)
         except BaseException:
@@ -333,7 +333,7 @@ class DiscordClient:
         http, what = self._discord.http, f"{method} {path}"
         given = {"params": params, "trace_request_ctx": head_start_s}
         given |= {} if json is None else {"json": json}
-        with translated(what):
+        with translated(what, self._base_url):
             async with asyncio.timeout(_WHOLE_CALL_S):
                 answer = await self._ask(http, Route(method, path, **ids), given)
         if isinstance(answer, str):

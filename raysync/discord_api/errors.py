@@ -6,7 +6,9 @@ which there is neither a token nor what anybody wrote.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import discord
 
+from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of
 from raysync.errors import (
     BAN_S,
     AccessDeniedError,
@@ -41,41 +44,67 @@ _OF_LIBRARIES = (*_UNREADABLE, aiohttp.ClientError, OSError, ValueError)
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Raise raysync's errors in place of those of the libraries; *what* names the request."""
+def translated(what: str, url: str = DISCORD_API_URL) -> Iterator[None]:
+    """Raise raysync's errors in place of those of the libraries.
+
+    *what* names the request, *url* is that of the API it goes to.
+    """
     try:
         yield
     except _OF_LIBRARIES as error:
-        raise translate(error, what) from None
+        raise translate(error, what, url) from None
 
 
-def translate(error: Exception, what: str) -> RaysyncError:
+def translate(error: Exception, what: str, url: str) -> RaysyncError:
     """The error of ours that says the same as *error*."""
     match error:
         case discord.LoginFailure():
-            return _token_rejected()
+            return _token_rejected(url)
         case discord.RateLimited():
             return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
         case discord.HTTPException():
-            return _of_status(error, what)
+            return _of_status(error, what, url)
         case TimeoutError():
             return RetryableError(f"{what}: no answer in time.")
+        case aiohttp.ClientConnectorError():  # before ValueError, which one of a certificate is
+            return _out_of_reach(error, what, url)
         case aiohttp.ClientPayloadError() | ValueError():
             return RetryableError(f"{what}: the answer is not whole.")
         case _ if isinstance(error, _UNREADABLE):
             return RetryableError(f"{what}: the answer could not be read.")
         case _:
-            return RetryableError(f"{what}: the connection failed ({type(error).__name__}).")
+            return RetryableError(f"{what}: the connection to {host_of(url)} broke off.")
 
 
-def _of_status(error: discord.HTTPException, what: str) -> RaysyncError:
+def _out_of_reach(error: aiohttp.ClientConnectorError, what: str, url: str) -> RetryableError:
+    where = elsewhere(url)
+    advice = f"{VARIABLE} is {where}." if where else "Is this machine online?"
+    return RetryableError(f"{what}: cannot reach {host_of(url)} ({_reason(error)}). {advice}")
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    """Why there is no connection, in the system's words where it has some."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "name not known"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted"
+        case aiohttp.ClientSSLError():
+            return "no TLS"
+        case _ if error.os_error.errno in errno.errorcode:
+            return os.strerror(error.os_error.errno or 0).lower()
+        case _:
+            return "no connection"
+
+
+def _of_status(error: discord.HTTPException, what: str, url: str) -> RaysyncError:
     status, says = error.status, f"{what}: Discord answers {error.status}"
     if error.code:
         says += f" (code {error.code})"
     if status == 429:
         return _of_refusal(error, what)
     if status == 401:
-        return _token_rejected()
+        return _token_rejected(url)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404 and error.code == _UNKNOWN_MESSAGE:
@@ -100,8 +129,10 @@ def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
     return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
 
 
-def _token_rejected() -> TokenRejectedError:
+def _token_rejected(url: str) -> TokenRejectedError:
+    where = elsewhere(url)
+    asked = f" (asked at {where}, {VARIABLE})" if where else ""
     return TokenRejectedError(
-        "Discord rejects the token. Copy it anew: Discord Developer Portal, your application, "
-        "Bot, Reset Token."
+        f"Discord rejects the token{asked}. Copy it anew: Discord Developer Portal, your "
+        "application, Bot, Reset Token."
     )

@@ -26,6 +26,8 @@ _RUNNING = text("""
 SELECT id::text AS id, tenant_id FROM sync_jobs WHERE status = 'running' ORDER BY started_at
 """)
 
+_HAS_JOBS = text("SELECT to_regclass('sync_jobs') IS NOT NULL")
+
 _LIMITS = text("SELECT count(*) FROM rate_limits")
 
 # A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
@@ -58,13 +60,27 @@ async def server_state(engine: AsyncEngine) -> ServerState:
 
 async def abandoned_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
     """Jobs that are called running, and whose driver is gone."""
+    return await _called_running(engine, has_driver=False)
+
+
+async def running_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
+    """Jobs whose driver lives; none where the database is empty still."""
+    with translated():
+        async with engine.connect() as connection:
+            has_jobs = (await connection.execute(_HAS_JOBS)).scalar_one()
+    return await _called_running(engine, has_driver=True) if has_jobs else []
+
+
+async def _called_running(
+    engine: AsyncEngine, *, has_driver: bool
+) -> Sequence[tuple[TenantId, JobId]]:
     with translated():
         async with engine.connect() as connection:
             rows = (await connection.execute(_RUNNING)).all()
             return [
                 (TenantId(row.tenant_id), JobId(row.id))
                 for row in rows
-                if not await is_held(connection, TenantId(row.tenant_id))
+                if await is_held(connection, TenantId(row.tenant_id)) == has_driver
             ]
 
 

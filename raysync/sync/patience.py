@@ -6,11 +6,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from raysync.errors import DatabaseFullError, StoreUnavailableError
+from raysync.errors import DatabaseFullError, RaysyncError, StoreUnavailableError
 from raysync.sync.retry import Retrier
 
 STOPPING_S = 5.0
-"""For so long a run that is ended waits for a database that is away."""
+"""For so long a run that is ended, or that failed, waits for a database that is away."""
+
+
+async def last_words(*tellings: Callable[[], Awaitable[object]]) -> None:
+    """What a job that failed has still to tell, one after the other, as far as it can.
+
+    Whatever comes in between is not told: why the job failed is what counts.
+    """
+    with suppress(RaysyncError, TimeoutError):
+        async with asyncio.timeout(STOPPING_S):
+            for tell in tellings:
+                await tell()
 
 
 async def written_patiently(

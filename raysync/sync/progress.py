@@ -95,6 +95,8 @@ class ProgressBoard:
         self._header = header
         self._clock = clock
         self._rows: dict[ChannelId, ChannelRow] = {}
+        self._running: set[ChannelId] = set()
+        self._longest_waiting: list[tuple[float, ChannelId]] = []
         self._totals = _Totals()
         self._skipped: dict[ChannelId, Skipped] = {}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
@@ -161,6 +163,12 @@ class ProgressBoard:
         self._totals.add(row)
         self._rows[channel_id] = row
         self._changed.add(channel_id)
+        if row.status is ChannelJobStatus.IN_PROGRESS:
+            self._running.add(channel_id)
+        else:
+            self._running.discard(channel_id)
+        if row.status is ChannelJobStatus.PENDING:
+            heapq.heappush(self._longest_waiting, (-_pages_left(row), channel_id))
 
     def take_changed(self) -> tuple[ChannelRow, ...]:
         """The rows that changed since the last call."""
@@ -253,7 +261,31 @@ class ProgressBoard:
         elapsed_s = (now - self._header.started_at).total_seconds()
         if fraction <= 0.01 or self._planning:
             return fraction, None
-        return fraction, elapsed_s * (1 - fraction) / fraction
+        return fraction, max(elapsed_s * (1 - fraction) / fraction, self._longest_left_s(now))
+
+    def _longest_left_s(self, now: datetime) -> float:
+        """For how long the one channel will take that takes longest: no other speeds it up."""
+        waiting = self._longest_waiting
+        while waiting and not self._waits(*waiting[0]):
+            heapq.heappop(waiting)
+        pages_per_second = self._header.channel_pages_per_second
+        waiting_s = -waiting[0][0] / pages_per_second if waiting else 0.0
+        running = (self._rows[each] for each in self._running)
+        return max(waiting_s, *(_left_s(row, now, pages_per_second) for row in running), 0.0)
+
+    def _waits(self, minus_pages: float, channel_id: ChannelId) -> bool:
+        row = self._rows[channel_id]
+        return row.status is ChannelJobStatus.PENDING and -minus_pages == _pages_left(row)
+
+
+def _pages_left(row: ChannelRow) -> float:
+    return row.task.expected_pages * (1 - _fraction(row))
+
+
+def _left_s(row: ChannelRow, now: datetime, pages_per_second: float) -> float:
+    """By how fast the channel went so far, or before it has come anywhere, by its own limit."""
+    eta_s = channel_view(row, now).eta_s
+    return _pages_left(row) / pages_per_second if eta_s is None else eta_s
 
 
 def channel_view(row: ChannelRow, now: datetime) -> ChannelView:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import psycopg
 
 from raysync.store.embedded import embedded_running, stop_embedded
+from raysync.store.job_lock import LOCK_CLASS
 from raysync.store.migrate import head
+from tests.cli.samples import JOB_ID
 
 
 def test_upgrade_makes_the_tables_and_is_harmless_again(run, monkeypatch, empty_database_url):
@@ -34,6 +36,39 @@ def test_the_embedded_server_starts_on_demand_and_stops_when_told(run, tmp_path)
         assert "was not running" in run("db", "stop").stderr
     finally:
         stop_embedded(home)
+
+
+def test_the_embedded_server_is_not_stopped_under_a_running_sync(run, tmp_path):
+    home = tmp_path / "home"
+    try:
+        run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
+        with psycopg.connect(run("db", "url").stdout.strip(), autocommit=True) as driver:
+            driver.execute(
+                "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s) "
+                "SELECT %s, id, 'full', 0 FROM tenants",
+                (JOB_ID,),
+            )
+            driver.execute("SELECT pg_advisory_lock(%s, id::integer) FROM tenants", (LOCK_CLASS,))
+
+            refused = run("db", "stop")
+
+            assert refused.exit_code == 2
+            assert f"raysync cancel --job-id {JOB_ID}" in refused.stderr
+            assert embedded_running(home)
+            assert run("db", "stop", "--force").exit_code == 0
+        assert not embedded_running(home)
+        assert run("db", "url").exit_code == 0
+        assert run("db", "stop").exit_code == 0, "that job's driver is gone"
+    finally:
+        stop_embedded(home)
+
+
+def test_an_embedded_server_without_tables_is_stopped(run, tmp_path):
+    try:
+        assert run("db", "url").exit_code == 0
+        assert run("db", "stop").exit_code == 0
+    finally:
+        stop_embedded(tmp_path / "home")
 
 
 def test_a_server_of_the_user_is_not_stopped(run, with_database):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from raysync.cli import demo
 from raysync.cli.demo_emulator import DemoEmulatorError, start_emulator
+from raysync.store.embedded import stop_embedded
 
 
 def answers(url: str) -> bool:
@@ -88,6 +90,22 @@ def test_the_demo_uses_nothing_of_a_real_installation(monkeypatch, tmp_path):
 
     assert (settings.home, settings.database_url, settings.secret_key) == (tmp_path, None, None)
     assert (settings.discord_api_url, settings.ray_address) == (emulator.url, None)
+
+
+def test_a_later_start_is_told_that_the_demos_discord_has_ended(monkeypatch, tmp_path, run):
+    emulator = start_emulator(tmp_path, limited=False, tethered=True, messages=1_000)
+    emulator.stop()
+    try:
+        settings = demo._settings(tmp_path, emulator, fast=True)
+        asyncio.run(demo._renew_tenant(settings, emulator))
+        monkeypatch.setenv("RAYSYNC_HOME", str(tmp_path))
+
+        told = run("start", "--tenant", "demo")
+    finally:
+        stop_embedded(tmp_path)
+
+    assert told.exit_code == 2
+    assert "The demo's Discord has ended: `raysync demo --keep` keeps one running" in told.stderr
 
 
 def test_the_command_to_paste_runs(tmp_path):

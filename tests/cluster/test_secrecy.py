@@ -63,7 +63,7 @@ def program(directory: Path) -> Iterator[Installation]:
     try:
         yield Installation(url, environ)
     finally:
-        made.raysync("db", "stop")
+        made.raysync("db", "stop", "--force")
 
 
 def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directory: Path) -> None:

@@ -67,6 +67,7 @@ async def test_a_wrong_token_is_refused(world):
             pass
 
     assert "wrong-token" not in str(caught.value)
+    assert "(asked at http://127.0.0.1:" in str(caught.value), "an emulator is not Discord"
 
 
 async def test_a_users_token_is_refused(world):

@@ -110,6 +110,22 @@ def test_a_wrong_token_is_told(emulator: Emulator, monkeypatch: pytest.MonkeyPat
     assert "Reset Token" in found["fail"][0]["says"]
 
 
+def test_a_discord_out_of_reach_is_told_with_what_to_look_at(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYSYNC_DISCORD_API_URL", "http://127.0.0.1:1/api/v10")
+    code, found = checks()
+
+    assert code == 1
+    (told,) = found["fail"]
+    assert told["name"] == "discord"
+    assert told["says"] == (
+        "login: cannot reach 127.0.0.1:1 (connection refused). "
+        "RAYSYNC_DISCORD_API_URL is http://127.0.0.1:1/api/v10."
+    )
+    assert "RAYSYNC_DISCORD_API_URL if it is set" in told["advice"]
+
+
 def test_a_token_that_is_not_there_is_told(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +351,47 @@ def test_a_key_that_others_can_read_is_told(
     assert code == 1
     (told,) = [each for each in found["fail"] if each["name"] == "files"]
     assert told["advice"] == f"Close it: chmod 600 {key}"
+
+
+def test_where_the_secret_key_is_is_told(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    def told() -> dict[str, str]:
+        _, found = checks()
+        every = [*found["ok"], *found["fail"]]
+        return {
+            each["name"]: each["says"] for each in every if each["name"] in ("secret key", "files")
+        }
+
+    key = tmp_path / "home" / "secret.key"
+    of_environment = told()
+    monkeypatch.delenv("RAYSYNC_SECRET_KEY")
+    without = told()
+    monkeypatch.delenv("RAYSYNC_DATABASE_URL")
+    monkeypatch.setattr(doctor, "open_store", nowhere)
+    kept = told()
+
+    assert of_environment["secret key"] == "It is in RAYSYNC_SECRET_KEY; keep a copy elsewhere."
+    assert of_environment["files"] == without["files"] == "No secret key is read from a file."
+    assert without["secret key"].startswith("RAYSYNC_SECRET_KEY is not set")
+    assert kept["secret key"] == f"It is in {key}; keep a copy elsewhere."
+    assert kept["files"] == f"Others cannot read {key}."
+
+
+def test_limits_that_were_learned_are_told(emulator: Emulator, database_url: str) -> None:
+    def told() -> str:
+        _, found = checks()
+        (says,) = [each["says"] for each in found["ok"] if each["name"] == "rate limits"]
+        return says
+
+    before = told()
+    with psycopg.connect(database_url) as session:
+        session.execute(
+            "INSERT INTO rate_limits (route, bucket, \"limit\", window_s) VALUES ('r', '', 5, 1)"
+        )
+
+    assert before == "Those known beforehand."
+    assert told() == "Those known beforehand, and 1 more that Discord's answers showed."
 
 
 def test_a_role_that_may_not_read_is_told_in_a_sentence(

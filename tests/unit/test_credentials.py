@@ -87,6 +87,15 @@ def test_a_reference_that_leads_nowhere_says_so(
         resolve_token(reference, sealed, SECRET)
 
 
+def test_the_demos_token_is_for_the_demos_discord_alone() -> None:
+    sealed, url = seal_token(TOKEN, SECRET), "http://127.0.0.1:4711/api/v10"
+
+    assert resolve_token(f"demo:{url}", sealed, SECRET, url) == TOKEN
+    for other in ("https://discord.com/api/v10", "http://127.0.0.1:4712/api/v10"):
+        with pytest.raises(TokenUnavailableError, match="demo's Discord has ended"):
+            resolve_token(f"demo:{url}", sealed, SECRET, other)
+
+
 def test_what_is_derived_from_the_secret_differs_by_tenant_and_by_token() -> None:
     assert tenant_key(SECRET, 1) != tenant_key(SECRET, 2)
     assert tenant_key(SECRET, 1) == tenant_key(SECRET, 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from raysync.models.events import ApiUsage, ChannelProgress, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTally
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
 from raysync.sync.progress import JobHeader, ProgressBoard
 from tests.unit.sync.fakes import make_task
 
@@ -30,6 +31,18 @@ def make_board() -> tuple[ProgressBoard, HandClock]:
     header = JobHeader(JobId("job"), "takaro", SyncType.FULL, START, 48.0)
     board = ProgressBoard(header, clock)
     board.plan([make_task(1), make_task(2)], [])
+    return board, clock
+
+
+def make_tail(*left: ChannelTask) -> tuple[ProgressBoard, HandClock]:
+    """A job at 20 s, of which next to all is done: channel 1 of 980 pages, and not *left*."""
+    clock = HandClock()
+    header = JobHeader(JobId("job"), "takaro", SyncType.FULL, START, 48.0, 2.0)
+    board = ProgressBoard(header, clock)
+    board.plan([make_task(1, expected_pages=980.0), *left], [])
+    board.planned()
+    board.settle(outcome())
+    clock.elapsed_s = 20.0
     return board, clock
 
 
@@ -128,3 +141,35 @@ def test_the_busiest_channels_come_first() -> None:
     board.report(report(1, 100))
 
     assert [each.channel_id for each in board.view(1).channels] == [1]
+
+
+def test_a_run_takes_at_least_as_long_as_the_channel_that_takes_longest() -> None:
+    board, _ = make_tail(make_task(2, expected_pages=20.0))
+    progress = ChannelProgress(
+        ChannelId(2), 1, "worker-0", START, ChannelTally(pages=5), fraction=0.25
+    )
+
+    board.report(WorkerReport(JobId("job"), "worker-0", 1, (progress,), ApiUsage()))
+
+    assert board.view(10).eta_s == 60.0  # a quarter took 20 s
+    assert board.view(10).channels[0].eta_s == 60.0
+    board.settle(replace(outcome(), channel_id=ChannelId(2)))
+    assert board.view(10).eta_s == 0.0
+
+
+def test_a_channel_that_has_not_come_anywhere_is_reckoned_by_its_own_limit() -> None:
+    board, _ = make_tail(
+        make_task(2, expected_pages=20.0),
+        make_task(3, expected_pages=12.0),
+        make_task(4, expected_pages=8.0),
+    )
+    waits = board.view(10).eta_s
+    begun = ChannelProgress(ChannelId(2), 1, "worker-0", START, ChannelTally(), fraction=None)
+
+    board.report(WorkerReport(JobId("job"), "worker-0", 1, (begun,), ApiUsage()))
+
+    assert waits == 10.0  # 20 pages, two a second
+    assert board.view(10).eta_s == 10.0
+    for channel_id, left_s in ((2, 6.0), (3, 4.0)):
+        board.settle(replace(outcome(), channel_id=ChannelId(channel_id)))
+        assert board.view(10).eta_s == left_s

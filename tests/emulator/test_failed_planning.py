@@ -1,0 +1,168 @@
+"""What a job asked that failed before it read anything: Discord has counted it, so it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import SecretBytes, SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.actors.secrets import JobSecrets
+from raysync.actors.tracker import TrackedJobs
+from raysync.actors.worker import ChannelWorker
+from raysync.clock import SystemClock
+from raysync.driver import _Run
+from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
+from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
+from raysync.models.entities import Privacy, Tenant
+from raysync.models.events import ApiUsage
+from raysync.models.ids import GuildId, JobId
+from raysync.models.status import SyncType
+from raysync.models.work import ChannelTask, Skipped, SyncWindow
+from raysync.ratelimit.budget import Demand, Lease
+from raysync.store.health import refusals
+from raysync.store.jobs import JobStore
+from raysync.store.tenants import TenantStore
+from raysync.sync.progress import JobHeader
+from raysync.sync.retry import RetryPolicy
+from tests.unit.sync.sinks import FakeSink
+
+TOKEN = "a-token"
+DRIVER = "the tests"
+
+
+class TrackerHere:
+    """The run's tracker for one job, in this process."""
+
+    def __init__(self, jobs: TrackedJobs, job_id: JobId) -> None:
+        self._jobs, self._job_id = jobs, job_id
+
+    async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
+        self._jobs.board(self._job_id).plan(tasks, skipped)
+
+    async def close(self) -> None:
+        await self._jobs.close(self._job_id)
+
+
+class Here:
+    """A driver's run without Ray: its own client, its tracker, and permits for whoever asks."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.store = JobStore(engine)
+        self._engine = engine
+        self._jobs = TrackedJobs(self.store, FakeSink())
+        self._worker = ChannelWorker(
+            "driver",
+            5,
+            lambda _: self._lease,
+            lambda _: self._observe,
+            asyncio.Event().wait,  # type: ignore[arg-type] # nothing ends the run
+            self._report,
+        )
+
+    async def _lease(self, demand: Demand) -> Lease:
+        now_s = asyncio.get_running_loop().time()
+        return Lease(now_s, (0.0,) * demand.permits, 10.0)
+
+    async def _observe(self, *_: object) -> None:
+        return
+
+    async def _report(self, report: Any) -> None:
+        self._jobs.report(report)
+
+    async def track(self, header: JobHeader, _: str) -> TrackerHere:
+        self._jobs.open(header)
+        return TrackerHere(self._jobs, header.job_id)
+
+    async def run(self, tenant: Tenant, secrets: JobSecrets) -> None:
+        window = SyncWindow(SyncType.FULL)
+        run: Any = object.__new__(_Run)
+        run._secrets = {secrets.job_id: secrets}
+        run._trackers, run._jobs = {}, {}
+        run._actors = self
+        run._planning = self._worker
+        run._engine = self._engine
+        run._dispatcher = SimpleNamespace(close_job=_nothing)
+        run._metrics = SimpleNamespace(tell=lambda: None)
+        run._clock, run._policy = SystemClock(), RetryPolicy(base_s=0.01)
+        run._stopping = asyncio.Event()
+        lease = SimpleNamespace(cancelled=asyncio.Event(), lost=asyncio.Event())
+        header = JobHeader(secrets.job_id, tenant.slug, SyncType.FULL, run._clock.now(), 48.0)
+        try:
+            await run._run_job(header, tenant, window, lease)
+        finally:
+            await self._worker.close()
+
+
+async def _nothing(_: JobId) -> None:
+    return
+
+
+async def failed_job(
+    engine: AsyncEngine,
+    url: str,
+    token: str,
+    prepare: Callable[[Emulator, int], object],
+    error: type[RaysyncError],
+) -> ApiUsage:
+    """What is kept of a job's requests where it fails with *error* before it reads anything."""
+    world = World(generate_guild(GuildSpec.tiny()))
+    world.add_bot(TOKEN)
+    (guild_id,) = world.guilds
+    tenant = await TenantStore(engine).add(
+        "takaro", GuildId(guild_id), "Takaro", "env:T", Privacy.FULL
+    )
+    here = Here(engine)
+    job_id = await here.store.begin(tenant.id, SyncWindow(SyncType.FULL), None, DRIVER)
+    with EmulatorThread(world) as emulator:
+        prepare(emulator, guild_id)
+        secrets = JobSecrets(
+            job_id=job_id,
+            tenant=tenant.slug,
+            guild_id=tenant.guild_id,
+            database_url=SecretStr(url),
+            token=SecretStr(token),
+            token_fingerprint="f",
+            pseudonym_key=SecretBytes(bytes(32)),
+            privacy=Privacy.FULL,
+            discord_api_url=emulator.url,
+            requests_per_second=48.0,
+            channel_pages_per_second=1.0,
+            invalid_request_limit=1_000,
+            page_size=100,
+            retry_base_s=0.01,
+        )
+        with pytest.raises(error):
+            await here.run(tenant, secrets)
+        asked = len(emulator.log.entries)
+    record = await here.store.load(job_id)
+    assert record.view is not None
+    assert 0 < record.view.requests <= asked, "an answer that nobody waited for is not counted"
+    (usage,) = (await here.store.usage(job_id)).values()
+    return usage
+
+
+async def test_a_token_that_is_refused_counts(engine: AsyncEngine, database_url: str) -> None:
+    usage = await failed_job(engine, database_url, "another", lambda *_: None, TokenRejectedError)
+
+    assert usage.calls == {"GET /users/@me 401": 1}
+    assert await refusals(engine) == 1
+
+
+async def test_what_planning_asked_before_it_failed_counts(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    usage = await failed_job(
+        engine,
+        database_url,
+        TOKEN,
+        lambda emulator, guild_id: emulator.edits.remove_bot(TOKEN, guild_id),
+        GuildUnavailableError,
+    )
+
+    assert usage.calls["GET /users/@me 200"] == 1
+    assert any(each.startswith("GET /guilds/{guild_id}") for each in usage.calls)
