@@ -354,6 +354,7 @@ class _Run:
             session = await self._planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
             known = {"identity": await session.client.identify()}
             self._secrets[header.job_id] = secrets.model_copy(update=known)
+            is_outage = outage_of(session.client.is_reachable)
             job = SyncJob(
                 header,
                 tenant,
@@ -363,11 +364,7 @@ class _Run:
                 self._dispatcher,
                 tracker,
                 self._clock,
-                Retrier(
-                    self._policy,
-                    self._clock,
-                    is_outage=outage_of(session.client.is_reachable),
-                ),
+                Retrier(self._policy, self._clock, is_outage=is_outage),
                 secrets.people,
             )
             self._jobs[header.job_id] = job
