@@ -142,7 +142,8 @@ def list_tenants(as_json: _Json = False) -> None:
         return
     table = plain_table("tenant", "name", "guild", "status", "privacy", "token")
     for each in tenants:
-        name, token = words.printable(each.name), words.printable(each.token_ref)
+        name = "" if each.name == each.slug else words.printable(each.name)
+        token = words.printable(each.token_ref)
         table.add_row(each.slug, name, str(each.guild_id), each.status, each.privacy, token)
     out().print(table)
 
