@@ -8,7 +8,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-
 _NO_TERMINAL_WIDTH = 100_000
 """What reads a pipe has no edge at which a line would have to be broken."""
 

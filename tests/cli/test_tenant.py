@@ -58,7 +58,7 @@ def test_a_narrow_table_breaks_ids_and_cuts_names_of_channels_alone():
     lines = capture.get().splitlines()[2:]
 
     assert "…" in lines[0]
-    assert GUILD == "".join(line.split()[-1] for line in lines)
+    assert "".join(line.split()[-1] for line in lines) == GUILD
 
 
 def test_no_tenant_is_a_hint_and_an_empty_list(run):
