@@ -78,8 +78,11 @@ def _channels(job: SyncJobResult) -> str:
         parts.append(f"{job.channels_unchanged:,} unchanged")
     if states["failed"]:
         parts.append(f"{states['failed']:,} failed")
-    if states["pending"]:
-        parts.append(f"{states['pending']:,} not reached")
+    begun = sum(e.status == "pending" and e.started_at is not None for e in job.channel_results)
+    if begun:
+        parts.append(f"{begun:,} not finished")
+    if states["pending"] > begun:
+        parts.append(f"{states['pending'] - begun:,} not begun")
     if job.channels_deleted:
         parts.append(f"{job.channels_deleted:,} deleted on Discord")
     if job.skipped:
@@ -123,7 +126,8 @@ def _requests(stats: ParallelStats) -> str:
     told = f"{words.count(stats.total_api_calls)}, {answered}"
     if not stats.max_concurrent_channels:
         return told
-    return f"{told}; up to {words.counted(stats.max_concurrent_channels, 'channel')} at once"
+    channels = words.counted(stats.max_concurrent_channels, "channel")
+    return f"{told}; at most {channels} being read at the same moment"
 
 
 def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
