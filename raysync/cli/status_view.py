@@ -47,7 +47,7 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
     if shown:
-        parts += [Text(), _channel_table(shown)]
+        parts += [Text(), _channel_table(shown, is_running=_is_running(record))]
     hidden = len(channels) - len(shown)
     if hidden:
         parts.append(Text(f"… and {words.counted(hidden, 'more channel')}: --all shows every one."))
@@ -154,18 +154,24 @@ def _obituary(record: JobRecord) -> str:
     )
 
 
-def _channel_table(channels: Sequence[ChannelView]) -> Table:
+def _channel_table(channels: Sequence[ChannelView], *, is_running: bool) -> Table:
     table = plain_table("channel", "status", ">messages", ">/s", ">ETA", "worker")
     for each in channels:
         table.add_row(
             f"#{words.printable(each.name)}",
-            Text(each.status.replace("_", " "), _CHANNEL_STYLES[each.status]),
+            _channel_status(each.status, is_running=is_running),
             words.count(each.messages),
             words.rate(each.messages_per_second),
             words.clock(each.eta_s),
             each.worker_id or "–",
         )
     return table
+
+
+def _channel_status(status: ChannelJobStatus, *, is_running: bool) -> Text:
+    if status is ChannelJobStatus.IN_PROGRESS and not is_running:
+        return Text("not finished", "yellow")
+    return Text(status.replace("_", " "), _CHANNEL_STYLES[status])
 
 
 def _failure(channel: ChannelView) -> Text:

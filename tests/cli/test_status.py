@@ -74,6 +74,15 @@ def test_a_finished_job_tells_when_it_ended_and_how_well():
     assert "of the limit" not in text
 
 
+def test_no_channel_of_a_job_that_ended_is_in_progress():
+    views = {"view": job_view(channels=(channel_view(1),))}
+    ended = record(status=JobStatus.CANCELLED, completed_at=NOW, **views)
+
+    assert "not finished" in text_of(render_job(ended, NOW))
+    assert "in progress" not in text_of(render_job(ended, NOW))
+    assert "in progress" in text_of(render_job(record(**views), NOW))
+
+
 def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
     text = text_of(render_job(record(heartbeat_age_s=SILENT_AFTER_S + 300), NOW))
 
