@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import params
+from raysync.cli import params, words
 from raysync.cli.console import out, say
 from raysync.cli.hints import invocation
 from raysync.errors import ConfigurationError, RaysyncError
@@ -89,7 +89,8 @@ def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.lead import bound_in_words, lead
 
     record, figures = history.record, figures_of(history, now)
-    out().print(f"{record.tenant}: job {record.id} {figures.status}. {lead(figures)}")
+    why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
+    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
     if figures.efficiency is not None:
         out().print(bound_in_words(figures.efficiency))
     say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")

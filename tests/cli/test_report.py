@@ -11,6 +11,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import psycopg
 import pytest
 
 from raysync.cli.job_report import rates
@@ -461,6 +462,15 @@ def test_a_job_is_found_by_itself_by_tenant_and_by_id(run, job, which):
     assert result.exit_code == 0, result.stderr
     assert f"takaro: job {JOB_ID} cancelled" in result.stdout
     assert "--html report.html" in result.stderr
+
+
+def test_a_job_that_failed_says_why_in_its_sentence(run, job, takaro):
+    with psycopg.connect(takaro) as session:
+        session.execute("UPDATE sync_jobs SET status = 'failed', error = %s", ("Refused\x1b[2J.",))
+
+    told = run("report").stdout
+
+    assert f"takaro: job {job} failed: Refused[2J. 0 messages read" in told
 
 
 def test_the_figures_are_told_to_a_program(run, job):
