@@ -79,9 +79,9 @@ def add(
         reference = f"file:{token_file}"
     else:
         reference, sealed = _sealed_from_stdin(settings)
-    _warn_of(token_env, token_file)
     asyncio.run(_add(settings, slug, guild, name or slug, reference, privacy, sealed))
     say(f"Tenant {slug} is added. Sync it with: {invocation()} start --tenant {slug}")
+    _warn_of(token_env, token_file)
 
 
 def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:

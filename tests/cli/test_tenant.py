@@ -104,6 +104,7 @@ def test_a_slug_or_guild_that_cannot_be_had_exits_2(run, takaro, slug, guild):
 
     assert result.exit_code == 2
     assert result.stderr.strip()
+    assert "is not set here" not in result.stderr, "what was not added needs no token"
     assert "Traceback" not in result.output
 
 
