@@ -10,6 +10,7 @@ from raysync.cli import words
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
 from raysync.cli.paced import PacedObserver
+from raysync.cli.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
@@ -36,6 +37,14 @@ def progress_line(view: JobView) -> str:
     return ", ".join(parts)
 
 
+def _ended(result: SyncJobResult) -> str:
+    took = words.seconds((result.completed_at - result.started_at).total_seconds())
+    if result.verification is not None:
+        told = verified(result.verification, result.messages_processed)
+        return f"verify {result.status}, {told}, in {took}"
+    return f"{result.status}, {words.counted(result.messages_processed, 'message')} in {took}"
+
+
 class PlainObserver(PacedObserver):
     """Writes lines to *console*; *monotonic_s* tells when the next is due."""
 
@@ -54,11 +63,7 @@ class PlainObserver(PacedObserver):
         self._print(progress_line(view))
 
     def finished(self, result: SyncJobResult) -> None:
-        self._print(
-            f"{result.tenant}: {result.status}, "
-            f"{words.counted(result.messages_processed, 'message')} in "
-            f"{words.seconds((result.completed_at - result.started_at).total_seconds())}"
-        )
+        self._print(f"{result.tenant}: {_ended(result)}")
         for each in result.errors:
             if each.channel_id is None:
                 self._print(f"{result.tenant}: {words.printable(each.error)}")

@@ -13,10 +13,10 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line, skip_reasons, time_lines
+from raysync.cli.summary import efficiency_line, skip_reasons, time_lines, verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord
-from raysync.models.status import ChannelJobStatus, JobStatus
+from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 
 SILENT_AFTER_S = 30.0
 """A run writes its heartbeat about once a second."""
@@ -57,15 +57,18 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
 
 def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
     """A row for each of several tenants' jobs."""
-    table = plain_table("tenant", "status", ">begun", ">channels", ">messages", ">/s", ">ETA")
+    table = plain_table(
+        "tenant", "kind", "status", ">begun", ">channels", ">messages", ">/s", ">ETA"
+    )
     for each in records:
         view = each.view
         table.add_row(
             each.tenant,
+            each.window.sync_type.value,
             Text("silent", "yellow") if seems_dead(each) else _job_status(each),
             f"{words.seconds(_age_s(each.started_at, now))} ago",
             f"{_done(view)} of {view.channels_total:,}" if view else "–",
-            words.count(view.messages) if view else "–",
+            _read(each, view) if view else "–",
             words.rate(view.messages_per_second) if view and _is_running(each) else "–",
             words.clock(view.eta_s) if view and _is_running(each) else "–",
         )
@@ -76,12 +79,21 @@ def _is_running(record: JobRecord) -> bool:
     return record.status is JobStatus.RUNNING
 
 
+def _is_verification(record: JobRecord) -> bool:
+    return record.window.sync_type is SyncType.VERIFY
+
+
 def _job_status(record: JobRecord) -> Text:
     return Text(record.status.value, _JOB_STYLES[record.status])
 
 
 def _age_s(moment: datetime, now: datetime) -> float:
     return max((now - moment).total_seconds(), 0.0)
+
+
+def _read(record: JobRecord, view: JobView) -> str:
+    """How many messages; a verification reads none but those of a sample."""
+    return "–" if _is_verification(record) and not view.messages else words.count(view.messages)
 
 
 def _done(view: JobView) -> str:
@@ -120,7 +132,9 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
 
 def _counts(record: JobRecord, view: JobView) -> str:
     total = words.counted(view.channels_total, "channel")
-    parts = [f"{record.window.sync_type}, {_done(view)} of {total} done"]
+    parts = [record.window.sync_type.value]
+    if view.channels_total or not _is_verification(record):
+        parts.append(f"{_done(view)} of {total} done")
     if view.channels_failed:
         parts.append(f"{view.channels_failed} failed")
     if view.channels_skipped:
@@ -131,6 +145,8 @@ def _counts(record: JobRecord, view: JobView) -> str:
 
 
 def _messages(record: JobRecord, view: JobView) -> str:
+    if _is_verification(record):
+        return verified(record.result.verification if record.result else None, view.messages)
     messages = ", ".join((words.counted(view.messages, "message"), *words.extras(view.extras)))
     if not _is_running(record):
         return messages

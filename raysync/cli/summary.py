@@ -17,6 +17,7 @@ from raysync.models.results import (
     RunResult,
     SyncJobResult,
     TimeSpent,
+    Verification,
 )
 
 MAX_ERRORS = 10
@@ -169,6 +170,15 @@ def efficiency_line(stats: ParallelStats) -> str:
         f"{stats.efficiency:.2f}: Discord's limits alone ask for {words.seconds(stats.ideal_s)}, "
         f"and it took {words.seconds(stats.actual_s)}"
     )
+
+
+def verified(found: Verification | None, compared: int) -> str:
+    """What a verification came to; *compared* messages are those of its sample."""
+    sample = [f"{words.counted(compared, 'message')} compared"] if compared else []
+    if found is None:
+        return ", ".join(sample) or "nothing proven yet"
+    channels = words.counted(found.channels, "channel")
+    return ", ".join([f"{words.count(found.proven)} of {channels} proven complete", *sample])
 
 
 def skip_reasons(job: SyncJobResult) -> list[str]:

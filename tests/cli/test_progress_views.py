@@ -12,6 +12,7 @@ from rich.console import Console
 from raysync.cli.live import LiveObserver, render
 from raysync.cli.paced import PERIOD_S
 from raysync.cli.plain import PlainObserver, progress_line
+from raysync.models.results import Verification
 from tests.cli.samples import (
     JOB_ID,
     STARTED,
@@ -119,6 +120,18 @@ def test_plain_lines_come_every_few_seconds_and_at_each_failure():
     time.now_s += PERIOD_S
     observer.progress([job_view(3)])
     assert out.getvalue().count("messages") == 2
+
+
+def test_the_end_of_a_verification_tells_what_is_proven():
+    out = io.StringIO()
+    found = Verification(channels=9, proven=8, gaps=[])
+
+    observer = PlainObserver(Console(file=out, highlight=False), lambda: 0.0)
+    observer.finished(job_result(verification=found, messages_processed=0))
+
+    assert (
+        out.getvalue() == "takaro: verify completed, 8 of 9 channels proven complete, in 33.4 s\n"
+    )
 
 
 @pytest.mark.parametrize("terminal", [False, True])
