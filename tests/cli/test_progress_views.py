@@ -12,7 +12,9 @@ from rich.console import Console
 from raysync.cli.live import LiveObserver, render
 from raysync.cli.paced import PERIOD_S
 from raysync.cli.plain import PlainObserver, progress_line
+from raysync.errors import TokenRejectedError
 from raysync.models.results import Verification
+from raysync.sync.summary import failed_result
 from tests.cli.samples import (
     JOB_ID,
     STARTED,
@@ -98,6 +100,41 @@ def test_a_line_says_the_same_without_a_terminal():
     view = job_view(planning=True, channels_failed=2, channels_completed=7, rate_limit_encounters=1)
 
     assert expected == progress_line(view)
+
+
+def test_before_a_channel_is_known_a_line_says_what_is_read():
+    view = job_view(planning=True, channels_total=0, messages=0)
+
+    assert progress_line(view) == "takaro: reading what the bot can see"
+    assert "of 60+ channels" in progress_line(job_view(planning=True))
+
+
+def test_a_run_that_an_error_ends_says_which_jobs_it_fails():
+    out = io.StringIO()
+
+    def fails() -> None:
+        with PlainObserver(Console(file=out, highlight=False), lambda: 0.0) as observer:
+            observer.started("takaro", JOB_ID)
+            observer.started("done", JOB_ID)
+            observer.finished(job_result(tenant="done"))
+            raise TokenRejectedError("Discord refuses the token.")
+
+    with pytest.raises(TokenRejectedError):
+        fails()
+
+    assert out.getvalue().splitlines()[-1] == "takaro: failed"
+    assert "done: failed" not in out.getvalue()
+
+
+def test_a_job_that_failed_before_it_asked_anything_counts_no_messages():
+    out = io.StringIO()
+    ended = failed_result(
+        JOB_ID, "takaro", TokenRejectedError("Discord refuses the token."), STARTED
+    )
+
+    PlainObserver(Console(file=out, highlight=False), lambda: 0.0).finished(ended)
+
+    assert out.getvalue().splitlines()[0] == "takaro: failed"
 
 
 class FakeTime:
