@@ -17,7 +17,9 @@ from raysync.cli.hints import invocation
 if TYPE_CHECKING:
     from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
 
-app = typer.Typer(help="A Discord of your own, for trials, tests and benchmarks.")
+app = typer.Typer(
+    help="A Discord of your own, for trials, tests and benchmarks.", no_args_is_help=True
+)
 
 
 class Preset(StrEnum):

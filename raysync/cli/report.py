@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -115,7 +115,8 @@ def _write_page(history: JobHistory, now: datetime, target: str) -> None:
     try:
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"Cannot write to {path}: it is no file.")
-        draft.write_text(text, encoding="utf-8")
+        with _opened(draft) as file:
+            file.write(text)
         draft.replace(path)
     except OSError as error:
         raise ReportError(f"Cannot write {path}: {error.strerror or error}.") from None
@@ -123,3 +124,12 @@ def _write_page(history: JobHistory, now: datetime, target: str) -> None:
         with suppress(OSError):  # what was to be said of it has been said
             draft.unlink(missing_ok=True)
     say(f"The report is in {path}.")
+
+
+def _opened(draft: Path) -> TextIO:
+    try:
+        return draft.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write in {draft.parent}: {error.strerror or error}."
+        ) from None

@@ -499,7 +499,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
         (["--html", "-", "--json"], 2, "exclude each other"),
         (["--job-id", "00000000-0000-4000-8000-00000000dead"], 2, "raysync status"),
         (["--tenant", "nobody"], 2, "nobody"),
-        (["--html", "/nowhere/at/all.html"], 1, "Cannot write"),
+        (["--html", "/nowhere/at/all.html"], 2, "Cannot write in /nowhere/at"),
         (["--html", "/tmp"], 2, "it is no file"),
     ],
 )

@@ -111,6 +111,14 @@ def test_ctrl_c_exits_130(run, monkeypatch):
     assert (result.exit_code, result.stderr.strip()) == (130, "Interrupted.")
 
 
+@pytest.mark.parametrize("group", ["tenant", "privacy", "dead-letters", "db", "emulator"])
+def test_a_group_without_a_command_shows_which_it_has(run, group):
+    told = run(group).output
+
+    assert "Commands:" in told
+    assert "Missing command" not in told
+
+
 def test_the_root_names_its_version(run):
     from raysync import __version__
 
