@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -66,6 +67,19 @@ class Settings(BaseSettings):
         return value.expanduser().absolute()
 
 
+_OBJECTIONS: Final = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be {expected}",
+}
+"""By pydantic's type of error."""
+
+
 def read_settings() -> Settings:
     """The settings of this process's environment.
 
@@ -78,5 +92,15 @@ def read_settings() -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(
-            f"The environment variable {name} cannot be used: {first['msg']}."
+            f"The environment variable {name} cannot be used: it {objection(error)}."
         ) from None
+
+
+def objection(error: ValidationError) -> str:
+    """What the first thing wrong with a value is, as what follows it in a sentence."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    context = first.get("ctx", {})
+    if first["type"] == "value_error":
+        return str(context["error"])
+    told = _OBJECTIONS.get(first["type"])
+    return told.format(**context) if told else f"cannot be read: {first['msg']}"

@@ -34,6 +34,9 @@ class RaysyncGroup(TyperGroup):
         except BrokenPipeError:
             _discard_stdout()
             raise typer.Exit(EXIT_FAILED) from None
+        except typer.BadParameter as error:
+            _put_into_words(error)
+            raise
         except (typer.Exit, typer.Abort, typer.TyperException, SystemExit):
             raise
         except Exception as error:  # noqa: BLE001 the outermost: a user sees a sentence
@@ -46,6 +49,17 @@ class RaysyncGroup(TyperGroup):
             traceback.print_exception(error)
         say(sentence)
         return typer.Exit(code)
+
+
+def _put_into_words(error: typer.BadParameter) -> None:
+    """Typer has pydantic read values, and repeats what that says, which is for programmers."""
+    from pydantic import ValidationError
+
+    from raysync.cli.words import printable
+    from raysync.settings import objection
+
+    if isinstance(error.__cause__, ValidationError):
+        error.message = f"{printable(objection(error.__cause__)).rstrip('.')}."
 
 
 def _unexpected(error: Exception, debug: bool) -> str:

@@ -8,10 +8,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+_NO_TERMINAL_WIDTH = 100_000
+"""What reads a pipe has no edge at which a line would have to be broken."""
+
 
 def out() -> Console:
     """The console of results. Colour only on a terminal, and never under ``NO_COLOR``."""
-    return Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
+    width = None if sys.stdout.isatty() else _NO_TERMINAL_WIDTH
+    return Console(file=sys.stdout, highlight=False, emoji=False, markup=False, width=width)
 
 
 def err() -> Console:
@@ -25,7 +29,10 @@ def say(sentence: str) -> None:
 
 
 def plain_table(*headings: str) -> Table:
-    """A table without a frame; a heading that begins with > is of figures, and aligned so."""
+    """A table without a frame; a heading that begins with > is of figures, and aligned so.
+
+    Of what does not fit, channels' names alone are cut: part of an id or an address is no use.
+    """
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -39,6 +46,6 @@ def plain_table(*headings: str) -> Table:
             heading.removeprefix(">"),
             justify="right" if numeric else "left",
             no_wrap=numeric,
-            overflow="ellipsis",
+            overflow="ellipsis" if numeric or heading == "channel" else "fold",
         )
     return table

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysync.cli.hints import invocation
+
 if TYPE_CHECKING:
     from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
 
-app = typer.Typer(help="A Discord of your own, for trials, tests and benchmarks.")
+app = typer.Typer(
+    help="A Discord of your own, for trials, tests and benchmarks.", no_args_is_help=True
+)
 
 
 class Preset(StrEnum):
@@ -213,7 +217,7 @@ def _announce(served: "Emulator", offer: _Offer) -> None:
     typer.echo(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
     typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
     typer.echo(f"  export DISCORD_TOKEN={offer.token}")
-    typer.echo(f"  raysync tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")
+    typer.echo(f"  {invocation()} tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from raysync.models.ids import JobId
 
+_UNDER_UV = "uv run raysync"
+
 
 def invocation() -> str:
     """How this user starts raysync: ``uv run`` puts it on the path of its children alone."""
     if "UV_RUN_RECURSION_DEPTH" in os.environ:
-        return "uv run raysync"
+        return _UNDER_UV
     if shutil.which("raysync") is not None:
         return "raysync"
     return f"{shlex.quote(sys.executable)} -m raysync"
@@ -30,5 +32,6 @@ def say_started(console: Console, tenant: str, job_id: JobId) -> None:
 
 def say_dashboard(console: Console, url: str, needs_token: bool) -> None:
     """Say where to watch the run's actors, and how to get in."""
-    hint = " (its token: `ray get-auth-token`)" if needs_token else ""
+    ray = "uv run ray" if invocation() == _UNDER_UV else "ray"
+    hint = f" (its token: `{ray} get-auth-token`)" if needs_token else ""
     console.print(f"Ray dashboard: {url}{hint}", soft_wrap=True)

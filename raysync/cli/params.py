@@ -66,7 +66,12 @@ def person(text: str) -> str:
     """Read a user's id, or a pseudonym."""
     if _PSEUDONYM.fullmatch(text.strip()):
         return text.strip()
-    return str(snowflake(text))
+    try:
+        return str(snowflake(text))
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            "That is neither a Discord id (a number) nor a pseudonym (u_ and 26 characters)."
+        ) from None
 
 
 def place(text: str) -> str:

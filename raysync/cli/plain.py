@@ -10,6 +10,7 @@ from raysync.cli import words
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
 from raysync.cli.paced import PacedObserver
+from raysync.cli.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
@@ -17,6 +18,8 @@ from raysync.models.results import SyncJobResult
 
 def progress_line(view: JobView) -> str:
     """Where one job stands."""
+    if view.planning and not (view.channels_total or view.messages):
+        return f"{view.tenant}: reading what the bot can see"
     total = totals([view])
     share = words.percent(total.requests_per_second / total.budget_per_second)
     done = view.channels_completed + view.channels_failed
@@ -36,29 +39,46 @@ def progress_line(view: JobView) -> str:
     return ", ".join(parts)
 
 
+def _ended(result: SyncJobResult) -> str:
+    took = words.seconds((result.completed_at - result.started_at).total_seconds())
+    if result.verification is not None:
+        told = verified(result.verification, result.messages_processed)
+        return f"verify {result.status}, {told}, in {took}"
+    if result.status == "failed" and not result.parallel_stats.total_api_calls:
+        return "failed"
+    return f"{result.status}, {words.counted(result.messages_processed, 'message')} in {took}"
+
+
 class PlainObserver(PacedObserver):
-    """Writes lines to *console*; *monotonic_s* tells when the next is due."""
+    """Writes lines to *console*; *monotonic_s* tells when the next is due.
+
+    Where an error ends the run it says which jobs that fails; why is told by who prints the error.
+    """
 
     def __init__(self, console: Console, monotonic_s: Callable[[], float]) -> None:
         super().__init__(monotonic_s)
         self._console = console
+        self._under_way: list[str] = []
+
+    def __exit__(self, *exc: object) -> None:
+        if any(isinstance(each, Exception) for each in exc):
+            for tenant in self._under_way:
+                self._print(f"{tenant}: failed")
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
         if dashboard_url:
             say_dashboard(self._console, dashboard_url, needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:
+        self._under_way.append(tenant)
         say_started(self._console, tenant, job_id)
 
     def _tell(self, view: JobView) -> None:
         self._print(progress_line(view))
 
     def finished(self, result: SyncJobResult) -> None:
-        self._print(
-            f"{result.tenant}: {result.status}, "
-            f"{words.counted(result.messages_processed, 'message')} in "
-            f"{words.seconds((result.completed_at - result.started_at).total_seconds())}"
-        )
+        self._under_way = [each for each in self._under_way if each != result.tenant]
+        self._print(f"{result.tenant}: {_ended(result)}")
         for each in result.errors:
             if each.channel_id is None:
                 self._print(f"{result.tenant}: {words.printable(each.error)}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="What is kept of people, for how long, and under which names.",
 )
 
+_LABEL_WIDTH = 26
 _Slug = Annotated[str, typer.Option("--tenant", metavar="SLUG", help="Whose archive.")]
 _Age = Annotated[
     timedelta | None,
@@ -57,12 +59,36 @@ def show(tenant: _Slug, as_json: options.AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return
-    rows = [(key, value) for key, value in shown.items() if not isinstance(value, dict)]
-    for name in ("retention", "kept"):
-        rows += shown[name].items()
-    for label, value in rows:
-        text = "–" if value is None else words.printable(str(value))
-        out().print(f"{label:<24}{text}", soft_wrap=True, highlight=False)
+    for label, text in _in_words(shown):
+        out().print(f"{label:<{_LABEL_WIDTH}}{words.printable(text)}", soft_wrap=True)
+
+
+def _in_words(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What `--json` tells, as labels and texts."""
+    from raysync.models.privacy import Retention
+
+    again = f"{invocation()} privacy rotate --tenant {shown['tenant']}"
+    yield "tenant", shown["tenant"]
+    yield "people are kept", shown["privacy"]
+    anew = words.counted(shown["key_generation"], "time")
+    last = f", last at {_minute(shown['rotated_at'])}" if shown["rotated_at"] else ""
+    yield "pseudonyms were changed", f"{anew}{last}"
+    if shown["rotation_unfinished"]:
+        yield "the last change", f"was cut short; go on with: {again}"
+    users = words.counted(shown["forgotten_users"], "user")
+    yield "forgotten", f"{users}, {words.counted(shown['forgotten_channels'], 'channel')}"
+    if shown["erasures_unfinished"]:
+        yield "erasures cut short", words.count(shown["erasures_unfinished"])
+    yield from _retained(Retention.of(shown["retention"]))
+    for key, value in shown["kept"].items():
+        if key.endswith("_at"):
+            yield key.removesuffix("_at").replace("_", " "), _minute(value) if value else "none"
+        else:
+            yield key.replace("_", " "), words.count(value)
+
+
+def _minute(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 async def _shown(office: TenantPrivacy) -> dict[str, Any]:
@@ -115,14 +141,22 @@ def retention(
     if as_json:
         typer.echo(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))
         return
-    out().print(f"messages are kept         {_told(kept.max_age, 'for ever')}")
-    out().print(f"deleted ones are emptied  {_told(kept.purge_deleted_after, 'never', 'after ')}")
+    for label, text in _retained(kept):
+        out().print(f"{label:<{_LABEL_WIDTH}}{text}")
     if max_age is not None or purge_deleted_after is not None:
         say(f"Applied by the next run, or now: {invocation()} privacy purge --tenant {tenant}")
 
 
+def _retained(kept: Retention) -> Iterator[tuple[str, str]]:
+    yield "messages are kept", _told(kept.max_age, "for ever")
+    yield "deleted ones are emptied", _told(kept.purge_deleted_after, "never", "after ")
+
+
 def _told(length: timedelta | None, none: str, before: str = "") -> str:
-    return none if length is None else f"{before}{length}"
+    if length is None:
+        return none
+    whole_days = length == timedelta(length.days)
+    return f"{before}{words.counted(length.days, 'day') if whole_days else length}"
 
 
 @app.command()

@@ -9,11 +9,11 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from raysync.cli import params
+from raysync.cli import params, words
 from raysync.cli.console import out, say
 from raysync.cli.hints import invocation
 from raysync.errors import ConfigurationError, RaysyncError
@@ -89,7 +89,8 @@ def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.lead import bound_in_words, lead
 
     record, figures = history.record, figures_of(history, now)
-    out().print(f"{record.tenant}: job {record.id} {figures.status}. {lead(figures)}")
+    why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
+    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
     if figures.efficiency is not None:
         out().print(bound_in_words(figures.efficiency))
     say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")
@@ -114,7 +115,8 @@ def _write_page(history: JobHistory, now: datetime, target: str) -> None:
     try:
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"Cannot write to {path}: it is no file.")
-        draft.write_text(text, encoding="utf-8")
+        with _opened(draft) as file:
+            file.write(text)
         draft.replace(path)
     except OSError as error:
         raise ReportError(f"Cannot write {path}: {error.strerror or error}.") from None
@@ -122,3 +124,12 @@ def _write_page(history: JobHistory, now: datetime, target: str) -> None:
         with suppress(OSError):  # what was to be said of it has been said
             draft.unlink(missing_ok=True)
     say(f"The report is in {path}.")
+
+
+def _opened(draft: Path) -> TextIO:
+    try:
+        return draft.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write in {draft.parent}: {error.strerror or error}."
+        ) from None

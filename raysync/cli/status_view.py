@@ -13,10 +13,10 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line, skip_reasons, time_lines
+from raysync.cli.summary import efficiency_line, skip_reasons, time_lines, verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord
-from raysync.models.status import ChannelJobStatus, JobStatus
+from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 
 SILENT_AFTER_S = 30.0
 """A run writes its heartbeat about once a second."""
@@ -47,7 +47,7 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
     if shown:
-        parts += [Text(), _channel_table(shown)]
+        parts += [Text(), _channel_table(shown, is_running=_is_running(record))]
     hidden = len(channels) - len(shown)
     if hidden:
         parts.append(Text(f"… and {words.counted(hidden, 'more channel')}: --all shows every one."))
@@ -57,15 +57,18 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
 
 def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
     """A row for each of several tenants' jobs."""
-    table = plain_table("tenant", "status", ">begun", ">channels", ">messages", ">/s", ">ETA")
+    table = plain_table(
+        "tenant", "kind", "status", ">begun", ">channels", ">messages", ">/s", ">ETA"
+    )
     for each in records:
         view = each.view
         table.add_row(
             each.tenant,
+            each.window.sync_type.value,
             Text("silent", "yellow") if seems_dead(each) else _job_status(each),
             f"{words.seconds(_age_s(each.started_at, now))} ago",
             f"{_done(view)} of {view.channels_total:,}" if view else "–",
-            words.count(view.messages) if view else "–",
+            _read(each, view) if view else "–",
             words.rate(view.messages_per_second) if view and _is_running(each) else "–",
             words.clock(view.eta_s) if view and _is_running(each) else "–",
         )
@@ -76,12 +79,21 @@ def _is_running(record: JobRecord) -> bool:
     return record.status is JobStatus.RUNNING
 
 
+def _is_verification(record: JobRecord) -> bool:
+    return record.window.sync_type is SyncType.VERIFY
+
+
 def _job_status(record: JobRecord) -> Text:
     return Text(record.status.value, _JOB_STYLES[record.status])
 
 
 def _age_s(moment: datetime, now: datetime) -> float:
     return max((now - moment).total_seconds(), 0.0)
+
+
+def _read(record: JobRecord, view: JobView) -> str:
+    """How many messages; a verification reads none but those of a sample."""
+    return "–" if _is_verification(record) and not view.messages else words.count(view.messages)
 
 
 def _done(view: JobView) -> str:
@@ -120,7 +132,9 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
 
 def _counts(record: JobRecord, view: JobView) -> str:
     total = words.counted(view.channels_total, "channel")
-    parts = [f"{record.window.sync_type}, {_done(view)} of {total} done"]
+    parts = [record.window.sync_type.value]
+    if view.channels_total or not _is_verification(record):
+        parts.append(f"{_done(view)} of {total} done")
     if view.channels_failed:
         parts.append(f"{view.channels_failed} failed")
     if view.channels_skipped:
@@ -131,6 +145,8 @@ def _counts(record: JobRecord, view: JobView) -> str:
 
 
 def _messages(record: JobRecord, view: JobView) -> str:
+    if _is_verification(record):
+        return verified(record.result.verification if record.result else None, view.messages)
     messages = ", ".join((words.counted(view.messages, "message"), *words.extras(view.extras)))
     if not _is_running(record):
         return messages
@@ -154,18 +170,24 @@ def _obituary(record: JobRecord) -> str:
     )
 
 
-def _channel_table(channels: Sequence[ChannelView]) -> Table:
+def _channel_table(channels: Sequence[ChannelView], *, is_running: bool) -> Table:
     table = plain_table("channel", "status", ">messages", ">/s", ">ETA", "worker")
     for each in channels:
         table.add_row(
             f"#{words.printable(each.name)}",
-            Text(each.status.replace("_", " "), _CHANNEL_STYLES[each.status]),
+            _channel_status(each.status, is_running=is_running),
             words.count(each.messages),
             words.rate(each.messages_per_second),
             words.clock(each.eta_s),
             each.worker_id or "–",
         )
     return table
+
+
+def _channel_status(status: ChannelJobStatus, *, is_running: bool) -> Text:
+    if status is ChannelJobStatus.IN_PROGRESS and not is_running:
+        return Text("not finished", "yellow")
+    return Text(status.replace("_", " "), _CHANNEL_STYLES[status])
 
 
 def _failure(channel: ChannelView) -> Text:

@@ -17,6 +17,7 @@ from raysync.models.results import (
     RunResult,
     SyncJobResult,
     TimeSpent,
+    Verification,
 )
 
 MAX_ERRORS = 10
@@ -78,8 +79,11 @@ def _channels(job: SyncJobResult) -> str:
         parts.append(f"{job.channels_unchanged:,} unchanged")
     if states["failed"]:
         parts.append(f"{states['failed']:,} failed")
-    if states["pending"]:
-        parts.append(f"{states['pending']:,} not reached")
+    begun = sum(e.status == "pending" and e.started_at is not None for e in job.channel_results)
+    if begun:
+        parts.append(f"{begun:,} not finished")
+    if states["pending"] > begun:
+        parts.append(f"{states['pending'] - begun:,} not begun")
     if job.channels_deleted:
         parts.append(f"{job.channels_deleted:,} deleted on Discord")
     if job.skipped:
@@ -123,7 +127,8 @@ def _requests(stats: ParallelStats) -> str:
     told = f"{words.count(stats.total_api_calls)}, {answered}"
     if not stats.max_concurrent_channels:
         return told
-    return f"{told}; up to {words.counted(stats.max_concurrent_channels, 'channel')} at once"
+    channels = words.counted(stats.max_concurrent_channels, "channel")
+    return f"{told}; at most {channels} being read at the same moment"
 
 
 def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
@@ -165,6 +170,15 @@ def efficiency_line(stats: ParallelStats) -> str:
         f"{stats.efficiency:.2f}: Discord's limits alone ask for {words.seconds(stats.ideal_s)}, "
         f"and it took {words.seconds(stats.actual_s)}"
     )
+
+
+def verified(found: Verification | None, compared: int) -> str:
+    """What a verification came to; *compared* messages are those of its sample."""
+    sample = [f"{words.counted(compared, 'message')} compared"] if compared else []
+    if found is None:
+        return ", ".join(sample) or "nothing proven yet"
+    channels = words.counted(found.channels, "channel")
+    return ", ".join([f"{words.count(found.proven)} of {channels} proven complete", *sample])
 
 
 def skip_reasons(job: SyncJobResult) -> list[str]:

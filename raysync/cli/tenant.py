@@ -79,9 +79,9 @@ def add(
         reference = f"file:{token_file}"
     else:
         reference, sealed = _sealed_from_stdin(settings)
-    _warn_of(token_env, token_file)
     asyncio.run(_add(settings, slug, guild, name or slug, reference, privacy, sealed))
     say(f"Tenant {slug} is added. Sync it with: {invocation()} start --tenant {slug}")
+    _warn_of(token_env, token_file)
 
 
 def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:
@@ -142,7 +142,8 @@ def list_tenants(as_json: _Json = False) -> None:
         return
     table = plain_table("tenant", "name", "guild", "status", "privacy", "token")
     for each in tenants:
-        name, token = words.printable(each.name), words.printable(each.token_ref)
+        name = "" if each.name == each.slug else words.printable(each.name)
+        token = words.printable(each.token_ref)
         table.add_row(each.slug, name, str(each.guild_id), each.status, each.privacy, token)
     out().print(table)
 

@@ -122,3 +122,14 @@ def test_the_command_to_paste_runs(tmp_path):
     )
 
     assert told.stdout.startswith("raysync ")
+
+
+def test_an_emulator_of_a_checkout_says_what_works_when_pasted_there():
+    command = [sys.executable, "-m", "raysync", "emulator", "serve", "--port", "0"]
+    environment = {**os.environ, "UV_RUN_RECURSION_DEPTH": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as served:
+        told = [served.stdout.readline() for _ in range(4)]
+        served.terminate()
+        served.communicate()
+
+    assert told[-1].startswith("  uv run raysync tenant add emulated --guild ")

@@ -66,6 +66,12 @@ def test_snowflake_refuses_what_is_no_id(text):
         params.snowflake(text)
 
 
+@pytest.mark.parametrize("text", ["u_nosuchuser", "bob", ""])
+def test_person_refuses_what_is_neither_an_id_nor_a_pseudonym(text):
+    with pytest.raises(typer.BadParameter, match=r"neither a Discord id.*nor a pseudonym"):
+        params.person(text)
+
+
 def test_snowflake_reads_an_id():
     assert params.snowflake(" 123456789012345678 ") == 123456789012345678
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import psycopg
 import pytest
@@ -167,7 +168,13 @@ def test_show_says_what_is_kept(run, takaro):
     assert (shown["forgotten_users"], shown["forgotten_channels"]) == (1, 0)
     assert shown["retention"] == {"max_age_s": 36500 * 86400.0, "purge_deleted_after_s": None}
     assert (shown["kept"]["messages"], shown["kept"]["authors"]) == (2, 1)
-    assert "key_generation" in run("privacy", "show", *PRIVACY).stdout
+    told = run("privacy", "show", *PRIVACY).stdout
+    rows = dict(re.split(r"  +", line, maxsplit=1) for line in told.splitlines())
+    assert re.fullmatch(r"1 time, last at [\d-]{10} \d\d:\d\d UTC", rows["pseudonyms were changed"])
+    assert rows["forgotten"] == "1 user, 0 channels"
+    assert rows["messages are kept"] == "36,500 days"
+    assert rows["deleted messages"] == "0"
+    assert not re.search(r"_|False|None|–", told), "no key and no value of the program's"
 
 
 def test_another_key_is_refused_until_it_is_accepted(run, with_database, takaro, monkeypatch):

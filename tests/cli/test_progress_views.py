@@ -12,6 +12,9 @@ from rich.console import Console
 from raysync.cli.live import LiveObserver, render
 from raysync.cli.paced import PERIOD_S
 from raysync.cli.plain import PlainObserver, progress_line
+from raysync.errors import TokenRejectedError
+from raysync.models.results import Verification
+from raysync.sync.summary import failed_result
 from tests.cli.samples import (
     JOB_ID,
     STARTED,
@@ -99,6 +102,41 @@ def test_a_line_says_the_same_without_a_terminal():
     assert expected == progress_line(view)
 
 
+def test_before_a_channel_is_known_a_line_says_what_is_read():
+    view = job_view(planning=True, channels_total=0, messages=0)
+
+    assert progress_line(view) == "takaro: reading what the bot can see"
+    assert "of 60+ channels" in progress_line(job_view(planning=True))
+
+
+def test_a_run_that_an_error_ends_says_which_jobs_it_fails():
+    out = io.StringIO()
+
+    def fails() -> None:
+        with PlainObserver(Console(file=out, highlight=False), lambda: 0.0) as observer:
+            observer.started("takaro", JOB_ID)
+            observer.started("done", JOB_ID)
+            observer.finished(job_result(tenant="done"))
+            raise TokenRejectedError("Discord refuses the token.")
+
+    with pytest.raises(TokenRejectedError):
+        fails()
+
+    assert out.getvalue().splitlines()[-1] == "takaro: failed"
+    assert "done: failed" not in out.getvalue()
+
+
+def test_a_job_that_failed_before_it_asked_anything_counts_no_messages():
+    out = io.StringIO()
+    ended = failed_result(
+        JOB_ID, "takaro", TokenRejectedError("Discord refuses the token."), STARTED
+    )
+
+    PlainObserver(Console(file=out, highlight=False), lambda: 0.0).finished(ended)
+
+    assert out.getvalue().splitlines()[0] == "takaro: failed"
+
+
 class FakeTime:
     now_s = 1000.0
 
@@ -121,6 +159,18 @@ def test_plain_lines_come_every_few_seconds_and_at_each_failure():
     assert out.getvalue().count("messages") == 2
 
 
+def test_the_end_of_a_verification_tells_what_is_proven():
+    out = io.StringIO()
+    found = Verification(channels=9, proven=8, gaps=[])
+
+    observer = PlainObserver(Console(file=out, highlight=False), lambda: 0.0)
+    observer.finished(job_result(verification=found, messages_processed=0))
+
+    assert (
+        out.getvalue() == "takaro: verify completed, 8 of 9 channels proven complete, in 33.4 s\n"
+    )
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_either_observer_tells_a_run_from_beginning_to_end(terminal):
     out = io.StringIO()
@@ -138,12 +188,18 @@ def test_either_observer_tells_a_run_from_beginning_to_end(terminal):
     assert f"status --job-id {JOB_ID}" in out.getvalue()
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-def test_where_the_dashboard_asks_for_a_token_it_is_said_how_to_get_it(terminal):
+@pytest.mark.parametrize(("terminal", "under_uv"), [(False, True), (True, True), (True, False)])
+def test_where_the_dashboard_asks_for_a_token_it_is_said_how_to_get_it(
+    monkeypatch, terminal, under_uv
+):
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    if under_uv:
+        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=80, height=24, highlight=False)
     observer = LiveObserver(console) if terminal else PlainObserver(console, lambda: 0.0)
 
     observer.ray_ready("http://127.0.0.1:8265", needs_token=True)
 
-    assert "ray get-auth-token" in out.getvalue()
+    command = "uv run ray get-auth-token" if under_uv else "ray get-auth-token"
+    assert f"(its token: `{command}`)" in out.getvalue()

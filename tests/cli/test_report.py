@@ -11,6 +11,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import psycopg
 import pytest
 
 from raysync.cli.job_report import rates
@@ -463,6 +464,15 @@ def test_a_job_is_found_by_itself_by_tenant_and_by_id(run, job, which):
     assert "--html report.html" in result.stderr
 
 
+def test_a_job_that_failed_says_why_in_its_sentence(run, job, takaro):
+    with psycopg.connect(takaro) as session:
+        session.execute("UPDATE sync_jobs SET status = 'failed', error = %s", ("Refused\x1b[2J.",))
+
+    told = run("report").stdout
+
+    assert f"takaro: job {job} failed: Refused[2J. 0 messages read" in told
+
+
 def test_the_figures_are_told_to_a_program(run, job):
     told = json.loads(run("report", "--json").stdout)
 
@@ -489,7 +499,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
         (["--html", "-", "--json"], 2, "exclude each other"),
         (["--job-id", "00000000-0000-4000-8000-00000000dead"], 2, "raysync status"),
         (["--tenant", "nobody"], 2, "nobody"),
-        (["--html", "/nowhere/at/all.html"], 1, "Cannot write"),
+        (["--html", "/nowhere/at/all.html"], 2, "Cannot write in /nowhere/at"),
         (["--html", "/tmp"], 2, "it is no file"),
     ],
 )

@@ -14,6 +14,7 @@ from rich.console import Console
 from raysync.cli.status_view import SILENT_AFTER_S, job_as_json, render_job, render_overview
 from raysync.models.ids import TenantId
 from raysync.models.records import JobRecord
+from raysync.models.results import Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.cli.samples import JOB_ID, STARTED, channel_view, failed_channel, job_result, job_view
@@ -74,6 +75,15 @@ def test_a_finished_job_tells_when_it_ended_and_how_well():
     assert "of the limit" not in text
 
 
+def test_no_channel_of_a_job_that_ended_is_in_progress():
+    views = {"view": job_view(channels=(channel_view(1),))}
+    ended = record(status=JobStatus.CANCELLED, completed_at=NOW, **views)
+
+    assert "not finished" in text_of(render_job(ended, NOW))
+    assert "in progress" not in text_of(render_job(ended, NOW))
+    assert "in progress" in text_of(render_job(record(**views), NOW))
+
+
 def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
     text = text_of(render_job(record(heartbeat_age_s=SILENT_AFTER_S + 300), NOW))
 
@@ -99,6 +109,27 @@ def test_several_tenants_have_a_row_each():
 
     assert any("takaro" in line and "running" in line and "1,204" in line for line in lines)
     assert any("other" in line and "completed" in line for line in lines)
+
+
+def test_a_verification_is_called_one_and_counts_no_messages_that_it_does_not_read():
+    found = Verification(channels=9, proven=8, gaps=[])
+    done = record(
+        status=JobStatus.COMPLETED,
+        window=SyncWindow(SyncType.VERIFY),
+        completed_at=NOW,
+        view=job_view(channels_total=0, channels_completed=0, messages=0, channels=()),
+        result=job_result(verification=found),
+    )
+
+    text = text_of(render_job(done, NOW))
+    assert "verify, 4 skipped" in text
+    assert "8 of 9 channels proven complete" in text
+    assert "0 messages" not in text
+    rows = text_of(render_overview([done, record()], NOW)).splitlines()
+    assert [row.split()[:2] for row in rows[2:4]] == [
+        ["takaro", "verify"],
+        ["takaro", "incremental"],
+    ]
 
 
 def test_json_has_ids_as_strings_and_all_channels():

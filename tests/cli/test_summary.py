@@ -45,6 +45,16 @@ def test_the_summary_tells_some_errors_and_how_many_more():
     assert "and 4 more" in text
 
 
+def test_the_summary_tells_channels_that_were_begun_from_those_that_were_not():
+    pending = {"status": "pending", "completed_at": None, "error": None}
+    begun = failed_result(0).model_copy(update=pending)
+    left = [begun, begun, begun.model_copy(update={"started_at": None})]
+
+    text = text_of(job_result(status="cancelled", channel_results=left))
+
+    assert "2 not finished, 1 not begun" in text
+
+
 def test_no_efficiency_is_claimed_for_a_run_that_asked_nothing():
     stats = job_result().parallel_stats.model_copy(update={"efficiency": None})
 

@@ -6,6 +6,9 @@ import json
 
 import psycopg
 import pytest
+from rich.console import Console
+
+from raysync.cli.console import plain_table
 
 GUILD = "123456789012345678"
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"
@@ -31,6 +34,31 @@ def test_an_added_tenant_is_listed_and_shown(run, takaro):
     assert shown["token"] == "env:TAKARO_TOKEN"
     assert shown["privacy"] == "pseudonymous"
     assert "env:TAKARO_TOKEN" in run("tenant", "show", "takaro").stdout
+
+
+def test_a_list_into_a_pipe_cuts_and_breaks_nothing(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    reference = ("--token-env", "DISCORD_TOKEN_OF_THE_LARGE_SERVER")
+    assert run("tenant", "add", "takaro", "--guild", GUILD, *reference).exit_code == 0
+
+    cells = run("tenant", "list").stdout.split()
+
+    assert GUILD in cells
+    assert f"env:{reference[1]}" in cells
+    assert cells.count("takaro") == 1, "a name that is the slug tells nothing"
+
+
+def test_a_narrow_table_breaks_ids_and_cuts_names_of_channels_alone():
+    table = plain_table("channel", "guild")
+    table.add_row("#a-channel-with-a-long-name", GUILD)
+    console = Console(width=20, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+
+    lines = capture.get().splitlines()[2:]
+
+    assert "…" in lines[0]
+    assert "".join(line.split()[-1] for line in lines) == GUILD
 
 
 def test_no_tenant_is_a_hint_and_an_empty_list(run):
@@ -76,6 +104,7 @@ def test_a_slug_or_guild_that_cannot_be_had_exits_2(run, takaro, slug, guild):
 
     assert result.exit_code == 2
     assert result.stderr.strip()
+    assert "is not set here" not in result.stderr, "what was not added needs no token"
     assert "Traceback" not in result.output
 
 
