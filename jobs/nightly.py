@@ -17,7 +17,8 @@ NIGHTLY = ("--lookback=7d",)
 
 def arguments(given: Sequence[str]) -> list[str]:
     """What this job's command line means to raysync; what is given counts more."""
-    return ["start", *NIGHTLY, *given]
+    nightly = () if "--full" in given else NIGHTLY  # which reads everything, and looks back nowhere
+    return ["start", *nightly, *given]
 
 
 if __name__ == "__main__":
