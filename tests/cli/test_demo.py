@@ -22,7 +22,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url.removesuffix('/api/v10')}/_emulator/state", timeout=5):
             return True
-    except urllib.error.URLError:
+    except OSError:  # an end in the middle of an answer, too
         return False
 
 

@@ -9,7 +9,9 @@ from raysync.emulator import Emulator
 from tests.cluster.guilds import MESSAGES, lively_world, served
 from tests.cluster.installation import TOKEN, Installation
 
-FAST = "1000"  # requests a second: the emulator's limits, sped up
+FAST = "400"
+"""Requests a second. The emulator's limits are sped up, to 50 in 50 ms, and a machine's jitter is
+not: all 1,000 that it gives could not be used without a refusal."""
 
 
 def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
@@ -43,7 +45,8 @@ def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
 
         assert third.code == 0, third.err
         assert emulator.counters.by_route[MESSAGES] == 0
-        assert emulator.counters.by_status.keys() == {200}
+        others = [(each.route, each.scope) for each in emulator.log.entries if each.status != 200]
+        assert others == []
         assert third.job["messages_processed"] == 0
         installation.assert_complete("takaro", emulator)
 
