@@ -56,7 +56,9 @@ def test_killed_workers_are_replaced_and_their_channels_read_on(
         installation.assert_complete("takaro", emulator)
 
 
-@pytest.mark.parametrize("actor", ["ProgressTracker", "RateLimitGovernor"])
+@pytest.mark.parametrize(
+    "actor", ["ProgressTracker", pytest.param("RateLimitGovernor", marks=pytest.mark.slow)]
+)
 def test_a_killed_singleton_comes_back_and_the_run_completes(
     installation: Installation, ray_head: RayHead, actor: str
 ) -> None:

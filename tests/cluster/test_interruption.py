@@ -40,7 +40,9 @@ def channels_of(emulator: Emulator) -> list[Channel]:
     return list(guild.every_channel())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(  # SIGTERM is also what `ray job stop` sends: see test_job_submit
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
     installation: Installation, number: signal.Signals
 ) -> None:
