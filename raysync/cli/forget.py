@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from raysync.privacy import TenantPrivacy
 
 
+_Moved = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attachments",
+        parser=params.place,
+        metavar="DIR-or-URL",
+        help="Remove bytes there, too, if they were moved; may be repeated. "
+        "[default: where runs were told to keep them]",
+    ),
+]
+_Gone = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without-place",
+        metavar="DIR-or-URL",
+        help="Look for no bytes there: the place is gone for good; may be repeated.",
+    ),
+]
+
+
 def forget(
     tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose archive.")],
     user: Annotated[
@@ -46,23 +66,8 @@ def forget(
     undo: Annotated[
         bool, typer.Option("--undo", help="With --user or --channel: keep out no longer.")
     ] = False,
-    attachments: Annotated[
-        list[str] | None,
-        typer.Option(
-            parser=params.place,
-            metavar="DIR-or-URL",
-            help="Remove bytes there, too, if they were moved; may be repeated. "
-            "[default: where runs were told to keep them]",
-        ),
-    ] = None,
-    without_places: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--without-place",
-            metavar="DIR-or-URL",
-            help="Look for no bytes there: the place is gone for good; may be repeated.",
-        ),
-    ] = None,
+    attachments: _Moved = None,
+    without_places: _Gone = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -53,6 +53,17 @@ def tenant_id() -> Column[int]:
     )
 
 
+def tenant_key() -> Column[int]:
+    """The tenant as the key, or its first part, and gone with it."""
+    return Column(
+        "tenant_id",
+        BigInteger,
+        ForeignKey("tenants.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+
+
 def channel_id() -> Column[int]:
     """The channel by our own key, and gone with it."""
     return Column(

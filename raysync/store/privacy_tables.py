@@ -17,7 +17,15 @@ from sqlalchemy import (
     func,
 )
 
-from raysync.store.columns import Moment, created_at, id_column, metadata, one_of, tenant_id
+from raysync.store.columns import (
+    Moment,
+    created_at,
+    id_column,
+    metadata,
+    one_of,
+    tenant_id,
+    tenant_key,
+)
 
 
 class SuppressedKind(StrEnum):
@@ -45,13 +53,7 @@ suppressions = Table(
 erased_messages = Table(
     "erased_messages",
     metadata,
-    Column(
-        "tenant_id",
-        BigInteger,
-        ForeignKey("tenants.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    tenant_key(),
     Column("platform_message_id", BigInteger, primary_key=True, autoincrement=False),
     Column(
         "suppression_id",
@@ -66,13 +68,7 @@ erased_messages = Table(
 key_checks = Table(
     "key_checks",
     metadata,
-    Column(
-        "tenant_id",
-        BigInteger,
-        ForeignKey("tenants.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    tenant_key(),
     Column("mark", Text, nullable=False),
     created_at(),
 )
@@ -80,13 +76,7 @@ key_checks = Table(
 pseudonym_generations = Table(
     "pseudonym_generations",
     metadata,
-    Column(
-        "tenant_id",
-        BigInteger,
-        ForeignKey("tenants.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    tenant_key(),
     Column("generation", Integer, primary_key=True, autoincrement=False),  # 1 is the first rotation
     Column("salt", LargeBinary, nullable=False),
     # the rotation under way: everything up to this message of this channel has new pseudonyms

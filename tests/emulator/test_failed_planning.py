@@ -18,9 +18,9 @@ from raysync.clock import SystemClock
 from raysync.driver import _Run
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
-from raysync.models.entities import Privacy, Tenant
+from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.events import ApiUsage
-from raysync.models.ids import GuildId, JobId
+from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Skipped, SyncWindow
 from raysync.ratelimit.budget import Demand, Lease
@@ -166,3 +166,22 @@ async def test_what_planning_asked_before_it_failed_counts(
 
     assert usage.calls["GET /users/@me 200"] == 1
     assert any(each.startswith("GET /guilds/{guild_id}") for each in usage.calls)
+
+
+def test_what_nobody_thought_of_in_one_tenant_costs_no_other_its_result() -> None:
+    told: list[Any] = []
+    run = SimpleNamespace(
+        _begun={}, _clock=SystemClock(), _observer=SimpleNamespace(finished=told.append)
+    )
+    tenant = Tenant(
+        TenantId(1), "takaro", "T", TenantStatus.ACTIVE, GuildId(5), "env:T", Privacy.FULL
+    )
+    odd = LookupError("what somebody wrote")
+
+    result = _Run._result(run, tenant, odd, alone=False)  # type: ignore[arg-type]
+
+    assert told == [result]
+    assert result.status == "failed"
+    assert [each.error for each in result.errors] == ["Unexpected LookupError"]
+    with pytest.raises(LookupError):
+        _Run._result(run, tenant, odd, alone=True)  # type: ignore[arg-type]

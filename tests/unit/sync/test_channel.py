@@ -238,6 +238,29 @@ def test_a_lost_claim_ends_the_attempt() -> None:
     assert outcome.failure.error == "ClaimLostError"
 
 
+class StrangePages(FakePages):
+    """Fails at the first renewal as nobody thought it could."""
+
+    renewals = 0
+
+    async def renew(self, claim: Claim) -> None:
+        self.renewals += 1
+        if self.renewals == 1:
+            raise LookupError("nobody thought of it")
+        await super().renew(claim)
+
+
+def test_a_renewal_that_fails_strangely_is_not_the_last() -> None:
+    history, pages, ids = FakeHistory(), StrangePages(), snowflakes(5)
+    history.post(*ids)
+    history.takes_s = 65.0
+
+    outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert outcome.status is ChannelJobStatus.COMPLETED
+    assert pages.renewals == 3
+
+
 def test_after_a_restart_of_the_server_the_channel_comes_back_with_a_new_claim() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
     history.post(*ids)
