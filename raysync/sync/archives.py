@@ -61,18 +61,17 @@ class ArchiveReader:
     lookback_start: datetime  #: threads archived since then may hold messages to look at again
     settled: Mapping[ArchiveKey, datetime]  #: by earlier runs; none where all is to be read
     searched: Collection[ChannelId]  #: the channels whose threads no list has: see `announcing`
-    _read: list[Listed] = field(default_factory=list)
+    _read: dict[ArchiveKey, Listed] = field(default_factory=dict)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTINGS_AT_ONCE))
 
     async def read(self, archive: Archive) -> Listed:
         """Read one list, as far down as needed, and once; a refusal is its trouble alone."""
-        for each in self._read:
-            if each.archive.key == archive.key:
-                return each
+        if archive.key in self._read:
+            return self._read[archive.key]
         since = self._since(archive.key)
         async with self._gate:
             listed = await self._read_since(archive, since)
-        self._read.append(listed)
+        self._read[archive.key] = listed
         return listed
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
@@ -103,7 +102,7 @@ class ArchiveReader:
         """The channels whose public list was read from top to bottom."""
         return frozenset(
             each.archive.parent.id
-            for each in self._read
+            for each in self._read.values()
             if each.trouble is None
             and not each.archive.key.is_private
             and self._since(each.archive.key) is None
@@ -112,7 +111,7 @@ class ArchiveReader:
     def newly_settled(self, unfinished: Collection[ChannelId]) -> dict[ArchiveKey, datetime]:
         """Up to where each list is settled; *unfinished* threads were not read to their end."""
         settled: dict[ArchiveKey, datetime] = {}
-        for each in self._read:
+        for each in self._read.values():
             times = [t.thread.archived_at for t in each.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
             is_settled = each.trouble is None and not each.archive.joined_only

@@ -10,7 +10,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from raysync.models.events import (
     ApiUsage,
@@ -97,6 +97,7 @@ class ProgressBoard:
         self._rows: dict[ChannelId, ChannelRow] = {}
         self._running: set[ChannelId] = set()
         self._longest_waiting: list[tuple[float, ChannelId]] = []
+        self._longest_ends_at = clock.now()  # the channel that takes longest, when last looked at
         self._totals = _Totals()
         self._skipped: dict[ChannelId, Skipped] = {}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
@@ -211,6 +212,8 @@ class ProgressBoard:
         requests = sum(sum(each.calls.values()) for each in self.usage().values())
         self._rate.add(self._clock.monotonic_s(), totals.messages, requests)
         messages_per_second, requests_per_second = self._rate.per_second()
+        if busiest:  # a view that nobody looks at is written each second, and costs no look at all
+            self._longest_ends_at = now + timedelta(seconds=self._longest_left_s(now))
         fraction, eta_s = self._outlook(now)
         return JobView(
             job_id=self._header.job_id,
@@ -261,7 +264,11 @@ class ProgressBoard:
         elapsed_s = (now - self._header.started_at).total_seconds()
         if fraction <= 0.01 or self._planning:
             return fraction, None
-        return fraction, max(elapsed_s * (1 - fraction) / fraction, self._longest_left_s(now))
+        longest_s = (self._longest_ends_at - now).total_seconds()
+        states = self._totals.states
+        if not (states[ChannelJobStatus.PENDING] or states[ChannelJobStatus.IN_PROGRESS]):
+            longest_s = 0.0
+        return fraction, max(elapsed_s * (1 - fraction) / fraction, longest_s)
 
     def _longest_left_s(self, now: datetime) -> float:
         """For how long the one channel will take that takes longest: no other speeds it up."""

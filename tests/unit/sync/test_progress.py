@@ -157,6 +157,19 @@ def test_a_run_takes_at_least_as_long_as_the_channel_that_takes_longest() -> Non
     assert board.view(10).eta_s == 0.0
 
 
+def test_a_view_that_is_only_written_down_remembers_the_longest_channel() -> None:
+    board, _ = make_tail(make_task(2, expected_pages=20.0))
+    progress = ChannelProgress(
+        ChannelId(2), 1, "worker-0", START, ChannelTally(pages=5), fraction=0.25
+    )
+    board.report(WorkerReport(JobId("job"), "worker-0", 1, (progress,), ApiUsage()))
+    board.view(10)
+
+    assert board.view(0).eta_s == 60.0
+    board.settle(replace(outcome(), channel_id=ChannelId(2)))
+    assert board.view(0).eta_s == 0.0
+
+
 def test_a_channel_that_has_not_come_anywhere_is_reckoned_by_its_own_limit() -> None:
     board, _ = make_tail(
         make_task(2, expected_pages=20.0),
