@@ -14,10 +14,10 @@ def page_ids(log: MessageLog, query: PageQuery, quirks: Quirks, now_ms: int) -> 
     """Return the ids of a page, newest first."""
     late = late_ids(log, quirks.late_ms, now_ms)
     chosen = _on_time(log, query, late) if late else _select(log, query, quirks)
-    if _is_cut(query, quirks.cut_pages):
-        chosen = _halved(chosen, query)
     if quirks.scramble_ties:
         chosen = sorted(chosen, key=lambda each: _place(each, query.limit), reverse=True)
+    if _is_cut(query, quirks.cut_pages):
+        chosen = _halved(chosen, query)
     if quirks.repeat_messages and chosen:
         chosen = [chosen[-1]] * query.limit
     return chosen
@@ -72,6 +72,12 @@ def _is_cut(query: PageQuery, cut_pages: int) -> bool:
 
 
 def _halved(message_ids: Sequence[int], query: PageQuery) -> Sequence[int]:
-    """Return the half of a page, newest first, that lies next to its cursor."""
+    """Return the half of a page, newest first, that lies next to its cursor.
+
+    A short page that ends within a millisecond is known of no server: whole ones are left out.
+    """
     kept = (len(message_ids) + 1) // 2
-    return message_ids[-kept:] if query.after is not None else message_ids[:kept]
+    at = [each >> TIMESTAMP_SHIFT for each in message_ids]
+    if query.after is not None:
+        return [each for each in message_ids if each >> TIMESTAMP_SHIFT <= at[-kept]] if at else []
+    return [each for each in message_ids if each >> TIMESTAMP_SHIFT >= at[kept - 1]] if at else []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 
 from raysync.errors import ContentIntentError, PayloadError, RetryableError
 from raysync.models.entities import Message
@@ -14,6 +15,8 @@ from raysync.sync.retry import Retrier
 
 MANY_BLANK = 5
 """So many messages of one page that hold nothing are no coincidence."""
+CURSORS_OF_ONE_PAGE = 4
+"""A cut page may be cut again for the same cursor: neighbouring ones ask for the same page."""
 WITHHELD = (
     "Discord sends every message of a page empty, though it says that the bot has the Message "
     "Content intent, so the channel is not read on, and nothing stored was emptied. Where all "
@@ -38,7 +41,7 @@ class PageFetcher:
     ) -> Sequence[Message]:
         """Return the page after a cursor, of *limit* messages or the usual size.
 
-        Where a message *above* that one is known to exist, a page without any is asked for again.
+        Where messages *above* that one are known to exist, a page without any is asked for again.
 
         Raises:
             ContentIntentError: the content intent was switched off.
@@ -46,8 +49,10 @@ class PageFetcher:
         """
         size = limit or self.page_size
 
+        shifts = count()
+
         async def ask() -> Sequence[Message]:
-            return await self._ask(after, size, above)
+            return await self._ask(after, size, above, shifts)
 
         messages = await self.again(ask)
         blank = _blank_in(messages)
@@ -66,12 +71,20 @@ class PageFetcher:
         self.count_request()
         return await self.again(lambda: self.source.has_message(self.channel_id, message_id))
 
-    async def _ask(self, after: MessageId, size: int, above: MessageId | None) -> Sequence[Message]:
+    async def _ask(
+        self, after: MessageId, size: int, above: MessageId | None, shifts: Iterator[int]
+    ) -> Sequence[Message]:
+        if above is None:
+            return await self._page(after, size)
+        for shift in islice(shifts, CURSORS_OF_ONE_PAGE):
+            messages = await self._page(MessageId(max(after - shift, 0)), size)
+            if any(each.id > above for each in messages):
+                return [each for each in messages if each.id > after]
+        raise RetryableError("Discord's pages lack a message that it has.")
+
+    async def _page(self, after: MessageId, size: int) -> Sequence[Message]:
         self.count_request()
-        messages = await self.source.fetch_after(self.channel_id, after, size, self.head_start_s())
-        if above is not None and all(each.id <= above for each in messages):
-            raise RetryableError("Discord's pages lack a message that it has.")
-        return messages
+        return await self.source.fetch_after(self.channel_id, after, size, self.head_start_s())
 
     async def _require_content(self, *, anew: bool) -> None:
         """Stop the run if messages come empty because the content intent was switched off."""

@@ -169,10 +169,7 @@ class Reading:
             if step.beyond or (step.names_all and not step.is_end):
                 return True
             if step.is_end:
-                cursor, messages = (
-                    step.next_cursor,
-                    await self._behind(claim, messages, step, bounds),
-                )
+                cursor, messages = step.next_cursor, await self._behind(claim, step, bounds)
                 if not messages:
                     return True
             elif following is not None:
@@ -226,29 +223,27 @@ class Reading:
             "a page cannot show them all, so some may be missing. All else of the channel is read."
         )
 
-    async def _behind(
-        self, claim: Claim, page: Sequence[Message], step: Step, bounds: Bounds
-    ) -> Sequence[Message]:
+    async def _behind(self, claim: Claim, step: Step, bounds: Bounds) -> Sequence[Message]:
         """Return what comes after a last page after all; write down where nothing does.
 
         The channel names a newer message. It was deleted, or the page was cut, or the permission
         to read the history is gone: Discord tells the first by an error of its own, the second
-        shows when the page's last millisecond is asked for again, and the third is an error.
+        shows when the next page is asked for, and the third is an error again. A page that was
+        cut may have been cut within its last millisecond, so that is read once more.
         """
         if bounds.newest is None or not falls_short(step, bounds):
             return ()
         rest = rest_of(step, bounds)  # None where it is too young to prove anything by
-        is_there = rest is not None and await self._fetch.is_there(bounds.newest)
-        above = step.highest if is_there else None
-        messages = await self._fetch(step.next_cursor, above=above)
-        known = {each.id for each in page}
-        if any(each.id not in known for each in messages):
-            return messages
-        proven = nothing_more(step, rest, bounds)
-        if proven is not None:
-            await self._saved()
-            await self._save(claim, proven)
-        return ()
+        if rest is None or not await self._fetch.is_there(bounds.newest):
+            messages = await self._fetch(step.highest)
+            if messages and step.page is None:
+                return messages
+            if not messages:
+                await self._saved()
+                if (proven := nothing_more(step, rest, bounds)) is not None:
+                    await self._save(claim, proven)
+                return ()
+        return await self._fetch(step.next_cursor, above=step.highest)
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
