@@ -82,7 +82,9 @@ class _Client(JobSubmissionClient):
 class ClusterJobs:
     """The jobs of one cluster."""
 
-    def __init__(self, address: str, client: JobSubmissionClient, proxy: Proxy | None) -> None:
+    def __init__(
+        self, address: str, client: JobSubmissionClient, proxy: Proxy | None = None
+    ) -> None:
         self.address = address
         self._client = client
         self._proxy = proxy

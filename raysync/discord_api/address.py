@@ -15,6 +15,14 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _SLASHES: Final = re.compile("/{2,}")
 
 
+def parsed(text: str) -> URL:
+    """Return *text* as a URL. Raises ValueError, and nothing else, where it is none."""
+    try:
+        return URL(text)
+    except LookupError:  # of what looks like an IPv6 address
+        raise ValueError("not a URL") from None
+
+
 def normalized(address: str) -> str:
     """Return the one spelling of an address of the API: requests are compared with it.
 
@@ -33,7 +41,7 @@ def normalized(address: str) -> str:
     if "?" in typed or "#" in typed:
         raise ValueError("must end with its path: no query, no fragment")
     try:
-        url = URL(typed)
+        url = parsed(typed)
         host = _host_in_url(url.raw_host or "")
     except ValueError:
         raise ValueError(f"is not an address such as {DISCORD_API_URL}") from None
@@ -43,7 +51,7 @@ def normalized(address: str) -> str:
         raise ValueError("must not name port 0: nothing can listen there")
     port = "" if url.is_default_port() else f":{url.port}"
     path = _SLASHES.sub("/", url.raw_path).rstrip("/")
-    return str(URL(f"{url.scheme}://{host}{port}{path}")).rstrip("/")
+    return str(parsed(f"{url.scheme}://{host}{port}{path}")).rstrip("/")
 
 
 def _host_in_url(raw: str) -> str:

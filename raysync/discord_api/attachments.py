@@ -125,7 +125,7 @@ class AttachmentSource:
                         raise AttachmentBrokenError("The CDN sends the file too slowly.")
                     if new:
                         yield new
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, LookupError, OSError, ValueError) as error:
             if proxy is not None and (told := by_proxy(error, "An attachment", proxy)) is not None:
                 raise told from None
             raise RetryableError(f"The CDN's answer broke off ({type(error).__name__}).") from None
@@ -147,7 +147,7 @@ class AttachmentSource:
 
 
 def _begin_of(
-    response: aiohttp.ClientResponse, file: MissingFile, start: int, proxy: Proxy | None
+    response: aiohttp.ClientResponse, file: MissingFile, start: int, proxy: Proxy | None = None
 ) -> int:
     """Where in the file the answer begins. Raises where it is not the file."""
     status = response.status

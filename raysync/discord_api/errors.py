@@ -16,9 +16,8 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import discord
-from yarl import URL
 
-from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of
+from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of, parsed
 from raysync.discord_api.answers import MOST_BYTES, AnswerTooLongError, NotJsonError, code_of
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
 from raysync.discord_api.proxies import Proxy
@@ -200,7 +199,7 @@ def _redirected(error: discord.HTTPException, url: str) -> str:
 def _host_to(location: str, url: str) -> str | None:
     """Return the host that a redirect leads to, and nothing else of what stands there."""
     try:
-        host = URL(url).join(URL(location)).raw_host if location else None
+        host = parsed(url).join(parsed(location)).raw_host if location else None
     except ValueError:
         return None
     return host if host is not None and _HOST.fullmatch(host) else None

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
+from raysync.discord_api.address import parsed
 from raysync.errors import ConfigurationError
 
 _BY_SCHEME: Final = {"http": "HTTP_PROXY", "https": "HTTPS_PROXY"}
@@ -164,7 +165,7 @@ def _proxy(variable: str, value: str) -> Proxy:
             f"{variable} names a {scheme} proxy, which raysync cannot use. {advice}"
         )
     try:
-        url = URL(url_like)
+        url = parsed(url_like)
         host, user, password = url.raw_host, url.user or "", url.password or ""
         f"{user}:{password}".encode("latin-1")  # as aiohttp sends them
         is_usable = url.scheme in _PROXY_SCHEMES and host and url.port != 0 and ":" not in user

@@ -98,6 +98,14 @@ async def test_whatever_comes_is_read_up_to_a_size(fault, expected):
     assert isinstance(caught.value, expected)
 
 
+@pytest.mark.parametrize("url", ["", "x", "http://", "http://[]@/", "http://h:x/", "file:///x"])
+async def test_an_address_that_is_none_is_told(url):
+    async with attachment() as file:
+        file.url = url
+        with pytest.raises(RetryableError):
+            await file.load()
+
+
 @pytest.mark.parametrize("status", [301, 302, 307])
 async def test_a_redirect_is_not_followed(status):
     other = World(generate_guild(GuildSpec.tiny()))

@@ -99,6 +99,7 @@ async def test_a_redirect_is_not_followed(world, status, path):
         ("https://token:hush@evil.example:8443/hush", " and sends us to evil.example."),
         ("javascript:hush", "302."),
         ("http://[hush", "302."),
+        ("http://[]@/hush", "302."),
         ("http://" + "h" * 300 + "/", "302."),
         ("", "302."),
     ],

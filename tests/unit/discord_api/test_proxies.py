@@ -78,7 +78,8 @@ def test_a_proxy_is_named_as_in_curl_and_shown_without_its_password(
         "socks5://me:hunter2@proxy:1080", "socks5h://proxy", "ftp://proxy", "http://", "http://:80",
         "http://me:hunter2@", "http://proxy:0", "http://proxy:99999", "http://pr oxy:1",
         "hunter2 x", "me:hunter2@http://proxy:1",
-        "http://[::1", "http://me:hunter2\u20ac@proxy:1", "http://m%3Ae:hunter2@proxy:1", "://proxy",
+        "http://[::1", "[]@", "http://[]@/", "://proxy",
+        "http://me:hunter2\u20ac@proxy:1", "http://m%3Ae:hunter2@proxy:1",
     ],
 )  # fmt: skip
 def test_a_proxy_that_cannot_be_used_is_a_sentence(value: str) -> None:
