@@ -12,7 +12,7 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,7 +32,14 @@ from raysync.credentials import (
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
-from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
+from raysync.discord_api.proxies import proxies_here
+from raysync.errors import (
+    ConfigurationError,
+    ContentIntentError,
+    RaysyncError,
+    RetryableError,
+    TokenRejectedError,
+)
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.settings import Settings
@@ -64,7 +71,8 @@ _TO_GRANT: Mapping[str, str] = {
 
 async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
     """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError."""
-    checks = [_secret(settings), _files(settings), *_disks(settings), await _ray(settings)]
+    checks = [_secret(settings), _files(settings), *_disks(settings), *_way_out(settings)]
+    checks.append(await _ray(settings))
     async with AsyncExitStack() as stack:
         try:
             engine = await stack.enter_async_context(open_store(settings))
@@ -133,6 +141,16 @@ def _disk(what: str, path: Path) -> Check:
         status = _WARN if room.free < LITTLE_DISK or share < LITTLE_SHARE else _OK
     advice = None if status is _OK else "Make room, or set RAYSYNC_HOME or TMPDIR to another disk."
     return Check(name="disk", status=status, says=says, advice=advice)
+
+
+def _way_out(settings: Settings) -> list[Check]:
+    """Which proxy Discord is asked through, where any is named."""
+    proxies = proxies_here()
+    try:
+        says, status = proxies.in_words(settings.discord_api_url, "Discord's API"), _OK
+    except ConfigurationError as error:
+        says, status = str(error), _FAIL
+    return [Check(name="proxy", status=status, says=says)] if proxies.variables else []
 
 
 async def _ray(settings: Settings) -> Check:
@@ -242,21 +260,14 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
     slow = _SlowLimiter()
-    client = DiscordClient(
-        token,
-        settings.discord_api_url,
-        slow,
-        pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id)),
-    )
+    identities = pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id))
     try:
-        await client.login()
-        checks.append(_about(tenant, "token", _OK, "Discord accepts it."))
-        checks += await _guild(client, tenant)
+        async with DiscordClient(token, settings.discord_api_url, slow, identities) as client:
+            checks.append(_about(tenant, "token", _OK, "Discord accepts it."))
+            checks += await _guild(client, tenant)
     except RaysyncError as error:
-        name = "token" if isinstance(error, ConfigurationError) else "discord"
+        name = "token" if isinstance(error, TokenRejectedError) else "discord"
         checks.append(_about(tenant, name, _FAIL, str(error), _way_to_discord(error)))
-    finally:
-        await client.close()
     if slow.discord_says is not None:
         checks.append(_clock("clock", "Discord", slow.discord_says, tenant.slug))
     return checks
@@ -371,10 +382,8 @@ class _SlowLimiter:
         return None
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        try:
-            self.discord_says = parsedate_to_datetime(headers["date"])
-        except (KeyError, ValueError):
-            return
+        with suppress(KeyError, ValueError):  # HTTP has its dates in GMT
+            self.discord_says = parsedate_to_datetime(headers["date"]).replace(tzinfo=UTC)
 
     def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
         return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -159,6 +160,7 @@ class JobSession:
             limiter=limiter,
             pseudonymizer=identities,
             identity=secrets.identity,
+            proxies=secrets.proxies,
         )
         self._engine = engine
         self._extras = JobExtras(secrets.extras, self.client, identities, engine, secrets.guild_id)
@@ -258,6 +260,9 @@ class ChannelWorker:
         return session
 
     async def _opened(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
+        if secrets.proxies is not None:  # for libraries of object stores: what was kept from Ray
+            for name, value in secrets.proxies.variables.items():
+                os.environ.setdefault(name, value)
         engine = self._engine(secrets.database_url.get_secret_value())
         session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
         try:

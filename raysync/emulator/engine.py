@@ -3,7 +3,8 @@
 The HTTP server lies around it (`server`), the faults on demand in front of it (`faults`).
 """
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,8 @@ from raysync.emulator.world import World
 
 BAN: Final = "ban"
 _BLOCKED_CLIENT: Final = {"message": "internal network error", "code": 40333}
+_TEXT: Final = "text/plain; charset=utf-8"
+_WITH_CHARSET: Final = "application/json; charset=utf-8"
 _PROXY_PAGE: Final = (
     b"<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>cloudflare</h1></center>"
     b"\r\n</body>\r\n</html>\r\n"
@@ -75,6 +78,7 @@ class Engine:
             outcome = self.answer(incoming, match)
             outcome.reply = spoil(outcome.reply, rule)
             return outcome
+        instead.headers |= _lower(rule.headers)
         banned = rule.action in (Action.BAN, Action.BAN_HTML)
         scope = BAN if banned else SHARED if rule.action is Action.SHARED else None
         outcome = Outcome(instead, match, self.bot_of(incoming.authorization), scope, banned)
@@ -125,6 +129,7 @@ def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:
     """Answer as a rule says, where neither bots nor limits are known."""
     instead = reply_instead(rule)
     if instead is not None:
+        instead.headers |= _lower(rule.headers)
         return Outcome(instead, None)
     outcome = answer()
     outcome.reply = spoil(outcome.reply, rule)
@@ -134,11 +139,11 @@ def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:
 def reply_instead(rule: FaultRule) -> Reply | None:
     """Return what a rule answers by itself; None where it spoils the true answer."""
     match rule.action:
-        case Action.ANSWER if isinstance(rule.body, str):
-            return Reply(rule.status, rule.body.encode(), "text/plain; charset=utf-8")
         case Action.ANSWER:
-            default = {"message": f"{rule.status}: Error", "code": 0}
-            return json_reply(default if rule.body is None else rule.body, rule.status)
+            return _answer(rule)
+        case Action.REDIRECT:
+            status = rule.status if 300 <= rule.status < 400 else 302
+            return Reply(status, b"", _TEXT, {"location": rule.location})
         case Action.HTML:
             return Reply(rule.status, _PROXY_PAGE % rule.status, "text/html; charset=UTF-8")
         case Action.BAN:
@@ -153,8 +158,25 @@ def reply_instead(rule: FaultRule) -> Reply | None:
             return None
 
 
+def _answer(rule: FaultRule) -> Reply:
+    """Return the answer that a rule spells out."""
+    if rule.body_base64 is not None:
+        reply = Reply(rule.status, base64.b64decode(rule.body_base64))
+    elif isinstance(rule.body, str):
+        reply = Reply(rule.status, rule.body.encode(), _TEXT)
+    else:
+        default = {"message": f"{rule.status}: Error", "code": 0}
+        reply = json_reply(default if rule.body is None else rule.body, rule.status)
+    return reply if rule.content_type is None else replace(reply, content_type=rule.content_type)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def spoil(reply: Reply, rule: FaultRule) -> Reply:
     """Return the true answer with what a rule does to it."""
+    reply = replace(reply, headers=reply.headers | _lower(rule.headers))
     match rule.action:
         case Action.MALFORMED:
             return replace(reply, body=reply.body[: rule.keep_bytes])
@@ -163,6 +185,6 @@ def spoil(reply: Reply, rule: FaultRule) -> Reply:
         case Action.EMPTY:
             return replace(reply, body=b"[]")
         case Action.CONTENT_TYPE:
-            return replace(reply, content_type=rule.content_type)
+            return replace(reply, content_type=rule.content_type or _WITH_CHARSET)
         case _:
             return reply

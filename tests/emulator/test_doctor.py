@@ -23,6 +23,7 @@ from raysync.emulator import (
     generate_guild,
 )
 from raysync.emulator.faults import FaultScript
+from tests.forward_proxy import proxy_thread
 
 TOKEN = "a-token"
 READ_HISTORY = 1 << 16
@@ -124,6 +125,46 @@ def test_a_discord_out_of_reach_is_told_with_what_to_look_at(
         "RAYSYNC_DISCORD_API_URL is http://127.0.0.1:1/api/v10."
     )
     assert "RAYSYNC_DISCORD_API_URL if it is set" in told["advice"]
+
+
+def proxy_check() -> tuple[int, str, str]:
+    """The exit code, and the status and the words of the check of the proxy."""
+    result = raysync("doctor", "--json")
+    found = json.loads(result.stdout)["checks"]
+    ((status, says),) = [(c["status"], c["says"]) for c in found if c["name"] == "proxy"]
+    assert "hunter2" not in result.stdout + result.stderr + raysync("doctor").stdout
+    return result.exit_code, status, says
+
+
+def test_the_way_out_is_told(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    address = emulator.origin.removeprefix("http://")
+    here = ("127.0.0.1", int(address.rpartition(":")[2]))
+    assert "proxy" not in {each["name"] for each in checks()[1]["ok"]}
+
+    with proxy_thread({address: here}, wants_password=True) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url_with_password)
+        told = f"Discord's API is asked through the proxy {proxy.url} (HTTP_PROXY)."
+        assert proxy_check() == (0, "ok", told)
+        assert len(proxy.asked) == 2 * 6, "and it is"
+
+        monkeypatch.setenv("no_proxy", "elsewhere, 127.0.0.1")
+        told = "Discord's API is asked directly: no_proxy exempts 127.0.0.1 from HTTP_PROXY."
+        assert proxy_check() == (0, "ok", told)
+        assert len(proxy.asked) == 2 * 6
+
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        (refused,) = checks()[1]["fail"]
+        assert refused["name"] == "discord"
+        assert "(HTTP_PROXY) answers 407" in refused["says"]
+
+    monkeypatch.setenv("HTTP_PROXY", "socks5://me:hunter2@127.0.0.1")
+    code, status, says = proxy_check()
+    assert (code, status) == (1, "fail")
+    assert says.startswith("HTTP_PROXY names a socks5 proxy, which raysync cannot use.")
 
 
 def test_a_token_that_is_not_there_is_told(
