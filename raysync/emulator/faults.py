@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from raysync.emulator.entities import Bot
+from raysync.emulator.limits import Refusals
 from raysync.emulator.messages import Payload
+from raysync.emulator.refusals import Scope
 from raysync.emulator.routing import Match
 
 
@@ -38,6 +40,8 @@ class Action(StrEnum):
     HTML = "html"  #: *status* with a page as proxies make them
     BAN = "ban"  #: Cloudflare's answer to a banned address, JSON
     BAN_HTML = "ban-html"  #: the same as a page
+    BAN_CODE = "ban-code"  #: the same as the text `error code: 1015`, with a Retry-After
+    REFUSE = "refuse"  #: Discord's own 429 of *scope* with *retry_after_s*, in *shape*
     SHARED = "shared"  #: 429 of the shared scope with *retry_after_s*
     RESET = "reset"  #: the connection is reset
     HANG = "hang"  #: no answer for *delay_s* (0: ever), then the connection closes
@@ -58,6 +62,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf
 
 
+def _are_headers(value: Any) -> bool:
+    """Say whether an answer can carry them."""
+    if not isinstance(value, Mapping):
+        return False
+    texts = [*value]
+    for each in value.values():
+        texts += each if isinstance(each, list) else [] if each is None else [each]
+    return all(isinstance(each, str) and each.isprintable() for each in texts) and all(value)
+
+
 @dataclass(frozen=True, slots=True)
 class FaultRule:
     """Takes requests that fit every condition given; the first fitting rule wins.
@@ -66,7 +80,9 @@ class FaultRule:
     With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
-    *before* and *after* are edits (see `Edits.apply`) made around the answer.
+    *before* and *after* are edits (see `Edits.apply`) made around the answer. *headers* take the
+    place of those that the answer would have, whatever the action: a text, several, or None for
+    none of that name.
     """
 
     action: Action = Action.PASS
@@ -85,6 +101,9 @@ class FaultRule:
     body: Any = None
     content_type: str = "application/json; charset=utf-8"
     retry_after_s: float = 1.0
+    scope: Scope = Scope.USER
+    shape: Refusals = Refusals.USUAL
+    headers: Mapping[str, str | list[str] | None] = field(default_factory=dict)
     delay_s: float = 0.0
     keep_bytes: int = 20
     before: tuple[Payload, ...] = ()
@@ -99,6 +118,8 @@ class FaultRule:
             raise ValueError(f"unknown in a fault rule: {', '.join(sorted(unknown))}")
         values = dict(rule)
         values["action"] = Action(values.get("action", Action.PASS))
+        values["scope"] = Scope(values.get("scope", Scope.USER))
+        values["shape"] = Refusals(values.get("shape", Refusals.USUAL))
         if values.get("channel_id") is not None:
             values["channel_id"] = int(values["channel_id"])
         for name in ("nth", "before", "after"):
@@ -118,6 +139,8 @@ class FaultRule:
         wrong += [name for name in _TEXTS if not isinstance(getattr(self, name), str | None)]
         if not wrong and not (self.every >= 1 and 200 <= self.status <= 599):
             wrong = ["every", "status"]
+        if not _are_headers(self.headers):
+            wrong.append("headers")
         if wrong:
             raise ValueError(f"cannot be used in a fault rule: {', '.join(wrong)}")
         try:
