@@ -5,8 +5,8 @@ The CDN is outside of the API's limits, and is told nothing of the token.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
@@ -22,11 +22,13 @@ from raysync.errors import (
     UnknownMessageError,
 )
 from raysync.models.extras import MissingFile
+from raysync.models.header_values import bounded_wait, waits_of
 from raysync.models.ids import ChannelId, MessageId
 
 _CHUNK_BYTES: Final = 1 << 16
 _SILENCE_S: Final = 30.0
 _CONNECT_S: Final = 15.0
+_LONGEST_PAUSE_S: Final = 60.0
 _GONE: Final = frozenset({403, 404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _HTML: Final = "text/html"
@@ -149,8 +151,5 @@ def _begin_of(response: aiohttp.ClientResponse, file: MissingFile, start: int) -
 
 
 def _pause_s(response: aiohttp.ClientResponse) -> float | None:
-    try:
-        pause_s = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return pause_s if 0 <= pause_s < math.inf else None
+    """What the CDN asks for, within a bound: other files wait behind this one."""
+    return bounded_wait(waits_of(response.headers, datetime.now(UTC)), _LONGEST_PAUSE_S)

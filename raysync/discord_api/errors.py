@@ -7,29 +7,27 @@ which there is neither a token nor what anybody wrote.
 from __future__ import annotations
 
 import errno
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import aiohttp
 import discord
 
 from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of
+from raysync.discord_api.refusal import error_of
 from raysync.errors import (
-    BAN_S,
     AccessDeniedError,
-    BannedError,
     NotFoundError,
     PermanentError,
-    RateLimitedError,
     RaysyncError,
     RetryableError,
     TokenRejectedError,
     UnknownEmojiError,
     UnknownMessageError,
 )
+from raysync.models.refusal import Refusal, Scope
 
 _UNKNOWN_MESSAGE = 10008
 _UNKNOWN_EMOJI = 10014
@@ -61,7 +59,7 @@ def translate(error: Exception, what: str, url: str) -> RaysyncError:
         case discord.LoginFailure():
             return _token_rejected(url)
         case discord.RateLimited():
-            return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
+            return error_of(Refusal.asking(Scope.USER, [error.retry_after]), what)
         case discord.HTTPException():
             return _of_status(error, what, url)
         case TimeoutError():
@@ -102,7 +100,8 @@ def _of_status(error: discord.HTTPException, what: str, url: str) -> RaysyncErro
     if error.code:
         says += f" (code {error.code})"
     if status == 429:
-        return _of_refusal(error, what)
+        body = str(error.text).encode(errors="replace")
+        return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
     if status == 403:
@@ -116,17 +115,6 @@ def _of_status(error: discord.HTTPException, what: str, url: str) -> RaysyncErro
     if status >= 500 or status in _PASSING_STATUSES:
         return RetryableError(f"{says}.")
     return PermanentError(f"{says}.")
-
-
-def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
-    """A 429 that says when to come back is a limit; one that does not is a ban."""
-    try:
-        retry_after_s = float(error.response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=BAN_S))
-    if not 0 <= retry_after_s < math.inf:
-        retry_after_s = 0.0
-    return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
 
 
 def _token_rejected(url: str) -> TokenRejectedError:

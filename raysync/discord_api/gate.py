@@ -8,6 +8,9 @@ from typing import Final, Protocol
 
 import aiohttp
 
+from raysync.discord_api.common_cause import CommonCause
+from raysync.discord_api.refusal import read_refused
+
 _PARAMETERS: Final[Mapping[str, str]] = {
     "channels": "{channel_id}",
     "guilds": "{guild_id}",
@@ -28,7 +31,10 @@ class Passage(Protocol):
         ...
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in how it ended; *status* is None without an answer."""
+        """Take in how it ended; *status* is None without an answer.
+
+        The headers of a 429 are those that Discord would have sent with what it means.
+        """
         ...
 
 
@@ -84,6 +90,7 @@ class Gate:
     def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
         self._prefix = base_url.rstrip("/") + "/"
         self._limiter = limiter
+        self._common = CommonCause()
 
     def trace_config(self) -> aiohttp.TraceConfig:
         """What an aiohttp session needs to go through the gate."""
@@ -105,7 +112,9 @@ class Gate:
             return
         route, major_id = route_of(params.method, url.removeprefix(self._prefix))
         head_start_s: float = context.trace_request_ctx or 0.0  # as the request was given it
+        self._common.require()
         context.passage = await self._limiter.enter(route, major_id, head_start_s)
+        context.asked = (route, major_id)
 
     async def _sent(
         self,
@@ -123,7 +132,15 @@ class Gate:
         context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
-        _leave(context, params.response.status, params.response.headers)
+        response = params.response
+        asked: tuple[str, str | None] | None = context.__dict__.get("asked")
+        refused = await read_refused(response) if asked and response.status == 429 else None
+        _leave(context, response.status, refused.headers if refused else response.headers)
+        if asked:
+            self._common.note(*asked, response.status, refused.refusal if refused else None)
+            self._common.require()
+        if asked and refused:
+            refused.require_repeat(asked[0])
 
     async def _lost(
         self,
