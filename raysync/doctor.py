@@ -12,13 +12,13 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from raysync.actors import limit_checks
 from raysync.actors.requests import OWN_CONNECTIONS, TENANTS_PER_WORKER
 from raysync.credentials import (
     KEY_FILE,
@@ -42,10 +42,11 @@ from raysync.errors import (
 )
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.models.header_values import moment_in
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
-from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
+from raysync.store.health import abandoned_jobs, refusals, server_state
 from raysync.store.key_checks import KeyChecks
 from raysync.store.rotation import Rotation
 from raysync.store.suppressions import SuppressionStore
@@ -69,8 +70,13 @@ _TO_GRANT: Mapping[str, str] = {
 }
 
 
-async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
-    """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError."""
+async def examine(
+    settings: Settings, slugs: Sequence[str] = (), *, forget_limits: bool = False
+) -> CheckUp:
+    """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError.
+
+    With *forget_limits*, what was learned of Discord's limits is forgotten before.
+    """
     checks = [_secret(settings), _files(settings), *_disks(settings), *_way_out(settings)]
     checks.append(await _ray(settings))
     async with AsyncExitStack() as stack:
@@ -80,6 +86,8 @@ async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
             return CheckUp(checks=[*checks, Check(name="database", status=_FAIL, says=str(error))])
         store = TenantStore(engine)
         tenants = [await store.get(each) for each in slugs] or list(await store.list())
+        if forget_limits:
+            checks.append(await limit_checks.forget_limits(engine, settings.discord_api_url))
         synced = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
         checks += await _database(settings, engine, len(synced))
         if not tenants:
@@ -202,11 +210,7 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
         )
     )
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
-    learned = await learned_limits(engine)
-    more = f", and {learned} more that Discord's answers showed" if learned else ""
-    told = f"Those known beforehand{more}."
-    checks.append(Check(name="rate limits", status=_OK, says=told))
-    return checks
+    return checks + await limit_checks.limit_checks(engine, settings.discord_api_url)
 
 
 def _refusals(count: int, limit: int) -> Check:
@@ -382,8 +386,7 @@ class _SlowLimiter:
         return None
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        with suppress(KeyError, ValueError):  # HTTP has its dates in GMT
-            self.discord_says = parsedate_to_datetime(headers["date"]).replace(tzinfo=UTC)
+        self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
 
     def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
         return 0.0

@@ -15,6 +15,7 @@ from raysync.actors.limit_memory import LimitMemory
 from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
 from raysync.clock import Clock, SystemClock
+from raysync.discord_api.address import api_of
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import RunStoppedError
@@ -152,7 +153,7 @@ class JobSession:
     ) -> None:
         self.tenant = secrets.tenant
         self._limiter = limiter
-        self._memory = LimitMemory(LimitStore(engine))
+        self._memory = LimitMemory(LimitStore(engine, api_of(secrets.discord_api_url)))
         identities = pseudonymizer_for(secrets.privacy, secrets.key(), secrets.people)
         self.client = DiscordClient(
             token=secrets.token.get_secret_value(),

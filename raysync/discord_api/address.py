@@ -77,6 +77,11 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def api_of(url: str) -> str:
+    """The API's own name, by which it is told from others: its address as it may be shown."""
+    return elsewhere(url.rstrip("/")) or DISCORD_API_URL
+
+
 def elsewhere(url: str) -> str | None:
     """The address as it may be shown, or None where it is Discord's own."""
     if is_same(url, DISCORD_API_URL):

@@ -6,8 +6,8 @@ The CDN is outside of the API's limits, and is told nothing of the token.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
@@ -26,6 +26,7 @@ from raysync.errors import (
     UnknownMessageError,
 )
 from raysync.models.extras import MissingFile
+from raysync.models.header_values import bounded_wait, waits_of
 from raysync.models.ids import ChannelId, MessageId
 
 _CHUNK_BYTES: Final = 1 << 16
@@ -34,6 +35,7 @@ _CONNECT_S: Final = 15.0
 _SLOWEST_BYTES_PER_S: Final = 4096
 """A file that comes slower, after a first minute, is not waited for: it might never end."""
 _UNHURRIED_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 60.0
 _GONE: Final = frozenset({403, 404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _HTML: Final = "text/html"
@@ -177,8 +179,5 @@ def _begin_of(
 
 
 def _pause_s(response: aiohttp.ClientResponse) -> float | None:
-    try:
-        pause_s = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return pause_s if 0 <= pause_s < math.inf else None
+    """What the CDN asks for, within a bound: other files wait behind this one."""
+    return bounded_wait(waits_of(response.headers, datetime.now(UTC)), _LONGEST_PAUSE_S)

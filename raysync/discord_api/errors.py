@@ -7,12 +7,11 @@ which there is neither a token nor what anybody wrote.
 from __future__ import annotations
 
 import errno
-import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import aiohttp
 import discord
@@ -21,21 +20,20 @@ from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, ho
 from raysync.discord_api.answers import MOST_BYTES, AnswerTooLongError, NotJsonError, code_of
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
 from raysync.discord_api.proxies import Proxy
+from raysync.discord_api.refusal import error_of
 from raysync.errors import (
-    BAN_S,
     AccessDeniedError,
-    BannedError,
     ConfigurationError,
     NotFoundError,
     PayloadError,
     PermanentError,
-    RateLimitedError,
     RaysyncError,
     RetryableError,
     TokenRejectedError,
     UnknownEmojiError,
     UnknownMessageError,
 )
+from raysync.models.refusal import Refusal, Scope
 
 _UNKNOWN_MESSAGE = 10008
 _UNKNOWN_EMOJI = 10014
@@ -82,7 +80,7 @@ def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None)
         case discord.LoginFailure():
             return _token_rejected(url)
         case discord.RateLimited():
-            return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
+            return error_of(Refusal.asking(Scope.USER, [error.retry_after]), what)
         case discord.HTTPException():
             return _of_status(error, what, url, proxy)
         case TimeoutError():
@@ -167,7 +165,8 @@ def _of_status(
     if status == PROXY_WANTS_PASSWORD and proxy is not None:
         return refused_by_proxy(status, what, proxy)
     if status == 429:
-        return _of_refusal(error, what)
+        body = str(error.text).encode(errors="replace")
+        return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
     if status == 403:
@@ -203,17 +202,6 @@ def _host_to(location: str, url: str) -> str | None:
     except ValueError:
         return None
     return host if host is not None and _HOST.fullmatch(host) else None
-
-
-def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
-    """A 429 that says when to come back is a limit; one that does not is a ban."""
-    try:
-        retry_after_s = float(error.response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=BAN_S))
-    if not 0 <= retry_after_s < math.inf:
-        retry_after_s = 0.0
-    return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
 
 
 def _token_rejected(url: str) -> TokenRejectedError:

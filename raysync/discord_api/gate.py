@@ -11,6 +11,8 @@ import aiohttp
 from yarl import URL
 
 from raysync.discord_api.address import host_of, normalized
+from raysync.discord_api.common_cause import CommonCause
+from raysync.discord_api.refusal import read_refused
 from raysync.errors import RunStoppedError
 
 _PARAMETERS: Final[Mapping[str, str]] = {
@@ -34,7 +36,10 @@ class Passage(Protocol):
         ...
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in how it ended; *status* is None without an answer."""
+        """Take in how it ended; *status* is None without an answer.
+
+        The headers of a 429 are those that Discord would have sent with what it means.
+        """
         ...
 
 
@@ -99,6 +104,7 @@ class Gate:
     def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
         self._base = URL(normalized(base_url))
         self._limiter = limiter
+        self._common = CommonCause()
 
     def _path_of(self, url: URL) -> str:
         """Return what follows the API's base in *url*. Raises where that is not its base."""
@@ -131,7 +137,9 @@ class Gate:
         trip = _trip_of(context)
         trip.response = None
         route, major_id = route_of(params.method, self._path_of(params.url))
+        self._common.require()
         context.passage = await self._limiter.enter(route, major_id, trip.head_start_s)
+        context.asked = (route, major_id)
 
     async def _sent(
         self,
@@ -152,8 +160,14 @@ class Gate:
         response = _trip_of(context).response = params.response
         if response.status == PROXY_WANTS_PASSWORD:  # Discord has not heard of the request
             _leave(context, None, {})
-        else:
-            _leave(context, response.status, response.headers)
+            return
+        asked: tuple[str, str | None] = context.asked
+        refused = await read_refused(response) if response.status == 429 else None
+        _leave(context, response.status, refused.headers if refused else response.headers)
+        self._common.note(*asked, response.status, refused.refusal if refused else None)
+        self._common.require()
+        if refused:
+            refused.require_repeat(asked[0])
 
     async def _lost(
         self,

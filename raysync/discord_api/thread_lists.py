@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from raysync.errors import NoProgressError, SearchIndexError
 from raysync.models.entities import Channel
+from raysync.models.header_values import bounded_wait, seconds_in
 from raysync.models.ids import ChannelId
 
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
 _MOST_SEARCHED: Final = 10_000
 _NO_INDEX: Final = 110_000
+_LONGEST_PAUSE_S: Final = 60.0
+"""An index takes seconds to be made."""
 _OVERLAP: Final = timedelta(milliseconds=1)
 """Threads archived in one millisecond may stand on two pages."""
 
@@ -124,10 +126,10 @@ def _repeats() -> NoProgressError:
     )
 
 
-def _pause_s(told: Any) -> float:
-    """What Discord asks for; a second where that is no time to wait."""
-    is_time = isinstance(told, int | float) and 0 < told < math.inf
-    return float(told) if is_time else 1.0
+def _pause_s(asked: Any) -> float:
+    """What Discord asks for, within a bound; a second where that is no time to wait."""
+    asked_s = seconds_in(asked)
+    return bounded_wait([] if asked_s is None else [asked_s], _LONGEST_PAUSE_S) or 1.0
 
 
 def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:

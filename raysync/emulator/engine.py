@@ -4,21 +4,24 @@ The HTTP server lies around it (`server`), the faults on demand in front of it (
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from raysync.emulator import api_guilds, api_identity, api_messages, api_threads, replies
 from raysync.emulator.entities import Bot
 from raysync.emulator.faults import Action, FaultRule, Incoming
-from raysync.emulator.limiter import GLOBAL, SHARED, Limiter, ban_reply, rate_limited
+from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import BanBody, Limits
 from raysync.emulator.quirks import Quirks
+from raysync.emulator.refusals import GLOBAL, SHARED, ban_reply, rate_limited
 from raysync.emulator.replies import ApiError, Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Match, Router
 from raysync.emulator.world import World
 
 BAN: Final = "ban"
+BANS: Final = frozenset({Action.BAN, Action.BAN_HTML, Action.BAN_CODE})
+_HOUR_S: Final = 3600.0
 _BLOCKED_CLIENT: Final = {"message": "internal network error", "code": 40333}
 _TEXT: Final = "text/plain; charset=utf-8"
 _WITH_CHARSET: Final = "application/json; charset=utf-8"
@@ -77,10 +80,11 @@ class Engine:
         if instead is None:
             outcome = self.answer(incoming, match)
             outcome.reply = spoil(outcome.reply, rule)
+            outcome.reply.overrides |= rule.headers
             return outcome
-        instead.headers |= _lower(rule.headers)
-        banned = rule.action in (Action.BAN, Action.BAN_HTML)
-        scope = BAN if banned else SHARED if rule.action is Action.SHARED else None
+        instead.overrides |= rule.headers
+        banned = rule.action in BANS
+        scope = BAN if banned else instead.headers.get("x-ratelimit-scope")
         outcome = Outcome(instead, match, self.bot_of(incoming.authorization), scope, banned)
         if instead.status in (401, 403, 429) and scope != SHARED:
             self.limiter.count_invalid(incoming.address)
@@ -128,11 +132,10 @@ class Engine:
 def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:
     """Answer as a rule says, where neither bots nor limits are known."""
     instead = reply_instead(rule)
-    if instead is not None:
-        instead.headers |= _lower(rule.headers)
-        return Outcome(instead, None)
-    outcome = answer()
-    outcome.reply = spoil(outcome.reply, rule)
+    outcome = answer() if instead is None else Outcome(instead, None)
+    if instead is None:
+        outcome.reply = spoil(outcome.reply, rule)
+    outcome.reply.overrides |= rule.headers
     return outcome
 
 
@@ -150,8 +153,12 @@ def reply_instead(rule: FaultRule) -> Reply | None:
             return ban_reply(BanBody.JSON)
         case Action.BAN_HTML:
             return ban_reply(BanBody.HTML)
+        case Action.BAN_CODE:
+            return ban_reply(BanBody.JSON, _HOUR_S)
         case Action.SHARED:
             return rate_limited(rule.retry_after_s, SHARED)
+        case Action.REFUSE:
+            return rate_limited(rule.retry_after_s, rule.scope, shape=rule.shape)
         case Action.RESET | Action.HANG:
             return Reply(0, b"")
         case _:
@@ -170,13 +177,8 @@ def _answer(rule: FaultRule) -> Reply:
     return reply if rule.content_type is None else replace(reply, content_type=rule.content_type)
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
 def spoil(reply: Reply, rule: FaultRule) -> Reply:
     """Return the true answer with what a rule does to it."""
-    reply = replace(reply, headers=reply.headers | _lower(rule.headers))
     match rule.action:
         case Action.MALFORMED:
             return replace(reply, body=reply.body[: rule.keep_bytes])

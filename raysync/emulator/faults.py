@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from raysync.emulator.entities import Bot
+from raysync.emulator.limits import Refusals
 from raysync.emulator.messages import Payload
+from raysync.emulator.refusals import Scope
 from raysync.emulator.routing import Match
 
 
@@ -40,6 +42,8 @@ class Action(StrEnum):
     BAN = "ban"  #: Cloudflare's answer to a banned address, JSON
     BAN_HTML = "ban-html"  #: the same as a page
     REDIRECT = "redirect"  #: *status*, or 302 where that is no redirect's, to *location*
+    BAN_CODE = "ban-code"  #: the same as the text `error code: 1015`, with a Retry-After
+    REFUSE = "refuse"  #: Discord's own 429 of *scope* with *retry_after_s*, in *shape*
     SHARED = "shared"  #: 429 of the shared scope with *retry_after_s*
     RESET = "reset"  #: the connection is reset
     HANG = "hang"  #: no answer for *delay_s* (0: ever), then the connection closes
@@ -64,10 +68,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_headers(value: Any) -> bool:
+    """Say whether an answer can carry them."""
     if not isinstance(value, Mapping):
         return False
-    parts = [part for pair in value.items() for part in pair]
-    return all(isinstance(part, str) and part.isprintable() for part in parts)
+    texts = [*value]
+    for each in value.values():
+        texts += each if isinstance(each, list) else [] if each is None else [each]
+    return all(isinstance(each, str) and each.isprintable() for each in texts) and all(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,9 @@ class FaultRule:
     With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
-    *before* and *after* are edits (see `Edits.apply`) made around the answer.
-    Whatever is answered, *headers* are added to it, its body is padded with blanks in front to
+    *before* and *after* are edits (see `Edits.apply`) made around the answer. *headers* take the
+    place of those that the answer would have, whatever the action: a text, several, or None for
+    none of that name. Whatever is answered, its body is padded with blanks in front to
     *pad_bytes*, which leaves JSON the same, and sent in *encodings*, the first one innermost.
     """
 
@@ -100,10 +108,12 @@ class FaultRule:
     body_base64: str | None = None  #: instead of *body*, where it is no text
     content_type: str | None = None  #: None: what goes with the body
     location: str = "https://elsewhere.invalid/"
-    headers: Mapping[str, str] = field(default_factory=dict)
     pad_bytes: int = 0
     encodings: tuple[str, ...] = ()
     retry_after_s: float = 1.0
+    scope: Scope = Scope.USER
+    shape: Refusals = Refusals.USUAL
+    headers: Mapping[str, str | list[str] | None] = field(default_factory=dict)
     delay_s: float = 0.0
     keep_bytes: int = 20
     before: tuple[Payload, ...] = ()
@@ -118,6 +128,8 @@ class FaultRule:
             raise ValueError(f"unknown in a fault rule: {', '.join(sorted(unknown))}")
         values = dict(rule)
         values["action"] = Action(values.get("action", Action.PASS))
+        values["scope"] = Scope(values.get("scope", Scope.USER))
+        values["shape"] = Refusals(values.get("shape", Refusals.USUAL))
         if values.get("channel_id") is not None:
             values["channel_id"] = int(values["channel_id"])
         for name in ("nth", "before", "after", "encodings"):

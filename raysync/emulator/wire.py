@@ -41,7 +41,7 @@ def respond(reply: Reply, *, banned: bool = False, gzipped: bool = False) -> web
     body = gzip.compress(reply.body, _GZIP_LEVEL) if gzipped else reply.body
     headers = wire_headers(reply, banned=banned)
     if gzipped:
-        headers["content-encoding"] = "gzip"
+        headers.append(("content-encoding", "gzip"))
     return web.Response(status=reply.status, body=body, headers=headers)
 
 
@@ -83,15 +83,19 @@ def _encoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield encoder.flush()
 
 
-def wire_headers(reply: Reply, *, banned: bool = False) -> dict[str, str]:
-    """Return the headers an answer goes out with."""
+def wire_headers(reply: Reply, *, banned: bool = False) -> list[tuple[str, str]]:
+    """Return the headers an answer goes out with; a name may come more than once."""
     headers = _WIRE | reply.headers
     if banned:
         del headers["via"]
     headers["content-type"] = reply.content_type
     headers["date"] = formatdate(usegmt=True)
     headers["cf-ray"] = f"{secrets.token_hex(8)}-FRA"
-    return headers
+    overrides = {name.lower(): values for name, values in reply.overrides.items()}
+    sent = [(name, value) for name, value in headers.items() if name not in overrides]
+    for name, values in overrides.items():
+        sent += [(name, each) for each in ([values] if isinstance(values, str) else values or ())]
+    return sent
 
 
 def attachment_reply(world: World, path: str, query: str, wanted: str | None) -> Reply:
@@ -120,7 +124,7 @@ async def cut_connection(
     """Break the connection: at once with a reset, or in the middle of the body."""
     response = web.StreamResponse(status=outcome.reply.status)
     if rule.action is Action.TRUNCATE:
-        response.headers.update(wire_headers(outcome.reply))
+        response.headers.extend(wire_headers(outcome.reply))
         response.content_length = len(outcome.reply.body)
         await response.prepare(request)
         await response.write(outcome.reply.body[: rule.keep_bytes])

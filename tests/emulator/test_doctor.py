@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import psycopg
 import pytest
@@ -58,9 +58,9 @@ def raysync(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
 
 
-def checks() -> tuple[int, dict[str, list[dict[str, str]]]]:
+def checks(*options: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
     """The exit code, and what was found by status."""
-    result = raysync("doctor", "--json")
+    result = raysync("doctor", "--json", *options)
     found: dict[str, list[dict[str, str]]] = {"ok": [], "warn": [], "fail": []}
     for each in json.loads(result.stdout)["checks"]:
         found[each["status"]].append(each)
@@ -433,6 +433,52 @@ def test_limits_that_were_learned_are_told(emulator: Emulator, database_url: str
 
     assert before == "Those known beforehand."
     assert told() == "Those known beforehand, and 1 more that Discord's answers showed."
+
+
+def test_each_limit_that_was_learned_is_told_with_until_when_and_can_be_forgotten(
+    emulator: Emulator, database_url: str
+) -> None:
+    rows = [
+        (emulator.url, "GET /guilds/{guild_id}/x", 3, 5.0, "refusal"),
+        (emulator.url, "GET /channels/{channel_id}/messages", 1, 60.0, "headers"),
+        (emulator.url, "GET /channels/{channel_id}/y", 5, 1e9, "headers"),
+        ("https://discord.com/api/v10", "GET /channels/{channel_id}/messages", 2, 5.0, "refusal"),
+    ]
+    with psycopg.connect(database_url) as session:
+        session.cursor().executemany(
+            'INSERT INTO rate_limits (api, route, bucket, "limit", window_s, source)'
+            " VALUES (%s, %s, '', %s, %s, %s)",
+            rows,
+        )
+
+    code, found = checks()
+    (slow,) = [each for each in found["warn"] if each["name"] == "rate limit"]
+    (fine,) = [each for each in found["ok"] if each["name"] == "rate limit"]
+    (all_,) = [each for each in found["ok"] if each["name"] == "rate limits"]
+
+    assert code == 0
+    assert all_["says"] == "Those known beforehand, and 2 more that Discord's answers showed."
+    assert slow["says"].startswith("GET /channels/{channel_id}/messages: 1 in 60 s, as Discord's")
+    assert slow["advice"].endswith("raysync doctor --forget-limits")
+    in_a_week = datetime.now(UTC) + timedelta(days=7, minutes=-5)
+    assert fine["says"].startswith("GET /guilds/{guild_id}/x: 3 in 5 s, as a refusal said. ")
+    assert f"Believed until {in_a_week:%Y-%m-%d}" in fine["says"]
+    assert fine["advice"] is None
+
+    _, after = checks("--forget-limits")
+    (forgotten,) = [each["says"] for each in after["ok"] if each["name"] == "rate limit"]
+    (left,) = [each["says"] for each in after["ok"] if each["name"] == "rate limits"]
+    assert forgotten.startswith("3 learned limits are forgotten.")
+    assert left == "Those known beforehand."
+    with psycopg.connect(database_url) as session:
+        logged = session.execute(
+            "SELECT details FROM audit_log WHERE action = 'limits forgotten'"
+        ).fetchall()
+        fresh = session.execute(
+            "SELECT route FROM rate_limits WHERE updated_at > now() - interval '1 day'"
+        ).fetchall()
+    assert logged == [({"api": emulator.url, "limits": 3},)]
+    assert fresh == [("GET /channels/{channel_id}/messages",)], "Discord's own are another API's"
 
 
 def test_a_role_that_may_not_read_is_told_in_a_sentence(
