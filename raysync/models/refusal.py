@@ -92,10 +92,7 @@ class Refusal:
         says, document = _read_body(text)
         waits = [*waits_of(headers, now), *_waits_in(document)]
         is_known = says is _Body.LIMIT or (says is not _Body.BAN and _has_bucket(headers))
-        looks_like_one = bool(waits) and (
-            says is _Body.JSON or (says is _Body.NOTHING and _is_signed(headers))
-        )
-        if not is_known and not looks_like_one:
+        if not is_known and not _looks_like_limit(says, headers, waits):
             return cls.asking(Scope.BAN, waits)
         return replace(cls.asking(_scope(headers, text), waits), is_known=is_known)
 
@@ -167,8 +164,19 @@ def _has_bucket(headers: Mapping[str, str]) -> bool:
     )
 
 
-def _is_signed(headers: Mapping[str, str]) -> bool:
-    return any("google" in value.lower() for value in values_of(headers, "via"))
+def _looks_like_limit(says: _Body, headers: Mapping[str, str], waits: list[float]) -> bool:
+    """Whether a 429 without Discord's words or headers is a limit all the same.
+
+    What Discord's servers answer has passed Google's, and bans do not come that far: JSON from
+    there is a limit, and so is anything but a page that says when to come back. Without that, it
+    takes JSON that says when.
+    """
+    has_passed = any("google" in value.lower() for value in values_of(headers, "via"))
+    types = (value.lower() for value in values_of(headers, "content-type"))
+    is_json = says is _Body.JSON or any(each.startswith("application/json") for each in types)
+    if says not in (_Body.JSON, _Body.NOTHING):
+        return False
+    return (has_passed and (is_json or bool(waits))) or (says is _Body.JSON and bool(waits))
 
 
 def _told_scope(headers: Mapping[str, str]) -> Scope | None:

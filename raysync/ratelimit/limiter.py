@@ -211,7 +211,7 @@ class WorkerLimiter:
         await asyncio.gather(*self._telling)
 
     def _note_refusal(self, route: str, turn: Turn, headers: Mapping[str, str]) -> None:
-        refusal = Refusal.read(headers)
+        refusal = Refusal.read(headers, now=self._clock.now())
         scope = refusal.scope.value
         self._meter.hits[scope] += 1
         _log.warning(

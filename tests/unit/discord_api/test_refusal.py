@@ -90,6 +90,11 @@ def at(after_s: float) -> dict[str, str]:
         pytest.param(
             {"retry-after": "3"}, b'{"message": "slow down"}', (USER, 3.0), id="somebodys"
         ),
+        pytest.param(DISCORDS, b'{"message": "429: Error"}', (USER, None), id="signed-json"),
+        pytest.param(DISCORDS | {"retry-after": "-1"}, b"", (USER, None), id="signed-as-json"),
+        pytest.param(DISCORDS, BLOCKED, (BAN, None), id="signed-and-blocked"),
+        pytest.param({"via": "1.1 google"}, b"", (BAN, None), id="signed-and-nothing-else"),
+        pytest.param({"via": "1.1 google"} | HOUR, b"<p>busy</p>", (BAN, 3600.0), id="signed-page"),
         pytest.param({}, BLOCKED, (BAN, None), id="blocked"),
         pytest.param(HOUR, BLOCKED, (BAN, 3600.0), id="blocked-for-an-hour"),
         pytest.param(DISCORDS | HOUR, BLOCKED, (BAN, 3600.0), id="blocked-and-signed"),

@@ -2,6 +2,8 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -229,6 +231,19 @@ def test_a_ban_that_says_until_when_is_one_and_says_so():
 
     assert reported == [(429, "ban", 7200.0)]
     assert left.total_seconds() == pytest.approx(7200.0)
+
+
+def test_a_date_is_a_pause_and_no_ban():
+    async def play(scene):
+        until = format_datetime(LoopClock().now() + timedelta(seconds=9), usegmt=True)
+        signed = {"via": "1.1 google", "retry-after": until}
+        await scene.ask(MESSAGES, "1", 429, signed)
+        return await scene.ask(MESSAGES, "1"), scene.reported
+
+    asked_at_s, reported = in_scene(play)
+
+    assert asked_at_s == pytest.approx(9.0)
+    assert reported == [(429, "user", 9.0)]
 
 
 @pytest.mark.parametrize("scope", ["ban", "everybody", "USER "])
