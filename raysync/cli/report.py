@@ -87,12 +87,15 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
 def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import bound_in_words, lead
+    from raysync.cli.summary import not_covered
 
     record, figures = history.record, figures_of(history, now)
     why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
     out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
     if figures.efficiency is not None:
         out().print(bound_in_words(figures.efficiency))
+    for each in not_covered(record.result) if record.result else ():
+        out().print(f"Not covered: {each}")
     say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")
 
 

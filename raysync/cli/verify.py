@@ -38,6 +38,8 @@ def verify(
     What was read is kept as ranges of message ids. They are compared with the newest message that
     Discord names for each channel and thread.
 
+    What the API has no route for is not covered: that is told, and is no gap.
+
     Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
     """
     job = _verified(tenant, sample)
@@ -84,6 +86,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
+    from raysync.cli.summary import not_covered
 
     console = out()
     verification = job.verification
@@ -94,11 +97,11 @@ def _show(job: SyncJobResult, sample: int) -> None:
         f"{job.tenant}: {words.count(verification.proven)} of "
         f"{words.counted(verification.channels, 'channel')} proven complete"
     )
-    for each in verification.gaps[:MAX_GAPS]:
-        kind = "not synced yet" if each.is_news else "gap"
+    for gap in verification.gaps[:MAX_GAPS]:
+        kind = "not synced yet" if gap.is_news else "gap"
         console.print(
-            f"  {kind}: {words.printable(each.name)} ({each.channel_id}), "
-            f"{each.after:%Y-%m-%d %H:%M} to {each.before:%Y-%m-%d %H:%M} UTC",
+            f"  {kind}: {words.printable(gap.name)} ({gap.channel_id}), "
+            f"{gap.after:%Y-%m-%d %H:%M} to {gap.before:%Y-%m-%d %H:%M} UTC",
             markup=False,
         )
     if len(verification.gaps) > MAX_GAPS:
@@ -114,6 +117,8 @@ def _show(job: SyncJobResult, sample: int) -> None:
     for reason in sorted({each.reason for each in job.skipped}):
         count = sum(each.reason == reason for each in job.skipped)
         console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+    for each in not_covered(job):
+        console.print(f"  not covered: {each}", markup=False)
     for error in job.errors[:MAX_GAPS]:
         console.print(f"  not verified: {words.printable(error.error)}", markup=False)
     if _holes(job):

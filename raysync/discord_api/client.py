@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from json import JSONDecodeError, loads
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,7 +29,9 @@ from raysync.discord_api.convert import (
 )
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import Gate, RequestLimiter
+from raysync.discord_api.identity import has_content_intent, identity_of
 from raysync.discord_api.privacy import Identities
+from raysync.discord_api.routes import APPLICATION, APPLICATION_TOO, KnownRoutes
 from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
 from raysync.errors import (
     AccessDeniedError,
@@ -36,7 +39,7 @@ from raysync.errors import (
     NotFoundError,
     PayloadError,
     RetryableError,
-    TokenRejectedError,
+    RouteMissingError,
     UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
@@ -49,8 +52,6 @@ _CONNECT_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 30.0
 """The least that discord.py takes; a longer pause comes back as an error with its length."""
 _PAGES: Final = "GET /channels/{channel_id}/messages"
-_CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
-"""Of an application: the message content intent, unlimited or for a bot in few guilds."""
 _INTENT_AGAIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 5.0
 
@@ -83,10 +84,12 @@ class DiscordClient:
         pseudonymizer: Identities,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         identity: BotIdentity | None = None,
+        known_routes: KnownRoutes | None = None,
     ) -> None:
         """*request_timeout_s* bounds the silence within one HTTP request.
 
         With *identity*, as another client of the token learned it, login asks nothing.
+        *known_routes* is what other clients of the same run have found the API to lack.
         """
         self._token = token
         self._base_url = base_url.rstrip("/")
@@ -96,6 +99,7 @@ class DiscordClient:
         )
         self._limiter = limiter
         self._gate = Gate(self._base_url, limiter)
+        self.known_routes = KnownRoutes() if known_routes is None else known_routes
         self._discord: discord.Client | None = None
         self._identity: BotIdentity | None = None
         self._known = identity
@@ -137,8 +141,8 @@ class DiscordClient:
 
     async def _log_in(self, client: discord.Client) -> BotIdentity:
         if self._known is None:
-            await client.login(self._token)
-            return _identity_of(client)
+            user = await client.http.static_login(self._token.strip())
+            return await identity_of(user, self._application)
         ask = client.http.request
 
         async def nothing(*_: object, **__: object) -> dict[str, Any]:
@@ -262,10 +266,17 @@ class DiscordClient:
         """Whether messages come with their content; unless *anew*, asked once a minute at most."""
         now_s = asyncio.get_running_loop().time()
         if anew or now_s - self._intent_at_s > _INTENT_AGAIN_S:
-            answer = _object(await self._get("/oauth2/applications/@me", {}))
-            self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
+            with suppress(RouteMissingError):  # nobody can tell: pages tell by themselves
+                self._has_content = has_content_intent(await self._application())
             self._intent_at_s = now_s
         return self._has_content
+
+    async def _application(self) -> dict[str, Any]:
+        """What Discord tells of the bot's application, by either of two routes."""
+        try:
+            return _object(await self._get(APPLICATION.removeprefix("GET "), {}))
+        except RouteMissingError:
+            return _object(await self._get(APPLICATION_TOO.removeprefix("GET "), {}))
 
     def pause_s(self, channel_id: ChannelId) -> float:
         """How long the channel's next page would wait for the channel's own limit."""
@@ -328,6 +339,18 @@ class DiscordClient:
         **ids: Any,
     ) -> Any:
         """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
+        async with self.known_routes.asking(f"{method} {path}"):
+            return await self._request(method, path, params, head_start_s, json, **ids)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str],
+        head_start_s: float,
+        json: Any,
+        **ids: Any,
+    ) -> Any:
         if self._discord is None:
             raise RuntimeError("the client is not logged in")
         http, what = self._discord.http, f"{method} {path}"
@@ -346,18 +369,6 @@ class DiscordClient:
         except JSONDecodeError as error:
             # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
             return loads(error.doc)
-
-
-def _identity_of(client: discord.Client) -> BotIdentity:
-    user, application = client.user, client.application
-    if user is None or application is None or not user.bot:
-        raise TokenRejectedError(
-            "The token is not a bot's. Discord forbids to automate a user's account: create an "
-            "application with a bot in the Discord Developer Portal and use its token."
-        )
-    flags = application.flags
-    has_content = flags.gateway_message_content or flags.gateway_message_content_limited
-    return BotIdentity(UserId(user.id), has_content)
 
 
 def _list(answer: Any) -> list[Any]:

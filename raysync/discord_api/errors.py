@@ -12,10 +12,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from json import loads
 
 import aiohttp
 import discord
 
+from raysync.discord_api import routes
 from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of
 from raysync.errors import (
     BAN_S,
@@ -99,23 +101,42 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
 
 def _of_status(error: discord.HTTPException, what: str, url: str) -> RaysyncError:
     status, says = error.status, f"{what}: Discord answers {error.status}"
-    if error.code:
-        says += f" (code {error.code})"
+    code, text = _code_and_text(error)
+    if code:
+        says += f" (code {code})"
     if status == 429:
         return _of_refusal(error, what)
     if status == 401:
         return _token_rejected(url)
+    if what in routes.OPTIONAL and routes.is_missing_route(status, code, text):
+        return routes.missing(what, status)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
-    if status == 404 and error.code == _UNKNOWN_MESSAGE:
+    if status == 404 and code == _UNKNOWN_MESSAGE:
         return UnknownMessageError(f"{says}: the channel has no such message.")
-    if status in (400, 404) and error.code == _UNKNOWN_EMOJI:
+    if status in (400, 404) and code == _UNKNOWN_EMOJI:
         return UnknownEmojiError(f"{says}: there is no such emoji any more.")
     if status == 404:
         return NotFoundError(f"{says}: there is no such thing.")
     if status >= 500 or status in _PASSING_STATUSES:
         return RetryableError(f"{says}.")
     return PermanentError(f"{says}.")
+
+
+def _code_and_text(error: discord.HTTPException) -> tuple[int, str]:
+    """Discord's code and message; 0 and the body where it is no error of Discord's.
+
+    discord.py reads JSON under the bare content type alone, and leaves it as text under another.
+    """
+    code, text = error.code, str(error.text)
+    if not code and text.lstrip().startswith("{"):
+        try:
+            said = loads(text)
+            code, text = said.get("code", 0), str(said.get("message", ""))
+        except (ValueError, RecursionError):
+            return 0, text
+    is_code = isinstance(code, int) and not isinstance(code, bool)
+    return (code if is_code else 0), text
 
 
 def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:

@@ -79,6 +79,10 @@ class Emulator:
         """Change the limits; every bucket starts anew."""
         self.engine.limiter = Limiter(limits)
 
+    def set_quirks(self, quirks: Quirks) -> None:
+        """Change how it is odd. ValueError where a quirk names a route that there is not."""
+        self.engine.quirks = self.engine.checked(quirks)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request to the server."""
         path, _, query = request.path_qs.partition("?")

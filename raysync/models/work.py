@@ -8,6 +8,7 @@ from datetime import datetime
 from raysync.models.entities import Message
 from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, ChannelKey, JobId, MessageId, TenantId
+from raysync.models.not_covered import MissingRoute
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 
 
@@ -41,6 +42,7 @@ class ChannelTally:
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
     extras: ExtraTally = field(default_factory=ExtraTally)
+    not_covered: tuple[MissingRoute, ...] = ()  #: what the API has no route for
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class ChannelTask:
     only_recheck: bool = False  #: nothing else of the channel's messages is due
     is_read: bool = False  #: its messages are: extras are left
     visits: tuple[VisitSpan, ...] = ()  #: earlier ones
+    missing_routes: tuple[MissingRoute, ...] = ()  #: found by any worker of the job
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -8,7 +8,7 @@ new, provided that every thread that it found there was read to its end: only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from raysync.errors import (
     PermanentError,
     PermitUnavailableError,
     RetryableError,
+    RouteMissingError,
     StoreUnavailableError,
 )
 from raysync.models import channel_types
@@ -30,6 +31,9 @@ LISTINGS_AT_ONCE = 16
 OVERLAP = timedelta(minutes=5)
 """A list may show a thread later than one that was archived after it."""
 
+Way = Callable[[Archive, datetime | None], Awaitable[list[Channel]]]
+"""One of the routes that tell of a list, read down to a time of archival."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -38,6 +42,7 @@ class Listed:
     archive: Archive
     threads: Sequence[Channel]
     trouble: str | None = None  #: why it is not all
+    is_whole: bool = True  #: every route that tells of it was there, and answered
 
 
 def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> frozenset[ChannelId]:
@@ -76,17 +81,30 @@ class ArchiveReader:
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
         threads: dict[ChannelId, Channel] = {}
+        ways = [self._collect]
+        if archive.parent.id in self.searched and not archive.key.is_private:
+            ways.append(self._search)
+        is_whole, trouble = True, None
         try:
-            listed = await self.again(lambda: self._collect(archive, since))
-            threads.update((each.id, each) for each in listed)
-            if archive.parent.id in self.searched and not archive.key.is_private:
-                found = await self.again(lambda: self._search(archive, since))
-                threads.update((each.id, each) for each in found)
+            for each in ways:
+                found = await self._listed(each, archive, since)
+                is_whole = is_whole and found is not None
+                threads.update((thread.id, thread) for thread in found or ())
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except (PermanentError, RetryableError) as error:
-            return Listed(archive, tuple(threads.values()), str(error))
-        return Listed(archive, tuple(threads.values()))
+            is_whole, trouble = False, str(error)
+        return Listed(archive, tuple(threads.values()), trouble, is_whole)
+
+    async def _listed(
+        self, way: Way, archive: Archive, since: datetime | None
+    ) -> list[Channel] | None:
+        """What one route tells of the list; None where the API lacks it."""
+        try:
+            return await self.again(lambda: way(archive, since))
+        except RouteMissingError as error:
+            self.planner.uncovered.note(error, archive.parent.id)
+            return None
 
     async def _collect(self, archive: Archive, since: datetime | None) -> list[Channel]:
         return [each async for each in self.planner.archived_threads(archive, since)]
@@ -99,11 +117,16 @@ class ArchiveReader:
         return None if settled is None else min(settled, self.lookback_start) - OVERLAP
 
     def whole(self) -> frozenset[ChannelId]:
-        """The channels whose public list was read from top to bottom."""
+        """The channels whose public list was read from top to bottom.
+
+        None where nothing tells which threads are active: those are in no such list.
+        """
+        if not self.planner.uncovered.lists_active_threads:
+            return frozenset()
         return frozenset(
             each.archive.parent.id
             for each in self._read.values()
-            if each.trouble is None
+            if each.is_whole
             and not each.archive.key.is_private
             and self._since(each.archive.key) is None
         )
@@ -114,7 +137,7 @@ class ArchiveReader:
         for each in self._read.values():
             times = [t.thread.archived_at for t in each.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
-            is_settled = each.trouble is None and not each.archive.joined_only
+            is_settled = each.is_whole and not each.archive.joined_only
             if is_settled and latest and not any(t.id in unfinished for t in each.threads):
                 settled[each.archive.key] = latest
         return settled

@@ -20,6 +20,7 @@ from raysync.errors import (
     NotFoundError,
     PayloadError,
     RetryableError,
+    RouteMissingError,
     StoreRestartedError,
 )
 from raysync.models.entities import Message
@@ -39,6 +40,7 @@ from raysync.sync.page import (
     rest_of,
 )
 from raysync.sync.retry import Retrier, outage_of
+from raysync.sync.uncovered import missing_of
 from raysync.sync.visits import with_visit
 from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
 
@@ -130,11 +132,26 @@ class Reading:
     async def _read_extras(self, claim: Claim) -> bool:
         visit = Visit(claim, self.again, self._gives_way_to_messages, self._count_extras)
         for each in self._engine.extras:
-            if not await _of_extras(each.read(visit)):
+            if not await self._read_extra(each.read(visit)):
                 ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
                 self.parked = Parked(0.0, 0.0, ages_s, is_read=True)
                 return False
         return True
+
+    async def _read_extra(self, reading: Awaitable[bool]) -> bool:
+        """Read one sort of extras; done, too, where the API lacks the route for it."""
+        try:
+            return await _of_extras(reading)
+        except RouteMissingError as error:
+            self._lacks(error)
+            return True
+
+    def _lacks(self, error: RouteMissingError) -> None:
+        """Take note of what the API has no route for."""
+        missing = missing_of(error)
+        if missing not in self.tally.not_covered:
+            noted = (*self.tally.not_covered, missing)
+            self.tally = replace(self.tally, not_covered=noted)
 
     def _gives_way_to_messages(self) -> bool:
         """Whether messages of other channels wait: they go first."""
@@ -178,14 +195,18 @@ class Reading:
 
         The channel names a newer message. It was deleted, or the page was cut, or the permission
         to read the history is gone: Discord tells the first by an error of its own, the second
-        shows when the next page is asked for, and the third is an error again.
+        shows when the next page is asked for, and the third is an error again. Where the API
+        lacks the route that tells, an empty page proves nothing, and nothing is written down.
         """
         if bounds.newest is None or not falls_short(step, bounds):
             return ()
         rest = rest_of(step, bounds)
         if rest is None:  # too young to prove anything by
             return await self._fetch(step.highest)
-        if await self._is_there(bounds.newest):
+        is_there = await self._is_there(bounds.newest)
+        if is_there is None:
+            return await self._fetch(step.highest)
+        if is_there:
             return await self._fetch(step.highest, is_there=True)
         messages = await self._fetch(step.highest)
         if not messages:
@@ -193,10 +214,15 @@ class Reading:
             await self._save(claim, nothing_in(rest, bounds))
         return messages
 
-    async def _is_there(self, message_id: MessageId) -> bool:
+    async def _is_there(self, message_id: MessageId) -> bool | None:
+        """Whether Discord has the message; None where the API lacks the route that tells."""
         self._asked()
         source, channel_id = self._engine.source, self._task.channel_id
-        return await self.again(lambda: source.has_message(channel_id, message_id))
+        try:
+            return await self.again(lambda: source.has_message(channel_id, message_id))
+        except RouteMissingError as error:
+            self._lacks(error)
+            return None
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""

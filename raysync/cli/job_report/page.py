@@ -52,6 +52,7 @@ def page(history: JobHistory, now: datetime) -> str:
         sections.over_time(history, figures),
         sections.who_read_what(history, figures),
         troubles.left_out(history),
+        troubles.not_covered(history),
         troubles.verification(history),
         sections.waits(history, figures),
         sections.slowest(history, figures),
