@@ -17,6 +17,8 @@ import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from raysync.actors.ray_token import require_token
+from raysync.actors.uploads import nothing_uploaded
 from raysync.errors import ConfigurationError
 
 NAMESPACE = "raysync"
@@ -24,6 +26,7 @@ LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
 
 LISTENER_TIMEOUT_S = 10.0
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ def connect(
     """
     if address is not None:
         _require_listener(address)
+        require_token(address)
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
@@ -66,12 +70,14 @@ def connect(
         }
     _keep_off_stdout()
     try:
-        with _without(hidden), _interrupted_after():
+        with _without(hidden), nothing_uploaded(address), _interrupted_after():
             context = ray.init(**options)
+    except ConfigurationError:
+        ray.shutdown()  # it has joined, and is to leave nothing of us
+        raise
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigurationError(f"Cannot use {where}: {reason}") from error
+        raise ConfigurationError(f"Cannot use {where}: {_reason_of(error)}") from error
     url = context.dashboard_url
     return RayRuntime(
         is_local=address is None,
@@ -79,6 +85,14 @@ def connect(
         needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
         submission_id=_submission_id(),
     )
+
+
+def _reason_of(error: Exception) -> str:
+    """What Ray says: a line, or all of them where the first only announces the others."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines)[:_LONGEST_REASON] if lines[0].endswith(":") else lines[0]
 
 
 @contextmanager

@@ -47,7 +47,8 @@ def submit(
     working_dir: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR-or-URL", help="Ship this checkout, where nodes have no raysync of theirs."
+            metavar="DIR-or-URL",
+            help="Ship this checkout, where nodes have no raysync of theirs. [default: nothing]",
         ),
     ] = None,
     runtime_env: Annotated[
@@ -60,7 +61,9 @@ def submit(
 ) -> None:
     """Run a command as a job of a Ray cluster: start, resume, verify, dead-letters or doctor.
 
-    Tokens, the database's address and the secret key are those of the cluster: none is sent. The
+    Tokens, the database's address and the secret key are those of the cluster: none is sent. Of
+    this machine nothing is but what --working-dir or --runtime-env names, and that is refused where
+    it holds keys, exports or raysync's own folder. The
     job's log, with what the command prints, comes to stderr. Ctrl-C stops the job cleanly; a second
     one leaves it to itself.
 
@@ -73,6 +76,7 @@ def submit(
     refuse_secrets(command)
     about = _about(command[0], checked(context, command))
     from raysync.actors.submission import ClusterJobs, JobOrder
+    from raysync.settings import home
 
     order = JobOrder(
         _submission_id(about),
@@ -80,10 +84,11 @@ def submit(
         about,
         runtime_env,
         working_dir,
+        (home(),),
     )
     jobs = ClusterJobs.at(address)
     _refuse_second(jobs, about)
-    jobs.submit(order)
+    jobs.submit(order, say)
     say(f"Job {order.submission_id} was submitted to {jobs.address}.")
     end = asyncio.run(_follow(jobs, order.submission_id)) if wait else None
     if as_json:
