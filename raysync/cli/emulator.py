@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysync.cli.console import tell
 from raysync.cli.hints import invocation
+from raysync.cli.private_file import target, write_private
 
 if TYPE_CHECKING:
     from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
@@ -175,7 +177,7 @@ def _run(offer: _Offer) -> None:
         asyncio.run(_serve_until_stopped(offer))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        typer.echo(f"Cannot listen on {offer.host}:{offer.port}: {reason}.", err=True)
+        tell(f"Cannot listen on {offer.host}:{offer.port}: {reason}.", err=True)
         raise typer.Exit(2) from None
 
 
@@ -210,19 +212,11 @@ def _announce(served: "Emulator", offer: _Offer) -> None:
             "token": offer.token,
             "pid": os.getpid(),
         }
-        _write_whole(offer.ready_file, json.dumps(ready))
+        write_private(target(str(offer.ready_file)), json.dumps(ready))
     if offer.host not in _LOOPBACK:
-        typer.echo(f"Note: whoever reaches {offer.host} can use it.", err=True)
+        tell(f"Note: whoever reaches {offer.host} can use it.", err=True)
     messages = sum(len(channel.log.ids) for channel in offer.guild.every_channel())
-    typer.echo(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
-    typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
-    typer.echo(f"  export DISCORD_TOKEN={offer.token}")
-    typer.echo(f"  {invocation()} tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that nobody ever sees half of."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.chmod(0o600)
-    draft.replace(path)
+    tell(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
+    tell(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
+    tell(f"  export DISCORD_TOKEN={offer.token}")
+    tell(f"  {invocation()} tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")

@@ -186,7 +186,7 @@ def _channel_table(channels: Sequence[ChannelView], *, is_running: bool) -> Tabl
             words.count(each.messages),
             words.rate(each.messages_per_second),
             words.clock(each.eta_s),
-            each.worker_id or "–",
+            words.printable(each.worker_id or "–"),
         )
     return table
 

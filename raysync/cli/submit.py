@@ -7,7 +7,6 @@ import json
 import secrets
 import shlex
 import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from raysync.cli.boundary import EXIT_INTERRUPTED
-from raysync.cli.console import say
+from raysync.cli.console import pass_on, say, tell, tell_json
 from raysync.cli.passed_on import checked, refuse_secrets
 
 if TYPE_CHECKING:
@@ -92,9 +91,9 @@ def submit(
     say(f"Job {order.submission_id} was submitted to {jobs.address}.")
     end = asyncio.run(_follow(jobs, order.submission_id)) if wait else None
     if as_json:
-        typer.echo(json.dumps(_as_json(order.submission_id, about, end), indent=2))
+        tell_json(json.dumps(_as_json(order.submission_id, about, end), indent=2))
     elif not wait:
-        typer.echo(order.submission_id)
+        tell(order.submission_id)
     if end is not None:
         _end_as(end, order.submission_id)
 
@@ -154,7 +153,7 @@ async def _follow(jobs: ClusterJobs, submission_id: str) -> JobEnd:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
-    following = asyncio.create_task(jobs.follow(submission_id, _write))
+    following = asyncio.create_task(jobs.follow(submission_id, pass_on))
     stopping = asyncio.create_task(_stop(jobs, submission_id, stop))
     leaving = asyncio.create_task(leave.wait())
     try:
@@ -177,11 +176,6 @@ async def _stop(jobs: ClusterJobs, submission_id: str, asked: asyncio.Event) -> 
         await asyncio.to_thread(jobs.stop, submission_id)
     except RaysyncError as error:
         say(f"It could not be asked to stop: {error}")
-
-
-def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 def _as_json(submission_id: str, about: Mapping[str, str], end: JobEnd | None) -> dict[str, Any]:

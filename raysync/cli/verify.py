@@ -8,6 +8,7 @@ import typer
 
 from raysync.cli import options, words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.console import tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.start import run
 
@@ -48,7 +49,7 @@ def verify(
         mended = _mend(tenant, job.verification.gaps)
         job = _verified(tenant, sample) if mended.status != "cancelled" else mended
     if as_json:
-        typer.echo(job.model_dump_json(indent=2))
+        tell_json(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
     raise typer.Exit(exit_code(job))
@@ -116,7 +117,10 @@ def _show(job: SyncJobResult, sample: int) -> None:
         )
     for reason in sorted({each.reason for each in job.skipped}):
         count = sum(each.reason == reason for each in job.skipped)
-        console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+        console.print(
+            f"  left out: {words.counted(count, 'channel')}: {words.printable(reason)}",
+            markup=False,
+        )
     for each in not_covered(job):
         console.print(f"  not covered: {each}", markup=False)
     for error in job.errors[:MAX_GAPS]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import stat
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -489,6 +490,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
     assert (written.exit_code, printed.exit_code) == (0, 0)
     assert str(target) in written.stderr.replace("\n", "")
     assert target.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert printed.stdout.startswith("<!doctype html>")
     assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
 
