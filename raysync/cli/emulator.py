@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,7 @@ from raysync.cli.hints import invocation
 from raysync.cli.private_file import target, write_private
 
 if TYPE_CHECKING:
-    from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
+    from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits, Quirks
 
 app = typer.Typer(
     help="A Discord of your own, for trials, tests and benchmarks.", no_args_is_help=True
@@ -64,6 +65,19 @@ class HeadersChoice(StrEnum):
     NONE = "none"
 
 
+class MissingChoice(StrEnum):
+    """How a server answers a route that it does not have."""
+
+    DISCORD = "discord"
+    TEXT = "text"
+    HTML = "html"
+    METHOD = "method"
+    GONE = "gone"
+    NOT_IMPLEMENTED = "not-implemented"
+    BAD_REQUEST = "bad-request"
+    NO_BOTS = "no-bots"
+
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -74,6 +88,7 @@ class _Offer:
     guild: "Guild"
     token: str
     limits: "Limits"
+    quirks: "Quirks"
     faults: list["FaultRule"]
     latency: "Latency | None"
     host: str
@@ -104,6 +119,16 @@ def serve(
     global_form: Annotated[GlobalChoice, typer.Option(help="Global limit.")] = GlobalChoice.FIXED,
     latency_ms: Annotated[float, typer.Option(help="Delay of every answer.")] = 0.0,
     faults: Annotated[Path | None, typer.Option(help="JSON list of fault rules.")] = None,
+    missing_route: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROUTE",
+            help="Lack a route, as in 'GET /channels/{channel_id}/threads/search'; repeatable.",
+        ),
+    ] = None,
+    missing_form: Annotated[
+        MissingChoice, typer.Option(help="How a missing route is answered.")
+    ] = MissingChoice.DISCORD,
     speed: Annotated[float, typer.Option(help="How much faster the limits' time runs.")] = 1.0,
     ready_file: Annotated[Path | None, typer.Option(help="Write URL and token here.")] = None,
 ) -> None:
@@ -123,6 +148,7 @@ def serve(
         guild=_guild(corpus, preset, messages, channels, seed, guild_id),
         token=token or secrets.token_urlsafe(24),
         limits=chosen_limits,
+        quirks=_quirks(missing_route or (), missing_form),
         faults=_fault_rules(faults),
         latency=Latency(latency_ms / 1000) if latency_ms else None,
         host=host,
@@ -161,6 +187,16 @@ def _guild(
     return generate_guild(spec, seed, guild_id=guild_id)
 
 
+def _quirks(missing: Sequence[str], form: MissingChoice) -> "Quirks":
+    from raysync.emulator import MissingForm, Quirks
+    from raysync.emulator.engine import route_names
+
+    unknown = sorted(set(missing) - route_names())
+    if unknown:
+        raise typer.BadParameter(f"no such route: {unknown[0]}", param_hint="--missing-route")
+    return Quirks(missing_routes=tuple(missing), missing_form=MissingForm(form))
+
+
 def _fault_rules(path: Path | None) -> "list[FaultRule]":
     from raysync.emulator import FaultRule
 
@@ -193,6 +229,7 @@ async def _serve_until_stopped(offer: _Offer) -> None:
     async with serve_world(
         world,
         limits=offer.limits,
+        quirks=offer.quirks,
         faults=offer.faults,
         latency=offer.latency,
         host=offer.host,

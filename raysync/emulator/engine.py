@@ -44,6 +44,11 @@ def make_router() -> Router:
     return router
 
 
+def route_names() -> set[str]:
+    """Return the names of all routes, as `Quirks.missing_routes` takes them."""
+    return make_router().names()
+
+
 class Engine:
     """Answers API requests from a world under limits."""
 

@@ -2,7 +2,6 @@
 
 import math
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -10,6 +9,7 @@ from typing import Any, Final, Self
 
 from raysync.emulator.entities import Bot
 from raysync.emulator.messages import Payload
+from raysync.emulator.patterns import compiled
 from raysync.emulator.routing import Match
 
 
@@ -49,6 +49,12 @@ class Action(StrEnum):
     CONTENT_TYPE = "content-type"  #: the true body under *content_type*
 
 
+MOST_RULES: Final = 500
+MOST_EDITS: Final = 1_000
+"""Before or after one answer."""
+MOST_STEPS_IN_ALL: Final = 2_000
+"""Of all paths of a script: as many as each character of a request's path costs."""
+_LISTS: Final = ("nth", "before", "after")
 _WHOLE: Final = ("every", "status", "keep_bytes", "seed")
 _NUMBERS: Final = ("probability", "retry_after_s", "delay_s")
 _TEXTS: Final = ("method", "route", "path", "token", "content_type")
@@ -62,7 +68,8 @@ def _is_number(value: Any) -> bool:
 class FaultRule:
     """Takes requests that fit every condition given; the first fitting rule wins.
 
-    *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression.
+    *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression
+    without look-around, back references and flags (see `patterns`).
     With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
@@ -89,6 +96,14 @@ class FaultRule:
     keep_bytes: int = 20
     before: tuple[Payload, ...] = ()
     after: tuple[Payload, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a path that is no pattern, or that could hang the server."""
+        if isinstance(self.path, str):
+            try:
+                compiled(self.path)
+            except ValueError as error:
+                raise ValueError(f"path cannot be used in a fault rule: {error}") from None
 
     @classmethod
     def from_json(cls, rule: Mapping[str, Any]) -> Self:
@@ -118,12 +133,9 @@ class FaultRule:
         wrong += [name for name in _TEXTS if not isinstance(getattr(self, name), str | None)]
         if not wrong and not (self.every >= 1 and 200 <= self.status <= 599):
             wrong = ["every", "status"]
+        wrong += [name for name in _LISTS if len(getattr(self, name)) > MOST_EDITS]
         if wrong:
             raise ValueError(f"cannot be used in a fault rule: {', '.join(wrong)}")
-        try:
-            re.compile(self.path or "")
-        except re.error as error:
-            raise ValueError(f"path is no regular expression: {error}") from None
 
     def fits(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> bool:
         """Say whether a request meets the conditions."""
@@ -133,7 +145,7 @@ class FaultRule:
             return False
         if self.route is not None and (match is None or match.route.name != self.route):
             return False
-        if self.path is not None and not re.search(self.path, incoming.path):
+        if self.path is not None and not compiled(self.path).search(incoming.path):
             return False
         if self.token is not None and (bot is None or bot.token != self.token):
             return False
@@ -152,6 +164,13 @@ class FaultScript:
     """Rules with how far each has come."""
 
     def __init__(self, *rules: FaultRule) -> None:
+        """Raise ValueError where it is so large that each request would take long."""
+        steps = sum(compiled(each.path).size for each in rules if each.path is not None)
+        if len(rules) > MOST_RULES or steps > MOST_STEPS_IN_ALL:
+            raise ValueError(
+                f"a script has at most {MOST_RULES} rules, and {MOST_STEPS_IN_ALL} steps in its "
+                "paths together"
+            )
         self.rules = rules
         self._progress = [_Progress(dice=random.Random(rule.seed)) for rule in rules]  # noqa: S311
 
