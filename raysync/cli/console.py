@@ -6,6 +6,7 @@ strangers wrote. A test refuses every other way out.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from raysync.visible import in_json, visible
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NO_TERMINAL_WIDTH = 100_000
 """What reads a pipe has no edge at which a line would have to be broken."""
 
@@ -59,8 +61,8 @@ def tell_json(text: str) -> None:
 
 
 def pass_on(text: str) -> None:
-    """Print on stderr what another program prints, as it comes."""
-    sys.stderr.write(visible(text))
+    """Print on stderr what another program prints, as it comes, without its colours."""
+    sys.stderr.write(visible(_COLOUR.sub("", text)))
     sys.stderr.flush()
 
 

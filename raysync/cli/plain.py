@@ -10,7 +10,7 @@ from raysync.cli import words
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
 from raysync.cli.paced import PacedObserver
-from raysync.cli.summary import not_covered, verified
+from raysync.cli.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
@@ -79,8 +79,6 @@ class PlainObserver(PacedObserver):
     def finished(self, result: SyncJobResult) -> None:
         self._under_way = [each for each in self._under_way if each != result.tenant]
         self._print(f"{result.tenant}: {_ended(result)}")
-        for missing in not_covered(result):
-            self._print(f"{result.tenant}: not covered: {missing}")
         for each in result.errors:
             if each.channel_id is None:
                 self._print(f"{result.tenant}: {words.printable(each.error)}")
