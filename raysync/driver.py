@@ -145,7 +145,7 @@ async def run_sync(
         try:
             bound = bound_to_here(settings, request.extras, tenants)
             if not runtime.is_local:
-                require_nodes(bound, settings.worker_resource)
+                await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
             run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
             return await run.sync_all(tenants, stop)

@@ -42,6 +42,14 @@ _SECRET_NAMES: Final = (
     ".pgpass",
     ".git-credentials",
     "auth_token",
+    # what is exported, or dumped
+    "*.jsonl",
+    "*.jsonl.*",
+    "*.parquet",
+    "*.sqlite",
+    "*.sqlite3",
+    "*.db",
+    "*.dump",
 )
 _HARMLESS_NAMES: Final = ("*.example", "*.sample", "*.template", "*.dist")
 _DATABASE_MARK: Final = "PG_VERSION"

@@ -21,6 +21,8 @@ from raysync.errors import ConfigurationError, RaysyncError
 
 OWNER_ONLY: Final = 0o600
 _MOST_LINKS: Final = 40
+_LOOKING: Final = getattr(os, "O_PATH", os.O_RDONLY)
+"""Enough to name a folder, also one that may be written to and not listed."""
 
 
 def target(output: str) -> Path:
@@ -110,7 +112,7 @@ def _found(path: Path) -> os.stat_result | None:
 def _folder(path: Path) -> int:
     """The folder itself, whatever its name leads to later."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(path, _LOOKING | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unwritable(path, error) from None
 

@@ -134,7 +134,7 @@ def checkout(tmp_path: Path) -> Path:
     (made / "README.md").write_text("# raysync\n")
     (made / "report.html").write_text("<html><p>Made by hand</p></html>")
     (made / ".env.example").write_text("DISCORD_TOKEN=\n")
-    (made / "data.jsonl").write_text('{"log": "x", "text": "what was public before"}\n')
+    (made / "data.json").write_text('{"log": "x", "text": "what was public before"}\n')
     return made
 
 
@@ -164,6 +164,8 @@ PRIVATE = {
     "server.pem": lambda path: path.write_text("A"),
     "id_ed25519": lambda path: path.write_text("A"),
     "export.jsonl": lambda path: path.write_text(json.dumps(EXPORTED | {"content": "x" * 9_000})),
+    "of-another-version.jsonl": lambda path: path.write_text("{}"),
+    "archive.sqlite": lambda path: path.write_text(""),
     "export.txt": lambda path: path.write_text(json.dumps(EXPORTED) + "\n"),
     "export.jsonl.gz": write_zipped,
     "subject.jsonl": lambda path: path.write_text('{"kind": "message", "channel_id": "1"}'),
