@@ -11,9 +11,8 @@ import shutil
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,8 +40,8 @@ from raysync.errors import (
     TokenRejectedError,
 )
 from raysync.models.checks import Check, CheckStatus, CheckUp
-from raysync.models.entities import Privacy, Tenant, TenantStatus
-from raysync.models.header_values import moment_in
+from raysync.models.entities import BotIdentity, Privacy, Tenant, TenantStatus
+from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
@@ -263,7 +262,7 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         token = resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
-    slow = _SlowLimiter()
+    slow = SlowLimiter(PAUSE_S)
     identities = pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id))
     try:
         async with DiscordClient(token, settings.discord_api_url, slow, identities) as client:
@@ -320,17 +319,29 @@ async def _pseudonyms(engine: Engine, tenant: Tenant, secret: bytes) -> list[Che
 
 
 async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
+    planner = GuildPlanner(client, tenant.guild_id)
     try:
-        survey = await GuildPlanner(client, tenant.guild_id).survey()
+        survey = await planner.survey()
     except ContentIntentError as error:
         return [_about(tenant, "intents", _FAIL, str(error))]
     except ConfigurationError as error:
         advice = "Invite the bot: Developer Portal, your application, OAuth2, URL Generator, bot."
         return [_about(tenant, "guild", _FAIL, str(error), advice)]
+    lacking = [
+        _about(
+            tenant,
+            "routes",
+            _WARN,
+            f"Not covered, {each.missing.what}: {each.missing.reason}",
+            "Nothing: a run syncs what there is, and tells it as not covered.",
+        )
+        for each in planner.uncovered.all()
+    ]
     sorted_ = tell_apart(survey, (*survey.channels.values(), *survey.active_threads))
     readable = len(sorted_.readable)
     checks = [
-        _about(tenant, "intents", _OK, "Message Content is on."),
+        *lacking,
+        _intents(await client.identify(), tenant),
         _about(
             tenant,
             "guild",
@@ -349,6 +360,15 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
     return checks
 
 
+def _intents(bot: BotIdentity, tenant: Tenant) -> Check:
+    if bot.unknown_intent is None:
+        return _about(tenant, "intents", _OK, "Message Content is on.")
+    says = "Nobody can tell whether Message Content is on: the API does not say."
+    return _about(
+        tenant, "intents", _WARN, says, "Look into the Developer Portal, if there is one."
+    )
+
+
 def _how_to_grant(reason: str) -> str | None:
     missing = next((each for each in _TO_GRANT if each in reason), None)
     if missing is None:
@@ -363,40 +383,3 @@ def _about(
     tenant: Tenant, name: str, status: CheckStatus, says: str, advice: str | None = None
 ) -> Check:
     return Check(name=name, status=status, says=says, advice=advice, tenant=tenant.slug)
-
-
-@dataclass(slots=True)
-class _SlowLimiter:
-    """Lets requests pass one by one, with a pause; satisfies `RequestLimiter`."""
-
-    discord_says: datetime | None = None  #: what time it is
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def enter(
-        self,
-        route: str,  # noqa: ARG002 all alike
-        major_id: str | None,  # noqa: ARG002
-        head_start_s: float = 0.0,  # noqa: ARG002
-    ) -> _SlowLimiter:
-        async with self._turn:
-            await asyncio.sleep(PAUSE_S)
-        return self
-
-    def sent(self) -> None:
-        return None
-
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
-
-    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
-        return 0.0
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
-        return 0.0
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
-        return ()
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
-
-    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None: ...

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from raysync.actors.cluster import RunActors, hear_of_draining, refuse_elsewhere
+from raysync.actors.cluster import RunActors
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
+from raysync.actors.nodes import hear_of_draining, require_nodes
 from raysync.actors.policies import ClusterScaling, LocalScaling
 from raysync.actors.requests import (
     Room,
@@ -143,8 +144,8 @@ async def run_sync(
         on_ray()
         try:
             bound = bound_to_here(settings, request.extras, tenants)
-            if bound is not None and not runtime.is_local:
-                refuse_elsewhere(bound, settings.worker_resource)
+            if not runtime.is_local:
+                await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
             observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
             run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
             return await run.sync_all(tenants, stop)

@@ -24,6 +24,7 @@
         │   ├── NotFoundError           404
         │   │   ├── UnknownMessageError the message, not its channel
         │   │   └── UnknownEmojiError   the emoji, not its message
+        │   ├── RouteMissingError       the API lacks the route, whatever is asked for
         │   ├── ExtrasRefusedError      who reacted, or an attachment's address; not the messages
         │   ├── PayloadError            an answer that is not what Discord documents
         │   ├── NoProgressError         pages or lists that repeat instead of going on
@@ -152,6 +153,19 @@ class UnknownMessageError(NotFoundError):
 
 class UnknownEmojiError(NotFoundError):
     """Discord answers that there is no such emoji any more."""
+
+
+class RouteMissingError(PermanentError):
+    """The API lacks a route that a sync can do without: what it tells is not covered."""
+
+    def __init__(self, message: str, route: str = "", what: str = "") -> None:
+        """*route* is as documented, *what* is what it tells, as the rest of a sentence."""
+        super().__init__(message, route, what)
+        self.route = route
+        self.what = what
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PayloadError(PermanentError):

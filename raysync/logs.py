@@ -19,6 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from raysync.visible import in_json, visible, visible_line
+
 OURS: Final = "raysync"
 _MOST_CHARACTERS = 2000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -44,6 +46,7 @@ def log_place(**fields: object) -> Iterator[None]:
 
 def configure_logs(form: LogFormat, **process: str) -> None:
     """Set up this process's logs, on stderr; *process* is in each of its lines."""
+    show_what_others_wrote()
     if form is LogFormat.TEXT:
         return
     handler = logging.StreamHandler(sys.stderr)
@@ -52,6 +55,23 @@ def configure_logs(form: LogFormat, **process: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(OURS).setLevel(logging.INFO)
+
+
+class TextFormatter(logging.Formatter):
+    """A record as a sentence in one line, whatever a server's error says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a stack follows where there is one."""
+        line = visible_line(record.getMessage())
+        if record.exc_info is None or record.exc_info[0] is None:
+            return line
+        return f"{line}\n{visible(self.formatException(record.exc_info))}"
+
+
+def show_what_others_wrote() -> None:
+    """Have warnings that no handler takes come to stderr with nothing that commands a terminal."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(TextFormatter())
 
 
 class JsonFormatter(logging.Formatter):
@@ -79,7 +99,7 @@ class JsonFormatter(logging.Formatter):
                 f"{Path(each.filename).name}:{each.lineno} {each.name}"
                 for each in traceback.extract_tb(record.exc_info[2])
             ]
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return in_json(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,12 @@ from raysync.logs import LogFormat
 
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("raysync", appauthor=False))
+
+
+def home() -> Path:
+    """Where raysync keeps its own files; whatever else the environment says is not read."""
+    named = os.environ.get("RAYSYNC_HOME")
+    return (Path(named) if named else _default_home()).expanduser().absolute()
 
 
 class Settings(BaseSettings):

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ray
-from ray._private.state import state as ray_state
 from ray.exceptions import RayActorError
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
 from raysync.actors.handles import RemoteTracker, lease_from, observe_by, report_to, watch_by
+from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import ProgressTrackerActor
 from raysync.actors.worker import LeaseFor, Watch
-from raysync.errors import ConfigurationError
 from raysync.logs import LogFormat
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
-
-_log = logging.getLogger(__name__)
 
 WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
@@ -41,8 +38,6 @@ CLUSTER_START_S = 1_800.0
 GOVERNOR_CALLS = 20_000
 """Every process keeps a question open, whether to stop, and asks for permits beside it."""
 LEAVE_S = 2.0
-DRAINING_PERIOD_S = 5.0
-"""A node of a cloud is taken back half a minute to two minutes after notice."""
 
 
 class RunActors:
@@ -70,6 +65,7 @@ class RunActors:
         self._worker_timeout_s = worker_timeout_s
         self._log_format = log_format
         self._bound = bound
+        self._require_nodes = None if is_local else partial(require_nodes, None, worker_resource)
         governor: Any = RateLimitGovernorActor.options(
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
@@ -113,6 +109,7 @@ class RunActors:
             self._start_timeout_s,
             self._worker_timeout_s,
             None if self._bound is None else Bound(this_node(), self._bound),
+            self._require_nodes,
         )
 
     def lease_for(self, worker_id: str) -> LeaseFor:
@@ -151,36 +148,3 @@ class RunActors:
     def end(self) -> None:
         """End the tracker; workers are the dispatcher's, the governor is everybody's."""
         ray.kill(self._tracker, no_restart=True)
-
-
-def this_node() -> str:
-    """The id of the machine that this process is on."""
-    return str(ray.get_runtime_context().get_node_id())
-
-
-def refuse_elsewhere(bound: str, worker_resource: str | None) -> None:
-    """Say at once where workers that are *bound* to this machine would be on others.
-
-    A cluster may have other machines only later: `RemoteWorker` looks again.
-
-    Raises:
-        ConfigurationError: the cluster has others, or workers have no room on this one.
-    """
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
-    alive = {each["NodeID"]: each["Resources"] for each in nodes if each["Alive"]}
-    here = alive.get(this_node(), {})
-    if len(alive) > 1 or (worker_resource is not None and not here.get(worker_resource)):
-        raise ConfigurationError(f"This Ray cluster has workers on other machines, which {bound}")
-
-
-async def hear_of_draining(leave: Callable[[frozenset[str]], None]) -> None:
-    """Tell *leave*, for ever, which nodes will soon be gone, as spot machines are."""
-    while True:
-        await asyncio.sleep(DRAINING_PERIOD_S)
-        try:
-            nodes = frozenset(await asyncio.to_thread(ray_state.get_draining_nodes))
-        except Exception as error:  # noqa: BLE001 Ray's control service is away for a while
-            _log.warning("nobody knows which nodes are draining: %s", type(error).__name__)
-            continue
-        if nodes:
-            leave(nodes)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,6 +35,7 @@ from raysync.actors.pool import Slot, WorkerPool, WorkerPort
 from raysync.clock import Clock
 from raysync.errors import RaysyncError
 from raysync.models.ids import JobId
+from raysync.models.not_covered import MissingRoute
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, Parked
 from raysync.sync.metering import PoolFigures
@@ -70,6 +72,7 @@ class Dispatcher:
         self._parked = 0
         self._waiting: FairQueue[_Work] = FairQueue()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._missing: defaultdict[JobId, set[MissingRoute]] = defaultdict(set)
         self.most_at_once = 0  #: channels read at the same moment
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
@@ -105,6 +108,7 @@ class Dispatcher:
 
     async def close_job(self, job_id: JobId) -> None:
         """Have all workers forget a job of which nothing is under way."""
+        self._missing.pop(job_id, None)
         await self._pool.close_job(job_id)
 
     async def close(self) -> None:
@@ -140,7 +144,8 @@ class Dispatcher:
             slot = self._pool.take()
             job_id = work.task.job_id
             self._waiting.take_slot(job_id)
-            work.task = replace(work.task, is_hurried=self._is_crowded())
+            missing = tuple(sorted(self._missing.get(job_id, ())))
+            work.task = replace(work.task, is_hurried=self._is_crowded(), missing_routes=missing)
             work.serving = asyncio.create_task(self._serve(slot, work))
             self._in_flight.add(work.serving)
             self.most_at_once = max(self.most_at_once, self._pool.reading)
@@ -181,6 +186,8 @@ class Dispatcher:
         finally:
             self._pool.free(slot)
         self._pool.hear_fullness(outcome.is_worker_full)
+        if outcome.tally.not_covered:
+            self._missing[task.job_id].update(outcome.tally.not_covered)
         if work.returned.done():
             return
         if outcome.parked is not None:

@@ -44,8 +44,12 @@ class RemoteWorker:
         start_timeout_s: float,
         still_timeout_s: float,
         bound: Bound | None = None,
+        require_nodes: Callable[[], None] | None = None,
     ) -> None:
-        """It may take *start_timeout_s* to come up, and stand still for *still_timeout_s*."""
+        """It may take *start_timeout_s* to come up, and stand still for *still_timeout_s*.
+
+        Where it dies at once, *require_nodes* raises ConfigurationError if its node is the cause.
+        """
         self.worker_id = worker_id
         self.node_id: str | None = None
         self._actor = actor
@@ -53,6 +57,7 @@ class RemoteWorker:
         self._start_timeout_s = start_timeout_s
         self._still_timeout_s = still_timeout_s
         self._bound = bound
+        self._require_nodes = require_nodes
         self._address: bytes | None = None
         self._opened: dict[JobId, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[str] | None = None
@@ -62,7 +67,7 @@ class RemoteWorker:
 
         Raises:
             WorkerLostError, SyncError: it is not.
-            ConfigurationError: it is on a machine where it cannot work.
+            ConfigurationError: it is on a machine where it cannot work, or has no raysync.
         """
         try:
             async with asyncio.timeout(self._start_timeout_s):
@@ -73,6 +78,8 @@ class RemoteWorker:
                 "have no room for it (see the dashboard)"
             ) from None
         except RayActorError as error:
+            if self._require_nodes is not None and not error.preempted:
+                await asyncio.to_thread(self._require_nodes)
             if error.actor_init_failed:
                 raise SyncError(f"{self.worker_id} did not start: {reason_of(error)}") from error
             raise self._lost(error) from error

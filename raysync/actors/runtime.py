@@ -17,6 +17,8 @@ import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from raysync.actors.ray_token import require_token
+from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
 
@@ -25,6 +27,7 @@ LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
 
 LISTENER_TIMEOUT_S = 10.0
+_LONGEST_REASON = 500
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Where a machine of a cloud asks what it is; Ray does so at its start."""
 
@@ -56,6 +59,7 @@ def connect(
     """
     if address is not None:
         _require_listener(address)
+        require_token(address)
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
@@ -71,12 +75,19 @@ def connect(
         }
     _keep_off_stdout()
     try:
-        with asked_directly(_own_hosts()), _without(hidden), _interrupted_after():
+        with (
+            asked_directly(_own_hosts()),
+            _without(hidden),
+            nothing_uploaded(address),
+            _interrupted_after(),
+        ):
             context = ray.init(**options)
+    except ConfigurationError:
+        ray.shutdown()  # it has joined, and is to leave nothing of us
+        raise
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigurationError(f"Cannot use {where}: {reason}") from error
+        raise ConfigurationError(f"Cannot use {where}: {_reason_of(error)}") from error
     url = context.dashboard_url
     return RayRuntime(
         is_local=address is None,
@@ -93,6 +104,14 @@ def _own_hosts() -> tuple[str, ...]:
     loopback = ("localhost", "127.0.0.1", "::1")
     own: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call] # Ray has no types
     return (*loopback, own, socket.gethostname(), *_OF_CLOUDS)
+
+
+def _reason_of(error: Exception) -> str:
+    """What Ray says: a line, or all of them where the first only announces the others."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines)[:_LONGEST_REASON] if lines[0].endswith(":") else lines[0]
 
 
 @contextmanager

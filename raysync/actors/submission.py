@@ -19,6 +19,9 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from raysync.actors.nodes import HOW_TO_INSTALL
+from raysync.actors.ray_token import about_token
+from raysync.actors.shipments import checked_shipments
 from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
 from raysync.errors import ConfigurationError, RaysyncError
 from raysync.models.secret_texts import has_password, looks_like_token
@@ -32,11 +35,14 @@ OUT_OF_SIGHT_S = 120.0
 """For so long a cluster that does not answer is asked again."""
 LISTENER_TIMEOUT_S = 10.0
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_STOPPED = 130
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _PORTS = {"http": 80, "https": 443}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|DATABASE_URL", re.IGNORECASE)
 """Names of variables that hold what nobody may see."""
+_NO_RAYSYNC = "No module named raysync"
+"""How Python ends where there is none to run; a module that is missing within it is in quotes."""
 _SIGNAL_BASE = 128  # a shell's exit code of a program that a signal ended
 
 logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
@@ -52,6 +58,7 @@ class JobOrder:
     metadata: Mapping[str, str]
     runtime_env_file: Path | None = None
     working_dir: str | None = None  #: shipped to the cluster; a folder, or a remote archive
+    homes: tuple[Path, ...] = ()  #: folders of which nothing may be shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +111,19 @@ class ClusterJobs:
             client = _Client(found, proxy)
         return cls(shown, client, proxy)
 
-    def submit(self, order: JobOrder) -> None:
+    def submit(self, order: JobOrder, tell: Callable[[str], object] = lambda _: None) -> None:
         """Hand the job to the cluster, with time to end cleanly when it is stopped.
 
+        *tell* hears what is shipped with it.
+
         Raises:
-            ConfigurationError: its runtime environment cannot be used, or the cluster refuses.
+            ConfigurationError: its runtime environment cannot be used, names what must not leave
+                this machine, or the cluster refuses.
         """
         runtime_env = _runtime_env(order)
+        for each in checked_shipments(runtime_env, order.homes):
+            size = f"{each.files:,} files, {each.size / 1e6:,.1f} MB"
+            tell(f"Ships {each.path} to {self.address} ({size}).")
         with _told(self.address, self._proxy, "did not take the job"):
             self._client.submit_job(
                 entrypoint=order.entrypoint,
@@ -148,9 +161,11 @@ class ClusterJobs:
         finally:
             tail.cancel()
             await asyncio.gather(tail, return_exceptions=True)
+        whole = ""
         with suppress(RuntimeError, OSError):  # of a driver that never ran there is none
-            log.complete(await asyncio.to_thread(self._client.get_job_logs, submission_id))
-        return _end_of(found)
+            whole = await asyncio.to_thread(self._client.get_job_logs, submission_id)
+            log.complete(whole)
+        return _end_of(found, whole)
 
     async def _ended(self, submission_id: str) -> Any:
         silent_s = 0.0
@@ -212,7 +227,7 @@ class _Log:
             self._written = read
 
 
-def _end_of(info: Any) -> JobEnd:
+def _end_of(info: Any, log: str = "") -> JobEnd:
     status, code = info.status, info.driver_exit_code
     if status is JobStatus.STOPPED:
         return JobEnd("stopped", EXIT_STOPPED)
@@ -221,6 +236,8 @@ def _end_of(info: Any) -> JobEnd:
     if code is None:  # its environment could not be set up, or its node is gone
         lines = [line for line in (info.message or "").splitlines() if line.strip()]
         return JobEnd("failed", EXIT_FAILED, lines[-1].strip() if lines else None)
+    if code == EXIT_FAILED and log.rstrip().endswith(_NO_RAYSYNC):
+        return JobEnd("failed", EXIT_USAGE, f"the cluster's head has no raysync. {HOW_TO_INSTALL}")
     return JobEnd("failed", code if code >= 0 else _SIGNAL_BASE - code)
 
 
@@ -325,7 +342,7 @@ def _told(address: str, proxy: Proxy | None, what: str = "cannot be used") -> It
     try:
         yield
     except AuthenticationError:
-        raise ConfigurationError(_about_token(address)) from None
+        raise ConfigurationError(about_token(address)) from None
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
@@ -333,24 +350,3 @@ def _told(address: str, proxy: Proxy | None, what: str = "cannot be used") -> It
         raise ConfigurationError(
             f"The Ray cluster at {address} {what}: {reason}{through}."
         ) from None
-
-
-def _about_token(address: str) -> str:
-    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        return (
-            f"The Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and put "
-            "the token into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on "
-            "the cluster)."
-        )
-    named = [name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)]
-    where = named[0] if named else "~/.ray/auth_token"
-    if not named and not Path("~/.ray/auth_token").expanduser().exists():
-        return (
-            f"RAY_AUTH_MODE is token, and there is none for the Ray cluster at {address}: put it "
-            "into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the "
-            "cluster)."
-        )
-    return (
-        f"The Ray cluster at {address} refuses the token in {where}: it must be the one that the "
-        "cluster was started with."
-    )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -18,7 +19,8 @@ from raysync.clock import Clock, SystemClock
 from raysync.discord_api.address import api_of
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
-from raysync.errors import RunStoppedError
+from raysync.discord_api.routes import KnownRoutes
+from raysync.errors import RouteMissingError, RunStoppedError
 from raysync.logs import log_place
 from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage, WorkerReport, Written
@@ -150,6 +152,7 @@ class JobSession:
         engine: Engine,
         limiter: WorkerLimiter,
         send: Callable[[WorkerReport], Awaitable[None]],
+        known_routes: KnownRoutes,
     ) -> None:
         self.tenant = secrets.tenant
         self._limiter = limiter
@@ -162,6 +165,7 @@ class JobSession:
             pseudonymizer=identities,
             identity=secrets.identity,
             proxies=secrets.proxies,
+            known_routes=known_routes,
         )
         self._engine = engine
         self._extras = JobExtras(secrets.extras, self.client, identities, engine, secrets.guild_id)
@@ -197,6 +201,8 @@ class JobSession:
 
         A channel that will come back is told of with the next report.
         """
+        for each in task.missing_routes:
+            self.client.known_routes.learn(RouteMissingError(each.reason, each.route, each.what))
         is_over = True
         try:
             outcome = await self._sync.run(task, self.reporter.note)
@@ -246,6 +252,7 @@ class ChannelWorker:
         self._tokens: dict[JobId, str] = {}  # whose permits a job uses
         self._sessions: dict[JobId, JobSession] = {}
         self._engines: dict[str, Engine] = {}
+        self._routes: defaultdict[str, KnownRoutes] = defaultdict(KnownRoutes)  # the API's
 
     async def open_job(self, secrets: JobSecrets, attempts: int | None = None) -> JobSession:
         """Log in and connect for a job; again for one that is open changes nothing.
@@ -265,7 +272,14 @@ class ChannelWorker:
             for name, value in secrets.proxies.variables.items():
                 os.environ.setdefault(name, value)
         engine = self._engine(secrets.database_url.get_secret_value())
-        session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
+        session = JobSession(
+            secrets,
+            self.worker_id,
+            engine,
+            self._limiter(secrets),
+            self._send,
+            self._routes[secrets.discord_api_url],
+        )
         try:
             await session.open(attempts)
         except BaseException:

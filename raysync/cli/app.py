@@ -27,6 +27,7 @@ from raysync.cli import (
     verify,
 )
 from raysync.cli.boundary import RaysyncGroup
+from raysync.cli.console import tell
 
 app = typer.Typer(
     cls=RaysyncGroup,
@@ -41,7 +42,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from raysync import __version__
 
-        typer.echo(f"raysync {__version__}")
+        tell(f"raysync {__version__}")
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import words
-from raysync.cli.console import out, say
+from raysync.cli.console import out, say, tell_json
 
 if TYPE_CHECKING:
     from raysync.models.records import AuditEntry
@@ -42,7 +42,7 @@ def audit(
             }
             for each in entries
         ]
-        typer.echo(json.dumps({"entries": told}, indent=2))
+        tell_json(json.dumps({"entries": told}, indent=2))
         return
     if not entries:
         say("Nothing is in the log.")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from raysync.cli.console import say
+from raysync.cli.console import confirmed, say
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -17,6 +17,6 @@ def ask(question: str, *, yes: bool) -> None:
         raise typer.BadParameter(
             "there is no terminal to ask on; give --yes if you mean it.", param_hint="--yes"
         )
-    if not typer.confirm(question, err=True):
+    if not confirmed(question):
         say("Nothing was changed.")
         raise typer.Exit(1)

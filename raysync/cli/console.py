@@ -1,31 +1,79 @@
-"""Where and how the command line prints: results on stdout, all else on stderr."""
+"""Where and how the command line prints: results on stdout, all else on stderr.
+
+Whatever is printed passes here, for here it loses what commands a terminal: names and errors that
+strangers wrote. A test refuses every other way out.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
+from typing import BinaryIO
 
+import typer
 from rich import box
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 
+from raysync.visible import in_json, visible
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NO_TERMINAL_WIDTH = 100_000
 """What reads a pipe has no edge at which a line would have to be broken."""
+
+
+class SafeConsole(Console):
+    """A console that escapes what commands a terminal, but for its own colours and cursor."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """Make text of segments: everything that is printed, shown live or captured is here."""
+        return super()._render_buffer(
+            each if each.control else each._replace(text=visible(each.text)) for each in buffer
+        )
 
 
 def out() -> Console:
     """The console of results. Colour only on a terminal, and never under ``NO_COLOR``."""
     width = None if sys.stdout.isatty() else _NO_TERMINAL_WIDTH
-    return Console(file=sys.stdout, highlight=False, emoji=False, markup=False, width=width)
+    return SafeConsole(file=sys.stdout, highlight=False, emoji=False, markup=False, width=width)
 
 
 def err() -> Console:
     """The console of progress, hints and complaints."""
-    return Console(file=sys.stderr, highlight=False, emoji=False, markup=False)
+    return SafeConsole(file=sys.stderr, highlight=False, emoji=False, markup=False)
 
 
 def say(sentence: str) -> None:
     """Tell the user something that is no result. Long sentences wrap at words, on a terminal."""
     err().print(sentence, soft_wrap=not sys.stderr.isatty())
+
+
+def tell(line: str, *, err: bool = False) -> None:
+    """Print a line for whoever reads lines, as it is: never wrapped."""
+    typer.echo(visible(line), err=err)
+
+
+def tell_json(text: str) -> None:
+    """Print JSON on stdout. What a terminal or a reader of lines would obey is escaped in it."""
+    typer.echo(in_json(text))
+
+
+def pass_on(text: str) -> None:
+    """Print on stderr what another program prints, as it comes, without its colours."""
+    sys.stderr.write(visible(_COLOUR.sub("", text)))
+    sys.stderr.flush()
+
+
+def confirmed(question: str) -> bool:
+    """Ask on stderr for a yes."""
+    return typer.confirm(visible(question), err=True)
+
+
+def raw_stdout() -> BinaryIO:
+    """Where bytes go that were made safe where they were made: an export, a page."""
+    return sys.stdout.buffer
 
 
 def plain_table(*headings: str) -> Table:

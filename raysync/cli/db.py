@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import roles
-from raysync.cli.console import say
+from raysync.cli.console import say, tell
 
 if TYPE_CHECKING:
     from raysync.settings import Settings
@@ -51,7 +51,7 @@ def url() -> None:
     from raysync.settings import read_settings
 
     # without the driver's name, which only SQLAlchemy knows
-    typer.echo("postgresql://" + database_url(read_settings()).partition("://")[2])
+    tell("postgresql://" + database_url(read_settings()).partition("://")[2])
 
 
 @app.command()
@@ -63,7 +63,7 @@ def current() -> None:
     from raysync.store.migrate import head
 
     found, needed = current_revision(database_url(read_settings())), head()
-    typer.echo(found or "empty")
+    tell(found or "empty")
     if found != needed:
         say(f"This version needs {needed}: run `raysync db upgrade`.")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysync.cli import options, params, words
-from raysync.cli.console import out, say
+from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, run
 from raysync.cli.start import show as show_result
@@ -41,7 +41,7 @@ def list_(
     """List them: a channel stays until it is read to its end."""
     letters = asyncio.run(_letters(tenant))
     if as_json:
-        typer.echo(json.dumps({"dead_letters": [_as_json(each) for each in letters]}, indent=2))
+        tell_json(json.dumps({"dead_letters": [_as_json(each) for each in letters]}, indent=2))
         return
     if not letters:
         say(f"{tenant} has no dead letters.")
@@ -75,7 +75,7 @@ def show(
     """Show all that is known of one."""
     (letter,) = _chosen(asyncio.run(_letters(tenant)), [channel])
     if as_json:
-        typer.echo(json.dumps(_as_json(letter), indent=2))
+        tell_json(json.dumps(_as_json(letter), indent=2))
         return
     for name, value in _as_json(letter).items():
         out().print(f"{name:<14} {words.printable(str(value))}", markup=False, highlight=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysync.cli.private_file import private_log
 from raysync.errors import RaysyncError
 
 LOOPBACK = "127.0.0.1"
@@ -86,7 +87,7 @@ def start_emulator(
     command += ["--limits", "discord" if limited else "off"]
     if messages is not None:
         command += ["--messages", str(messages)]
-    with log.open("wb") as output:
+    with private_log(log) as output:
         process = subprocess.Popen(  # noqa: S603 our own program, no shell
             command,
             stdin=subprocess.PIPE if tethered else subprocess.DEVNULL,

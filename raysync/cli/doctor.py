@@ -9,6 +9,7 @@ import typer
 
 from raysync.cli import words
 from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.console import tell_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +50,7 @@ def doctor(
 
     found = asyncio.run(examine(read_settings(), tenant or (), forget_limits=forget_limits))
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        tell_json(found.model_dump_json(indent=2))
     else:
         from raysync.cli.console import out
 
@@ -74,7 +75,7 @@ def show(console: Console, checks: list[Check]) -> None:
         for each in (check for check in checks if check.tenant == tenant):
             told = Text(words.printable(each.says))
             if each.advice:
-                told.append(f"\n{each.advice}", "italic")
+                told.append(f"\n{words.printable(each.advice)}", "italic")
             mark = Text(f"  {each.status.value}", _STYLES[each.status.value])
             grid.add_row(mark, each.name, told)
         console.print(grid)

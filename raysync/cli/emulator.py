@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raysync.cli.console import tell
 from raysync.cli.hints import invocation
+from raysync.cli.private_file import target, write_private
 
 if TYPE_CHECKING:
-    from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits
+    from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits, Quirks
 
 app = typer.Typer(
     help="A Discord of your own, for trials, tests and benchmarks.", no_args_is_help=True
@@ -62,6 +65,19 @@ class HeadersChoice(StrEnum):
     NONE = "none"
 
 
+class MissingChoice(StrEnum):
+    """How a server answers a route that it does not have."""
+
+    DISCORD = "discord"
+    TEXT = "text"
+    HTML = "html"
+    METHOD = "method"
+    GONE = "gone"
+    NOT_IMPLEMENTED = "not-implemented"
+    BAD_REQUEST = "bad-request"
+    NO_BOTS = "no-bots"
+
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -72,6 +88,7 @@ class _Offer:
     guilds: "list[Guild]"
     tokens: list[str]
     limits: "Limits"
+    quirks: "Quirks"
     faults: list["FaultRule"]
     latency: "Latency | None"
     host: str
@@ -112,6 +129,16 @@ def serve(
     global_form: Annotated[GlobalChoice, typer.Option(help="Global limit.")] = GlobalChoice.FIXED,
     latency_ms: Annotated[float, typer.Option(help="Delay of every answer.")] = 0.0,
     faults: Annotated[Path | None, typer.Option(help="JSON list of fault rules.")] = None,
+    missing_route: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROUTE",
+            help="Lack a route, as in 'GET /channels/{channel_id}/threads/search'; repeatable.",
+        ),
+    ] = None,
+    missing_form: Annotated[
+        MissingChoice, typer.Option(help="How a missing route is answered.")
+    ] = MissingChoice.DISCORD,
     speed: Annotated[float, typer.Option(help="How much faster the limits' time runs.")] = 1.0,
     ready_file: Annotated[Path | None, typer.Option(help="Write URL and token here.")] = None,
 ) -> None:
@@ -138,6 +165,7 @@ def serve(
         guilds=made,
         tokens=_tokens(token, guilds),
         limits=chosen_limits,
+        quirks=_quirks(missing_route or (), missing_form),
         faults=_fault_rules(faults),
         latency=Latency(latency_ms / 1000) if latency_ms else None,
         host=host,
@@ -197,6 +225,16 @@ def _guild(
     return generate_guild(spec, seed, guild_id=guild_id)
 
 
+def _quirks(missing: Sequence[str], form: MissingChoice) -> "Quirks":
+    from raysync.emulator import MissingForm, Quirks
+    from raysync.emulator.engine import route_names
+
+    unknown = sorted(set(missing) - route_names())
+    if unknown:
+        raise typer.BadParameter(f"no such route: {unknown[0]}", param_hint="--missing-route")
+    return Quirks(missing_routes=tuple(missing), missing_form=MissingForm(form))
+
+
 def _fault_rules(path: Path | None) -> "list[FaultRule]":
     from raysync.emulator import FaultRule
 
@@ -213,7 +251,7 @@ def _run(offer: _Offer) -> None:
         asyncio.run(_serve_until_stopped(offer))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        typer.echo(f"Cannot listen on {offer.host}:{offer.port}: {reason}.", err=True)
+        tell(f"Cannot listen on {offer.host}:{offer.port}: {reason}.", err=True)
         raise typer.Exit(2) from None
 
 
@@ -230,6 +268,7 @@ async def _serve_until_stopped(offer: _Offer) -> None:
     async with serve_world(
         world,
         limits=offer.limits,
+        quirks=offer.quirks,
         faults=offer.faults,
         latency=offer.latency,
         host=offer.host,
@@ -258,30 +297,22 @@ def _announce(served: "Emulator", offer: _Offer) -> None:
             "bots": [{"token": token, "guilds": [str(i) for i in ids]} for token, ids in bots],
             "pid": os.getpid(),
         }
-        _write_whole(offer.ready_file, json.dumps(ready))
+        write_private(target(str(offer.ready_file)), json.dumps(ready))
     if offer.host not in _LOOPBACK:
-        typer.echo(f"Note: whoever reaches {offer.host} can use it.", err=True)
+        tell(f"Note: whoever reaches {offer.host} can use it.", err=True)
     counts = {
         guild.id: sum(len(channel.log.ids) for channel in guild.every_channel())
         for guild in offer.guilds
     }
     told = ", ".join(f"guild {guild_id}, {count} messages" for guild_id, count in counts.items())
-    typer.echo(f"Emulator ready at {served.url}: {told}.")
-    typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
+    tell(f"Emulator ready at {served.url}: {told}.")
+    tell(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
     for number, (token, ids) in enumerate(bots, 1):
         variable = "DISCORD_TOKEN" if number == 1 else f"DISCORD_TOKEN_{number}"
-        typer.echo(f"  export {variable}={token}")
+        tell(f"  export {variable}={token}")
         for guild_id in ids:
             name = (
                 "emulated" if len(counts) == 1 else f"emulated-{list(counts).index(guild_id) + 1}"
             )
             add = f"tenant add {name} --guild {guild_id} --token-env {variable}"
-            typer.echo(f"  {invocation()} {add}")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that nobody ever sees half of."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.chmod(0o600)
-    draft.replace(path)
+            tell(f"  {invocation()} {add}")

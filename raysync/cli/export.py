@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, BinaryIO, assert_never
 
 import typer
 
 from raysync.cli import words
-from raysync.cli.console import say
-from raysync.errors import ConfigurationError, RaysyncError
+from raysync.cli.console import raw_stdout, say
+from raysync.cli.private_file import private_file, target
+from raysync.errors import RaysyncError
 
 STDOUT = "-"
 
@@ -42,13 +39,13 @@ def export(
     """Write out a tenant's messages, one a line.
 
     In the order of channel and message id, the state of one moment. A file appears whole or not
-    at all.
+    at all, and is its owner's alone.
     """
     if output == STDOUT:
-        asyncio.run(_write(tenant, format_, sys.stdout.buffer))
+        asyncio.run(_write(tenant, format_, raw_stdout()))
         return
     path = target(output)
-    with whole_file(path) as file:
+    with private_file(path, ExportError) as file:
         lines = asyncio.run(_write(tenant, format_, file))
     say(f"{words.counted(lines, 'message')} written to {path}.")
 
@@ -86,41 +83,3 @@ def put(file: BinaryIO, block: bytes) -> None:
         raise
     except OSError as error:
         raise ExportError(f"Cannot write the export: {error.strerror or error}.") from None
-
-
-def target(output: str) -> Path:
-    """The file that is meant. Raises ConfigurationError where it cannot be written."""
-    try:
-        path = Path(output).expanduser().resolve()
-        is_directory = path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
-        raise ConfigurationError(f"Cannot write to {output}: {error}.") from None
-    if is_directory:
-        raise ConfigurationError(f"Cannot write to {path}: it is a directory.")
-    return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of *path* when all went well; until then nothing is touched."""
-    if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
-        with _opened(path) as file:
-            yield file
-        return
-    draft = path.with_name(f".raysync-export.{os.getpid()}.part")
-    try:
-        with _opened(draft) as file:
-            yield file
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise ExportError(f"Cannot write {path}: {error.strerror or error}.") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise ConfigurationError(f"Cannot write in {path.parent}: {error.strerror}.") from None

@@ -12,7 +12,7 @@ import typer
 
 from raysync.cli import options, params, words
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, say
+from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import with_privacy
 
@@ -115,7 +115,7 @@ def _forget(
     erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
     if as_json:
         shown = {"tenant": tenant, "what": what, "erased": asdict(erased)}
-        typer.echo(json.dumps(shown, indent=2))
+        tell_json(json.dumps(shown, indent=2))
         return
     say(f"Erased: {_sentence(erased)}.")
     if what != "tenant":
@@ -168,7 +168,7 @@ def _undo(tenant: str, user: str | None, channel: int | None, *, as_json: bool) 
         )
     if as_json:
         what = "user" if user is not None else "channel"
-        typer.echo(json.dumps({"tenant": tenant, "what": what, "undone": True}, indent=2))
+        tell_json(json.dumps({"tenant": tenant, "what": what, "undone": True}, indent=2))
     say(f"Kept out no longer. Read it again with: {invocation()} start --tenant {tenant} --full")
 
 
@@ -186,7 +186,7 @@ def _channel(channel: int) -> Any:
 
 def _show(listed: Sequence[Suppression], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"forgotten": [_as_json(each) for each in listed]}, indent=2))
+        tell_json(json.dumps({"forgotten": [_as_json(each) for each in listed]}, indent=2))
         return
     if not listed:
         say("Nobody and nothing was forgotten.")
@@ -196,7 +196,9 @@ def _show(listed: Sequence[Suppression], as_json: bool) -> None:
     table = plain_table("entry", "kind", "who or what", "since", "erased")
     for each in listed:
         erased = "not to its end: run it again" if each.erased_at is None else _day(each.erased_at)
-        table.add_row(str(each.id), each.kind, each.ref, _day(each.created_at), erased)
+        table.add_row(
+            str(each.id), each.kind, words.printable(each.ref), _day(each.created_at), erased
+        )
     out().print(table)
 
 

@@ -53,6 +53,8 @@ class LogObserver(PacedObserver):
             efficiency=stats.efficiency,
         )
         place = {"tenant": result.tenant, "job_id": result.job_id}
+        for missing in result.not_covered:
+            _say("not_covered", missing.reason, route=missing.route, what=missing.what, **place)
         failed = {each.channel_id for each in result.channel_results if each.status == "failed"}
         for each in result.errors:
             if each.channel_id is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -15,10 +14,11 @@ import typer
 
 from raysync.cli import options, params, words
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, say
-from raysync.cli.export import STDOUT, put, target, whole_file
+from raysync.cli.console import out, raw_stdout, say, tell_json
+from raysync.cli.export import STDOUT, ExportError, put
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.private_file import private_file, target
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts, Retention
@@ -57,7 +57,7 @@ def show(tenant: _Slug, as_json: options.AsJson = False) -> None:
     """Show what is kept of people: which kinds of data, how much, for how long."""
     shown = asyncio.run(with_privacy(tenant, _shown))
     if as_json:
-        typer.echo(json.dumps(shown, indent=2))
+        tell_json(json.dumps(shown, indent=2))
         return
     for label, text in _in_words(shown):
         out().print(f"{label:<{_LABEL_WIDTH}}{words.printable(text)}", soft_wrap=True)
@@ -139,7 +139,7 @@ def retention(
 
     kept = asyncio.run(with_privacy(tenant, change))
     if as_json:
-        typer.echo(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))
+        tell_json(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))
         return
     for label, text in _retained(kept):
         out().print(f"{label:<{_LABEL_WIDTH}}{text}")
@@ -186,7 +186,7 @@ def purge(
             say(f"{slug} was not purged. {error}")
     if as_json:
         listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
-        typer.echo(json.dumps({"purged": listed}, indent=2))
+        tell_json(json.dumps({"purged": listed}, indent=2))
     else:
         for slug, each in done.items():
             say(f"{slug}: {_purged(each)}.")
@@ -254,10 +254,10 @@ def export(
     Their messages, with earlier versions and attachments, then the reactions they gave.
     """
     if output == STDOUT:
-        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, sys.stdout.buffer)))
+        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, raw_stdout())))
         return
     path = target(output)
-    with whole_file(path) as file:
+    with private_file(path, ExportError) as file:
         lines = asyncio.run(with_privacy(tenant, lambda office: _write(office, user, file)))
     say(f"{words.counted(lines, 'line')} written to {path}.")
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raysync.cli import params, words
-from raysync.cli.console import out, say
+from raysync.cli.console import out, raw_stdout, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.private_file import private_file, target
 from raysync.errors import ConfigurationError, RaysyncError
 
 if TYPE_CHECKING:
@@ -87,12 +84,15 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
 def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import bound_in_words, lead
+    from raysync.cli.summary import not_covered
 
     record, figures = history.record, figures_of(history, now)
     why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
     out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
     if figures.efficiency is not None:
         out().print(bound_in_words(figures.efficiency))
+    for each in not_covered(record.result) if record.result else ():
+        out().print(f"Not covered: {each}")
     say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")
 
 
@@ -100,36 +100,17 @@ def _print_json(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import as_json
 
-    typer.echo(json.dumps(as_json(history, figures_of(history, now)), indent=2))
+    tell_json(json.dumps(as_json(history, figures_of(history, now)), indent=2))
 
 
-def _write_page(history: JobHistory, now: datetime, target: str) -> None:
+def _write_page(history: JobHistory, now: datetime, output: str) -> None:
     from raysync.cli.job_report.page import page
 
     text = page(history, now)
-    if target == STDOUT:
-        sys.stdout.buffer.write(text.encode())
+    if output == STDOUT:
+        raw_stdout().write(text.encode())
         return
-    path = Path(target)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        if path.exists() and not path.is_file():
-            raise ConfigurationError(f"Cannot write to {path}: it is no file.")
-        with _opened(draft) as file:
-            file.write(text)
-        draft.replace(path)
-    except OSError as error:
-        raise ReportError(f"Cannot write {path}: {error.strerror or error}.") from None
-    finally:
-        with suppress(OSError):  # what was to be said of it has been said
-            draft.unlink(missing_ok=True)
+    path = target(output)
+    with private_file(path, ReportError) as file:
+        file.write(text.encode())
     say(f"The report is in {path}.")
-
-
-def _opened(draft: Path) -> TextIO:
-    try:
-        return draft.open("w", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot write in {draft.parent}: {error.strerror or error}."
-        ) from None

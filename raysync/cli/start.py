@@ -11,6 +11,7 @@ import typer
 
 from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.console import tell_json
 
 if TYPE_CHECKING:
     from raysync.actors.requests import SyncRequest
@@ -119,7 +120,7 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
 def show(result: RunResult, *, as_json: bool) -> None:
     """Print the result on stdout."""
     if as_json:
-        typer.echo(result.model_dump_json(indent=2))
+        tell_json(result.model_dump_json(indent=2))
         return
     from raysync.cli.console import out, say
     from raysync.cli.hints import invocation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.console import out, say
+from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def status(
     if as_json:
         from raysync.cli.status_view import job_as_json
 
-        typer.echo(json.dumps({"jobs": [job_as_json(each) for each in records]}, indent=2))
+        tell_json(json.dumps({"jobs": [job_as_json(each) for each in records]}, indent=2))
     elif not records:
         _say_no_job(tenant)
     else:

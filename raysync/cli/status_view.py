@@ -13,7 +13,13 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line, skip_reasons, time_lines, verified
+from raysync.cli.summary import (
+    efficiency_line,
+    not_covered,
+    skip_reasons,
+    time_lines,
+    verified,
+)
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
@@ -117,6 +123,7 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
     if record.result is not None:
         lines += [f"left out: {each}" for each in skip_reasons(record.result)]
+        lines += [f"not covered: {each}" for each in not_covered(record.result)]
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
         lines.append(f"compared: every message stored, within the last {ago}")
@@ -179,7 +186,7 @@ def _channel_table(channels: Sequence[ChannelView], *, is_running: bool) -> Tabl
             words.count(each.messages),
             words.rate(each.messages_per_second),
             words.clock(each.eta_s),
-            each.worker_id or "–",
+            words.printable(each.worker_id or "–"),
         )
     return table
 
@@ -211,6 +218,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "error": record.error,
         "ray_job_id": record.ray_job_id,
         "skipped": [each.model_dump() for each in result.skipped] if result else [],
+        "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
         "compared_since": record.compared_since and record.compared_since.isoformat(),
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,

@@ -7,7 +7,6 @@ import json
 import secrets
 import shlex
 import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from raysync.cli.boundary import EXIT_INTERRUPTED
-from raysync.cli.console import say
+from raysync.cli.console import pass_on, say, tell, tell_json
 from raysync.cli.passed_on import checked, refuse_secrets
 
 if TYPE_CHECKING:
@@ -47,7 +46,8 @@ def submit(
     working_dir: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR-or-URL", help="Ship this checkout, where nodes have no raysync of theirs."
+            metavar="DIR-or-URL",
+            help="Ship this checkout, where nodes have no raysync of theirs. [default: nothing]",
         ),
     ] = None,
     runtime_env: Annotated[
@@ -60,7 +60,9 @@ def submit(
 ) -> None:
     """Run a command as a job of a Ray cluster: start, resume, verify, dead-letters or doctor.
 
-    Tokens, the database's address and the secret key are those of the cluster: none is sent. The
+    Tokens, the database's address and the secret key are those of the cluster: none is sent. Of
+    this machine nothing is but what --working-dir or --runtime-env names, and that is refused where
+    it holds keys, exports or raysync's own folder. The
     job's log, with what the command prints, comes to stderr. Ctrl-C stops the job cleanly; a second
     one leaves it to itself.
 
@@ -73,6 +75,7 @@ def submit(
     refuse_secrets(command)
     about = _about(command[0], checked(context, command))
     from raysync.actors.submission import ClusterJobs, JobOrder
+    from raysync.settings import home
 
     order = JobOrder(
         _submission_id(about),
@@ -80,16 +83,17 @@ def submit(
         about,
         runtime_env,
         working_dir,
+        (home(),),
     )
     jobs = ClusterJobs.at(address)
     _refuse_second(jobs, about)
-    jobs.submit(order)
+    jobs.submit(order, say)
     say(f"Job {order.submission_id} was submitted to {jobs.address}.")
     end = asyncio.run(_follow(jobs, order.submission_id)) if wait else None
     if as_json:
-        typer.echo(json.dumps(_as_json(order.submission_id, about, end), indent=2))
+        tell_json(json.dumps(_as_json(order.submission_id, about, end), indent=2))
     elif not wait:
-        typer.echo(order.submission_id)
+        tell(order.submission_id)
     if end is not None:
         _end_as(end, order.submission_id)
 
@@ -149,7 +153,7 @@ async def _follow(jobs: ClusterJobs, submission_id: str) -> JobEnd:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
-    following = asyncio.create_task(jobs.follow(submission_id, _write))
+    following = asyncio.create_task(jobs.follow(submission_id, pass_on))
     stopping = asyncio.create_task(_stop(jobs, submission_id, stop))
     leaving = asyncio.create_task(leave.wait())
     try:
@@ -172,11 +176,6 @@ async def _stop(jobs: ClusterJobs, submission_id: str, asked: asyncio.Event) -> 
         await asyncio.to_thread(jobs.stop, submission_id)
     except RaysyncError as error:
         say(f"It could not be asked to stop: {error}")
-
-
-def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
 
 
 def _as_json(submission_id: str, about: Mapping[str, str], end: JobEnd | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.models.results import (
     ChannelError,
+    NotCoveredRoute,
     PageEstimates,
     ParallelStats,
     RunResult,
@@ -64,6 +65,10 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     lines += [
         ("skipped" if number == 0 else "", Text(reason))
         for number, reason in enumerate(skip_reasons(job))
+    ]
+    lines += [
+        ("not covered" if number == 0 else "", Text(each, "yellow"))
+        for number, each in enumerate(not_covered(job))
     ]
     lines += [
         ("errors" if number == 0 else "", Text(error, "red"))
@@ -185,6 +190,17 @@ def skip_reasons(job: SyncJobResult) -> list[str]:
     """Why channels were left out, the most frequent reason first."""
     reasons = Counter(each.reason for each in job.skipped)
     return [f"{number:,} × {words.printable(reason)}" for reason, number in reasons.most_common()]
+
+
+def not_covered(job: SyncJobResult) -> list[str]:
+    """What the API has no route for, in a sentence each."""
+    return [_not_covered(each) for each in job.not_covered]
+
+
+def _not_covered(missing: NotCoveredRoute) -> str:
+    channels = missing.channels
+    concerned = f" ({words.counted(channels, 'channel')})" if channels else ""
+    return words.printable(f"{missing.what}{concerned}: {missing.reason}")
 
 
 def _errors(errors: Sequence[ChannelError]) -> list[str]:

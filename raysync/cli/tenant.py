@@ -14,7 +14,7 @@ import typer
 
 from raysync.cli import params, words
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, plain_table, say
+from raysync.cli.console import out, plain_table, say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
 from raysync.models.entities import Privacy, TenantStatus
@@ -134,7 +134,7 @@ def list_tenants(as_json: _Json = False) -> None:
     """List the tenants."""
     tenants = asyncio.run(_all())
     if as_json:
-        typer.echo(json.dumps([_as_json(each) for each in tenants], indent=2, ensure_ascii=False))
+        tell_json(json.dumps([_as_json(each) for each in tenants], indent=2, ensure_ascii=False))
         return
     if not tenants:
         command = f"{invocation()} tenant add SLUG --guild ID --token-env NAME"
@@ -156,7 +156,7 @@ def show(slug: _Slug, as_json: _Json = False) -> None:
     """
     shown = _as_json(asyncio.run(find_tenant(slug)))
     if as_json:
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        tell_json(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     for label, value in shown.items():
         out().print(f"{label:<11}{words.printable(value or '–')}", soft_wrap=True)

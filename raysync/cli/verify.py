@@ -8,6 +8,7 @@ import typer
 
 from raysync.cli import options, words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.console import tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.start import run
 
@@ -38,6 +39,8 @@ def verify(
     What was read is kept as ranges of message ids. They are compared with the newest message that
     Discord names for each channel and thread.
 
+    What the API has no route for is not covered: that is told, and is no gap.
+
     Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
     """
     job = _verified(tenant, sample)
@@ -46,7 +49,7 @@ def verify(
         mended = _mend(tenant, job.verification.gaps)
         job = _verified(tenant, sample) if mended.status != "cancelled" else mended
     if as_json:
-        typer.echo(job.model_dump_json(indent=2))
+        tell_json(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
     raise typer.Exit(exit_code(job))
@@ -84,6 +87,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
+    from raysync.cli.summary import not_covered
 
     console = out()
     verification = job.verification
@@ -94,11 +98,11 @@ def _show(job: SyncJobResult, sample: int) -> None:
         f"{job.tenant}: {words.count(verification.proven)} of "
         f"{words.counted(verification.channels, 'channel')} proven complete"
     )
-    for each in verification.gaps[:MAX_GAPS]:
-        kind = "not synced yet" if each.is_news else "gap"
+    for gap in verification.gaps[:MAX_GAPS]:
+        kind = "not synced yet" if gap.is_news else "gap"
         console.print(
-            f"  {kind}: {words.printable(each.name)} ({each.channel_id}), "
-            f"{each.after:%Y-%m-%d %H:%M} to {each.before:%Y-%m-%d %H:%M} UTC",
+            f"  {kind}: {words.printable(gap.name)} ({gap.channel_id}), "
+            f"{gap.after:%Y-%m-%d %H:%M} to {gap.before:%Y-%m-%d %H:%M} UTC",
             markup=False,
         )
     if len(verification.gaps) > MAX_GAPS:
@@ -113,7 +117,12 @@ def _show(job: SyncJobResult, sample: int) -> None:
         )
     for reason in sorted({each.reason for each in job.skipped}):
         count = sum(each.reason == reason for each in job.skipped)
-        console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+        console.print(
+            f"  left out: {words.counted(count, 'channel')}: {words.printable(reason)}",
+            markup=False,
+        )
+    for each in not_covered(job):
+        console.print(f"  not covered: {each}", markup=False)
     for error in job.errors[:MAX_GAPS]:
         console.print(f"  not verified: {words.printable(error.error)}", markup=False)
     if _holes(job):

@@ -23,6 +23,7 @@ from raysync.errors import (
     PayloadError,
     PermanentError,
     RetryableError,
+    RouteMissingError,
     UnknownMessageError,
 )
 from raysync.models.extras import MissingFile
@@ -82,7 +83,10 @@ class AttachmentSource:
 
         Of a file whose name holds a user's id, the stored address is not the CDN's.
         """
-        found = await self._of_message(channel_id, file.message_id)
+        try:
+            found = await self._of_message(channel_id, file.message_id)
+        except RouteMissingError as error:
+            raise AttachmentGoneError(f"Discord has no address of it that works. {error}") from None
         return found.get(file.attachment_id)
 
     async def _of_message(self, channel_id: ChannelId, message_id: MessageId) -> dict[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,8 +17,10 @@ from raysync.discord_api.convert import (
     message_from,
 )
 from raysync.discord_api.gate import RequestLimiter
+from raysync.discord_api.identity import has_content_intent
 from raysync.discord_api.privacy import Identities
 from raysync.discord_api.proxies import Proxies
+from raysync.discord_api.routes import KnownRoutes
 from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
 from raysync.discord_api.transport import Transport
 from raysync.errors import (
@@ -26,6 +29,7 @@ from raysync.errors import (
     NotFoundError,
     PayloadError,
     RetryableError,
+    RouteMissingError,
     UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
@@ -33,8 +37,6 @@ from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 
 REQUEST_TIMEOUT_S: Final = 30.0
 _PAGES: Final = "GET /channels/{channel_id}/messages"
-_CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
-"""Of an application: the message content intent, unlimited or for a bot in few guilds."""
 _INTENT_AGAIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 5.0
 
@@ -54,16 +56,21 @@ class DiscordClient:
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         identity: BotIdentity | None = None,
         proxies: Proxies | None = None,
+        known_routes: KnownRoutes | None = None,
     ) -> None:
         """*request_timeout_s* bounds the silence within one HTTP request.
 
         With *identity*, as another client of the token learned it, login asks nothing. *proxies*
-        of None are those of this process's environment.
+        of None are those of this process's environment. *known_routes* is what other clients of
+        the same run have found the API to lack.
 
         Raises:
             ConfigurationError: the address or the proxy's cannot be used.
         """
-        self._transport = Transport(token, base_url, limiter, request_timeout_s, proxies)
+        self.known_routes = KnownRoutes() if known_routes is None else known_routes
+        self._transport = Transport(
+            token, base_url, limiter, self.known_routes, request_timeout_s, proxies
+        )
         self._identities = pseudonymizer
         self._limiter = limiter
         self._identity: BotIdentity | None = None
@@ -194,11 +201,8 @@ class DiscordClient:
         """Whether messages come with their content; unless *anew*, asked once a minute at most."""
         now_s = asyncio.get_running_loop().time()
         if anew or now_s - self._intent_at_s > _INTENT_AGAIN_S:
-            answer = _object(await self._get("/oauth2/applications/@me", {}))
-            try:
-                self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
-            except (TypeError, ValueError, OverflowError):
-                raise PayloadError("What Discord says of the bot's intents is no number.") from None
+            with suppress(RouteMissingError):  # nobody can tell: pages tell by themselves
+                self._has_content = await has_content_intent(self._transport.get)
             self._intent_at_s = now_s
         return self._has_content
 

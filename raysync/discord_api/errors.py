@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import aiohttp
 import discord
 
+from raysync.discord_api import routes
 from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of, parsed
 from raysync.discord_api.answers import MOST_BYTES, AnswerTooLongError, NotJsonError, code_of
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
@@ -169,6 +170,8 @@ def _of_status(
         return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
+    if what in routes.OPTIONAL and routes.is_missing_route(status, code, error.text):
+        return routes.missing(what, status)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404 and code == _UNKNOWN_MESSAGE:

@@ -22,10 +22,11 @@ from raysync.discord_api.address import normalized
 from raysync.discord_api.answers import bounded, failure_of, is_success, value_in, value_of
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import Gate, RequestLimiter, Trip
+from raysync.discord_api.identity import identity_of
 from raysync.discord_api.proxies import Proxies, proxies_here
-from raysync.errors import ConfigurationError, TokenRejectedError
+from raysync.discord_api.routes import KnownRoutes
+from raysync.errors import ConfigurationError
 from raysync.models.entities import BotIdentity
-from raysync.models.ids import UserId
 
 _WHOLE_CALL_S: Final = 240.0
 """Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
@@ -70,6 +71,7 @@ class Transport:
         token: str,
         base_url: str,
         limiter: RequestLimiter,
+        known_routes: KnownRoutes,
         request_timeout_s: float,
         proxies: Proxies | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class Transport:
         self.proxies = proxies_here() if proxies is None else proxies
         self._proxy = self.proxies.way_to(self.base_url)
         self._gate = Gate(self.base_url, limiter)
+        self._known_routes = known_routes
         self._guards: dict[str, Any] = {
             "allow_redirects": False,  # the token goes to no other host
             "middlewares": (bounded,),
@@ -117,8 +120,8 @@ class Transport:
 
     async def _log_in(self, client: discord.Client, known: BotIdentity | None) -> BotIdentity:
         if known is None:
-            await client.login(self._token)
-            return _identity_of(client)
+            user = await client.http.static_login(self._token.strip())
+            return await identity_of(user, self.get)
         ask = client.http.request
 
         async def nothing(*_: object, **__: object) -> dict[str, Any]:
@@ -182,9 +185,14 @@ class Transport:
         http, what = self._discord.http, f"{method} {path}"
         given: dict[str, Any] = {"params": params, "trace_request_ctx": Trip(head_start_s)}
         given |= {} if json is None else {"json": json}
-        with translated(what, self.base_url, self._proxy):
-            async with asyncio.timeout(_WHOLE_CALL_S):
-                return await http.request(Route(method, path, **ids), **given)
+        async with self._known_routes.asking(what):
+            with translated(what, self.base_url, self._proxy):
+                async with asyncio.timeout(_WHOLE_CALL_S):
+                    return await http.request(Route(method, path, **ids), **given)
+
+    async def get(self, path: str) -> Any:
+        """Return the answer to a GET of a path without ids and parameters, as `request` does."""
+        return await self.request("GET", path, {})
 
     async def close(self) -> None:
         """Close all connections. What was closed may be opened again."""
@@ -196,15 +204,3 @@ class Transport:
 def _is_refusal(error: Exception) -> bool:
     """Say whether discord.py itself has understood a 429."""
     return isinstance(error, discord.HTTPException) and error.status == 429
-
-
-def _identity_of(client: discord.Client) -> BotIdentity:
-    user, application = client.user, client.application
-    if user is None or application is None or not user.bot:
-        raise TokenRejectedError(
-            "The token is not a bot's. Discord forbids to automate a user's account: create an "
-            "application with a bot in the Discord Developer Portal and use its token."
-        )
-    flags = application.flags
-    has_content = flags.gateway_message_content or flags.gateway_message_content_limited
-    return BotIdentity(UserId(user.id), has_content)

@@ -9,7 +9,7 @@ from raysync.emulator.entities import Guild
 from raysync.emulator.faults import Action, FaultRule
 from raysync.emulator.generator import GuildSpec, generate_guild
 from raysync.emulator.limits import BanBody, Form, Headers, Limits, Refusals, RouteLimit
-from raysync.emulator.quirks import Quirks
+from raysync.emulator.quirks import MissingForm, Quirks
 from raysync.emulator.server import Emulator, EmulatorThread, Latency, serve
 from raysync.emulator.world import World
 
@@ -27,6 +27,7 @@ __all__ = [
     "Headers",
     "Latency",
     "Limits",
+    "MissingForm",
     "Quirks",
     "Refusals",
     "RouteLimit",

@@ -1,6 +1,6 @@
 """The control endpoint, /_emulator/…: what a test or a person tells a running emulator.
 
-Only loopback may use it.
+Only programs of this machine may use it, and what they send is bounded.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from raysync.emulator.cdn import parse_query
 from raysync.emulator.edits import UnknownEditError
 from raysync.emulator.faults import FaultRule, FaultScript
 from raysync.emulator.limits import BanBody, Form, Headers, Limits, Refusals
+from raysync.emulator.quirks import MissingForm, Quirks
 from raysync.emulator.replies import Reply, json_reply
 from raysync.emulator.request_log import LogEntry
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from raysync.emulator.server import Emulator
 
 PREFIX: Final = "/_emulator/"
-_LOOPBACK: Final = ("127.0.0.1", "::1")
+MOST_BYTES: Final = 1024 * 1024
+"""Of what is sent."""
+MOST_EDITS: Final = 20_000
+"""In one request."""
+_FAR_MS: Final = 100 * 366 * 86_400_000
+"""As far as the clock may be set off, and to: a hundred years."""
 _ENUMS: Final[dict[str, type[StrEnum]]] = {
     "bucket_form": Form,
     "global_form": Form,
@@ -29,7 +35,21 @@ _ENUMS: Final[dict[str, type[StrEnum]]] = {
     "ban_body": BanBody,
     "refusals": Refusals,
 }
+_MAY_BE_0: Final = frozenset({"global_limit", "invalid_limit", "ban_s", "retry_header_extra_s"})
+_MOST: Final = 1e9
+"""Of any limit, in its unit."""
 _UNCHANGEABLE: Final = frozenset({"clock", "routes", "shared_routes"})
+
+
+_MISTAKES: Final = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    UnknownEditError,
+)
 
 
 class Control:
@@ -47,13 +67,12 @@ class Control:
             ("POST", "edits"): self.edit,
             ("GET", "truth"): self.truth,
             ("POST", "limits"): self.set_limits,
+            ("POST", "quirks"): self.set_quirks,
             ("POST", "clock"): self.set_clock,
         }
 
-    def answer(self, method: str, path: str, query: str, body: bytes, address: str) -> Reply:
-        """Answer a control request; *path* is what follows the prefix."""
-        if address not in _LOOPBACK:
-            return json_reply({"error": "only from this machine"}, 403)
+    def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
+        """Answer a control request of somebody who may; *path* is what follows the prefix."""
         handler = self._handlers.get((method, path))
         if handler is None:
             known = sorted(" ".join(each) for each in self._handlers)
@@ -61,7 +80,7 @@ class Control:
         values = {name: each[-1] for name, each in parse_query(query).items()}
         try:
             return handler(values, body)
-        except (LookupError, ValueError, TypeError, AttributeError, UnknownEditError) as error:
+        except _MISTAKES as error:
             return json_reply({"error": f"{type(error).__name__}: {error}"}, 400)
 
     def state(self, _query: Mapping[str, str], _body: bytes) -> Reply:
@@ -87,7 +106,10 @@ class Control:
             }
             for bot in world.bots.values()
         ]
+        quirks = {**dataclasses.asdict(self.emulator.engine.quirks)}
+        quirks["missing_routes"] = sorted(quirks["missing_routes"])
         state = {"url": self.emulator.url, "guilds": guilds, "bots": bots, "limits": plain}
+        state |= {"quirks": quirks}
         return json_reply(state | {"now_ms": world.clock.now_ms()})
 
     def counters(self, _query: Mapping[str, str], _body: bytes) -> Reply:
@@ -117,7 +139,10 @@ class Control:
 
     def edit(self, _query: Mapping[str, str], body: bytes) -> Reply:
         """Make changes, in order; ids in the answers are strings."""
-        results = [self.emulator.edits.apply(each) for each in orjson.loads(body)]
+        edits = orjson.loads(body)
+        if len(edits) > MOST_EDITS:
+            raise ValueError(f"at most {MOST_EDITS} edits at once")
+        results = [self.emulator.edits.apply(each) for each in edits]
         return json_reply({"results": [_id_text(each) for each in results]})
 
     def truth(self, query: Mapping[str, str], _body: bytes) -> Reply:
@@ -146,10 +171,44 @@ class Control:
         unknown = changes.keys() - {"offset_ms", "frozen_ms", "advance_ms"}
         if unknown:
             raise ValueError(f"unknown: {sorted(unknown)}")
-        clock.frozen_ms = changes.get("frozen_ms", clock.frozen_ms)
-        offset_ms = int(changes.get("offset_ms", clock.offset_ms))
-        clock.offset_ms = offset_ms + int(changes.get("advance_ms", 0))
+        frozen_ms = changes.get("frozen_ms", clock.frozen_ms)
+        offset_ms = _near(changes.get("offset_ms", clock.offset_ms))
+        offset_ms = _near(offset_ms + _near(changes.get("advance_ms", 0)))
+        clock.frozen_ms = None if frozen_ms is None else _near(frozen_ms)
+        clock.offset_ms = offset_ms
         return json_reply({"now_ms": clock.now_ms()})
+
+    def set_quirks(self, _query: Mapping[str, str], body: bytes) -> Reply:
+        """Change some quirks by name; routes that are missing are a list of their names."""
+        changes = orjson.loads(body)
+        self.emulator.set_quirks(changed_quirks(self.emulator.engine.quirks, changes))
+        return json_reply({"changed": sorted(changes)})
+
+
+def _near(value: Any) -> int:
+    """Return a time in milliseconds that the world can be at, or be off by."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FAR_MS:
+        raise ValueError(f"no time within a hundred years of 1970, or of now: {value!r:.40}")
+    return int(value)
+
+
+def changed_quirks(quirks: Quirks, changes: Mapping[str, Any]) -> Quirks:
+    """Return quirks with some values replaced by plain ones; ValueError for what they cannot be."""
+    values = {**changes}
+    unknown = values.keys() - {each.name for each in dataclasses.fields(Quirks)}
+    if unknown:
+        raise ValueError(f"unknown quirks: {sorted(unknown)}")
+    if "missing_form" in values:
+        values["missing_form"] = MissingForm(values["missing_form"])
+    for name, value in values.items():
+        before = getattr(quirks, name)
+        is_like = type(value) is type(before) and not (isinstance(value, int) and value < 0)
+        if name != "missing_routes" and not is_like:
+            raise ValueError(f"{name} cannot be {value!r:.40}")
+    routes = values.get("missing_routes", ())
+    if not isinstance(routes, list | tuple) or not all(isinstance(each, str) for each in routes):
+        raise ValueError("missing_routes is a list of names")
+    return dataclasses.replace(quirks, **values)
 
 
 def changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
@@ -163,7 +222,16 @@ def changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
 
 
 def _value(name: str, value: Any) -> Any:
-    return _ENUMS[name](value) if name in _ENUMS else value
+    if name in _ENUMS:
+        return _ENUMS[name](value)
+    is_switch = name == "enabled"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) != is_switch or not (is_switch or is_number):
+        raise ValueError(f"{name} cannot be {value!r:.40}")
+    least = 0 if name in _MAY_BE_0 else 1e-9
+    if not is_switch and not least <= value <= _MOST:
+        raise ValueError(f"{name} is between {least:g} and {_MOST:g}")
+    return value
 
 
 def _plain(limits: Limits) -> dict[str, Any]:

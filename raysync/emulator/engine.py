@@ -13,7 +13,7 @@ from raysync.emulator.entities import Bot
 from raysync.emulator.faults import Action, FaultRule, Incoming
 from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import BanBody, Limits
-from raysync.emulator.quirks import Quirks
+from raysync.emulator.quirks import MissingForm, Quirks
 from raysync.emulator.refusals import GLOBAL, SHARED, ban_reply, rate_limited
 from raysync.emulator.replies import ApiError, Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Match, Router
@@ -50,14 +50,26 @@ def make_router() -> Router:
     return router
 
 
+def route_names() -> set[str]:
+    """Return the names of all routes, as `Quirks.missing_routes` takes them."""
+    return make_router().names()
+
+
 class Engine:
     """Answers API requests from a world under limits."""
 
     def __init__(self, world: World, limits: Limits, quirks: Quirks) -> None:
         self.world = world
-        self.quirks = quirks
         self.limiter = Limiter(limits)
         self.router = make_router()
+        self.quirks = self.checked(quirks)
+
+    def checked(self, quirks: Quirks) -> Quirks:
+        """Return the quirks. Raise ValueError where one names a route that there is not."""
+        unknown = sorted(set(quirks.missing_routes) - self.router.names())
+        if unknown:
+            raise ValueError(f"no such routes: {', '.join(unknown)}")
+        return quirks
 
     def find(self, incoming: Incoming) -> Match | None:
         """Return the route of a request, if there is one."""
@@ -98,6 +110,8 @@ class Engine:
             return Outcome(replies.unauthorized().reply(), match)
         if match is None:
             return Outcome(self._no_route(incoming), None, bot)
+        if match.route.name in self.quirks.missing_routes:
+            return Outcome(no_such_route(self.quirks.missing_form), match, bot)
         admission = self.limiter.admit(bot.token, match)
         if admission.refusal is not None:
             scope = admission.refusal.headers.get("x-ratelimit-scope", GLOBAL)
@@ -127,6 +141,27 @@ class Engine:
         methods = self.router.find(incoming.method, incoming.path)
         error = replies.method_not_allowed() if methods else replies.not_found()
         return error.reply()
+
+
+def no_such_route(form: MissingForm) -> Reply:
+    """Return what a server answers that lacks a route: before any limit of the route."""
+    match form:
+        case MissingForm.DISCORD:
+            return replies.not_found().reply()
+        case MissingForm.TEXT:
+            return Reply(404, b"404 page not found\n", "text/plain; charset=utf-8")
+        case MissingForm.HTML:
+            return Reply(404, _PROXY_PAGE % 404, "text/html; charset=UTF-8")
+        case MissingForm.METHOD:
+            return replies.method_not_allowed().reply()
+        case MissingForm.GONE:
+            return replies.gone().reply()
+        case MissingForm.NOT_IMPLEMENTED:
+            return replies.not_implemented().reply()
+        case MissingForm.BAD_REQUEST:
+            return replies.unknown_route().reply()
+        case MissingForm.NO_BOTS:
+            return replies.no_bots().reply()
 
 
 def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:

@@ -3,7 +3,6 @@
 import base64
 import math
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Any, Final, Self
 from raysync.emulator.entities import Bot
 from raysync.emulator.limits import Refusals
 from raysync.emulator.messages import Payload
+from raysync.emulator.patterns import compiled
 from raysync.emulator.refusals import Scope
 from raysync.emulator.routing import Match
 
@@ -56,6 +56,12 @@ class Action(StrEnum):
     DRIP = "drip"  #: the true answer, *keep_bytes* of its body at a time, *delay_s* apart
 
 
+MOST_RULES: Final = 500
+MOST_EDITS: Final = 1_000
+"""Before or after one answer."""
+MOST_STEPS_IN_ALL: Final = 2_000
+"""Of all paths of a script: as many as each character of a request's path costs."""
+_LISTS: Final = ("nth", "before", "after")
 _WHOLE: Final = ("every", "status", "keep_bytes", "pad_bytes", "seed")
 _NUMBERS: Final = ("probability", "retry_after_s", "delay_s")
 _TEXTS: Final = ("method", "route", "path", "token", "content_type", "location", "body_base64")
@@ -81,7 +87,8 @@ def _are_headers(value: Any) -> bool:
 class FaultRule:
     """Takes requests that fit every condition given; the first fitting rule wins.
 
-    *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression.
+    *route* is a template (`GET /channels/{channel_id}/messages`), *path* a regular expression
+    without look-around, back references and flags (see `patterns`).
     With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
@@ -119,6 +126,14 @@ class FaultRule:
     before: tuple[Payload, ...] = ()
     after: tuple[Payload, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a path that is no pattern, or that could hang the server."""
+        if isinstance(self.path, str):
+            try:
+                compiled(self.path)
+            except ValueError as error:
+                raise ValueError(f"path cannot be used in a fault rule: {error}") from None
+
     @classmethod
     def from_json(cls, rule: Mapping[str, Any]) -> Self:
         """Read a rule of a script; ValueError names what is wrong with it."""
@@ -153,16 +168,13 @@ class FaultRule:
             wrong.append("encodings")
         if not _are_headers(self.headers):
             wrong.append("headers")
+        wrong += [name for name in _LISTS if len(getattr(self, name)) > MOST_EDITS]
         if wrong:
             raise ValueError(f"cannot be used in a fault rule: {', '.join(wrong)}")
         try:
             base64.b64decode(self.body_base64 or "", validate=True)
         except ValueError:
             raise ValueError("cannot be used in a fault rule: body_base64") from None
-        try:
-            re.compile(self.path or "")
-        except re.error as error:
-            raise ValueError(f"path is no regular expression: {error}") from None
 
     def fits(self, incoming: Incoming, match: Match | None, bot: Bot | None) -> bool:
         """Say whether a request meets the conditions."""
@@ -172,7 +184,7 @@ class FaultRule:
             return False
         if self.route is not None and (match is None or match.route.name != self.route):
             return False
-        if self.path is not None and not re.search(self.path, incoming.path):
+        if self.path is not None and not compiled(self.path).search(incoming.path):
             return False
         if self.token is not None and (bot is None or bot.token != self.token):
             return False
@@ -191,6 +203,13 @@ class FaultScript:
     """Rules with how far each has come."""
 
     def __init__(self, *rules: FaultRule) -> None:
+        """Raise ValueError where it is so large that each request would take long."""
+        steps = sum(compiled(each.path).size for each in rules if each.path is not None)
+        if len(rules) > MOST_RULES or steps > MOST_STEPS_IN_ALL:
+            raise ValueError(
+                f"a script has at most {MOST_RULES} rules, and {MOST_STEPS_IN_ALL} steps in its "
+                "paths together"
+            )
         self.rules = rules
         self._progress = [_Progress(dice=random.Random(rule.seed)) for rule in rules]  # noqa: S311
 

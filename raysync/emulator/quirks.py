@@ -1,6 +1,21 @@
 """What Discord does only sometimes, or only some say it does: each with a switch."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MissingForm(StrEnum):
+    """How a server answers a route that it does not have."""
+
+    DISCORD = "discord"  #: 404, `{"message": "404: Not Found", "code": 0}`
+    TEXT = "text"  #: 404, `404 page not found`
+    HTML = "html"  #: 404, a proxy's page
+    METHOD = "method"  #: 405, `{"message": "405: Method Not Allowed", "code": 0}`
+    GONE = "gone"  #: 410, as of a route that was taken away
+    NOT_IMPLEMENTED = "not-implemented"  #: 501, as of a route that is not there yet
+    BAD_REQUEST = "bad-request"  #: 400, `{"message": "Unknown route", "code": 0}`
+    NO_BOTS = "no-bots"  #: 403, `{"message": "Bots cannot use this endpoint", "code": 20001}`
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +33,5 @@ class Quirks:
     ignored_cursors: frozenset[str] = frozenset()  #: query parameters that change nothing
     repeat_messages: bool = False  #: one message, as often as the page holds messages
     endless_lists: bool = False  #: lists of threads always say that there are more
+    missing_routes: Collection[str] = ()  #: `GET /channels/{channel_id}/threads/search`, …
+    missing_form: MissingForm = MissingForm.DISCORD  #: how these are answered

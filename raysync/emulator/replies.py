@@ -55,6 +55,26 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, 0, "405: Method Not Allowed")
 
 
+def no_bots() -> ApiError:
+    """The route is for users alone."""
+    return ApiError(403, 20001, "Bots cannot use this endpoint")
+
+
+def gone() -> ApiError:
+    """The route was there once."""
+    return ApiError(410, 0, "410: Gone")
+
+
+def not_implemented() -> ApiError:
+    """The route is not there yet."""
+    return ApiError(501, 0, "501: Not Implemented")
+
+
+def unknown_route() -> ApiError:
+    """No such route, as a server says it that takes this for a bad request."""
+    return ApiError(400, 0, "Unknown route")
+
+
 def server_error() -> ApiError:
     """What Discord answers where it breaks."""
     return ApiError(500, 0, "500: Internal Server Error")

@@ -82,6 +82,11 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._names: set[str] = set()
+
+    def names(self) -> set[str]:
+        """Return the names of all routes."""
+        return set(self._names)
 
     def add(self, method: str, template: str, handler: Handler) -> None:
         """Serve *template* (`/channels/{channel_id}/…`) with a handler."""
@@ -92,7 +97,8 @@ class Router:
                 segment = ANY
             node = node.children.setdefault(segment, _Node())
         major = next((name for name in names if name in ("channel_id", "guild_id")), None)
-        node.routes[method] = Route(method, template, handler, tuple(names), major)
+        route = node.routes[method] = Route(method, template, handler, tuple(names), major)
+        self._names.add(route.name)
 
     def find(self, method: str, path: str) -> Match | set[str]:
         """Return the match, or the methods the path does have (none: no such path)."""

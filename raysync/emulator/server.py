@@ -12,8 +12,8 @@ from typing import Final
 
 from aiohttp import web
 
+from raysync.emulator.control import MOST_BYTES, Control
 from raysync.emulator.control import PREFIX as CONTROL_PREFIX
-from raysync.emulator.control import Control
 from raysync.emulator.edits import Edits
 from raysync.emulator.engine import Engine, Outcome, spoiled
 from raysync.emulator.faults import Action, FaultRule, FaultScript, Incoming
@@ -21,6 +21,7 @@ from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import Limits
 from raysync.emulator.quirks import Quirks
 from raysync.emulator.request_log import Counters, LogEntry, RequestLog
+from raysync.emulator.visitors import refusal
 from raysync.emulator.wire import (
     CUTTING_ACTIONS,
     attachment_reply,
@@ -85,21 +86,34 @@ class Emulator:
         """Change the limits; every bucket starts anew."""
         self.engine.limiter = Limiter(limits)
 
+    def set_quirks(self, quirks: Quirks) -> None:
+        """Change how it is odd. ValueError where a quirk names a route that there is not."""
+        self.engine.quirks = self.engine.checked(quirks)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request to the server."""
         path, _, query = request.path_qs.partition("?")
+        if path.startswith(CONTROL_PREFIX):
+            return await self._controlled(request, path.removeprefix(CONTROL_PREFIX), query)
         body = await request.read() if request.can_read_body else b""
         if path.startswith(API_PREFIX + "/"):
             return await self._api(request, path.removeprefix(API_PREFIX), query, body)
         if path.startswith(("/attachments/", "/media/")):
             return await self._cdn(request, path, query)
-        if path.startswith(CONTROL_PREFIX):
-            name, address = path.removeprefix(CONTROL_PREFIX), request.remote or ""
-            reply = self._control.answer(request.method, name, query, body, address)
-            return web.Response(
-                status=reply.status, body=reply.body, content_type=reply.content_type
-            )
         return web.Response(status=404, text="404: Not Found")
+
+    async def _controlled(self, request: web.BaseRequest, name: str, query: str) -> web.Response:
+        """Answer a control request, of which nothing is read before it is known to be one."""
+        port = int(self.origin.rpartition(":")[2])
+        has_body = request.can_read_body
+        refused = refusal(request.method, request.headers, request.remote or "", port, has_body)
+        if refused is not None:
+            return web.json_response({"error": refused[1]}, status=refused[0])
+        body = await _bounded_body(request, MOST_BYTES) if has_body else b""
+        if body is None:
+            return web.json_response({"error": f"at most {MOST_BYTES} bytes"}, status=413)
+        reply = self._control.answer(request.method, name, query, body)
+        return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
 
     async def _cdn(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """Answer for the CDN, which knows of no bot and no limit."""
@@ -187,6 +201,16 @@ class Emulator:
             fault=fault,
         )
         self.log.add(entry)
+
+
+async def _bounded_body(request: web.BaseRequest, most: int) -> bytes | None:
+    """Return what is sent; None where that is more than *most* bytes."""
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from raysync.models.ids import ChannelId, GuildId, MessageId, TenantId, UserId
+from raysync.models.not_covered import MissingRoute
 
 
 class TenantStatus(StrEnum):
@@ -64,7 +65,8 @@ class BotIdentity:
     """Who the token is."""
 
     user_id: UserId
-    has_content_intent: bool
+    has_content_intent: bool  #: also where nobody can tell
+    unknown_intent: MissingRoute | None = None  #: why nobody can tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,15 @@ class SkippedChannel(_Result):
     reason: str
 
 
+class NotCoveredRoute(_Result):
+    """What a run could not ask for, since the API has no route for it. No failure."""
+
+    route: str  #: as Discord documents it
+    what: str  #: what is not covered without it
+    reason: str
+    channels: int | None  #: concerned; None: it is about the guild or the bot
+
+
 class RequestSeries(_Result):
     """Requests answered in each stretch of a run, from the first to the last."""
 
@@ -127,6 +136,7 @@ class SyncJobResult(_Result):
     files_failed: int = 0  #: whose bytes could not be had: tried again by later runs
     errors: list[ChannelError]
     skipped: list[SkippedChannel]
+    not_covered: list[NotCoveredRoute] = []  #: each once, however many channels it concerns
     started_at: datetime
     completed_at: datetime
     parallel_stats: ParallelStats

@@ -8,6 +8,7 @@ from datetime import datetime
 from raysync.models.entities import Message
 from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, ChannelKey, JobId, MessageId, TenantId
+from raysync.models.not_covered import MissingRoute
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 
 
@@ -43,6 +44,7 @@ class ChannelTally:
     extras: ExtraTally = field(default_factory=ExtraTally)
     ties: int = 0  #: milliseconds with more messages than a page holds: not proven complete
     first_tie: MessageId | None = None  #: a message of the first of them
+    not_covered: tuple[MissingRoute, ...] = ()  #: what the API has no route for
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class ChannelTask:
     only_recheck: bool = False  #: nothing else of the channel's messages is due
     is_read: bool = False  #: its messages are: extras are left
     visits: tuple[VisitSpan, ...] = ()  #: earlier ones
+    missing_routes: tuple[MissingRoute, ...] = ()  #: found by any worker of the job
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -122,7 +122,7 @@ def _readable_errors(data_dir: Path) -> Iterator[None]:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Exclude other starters. The lock dies with its process, and no child inherits it."""
-    descriptor = os.open(home / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(home / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,8 @@
 """JSON lines made by the server and streamed: memory stays flat, whatever there is.
 
 The lines come by COPY as CSV whose delimiter and quote are control characters; JSON holds neither
-raw, so each line arrives as it is to be written, unquoted and unescaped.
+raw, so each line arrives as it is to be written, unquoted and unescaped. What would end a line for
+some readers, or command a terminal, becomes JSON's own escape here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 import psycopg
+
+from raysync.visible import in_json_bytes
 
 AS_LINES: Final = r"TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')"
 """How a COPY ends whose rows are JSON."""
@@ -33,7 +36,7 @@ async def copied_lines(
         async for line in copy:
             block += line
             if len(block) >= _BLOCK_BYTES:
-                yield bytes(block)
+                yield in_json_bytes(bytes(block))
                 block.clear()
     if block:
-        yield bytes(block)
+        yield in_json_bytes(bytes(block))

@@ -120,9 +120,7 @@ class Vault:
         self._make(folder)
         partial = f"{folder}/.{uuid.uuid4().hex}.part" if self.is_local else path
         try:
-            with self._files.open(partial, "wb") as target:
-                if self.is_local:
-                    os.fchmod(target.fileno(), 0o600)
+            with self._opened(partial) as target:
                 while chunk := file.read(1 << 20):
                     target.write(chunk)
                 if self.is_local:  # a name must not reach the disk before the bytes
@@ -135,6 +133,16 @@ class Vault:
             if partial != path and self._files.exists(partial):
                 self._files.rm(partial)
             raise
+
+    def _opened(self, partial: str) -> IO[bytes]:
+        """Where bytes go; on this machine a new file that only its owner can ever open."""
+        if not self.is_local:
+            opened: IO[bytes] = self._files.open(partial, "wb")
+            return opened
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.fdopen(os.open(partial, flags, 0o600), "wb")
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask takes away
+        return file
 
     def sweep(self, kept: Collection[str]) -> int:
         """Remove the guild's files but those whose keys are *kept*, and what is half written.

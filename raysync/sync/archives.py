@@ -8,7 +8,7 @@ new, provided that every thread that it found there was read to its end: only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from raysync.errors import (
     PermanentError,
     PermitUnavailableError,
     RetryableError,
+    RouteMissingError,
     StoreUnavailableError,
 )
 from raysync.models import channel_types
@@ -30,6 +31,9 @@ LISTINGS_AT_ONCE = 16
 OVERLAP = timedelta(minutes=5)
 """A list may show a thread later than one that was archived after it."""
 
+Way = Callable[[Archive, datetime | None], AsyncIterator[Channel]]
+"""One of the routes that tell of a list, read down to a time of archival."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -38,6 +42,7 @@ class Listed:
     archive: Archive
     threads: Sequence[Channel]
     trouble: str | None = None  #: why it is not all
+    is_whole: bool = True  #: every route that tells of it was there, and answered
 
 
 def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> frozenset[ChannelId]:
@@ -77,31 +82,55 @@ class ArchiveReader:
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
         """Read a list, and the search where lists lack threads; keep what came before a refusal."""
         threads: dict[ChannelId, Channel] = {}
-
-        async def collect(listing: AsyncIterator[Channel]) -> None:
-            async for thread in listing:
-                threads[thread.id] = thread
-
+        ways: list[Way] = [self.planner.archived_threads]
+        if archive.parent.id in self.searched and not archive.key.is_private:
+            ways.append(self.planner.searched_threads)
+        is_whole, trouble = True, None
         try:
-            await self.again(lambda: collect(self.planner.archived_threads(archive, since)))
-            if archive.parent.id in self.searched and not archive.key.is_private:
-                await self.again(lambda: collect(self.planner.searched_threads(archive, since)))
+            for way in ways:
+                if not await self._collect(threads, way, archive, since):
+                    is_whole = False
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except (PermanentError, RetryableError) as error:
-            return Listed(archive, tuple(threads.values()), str(error))
-        return Listed(archive, tuple(threads.values()))
+            is_whole, trouble = False, str(error)
+        return Listed(archive, tuple(threads.values()), trouble, is_whole)
+
+    async def _collect(
+        self,
+        threads: dict[ChannelId, Channel],
+        way: Way,
+        archive: Archive,
+        since: datetime | None,
+    ) -> bool:
+        """Add to *threads* what one route tells of the list. Return False if the API lacks it."""
+
+        async def collect() -> None:
+            async for thread in way(archive, since):
+                threads[thread.id] = thread
+
+        try:
+            await self.again(collect)
+        except RouteMissingError as error:
+            self.planner.uncovered.note(error, archive.parent.id)
+            return False
+        return True
 
     def _since(self, key: ArchiveKey) -> datetime | None:
         settled = self.settled.get(key)
         return None if settled is None else min(settled, self.lookback_start) - OVERLAP
 
     def whole(self) -> frozenset[ChannelId]:
-        """The channels whose public list was read from top to bottom."""
+        """The channels whose public list was read from top to bottom.
+
+        None where nothing tells which threads are active: those are in no such list.
+        """
+        if not self.planner.uncovered.lists_active_threads:
+            return frozenset()
         return frozenset(
             each.archive.parent.id
             for each in self._read.values()
-            if each.trouble is None
+            if each.is_whole
             and not each.archive.key.is_private
             and self._since(each.archive.key) is None
         )
@@ -112,7 +141,7 @@ class ArchiveReader:
         for each in self._read.values():
             times = [t.thread.archived_at for t in each.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
-            is_settled = each.trouble is None and not each.archive.joined_only
+            is_settled = each.is_whole and not each.archive.joined_only
             if is_settled and latest and not any(t.id in unfinished for t in each.threads):
                 settled[each.archive.key] = latest
         return settled

@@ -11,13 +11,10 @@ from functools import partial
 from raysync.errors import (
     NotFoundError,
     PermanentError,
-    PermitUnavailableError,
     RetryableError,
     RunStoppedError,
-    StoreUnavailableError,
     UnknownChannelError,
 )
-from raysync.models import channel_types
 from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
 from raysync.models.privacy import PeopleRules
@@ -34,6 +31,7 @@ from raysync.models.work import (
 )
 from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged, plausible
+from raysync.sync.gone import GoneChannels
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
@@ -84,10 +82,10 @@ class SyncJob:
         self._seen: set[ChannelId] = set()
         self._unchanged = 0
         self._archives: ArchiveReader | None = None
-        self._gone: set[ChannelId] = set()
         self._gaps: list[Gap] = []
         self._rechecks = Rechecks(window, self._ids, catalog)
         self._troubles: list[Trouble] = []
+        self._gone = GoneChannels(planner, catalog, retrier, self._troubles.append)
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
         self._cooled: set[ChannelId] = set()
         self._work: asyncio.Task[None] | None = None
@@ -130,8 +128,9 @@ class SyncJob:
             tuple(self._skipped.values()),
             self._unchanged,
             tuple(self._troubles),
-            frozenset(self._gone),
+            frozenset(self._gone.found),
             tuple(self._gaps),
+            self._planner.uncovered.all(),
         )
 
     def _note_lost(self) -> None:
@@ -182,8 +181,8 @@ class SyncJob:
         """
         unseen = self._window.channels - self._seen
         stored = {each.id for each in await self._again(self._catalog.known)} if unseen else set()
-        gone = {each for each in unseen & stored if not await self._exists(each)}
-        await self._note_gone(gone)
+        gone = {each for each in unseen & stored if not await self._gone.exists(each)}
+        await self._gone.mark(gone)
         self._seen |= gone
         unknown = sorted(unseen - gone)
         if unknown and len(unknown) == len(self._window.channels):
@@ -191,9 +190,13 @@ class SyncJob:
             raise UnknownChannelError(
                 f"The bot sees no channel or thread {named} in this guild: check the ids "
                 "(Discord, User Settings, Advanced, Developer Mode; then Copy Channel ID)."
+                + self._planner.uncovered.hint()
             )
         for each in unknown:
-            self._troubles.append(Trouble(each, "The bot sees no channel or thread with this id."))
+            told = (
+                "The bot sees no channel or thread with this id." + self._planner.uncovered.hint()
+            )
+            self._troubles.append(Trouble(each, told))
 
     async def _prepare(self, survey: Survey, letters: Collection[ChannelId]) -> ArchiveReader:
         """Choose what is read again; what was given up has to be read to its end before."""
@@ -254,41 +257,11 @@ class SyncJob:
             await self._again(lambda: self._catalog.note_listings(settled))
 
     async def _mark_gone(self) -> None:
-        """Mark what is stored and listed no more, once Discord says that it does not exist.
-
-        A thread that was archived long ago is in no list that was read; but those of a channel
-        that is gone are gone with it, and a list that was read to its end lacks none.
-        """
+        """See `GoneChannels`. A run of some channels alone, or a verification, marks nothing."""
         if self._window.channels or self._window.sync_type is SyncType.VERIFY:
             return
         whole = self._archives.whole() if self._archives is not None else frozenset()
-        known = await self._again(self._catalog.known)
-        gone: set[ChannelId] = set()
-        for each in known:
-            is_thread = each.type in channel_types.THREADS
-            listable = each.type != channel_types.PRIVATE_THREAD and each.parent_id in whole
-            if each.id in self._seen or (is_thread and not listable):
-                continue
-            if not await self._exists(each.id):
-                gone.add(each.id)
-        under = {each.id for each in known if each.type in channel_types.THREADS} - self._seen
-        gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
-        await self._note_gone(gone)
-
-    async def _exists(self, channel_id: ChannelId) -> bool:
-        """Whether Discord has it; so long as Discord does not say that it has not, it has."""
-        try:
-            return await self._again(lambda: self._planner.source.has_channel(channel_id))
-        except (StoreUnavailableError, PermitUnavailableError):
-            raise
-        except RetryableError as error:
-            self._troubles.append(Trouble(channel_id, f"whether it exists: {error}"))
-            return True
-
-    async def _note_gone(self, channels: Collection[ChannelId]) -> None:
-        if channels:
-            self._gone.update(channels)
-            await self._again(lambda: self._catalog.mark_deleted(channels))
+        await self._gone.mark_unlisted(self._seen, whole)
 
     async def _admit(
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
@@ -387,10 +360,11 @@ class SyncJob:
 
     async def _sync_one(self, task: ChannelTask) -> None:
         outcome = await self._dispatcher.run(task)
-        if _is_not_found(outcome) and not await self._exists(task.channel_id):
-            await self._note_gone({task.channel_id})
+        if _is_not_found(outcome) and not await self._gone.exists(task.channel_id):
+            await self._gone.mark({task.channel_id})
             outcome = replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
         self._outcomes[task.channel_id] = outcome
+        self._planner.uncovered.add(outcome.tally.not_covered, task.channel_id)
         await self._sink.settle(outcome)
         if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
             raise RunStoppedError(outcome.failure.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raysync.models.ids import ChannelId
+from raysync.models.not_covered import NotCovered
 from raysync.models.status import JobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, Gap, Skipped
 
@@ -29,6 +30,7 @@ class JobEnd:
     troubles: tuple[Trouble, ...]
     gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
     gaps: tuple[Gap, ...] = ()  #: what was not proven when the job began
+    not_covered: tuple[NotCovered, ...] = ()  #: what the API has no route for
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:

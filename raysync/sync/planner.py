@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from raysync.errors import ContentIntentError
+from raysync.errors import ContentIntentError, RouteMissingError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
 from raysync.models.ids import ChannelId, GuildId
@@ -19,6 +19,7 @@ from raysync.sync.permissions import (
     reason_unreadable,
 )
 from raysync.sync.ports import GuildSource
+from raysync.sync.uncovered import Uncovered
 
 FORGOTTEN = "it was forgotten (`raysync forget --list` names it, `--undo` lifts it)"
 FORGOTTEN_NAME = "(forgotten)"
@@ -82,6 +83,7 @@ class GuildPlanner:
 
     source: GuildSource
     guild_id: GuildId
+    uncovered: Uncovered = field(default_factory=Uncovered)  #: what the API has no route for
 
     async def survey(self) -> Survey:
         """List channels and active threads.
@@ -97,11 +99,13 @@ class GuildPlanner:
                 "empty. Turn it on: Discord Developer Portal, your application, Bot, "
                 "Privileged Gateway Intents."
             )
+        if identity.unknown_intent is not None:
+            self.uncovered.add([identity.unknown_intent])
         guild, member, channels, threads = await asyncio.gather(
             self.source.fetch_guild(self.guild_id),
             self.source.fetch_member(self.guild_id, identity.user_id),
             self.source.list_channels(self.guild_id),
-            self.source.list_active_threads(self.guild_id),
+            self.active_threads(),
         )
         return Survey(guild, member, {each.id: each for each in channels}, tuple(threads))
 
@@ -125,13 +129,19 @@ class GuildPlanner:
 
     async def look_again(self) -> tuple[Sequence[Channel], Sequence[Channel]]:
         """The channels and the active threads now."""
-        return await asyncio.gather(
-            self.source.list_channels(self.guild_id), self.source.list_active_threads(self.guild_id)
-        )
+        return await asyncio.gather(self.source.list_channels(self.guild_id), self.active_threads())
 
     async def active_threads(self) -> Sequence[Channel]:
-        """The active threads now: some may have been archived, or revived, since the survey."""
-        return await self.source.list_active_threads(self.guild_id)
+        """The active threads now: some may have been archived, or revived, since the survey.
+
+        None where the API has no list of them.
+        """
+        try:
+            return await self.source.list_active_threads(self.guild_id)
+        except RouteMissingError as error:
+            self.uncovered.note(error)
+            self.uncovered.lists_active_threads = False
+            return ()
 
 
 async def _archived_since(

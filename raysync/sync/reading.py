@@ -17,14 +17,23 @@ from raysync.errors import (
     AccessDeniedError,
     ExtrasRefusedError,
     NotFoundError,
+    RouteMissingError,
     StoreRestartedError,
-    TiedMessagesError,
 )
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
-from raysync.models.ids import TIMESTAMP_SHIFT, MessageId, moment_of, snowflake_at
-from raysync.models.work import ChannelTask, Claim, IdRange, PageWrite, Parked, VisitSpan
+from raysync.models.ids import MessageId, snowflake_at
+from raysync.models.work import (
+    ChannelTally,
+    ChannelTask,
+    Claim,
+    IdRange,
+    PageWrite,
+    Parked,
+    VisitSpan,
+)
+from raysync.sync.counting import ChannelCount
 from raysync.sync.extras import Visit
 from raysync.sync.fetching import PageFetcher
 from raysync.sync.page import (
@@ -79,7 +88,7 @@ class Reading:
         self._began_s: float | None = None  #: when its first page was there
         self._visit_from_s: float | None = None  #: Unix seconds
         self._saving: asyncio.Task[None] | None = None
-        self.tally = task.done
+        self._counted = ChannelCount(task.done)
         self.parked: Parked | None = None
         self.again = Retrier(
             engine.policy, engine.clock, engine.sleep, outage_of(engine.source.is_reachable)
@@ -90,11 +99,10 @@ class Reading:
             engine.page_size,
             self.again,
             self._head_start_s,
-            self._count_request,
+            self._counted.add_request,
         )
         self.finished = False
         self._is_read = task.is_read
-        self._last_ids: frozenset[MessageId] = frozenset()  #: of the last millisecond counted
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
@@ -103,7 +111,7 @@ class Reading:
             if not self._is_read:
                 self._is_read = await self._read_messages(claim)
             if self._is_read and await self._read_extras(claim):
-                self._require_no_ties()
+                self._counted.require_no_ties()
                 self.finished = True
         except StoreRestartedError as error:  # the next claim tells what is left of it
             _log.warning("%s", error, extra=where(self._task, "claimed_again"))
@@ -114,6 +122,11 @@ class Reading:
         self.finished = False
         ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
         self.parked = Parked(0.0, self._remaining_pages(), ages_s)
+
+    @property
+    def tally(self) -> ChannelTally:
+        """What has been done at the channel in this job so far."""
+        return self._counted.tally
 
     async def _read_messages(self, claim: Claim) -> bool:
         source, channel_id = self._engine.source, self._task.channel_id
@@ -132,18 +145,26 @@ class Reading:
     async def _read_extras(self, claim: Claim) -> bool:
         visit = Visit(claim, self.again, self._gives_way_to_messages, self._count_extras)
         for each in self._engine.extras:
-            if not await _of_extras(each.read(visit)):
+            if not await self._read_extra(each.read(visit)):
                 ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
                 self.parked = Parked(0.0, 0.0, ages_s, is_read=True)
                 return False
         return True
+
+    async def _read_extra(self, reading: Awaitable[bool]) -> bool:
+        """Read one sort of extras; done, too, where the API lacks the route for it."""
+        try:
+            return await _of_extras(reading)
+        except RouteMissingError as error:
+            self._counted.add_missing(error)
+            return True
 
     def _gives_way_to_messages(self) -> bool:
         """Whether messages of other channels wait: they go first."""
         return (self._task.is_hurried and not self._task.is_read) or self._is_long_enough()
 
     def _count_extras(self, done: ExtraTally) -> None:
-        self.tally = replace(self.tally, extras=self.tally.extras + done)
+        self._counted.add_extras(done)
         self._on_progress(self._progress())
 
     async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
@@ -201,27 +222,11 @@ class Reading:
         page = tied_page(messages, step, bounds)
         await self._saved()
         self._count(page.messages)
-        self.tally = replace(
-            self.tally,
-            ties=self.tally.ties + 1,
-            first_tie=self.tally.first_tie or step.highest,
-        )
+        self._counted.add_tie(step.highest)
         self._saving = asyncio.create_task(self._save(claim, page))
         cursor = cursor_above(step.highest)
         bounds = self._bounds(claim, bounds.wanted)
         return bounds, cursor, await self._fetch(cursor)
-
-    def _require_no_ties(self) -> None:
-        """Raise where a millisecond held more messages than can be proven to be all."""
-        tally = self.tally
-        if tally.first_tie is None:
-            return
-        others = f", and {tally.ties - 1} more milliseconds are like it" if tally.ties > 1 else ""
-        raise TiedMessagesError(
-            f"At {moment_of(tally.first_tie):%Y-%m-%d %H:%M:%S.%f} UTC at least {MAX_PAGE} "
-            f"messages share one millisecond (message {tally.first_tie} is one of them){others}: "
-            "a page cannot show them all, so some may be missing. All else of the channel is read."
-        )
 
     async def _behind(self, claim: Claim, step: Step, bounds: Bounds) -> Sequence[Message]:
         """Return what comes after a last page after all; write down where nothing does.
@@ -229,21 +234,32 @@ class Reading:
         The channel names a newer message. It was deleted, or the page was cut, or the permission
         to read the history is gone: Discord tells the first by an error of its own, the second
         shows when the next page is asked for, and the third is an error again. A page that was
-        cut may have been cut within its last millisecond, so that is read once more.
+        cut may have been cut within its last millisecond, so that is read once more. Where the API
+        lacks the route that tells, an empty page proves nothing, and nothing is written down.
         """
         if bounds.newest is None or not falls_short(step, bounds):
             return ()
         rest = rest_of(step, bounds)  # None where it is too young to prove anything by
-        if rest is None or not await self._fetch.is_there(bounds.newest):
+        is_there = False if rest is None else await self._is_there(bounds.newest)
+        if not is_there:
             messages = await self._fetch(step.highest)
             if messages and step.page is None:
                 return messages
             if not messages:
                 await self._saved()
-                if (proven := nothing_more(step, rest, bounds)) is not None:
+                proven = None if is_there is None else nothing_more(step, rest, bounds)
+                if proven is not None:
                     await self._save(claim, proven)
                 return ()
         return await self._fetch(step.next_cursor, above=step.highest)
+
+    async def _is_there(self, message_id: MessageId) -> bool | None:
+        """Return whether Discord has the message; None where the API lacks the route that tells."""
+        try:
+            return await self._fetch.is_there(message_id)
+        except RouteMissingError as error:
+            self._counted.add_missing(error)
+            return None
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
@@ -283,17 +299,9 @@ class Reading:
             return None
         return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
-    def _count_request(self) -> None:
-        self.tally = replace(self.tally, requests=self.tally.requests + 1)
-
     async def _save(self, claim: Claim, page: PageWrite) -> None:
         receipt = await self.again(lambda: self._engine.store.save_page(claim, page))
-        self.tally = replace(
-            self.tally,
-            added=self.tally.added + receipt.inserted,
-            edited=self.tally.edited + receipt.edited,
-            deleted=self.tally.deleted + receipt.deleted,
-        )
+        self._counted.add_written(receipt)
 
     async def _saved(self) -> None:
         """Wait for the page under way, so that pages are written in order, one at a time."""
@@ -302,29 +310,7 @@ class Reading:
             await saving
 
     def _count(self, messages: Sequence[Message]) -> None:
-        """Count a page; of its first millisecond, which the page before held, what is new."""
-        seen = self.tally.last_message_id or 0
-        at = seen >> TIMESTAMP_SHIFT
-        known, self._last_ids = self._last_ids, _of_last_millisecond(messages)
-        new = [
-            each
-            for each in messages
-            if each.id > seen
-            or (known and each.id >> TIMESTAMP_SHIFT == at and each.id not in known)
-        ]
-        kept = [each for each in new if not each.is_suppressed]
-        first = self.tally.first_message_id
-        self.tally = replace(
-            self.tally,
-            pages=self.tally.pages + 1,
-            messages=self.tally.messages + len(kept),
-            reactions=self.tally.reactions + sum(len(each.reactions) for each in kept),
-            attachments=self.tally.attachments + sum(len(each.attachments) for each in kept),
-            first_message_id=first or min((each.id for each in new), default=None),
-            last_message_id=MessageId(max((seen, *(each.id for each in new))))
-            if seen or new
-            else None,
-        )
+        self._counted.add_page(messages)
         self._on_progress(self._progress())
 
     def _progress(self) -> ChannelProgress:
@@ -352,11 +338,6 @@ class Reading:
         first, at = self.tally.first_message_id, self.tally.last_message_id
         last = self._task.last_message_id
         return fraction_read(first, at, last) if first and at and last else None
-
-
-def _of_last_millisecond(messages: Sequence[Message]) -> frozenset[MessageId]:
-    last = max((each.id for each in messages), default=MessageId(0)) >> TIMESTAMP_SHIFT
-    return frozenset(each.id for each in messages if each.id >> TIMESTAMP_SHIFT == last)
 
 
 async def _of_extras(reading: Awaitable[bool]) -> bool:

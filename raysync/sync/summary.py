@@ -15,6 +15,7 @@ from raysync.models.results import (
     ChannelError,
     ChannelResult,
     CoverageGap,
+    NotCoveredRoute,
     ParallelStats,
     SkippedChannel,
     SyncJobResult,
@@ -71,6 +72,15 @@ def summarize(
         skipped=[
             SkippedChannel(channel_id=str(each.channel_id), name=each.name, reason=each.reason)
             for each in sorted(end.skipped, key=lambda each: each.channel_id)
+        ],
+        not_covered=[
+            NotCoveredRoute(
+                route=each.missing.route,
+                what=each.missing.what,
+                reason=each.missing.reason,
+                channels=len(each.channels) or None,
+            )
+            for each in end.not_covered
         ],
         started_at=header.started_at,
         completed_at=completed_at,

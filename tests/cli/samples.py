@@ -10,6 +10,7 @@ from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import (
     ChannelError,
     ChannelResult,
+    NotCoveredRoute,
     ParallelStats,
     SkippedChannel,
     SyncJobResult,
@@ -122,3 +123,12 @@ def channel_error(number: int) -> ChannelError:
         error="AccessDeniedError: Discord answers 403",
         timestamp=STARTED,
     )
+
+
+NO_SEARCH = NotCoveredRoute(
+    route="GET /channels/{channel_id}/threads/search",
+    what="archived announcement threads that no list names",
+    reason="GET /channels/{channel_id}/threads/search: Discord answers 404: no such route.",
+    channels=2,
+)
+"""What a run tells of an API without the search."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -51,6 +52,7 @@ def test_a_file_appears_whole_and_alone(run, tmp_path):
     assert f"3 messages written to {target}" in result.stderr
     assert len(target.read_text().splitlines()) == 3
     assert list(target.parent.iterdir()) == [target]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 @pytest.mark.usefixtures("takaro")

@@ -14,6 +14,7 @@ from raysync.cli.paced import PERIOD_S
 from raysync.logs import JsonFormatter
 from tests.cli.samples import (
     JOB_ID,
+    NO_SEARCH,
     channel_error,
     failed_channel,
     failed_result,
@@ -110,3 +111,10 @@ def test_a_run_that_failed_says_why(log: Lines) -> None:
         ("job_error", "error"),
     ]
     assert log.lines[1]["message"] == "The token is bad."
+
+
+def test_what_the_api_has_no_route_for_is_a_line_of_its_own(log: Lines) -> None:
+    LogObserver(HandTime().monotonic_s).finished(job_result(not_covered=[NO_SEARCH]))
+
+    (line,) = [each for each in log.lines if each["event"] == "not_covered"]
+    assert (line["route"], line["tenant"], line["level"]) == (NO_SEARCH.route, "takaro", "info")

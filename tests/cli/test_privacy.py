@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 
 import psycopg
 import pytest
@@ -291,6 +292,7 @@ def test_an_export_holds_all_of_one_user_and_nothing_of_others(run, tmp_path, ta
     file = tmp_path / "bob.jsonl"
     written = run("privacy", "export", *PRIVACY, "--user", takaro["bob"], "--output", str(file))
     assert "2 lines written" in written.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [json.loads(each) for each in file.read_text().splitlines()] == lines
     (entry, *_) = json.loads(run("audit", "--json").stdout)["entries"]
     assert (entry["action"], entry["details"]) == ("privacy export", {"lines": 2})

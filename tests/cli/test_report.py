@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import stat
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from raysync.cli.job_report import rates
 from raysync.cli.job_report.drawing import nice_top, tick_step_s
 from raysync.cli.job_report.figures import Bound, figures_of
 from raysync.cli.job_report.lanes import MOST_BLOCKS, MOST_LANES, timeline
+from raysync.cli.job_report.lead import as_json
 from raysync.cli.job_report.page import page
 from raysync.cli.job_report.picture import caption
 from raysync.models.events import ApiUsage
@@ -37,7 +39,7 @@ from tests.cli.histories import (
     unfinished,
     with_result,
 )
-from tests.cli.samples import JOB_ID, STARTED
+from tests.cli.samples import JOB_ID, NO_SEARCH, STARTED
 
 NOW = STARTED + timedelta(hours=2)
 BEGAN_S = STARTED.timestamp()
@@ -488,6 +490,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
     assert (written.exit_code, printed.exit_code) == (0, 0)
     assert str(target) in written.stderr.replace("\n", "")
     assert target.read_text().startswith("<!doctype html>")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert printed.stdout.startswith("<!doctype html>")
     assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
 
@@ -509,3 +512,15 @@ def test_a_mistake_is_told_in_a_sentence(run, job, arguments, code, says):
     assert result.exit_code == code
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_the_api_has_no_route_for_is_on_the_page_and_in_the_figures():
+    history = finished([channel(0)])
+    result = history.record.result.model_copy(update={"not_covered": [NO_SEARCH]})
+    history = replace(history, record=replace(history.record, result=result))
+
+    text = page(history, NOW)
+    assert "Not covered" in text
+    assert NO_SEARCH.what in text
+    assert as_json(history, figures_of(history, NOW))["not_covered"] == [NO_SEARCH.model_dump()]
+    assert "Not covered" not in page(finished([channel(0)]), NOW)

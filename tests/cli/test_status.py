@@ -17,7 +17,15 @@ from raysync.models.records import JobRecord
 from raysync.models.results import Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from tests.cli.samples import JOB_ID, STARTED, channel_view, failed_channel, job_result, job_view
+from tests.cli.samples import (
+    JOB_ID,
+    NO_SEARCH,
+    STARTED,
+    channel_view,
+    failed_channel,
+    job_result,
+    job_view,
+)
 
 NOW = STARTED + timedelta(seconds=31)
 
@@ -214,3 +222,11 @@ def test_the_page_about_json_names_every_key():
     told = job_as_json(record())
     for key in {*told, *told["progress"], *told["channels"][0]}:
         assert f'"{key}"' in page
+
+
+def test_what_the_api_has_no_route_for_is_told_as_the_run_told_it():
+    done = record(status=JobStatus.COMPLETED, result=job_result(not_covered=[NO_SEARCH]))
+
+    assert f"not covered: {NO_SEARCH.what}" in text_of(render_job(done, NOW))
+    assert job_as_json(done)["not_covered"] == [NO_SEARCH.model_dump()]
+    assert job_as_json(record(result=None))["not_covered"] == []

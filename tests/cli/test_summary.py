@@ -12,7 +12,7 @@ from rich.console import Console
 from raysync.cli.start import exit_code, show
 from raysync.cli.summary import MAX_ERRORS, print_result
 from raysync.models.results import RunResult
-from tests.cli.samples import channel_error, failed_result, job_result
+from tests.cli.samples import NO_SEARCH, channel_error, failed_result, job_result
 
 
 def text_of(*jobs) -> str:
@@ -92,3 +92,12 @@ def test_the_docs_name_every_key_of_the_result(model):
     text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
     assert [key for key in keys if f'"{key}"' not in text] == []
+
+
+def test_what_the_api_has_no_route_for_is_told_and_fails_nothing():
+    job = job_result(not_covered=[NO_SEARCH])
+
+    told = " ".join(text_of(job).split())
+
+    assert f"not covered {NO_SEARCH.what} (2 channels): {NO_SEARCH.reason}" in told
+    assert exit_code(RunResult(jobs=[job])) == 0

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.cli.verify import exit_code
+from raysync.cli.verify import _show, exit_code
 from raysync.models.results import CoverageGap, Verification
-from tests.cli.samples import job_result
+from tests.cli.samples import NO_SEARCH, job_result
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,3 +35,16 @@ def test_the_exit_code(status: str, found: Verification | None, expected: int) -
     job = job_result().model_copy(update={"status": status, "verification": found})
 
     assert exit_code(job) == expected
+
+
+def test_what_the_api_has_no_route_for_is_told_and_is_no_gap(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = job_result(verification=verification(), not_covered=[NO_SEARCH])
+
+    _show(job, 0)
+
+    assert (
+        f"not covered: {NO_SEARCH.what} (2 channels): {NO_SEARCH.reason}" in capsys.readouterr().out
+    )
+    assert exit_code(job) == 0

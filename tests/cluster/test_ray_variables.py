@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.installation import ray_environ
 
+SHIPPED = '{"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}'
 TOLD = """
 import raysync.driver, os
 from ray._private import ray_constants
@@ -23,7 +24,12 @@ print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV, os.environ.get("RAY_AUTH_MODE
     [
         pytest.param({}, "False token", id="a-local-ray-leaves-uv-alone-and-asks-for-its-token"),
         pytest.param({"RAY_AUTH_MODE": "disabled"}, "False disabled", id="what-is-set-stays"),
-        pytest.param({"RAY_ADDRESS": "10.0.0.1:6379"}, "True None", id="a-cluster-is-the-users"),
+        pytest.param({"RAY_ADDRESS": "10.0.0.1:6379"}, "False None", id="a-cluster-gets-no-folder"),
+        pytest.param(
+            {"RAY_ADDRESS": "10.0.0.1:6379", "RAY_JOB_CONFIG_JSON_ENV_VAR": SHIPPED},
+            "True None",
+            id="but-uses-one-that-was-shipped",
+        ),
     ],
 )
 def test_ray_is_told_before_it_is_imported(more: dict[str, str], told: str) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from raysync import __version__
+from raysync.actors.nodes import refuse_unlike
 from raysync.emulator import Action, Emulator, FaultRule, GuildSpec, World, generate_guild
 from raysync.emulator.faults import FaultScript
+from raysync.errors import ConfigurationError
 from tests.cluster.guilds import MESSAGES, served, wide_world
-from tests.cluster.installation import TOKEN, Ended, Installation
+from tests.cluster.installation import TOKEN, Ended, Installation, ray_environ
 from tests.cluster.midrun import actor_processes, kill_all
-from tests.cluster.ray_head import RayHead
+from tests.cluster.ray_head import RayHead, running_head
 
 STRANGER = "a-token.discord-does-not-know"
 
@@ -123,6 +127,52 @@ def test_a_ray_address_nobody_listens_on(small: tuple[Installation, Emulator, in
     run = here.with_environ(RAY_ADDRESS=f"127.0.0.1:{port}").start("--tenant", "takaro")
 
     assert_refused(run, f"127.0.0.1:{port}")
+
+
+def test_a_cluster_that_asks_for_no_token_where_one_would_be_sent(
+    small: tuple[Installation, Emulator, int],
+) -> None:
+    here, _, _ = small
+    sending = here.with_environ(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x" * 40)
+
+    assert_refused(sending.start("--tenant", "takaro"), "asks for no token", "Unset RAY_AUTH_MODE")
+
+
+HIDING = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name == "raysync":
+            raise ModuleNotFoundError("No module named 'raysync'", name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def test_nodes_without_raysync(small: tuple[Installation, Emulator, int], tmp_path: Path) -> None:
+    here, emulator, _ = small
+    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    with (
+        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
+        running_head(Path(directory), ray_environ() | {"PYTHONPATH": str(tmp_path)}) as bare,
+    ):
+        run = here.with_environ(RAY_ADDRESS=bare.address).start("--tenant", "takaro")
+
+    assert_refused(run, "raysync cannot be imported on node", "No module named 'raysync'")
+    assert "docs/cluster.md" in run.err
+    assert emulator.log.entries == []
+
+
+def test_nodes_with_another_version_are_named() -> None:
+    nodes = {str(n): {"NodeManagerAddress": f"10.0.0.{n}"} for n in range(6)}
+    answers: dict[str, tuple[str | None, str]] = dict.fromkeys(nodes, (__version__, ""))
+    refuse_unlike(answers, nodes)
+    refuse_unlike({}, nodes)
+
+    with pytest.raises(ConfigurationError) as other:
+        refuse_unlike(answers | {"2": ("0.0.9", "")}, nodes)
+    assert str(other.value).startswith("There is raysync 0.0.9 on node 10.0.0.2 of the Ray cluster")
+    with pytest.raises(ConfigurationError, match=r"nodes 10\.0\.0\.0, .* and 3 more of the Ray"):
+        refuse_unlike(dict.fromkeys(nodes, (None, "ImportError: it is broken.")), nodes)
 
 
 @pytest.fixture

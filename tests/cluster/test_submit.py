@@ -203,6 +203,41 @@ def test_a_token_that_is_missing_or_wrong_is_a_sentence(
     assert OTHER_TOKEN not in run.err
 
 
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        pytest.param({"RAY_AUTH_TOKEN": None}, "set RAY_AUTH_MODE=token", id="no-token-here"),
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "set RAY_AUTH_MODE=token", id="none-sent"),
+        pytest.param(
+            {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": OTHER_TOKEN},
+            "refuses the token in RAY_AUTH_TOKEN",
+            id="another",
+        ),
+    ],
+)
+def test_a_run_that_joins_with_no_token_or_another_says_so_at_once(
+    cluster: Operator, tmp_path: Path, environ: dict[str, str | None], sentence: str
+) -> None:
+    joining = {"RAY_ADDRESS": cluster.head.address, "RAY_AUTH_MODE": None, "HOME": str(tmp_path)}
+    run = cluster.installation.with_environ(**joining | environ).start("--tenant=takaro")
+
+    assert (run.code, run.out) == (2, "")
+    assert sentence in run.err
+    assert len(run.err.splitlines()) == 1, "Ray's own warnings would be twenty"
+    assert OTHER_TOKEN not in run.err
+
+
+def test_a_run_on_the_clusters_own_machine_joins_with_the_machines_token(
+    cluster: Operator,
+) -> None:
+    here = cluster.installation.with_environ(RAY_ADDRESS=cluster.head.address, RAY_AUTH_MODE=None)
+
+    run = here.start("--tenant=beacon")
+
+    assert run.code in (0, 3), run.err  # another test may have left it a dead letter
+    assert run.job["parallel_stats"]["total_api_calls"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["nightly.py", "sync_all.py", "sync.py beacon", "verify.py beacon"])
 def test_an_entry_point_is_submitted_from_a_checkout(cluster: Operator, job: str) -> None:

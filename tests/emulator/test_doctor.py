@@ -19,6 +19,7 @@ from raysync.emulator import (
     EmulatorThread,
     FaultRule,
     GuildSpec,
+    Quirks,
     World,
     generate_guild,
 )
@@ -79,6 +80,21 @@ def test_where_nothing_is_wrong_nothing_is_warned_of(emulator: Emulator) -> None
     assert shown.exit_code == 0
     assert "takaro" in shown.stdout
     assert "3 channels" in shown.stdout
+
+
+def test_what_the_api_has_no_route_for_is_warned_of(emulator: Emulator) -> None:
+    missing = (
+        "GET /guilds/{guild_id}/threads/active",
+        "GET /oauth2/applications/@me",
+        "GET /applications/@me",
+    )
+    emulator.set_quirks(Quirks(missing_routes=missing))
+    code, found = checks()
+
+    assert (code, found["fail"]) == (0, [])
+    assert [each["name"] for each in found["warn"]] == ["routes", "routes", "intents"]
+    assert "active threads" in found["warn"][1]["says"]
+    assert "guild" in {each["name"] for each in found["ok"]}
 
 
 def test_connections_are_reckoned_as_a_run_reckons_them(

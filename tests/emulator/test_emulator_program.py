@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import urllib.request
@@ -48,6 +49,7 @@ def test_it_says_where_it_is_serves_and_ends_cleanly(tmp_path, number):
 
     assert guild["id"] == "42"
     assert (ready["token"], ready["guilds"], ready["pid"]) == ("abc", ["42"], program.pid)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"export RAYSYNC_DISCORD_API_URL={ready['url']}" in output
     assert "guild 42, 600 messages" in line
     assert program.returncode == 0
@@ -73,6 +75,8 @@ def test_a_taken_port_is_one_sentence_and_exit_2():
         pytest.param(["--token", "a", "--token", "b"], id="more-tokens-than-guilds"),
         pytest.param(["--guild-id", "4", "--guild-id", "5"], id="more-ids-than-guilds"),
         pytest.param(["--guilds", "2", "--token", "a", "--token", "a"], id="a-token-twice"),
+        pytest.param(["--missing-route", "GET /nowhere"], id="no-such-route"),
+        pytest.param(["--missing-form", "loud"], id="no-such-form"),
     ],
 )
 def test_a_wrong_option_is_exit_2(options):

@@ -408,7 +408,8 @@ def requests_to(world: World) -> st.SearchStrategy[tuple[str, str, bytes, dict[s
             "/api/v10/channels/{0}/polls/{1}/answers/{2}", "/api/v10/attachments/refresh-urls",
             "/api/v10/oauth2/applications/@me", "/attachments/{0}/{1}/{2}", "/media/{0}",
             "/_emulator/{0}", "/_emulator/log", "/_emulator/edits", "/_emulator/faults",
-            "/_emulator/limits", "/_emulator/truth", "/{0}/{1}",
+            "/_emulator/limits", "/_emulator/truth", "/_emulator/clock", "/_emulator/quirks",
+            "/{0}/{1}",
         ]
     )  # fmt: skip
     names = st.sampled_from(
@@ -433,6 +434,8 @@ def requests_to(world: World) -> st.SearchStrategy[tuple[str, str, bytes, dict[s
             "Range": st.sampled_from(["bytes=0-", "bytes=x-", "bytes=-5", "bytes=9-1", "x"]),
             "User-Agent": st.sampled_from(["DiscordBot (x, 1)", ""]),
             "X-Audit-Log-Reason": st.just("%"),
+            "Content-Type": st.sampled_from(["application/json", "application/json", "text/plain"]),
+            "Origin": st.sampled_from(["http://[", "null", "http://evil.example"]),
         },
     )
 

@@ -15,6 +15,7 @@ from raysync.cli.job_report import sections, troubles
 from raysync.cli.job_report.figures import Figures, figures_of
 from raysync.cli.job_report.lead import lead
 from raysync.models.history import JobHistory
+from raysync.visible import visible
 
 _PAGE = Markup("""<!doctype html>
 <html lang="en">
@@ -52,12 +53,13 @@ def page(history: JobHistory, now: datetime) -> str:
         sections.over_time(history, figures),
         sections.who_read_what(history, figures),
         troubles.left_out(history),
+        troubles.not_covered(history),
         troubles.verification(history),
         sections.waits(history, figures),
         sections.slowest(history, figures),
         sections.asked(history),
     ]
-    return str(
+    made = str(
         _PAGE.format(
             digest=digest,
             title=f"{history.record.tenant}: a sync of {figures.began_at:%Y-%m-%d %H:%M} UTC",
@@ -70,6 +72,7 @@ def page(history: JobHistory, now: datetime) -> str:
             ),
         )
     )
+    return visible(made)  # whatever a part forgot to take out of a name
 
 
 def _header(history: JobHistory, figures: Figures) -> Markup:

@@ -110,6 +110,29 @@ def _named(names: list[str]) -> str:
     return f"{told} and {hidden:,} more" if hidden > 0 else told
 
 
+def not_covered(history: JobHistory) -> Markup:
+    """What the API has no route for, and so nobody knows whether something is missing."""
+    result = history.record.result
+    if result is None or not result.not_covered:
+        return Markup("")
+    rows = [
+        (
+            words.printable(each.what),
+            code(words.printable(each.route)),
+            "–" if each.channels is None else words.count(each.channels),
+            words.printable(each.reason),
+        )
+        for each in result.not_covered
+    ]
+    told = (
+        "The API lacks these routes, so what they tell was not read. That is no failure: a run "
+        "that finds a route again reads what was missed."
+    )
+    headings = ("what", "route", ">channels", "why")
+    parts = [paragraph(told), table("Routes that the API lacks", headings, rows)]
+    return section("not-covered", "Not covered", parts)
+
+
 def verification(history: JobHistory) -> Markup:
     """What a verify job proved, and the gaps that it found."""
     result = history.record.result

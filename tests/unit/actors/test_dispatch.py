@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from raysync.actors.policies import (
 from raysync.actors.pool import WorkersUnavailableError
 from raysync.errors import SyncError, TokenUnavailableError
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.not_covered import MissingRoute
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
 from tests.unit.sync.fakes import make_task
@@ -44,6 +46,7 @@ class FakeWorker:
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         self.hall.begun.append((self.worker_id, task.channel_id))
         self.hall.hurried.append(task.is_hurried)
+        self.hall.told_missing.append(task.missing_routes)
         async with self.places:
             return await self._read(task)
 
@@ -72,7 +75,7 @@ class FakeWorker:
             task.attempt,
             started_at,
             self.hall.clock.now(),
-            ChannelTally(),
+            ChannelTally(not_covered=self.hall.missing.get(task.channel_id, ())),
             0,
             is_worker_full=self.hall.is_full,
         )
@@ -100,6 +103,8 @@ class Hall:
         self.poison: set[ChannelId] = set()
         self.refusals: dict[ChannelId, Exception] = {}
         self.hurried: list[bool] = []
+        self.missing: dict[ChannelId, tuple[MissingRoute, ...]] = {}
+        self.told_missing: list[tuple[MissingRoute, ...]] = []
         self.lost: type[WorkerLostError] = WorkerLostError
         self.slots = 1
         self.start_s = 0.5
@@ -548,3 +553,19 @@ def test_workers_that_are_coming_up_are_waited_for_where_others_failed() -> None
 
     assert all(each.failure is None for each in outcomes)
     assert len(hall.spawned) >= 10
+
+
+def test_what_one_worker_finds_missing_no_other_asks_for():
+    hall = Hall()
+    route = MissingRoute("GET /a/route", "who reacted", "404")
+    hall.missing = {ChannelId(1): (route,)}
+
+    async def told() -> None:
+        dispatcher = hall.dispatcher(1, 1)
+        for number in (1, 2):
+            await dispatcher.run(make_task(number))
+        await dispatcher.run(replace(make_task(3), job_id=JobId("another")))
+        await dispatcher.close()
+
+    run_virtual(told())
+    assert hall.told_missing == [(), (route,), ()]

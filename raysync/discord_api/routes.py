@@ -1,0 +1,173 @@
+"""Which of Discord's routes raysync uses, and what is not covered where an API lacks one.
+
+Compatible servers lack routes, and Discord takes some away. A route that is missing is a property
+of the API: it is asked for once a run, and what it would have told is reported as not covered. A
+thing that is missing, a channel or a message, concerns that thing alone, and Discord names it by a
+code of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from raysync.errors import NotFoundError, PayloadError, RetryableError, RouteMissingError
+
+APPLICATION: Final = "GET /oauth2/applications/@me"
+APPLICATION_TOO: Final = "GET /applications/@me"
+CHANNEL: Final = "GET /channels/{channel_id}"
+MESSAGE: Final = "GET /channels/{channel_id}/messages/{message_id}"
+
+NEEDED: Final[Mapping[str, str]] = {
+    "GET /users/@me": "who the bot is",
+    "GET /guilds/{guild_id}": "the guild, its roles",
+    "GET /guilds/{guild_id}/members/{user_id}": "the bot's own roles",
+    "GET /guilds/{guild_id}/channels": "the guild's channels",
+    "GET /channels/{channel_id}/messages": "messages",
+}
+"""Routes without which there is no sync, and what they tell."""
+
+_INTENT: Final = "whether the bot has the message content intent"
+OPTIONAL: Final[Mapping[str, str]] = {
+    APPLICATION: _INTENT,
+    APPLICATION_TOO: _INTENT,
+    "GET /guilds/{guild_id}/threads/active": "active threads",
+    "GET /channels/{channel_id}/threads/archived/public": "archived public threads",
+    "GET /channels/{channel_id}/threads/archived/private": "archived private threads",
+    "GET /channels/{channel_id}/users/@me/threads/archived/private": (
+        "archived private threads that the bot has joined"
+    ),
+    "GET /channels/{channel_id}/threads/search": (
+        "archived announcement threads that no list names"
+    ),
+    CHANNEL: "which channels and threads exist no more",
+    MESSAGE: "whether a channel's newest message was deleted, and addresses of attachments",
+    "GET /channels/{channel_id}/messages/{message_id}/reactions/{emoji}": "who reacted",
+    "POST /attachments/refresh-urls": "fresh addresses of attachments",
+}
+"""Routes that a run can do without, and what is not covered then.
+
+`GET /applications/@me` stands in for the first, and the message itself for fresh addresses.
+"""
+
+_NO_BOTS: Final = 20001
+_LEAST_CODE: Final = 1000
+"""Discord's codes of missing things are above; below are 0, and statuses that servers repeat."""
+_MISSING: Final = frozenset({405, 410, 501})
+_UNKNOWN_ROUTE: Final = re.compile(
+    r"\b(unknown|no such|unsupported) (route|endpoint|path)\b", re.IGNORECASE
+)
+_PATH: Final = re.compile(r"\S*/\S*")
+_THING: Final = re.compile(r"\b(channel|thread|guild|message|emoji|user|member)s?\b", re.IGNORECASE)
+_SENTENCE: Final = 200
+"""A longer text is a page, and no error of Discord's."""
+
+
+def is_missing_route(status: int, code: object, text: str) -> bool:
+    """Return whether an answer says that the API lacks the route, and not that a thing is gone.
+
+    *code* is Discord's own, *text* its message, or the body where that is not Discord's JSON.
+    """
+    if status in _MISSING:
+        return True
+    if status == 403:
+        return code == _NO_BOTS
+    if isinstance(code, int) and code >= _LEAST_CODE:
+        return False
+    head = text[:_SENTENCE]
+    if status == 400:
+        return _UNKNOWN_ROUTE.search(head) is not None
+    return status == 404 and (_UNKNOWN_ROUTE.search(head) is not None or not _names_a_thing(text))
+
+
+def _names_a_thing(text: str) -> bool:
+    """Whether it is a sentence on a channel or the like, as of servers without Discord's codes."""
+    is_sentence = len(text) <= _SENTENCE and "<" not in text
+    return is_sentence and _THING.search(_PATH.sub("", text)) is not None
+
+
+def missing(route: str, status: int) -> RouteMissingError:
+    """Return the error for a route that the API lacks."""
+    says = f"{route}: Discord answers {status}: the API has no such route."
+    return RouteMissingError(says, route, OPTIONAL[route])
+
+
+class KnownRoutes:
+    """What is known of the API's optional routes in one run, in one process.
+
+    While nothing is known of a route, one request asks for it and the others wait: a route that
+    is missing costs one request. A route that has answered is there, so an answer of "no such
+    route" after that is the trouble of what was asked for.
+    """
+
+    def __init__(self) -> None:
+        self._missing: dict[str, RouteMissingError] = {}
+        self._there: set[str] = set()
+        self._unclear: set[str] = set()
+        self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def learn(self, error: RouteMissingError) -> None:
+        """Take in what another process of the run has found missing."""
+        if error.route not in self._there:
+            self._missing.setdefault(error.route, error)
+
+    @asynccontextmanager
+    async def asking(self, route: str) -> AsyncIterator[None]:
+        """Ask for the route within.
+
+        Raises:
+            RouteMissingError: the API lacks the route; if that was known, nothing is asked.
+            PayloadError: the answer says so, and the route has answered before.
+        """
+        if route not in OPTIONAL:
+            yield
+            return
+        alone = await self._comes_first(route)
+        try:
+            self._refuse_missing(route)
+            with self._judged(route):
+                yield
+        finally:
+            if alone:
+                self._first[route].release()
+
+    async def _comes_first(self, route: str) -> bool:
+        """Wait while another asks for an unknown route. True: it still is, and the others wait."""
+        if self._is_open(route):
+            return False
+        await self._first[route].acquire()
+        if self._is_open(route):
+            self._first[route].release()
+            return False
+        return True
+
+    def _is_open(self, route: str) -> bool:
+        return route in self._there or route in self._missing or route in self._unclear
+
+    def _refuse_missing(self, route: str) -> None:
+        if route in self._missing:
+            raise RouteMissingError(*self._missing[route].args)
+
+    @contextmanager
+    def _judged(self, route: str) -> Iterator[None]:
+        try:
+            yield
+        except RouteMissingError as error:
+            if route in self._there:
+                raise PayloadError(
+                    f"{error} Yet it has answered before, so this concerns what was asked for."
+                ) from None
+            self._missing[route] = error
+            raise
+        except NotFoundError:
+            self._there.add(route)
+            raise
+        except RetryableError:  # it may take long: nobody waits for it any more
+            self._unclear.add(route)
+            raise
+        else:
+            self._there.add(route)

@@ -1,0 +1,96 @@
+"""What a channel's reading comes to so far: each page, request and oddity is counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from raysync.errors import RouteMissingError, TiedMessagesError
+from raysync.models.entities import Message
+from raysync.models.extras import ExtraTally
+from raysync.models.ids import TIMESTAMP_SHIFT, MessageId, moment_of
+from raysync.models.work import ChannelTally, PageReceipt
+from raysync.sync.page import MAX_PAGE
+from raysync.sync.uncovered import missing_of
+
+
+class ChannelCount:
+    """Adds to the tally of one channel."""
+
+    def __init__(self, done: ChannelTally) -> None:
+        self.tally = done
+        self._last_ids: frozenset[MessageId] = frozenset()  #: of the last millisecond counted
+
+    def add_request(self) -> None:
+        """Count a request for the channel's messages."""
+        self.tally = replace(self.tally, requests=self.tally.requests + 1)
+
+    def add_page(self, messages: Sequence[Message]) -> None:
+        """Count a page; of its first millisecond, which the page before held, what is new."""
+        seen = self.tally.last_message_id or 0
+        at = seen >> TIMESTAMP_SHIFT
+        known, self._last_ids = self._last_ids, _of_last_millisecond(messages)
+        new = [
+            each
+            for each in messages
+            if each.id > seen
+            or (known and each.id >> TIMESTAMP_SHIFT == at and each.id not in known)
+        ]
+        kept = [each for each in new if not each.is_suppressed]
+        first = self.tally.first_message_id
+        self.tally = replace(
+            self.tally,
+            pages=self.tally.pages + 1,
+            messages=self.tally.messages + len(kept),
+            reactions=self.tally.reactions + sum(len(each.reactions) for each in kept),
+            attachments=self.tally.attachments + sum(len(each.attachments) for each in kept),
+            first_message_id=first or min((each.id for each in new), default=None),
+            last_message_id=MessageId(max((seen, *(each.id for each in new))))
+            if seen or new
+            else None,
+        )
+
+    def add_tie(self, message_id: MessageId) -> None:
+        """Count a millisecond that holds more messages than a page; *message_id* is one of them."""
+        self.tally = replace(
+            self.tally,
+            ties=self.tally.ties + 1,
+            first_tie=self.tally.first_tie or message_id,
+        )
+
+    def add_written(self, receipt: PageReceipt) -> None:
+        """Count what came of a page that was written."""
+        self.tally = replace(
+            self.tally,
+            added=self.tally.added + receipt.inserted,
+            edited=self.tally.edited + receipt.edited,
+            deleted=self.tally.deleted + receipt.deleted,
+        )
+
+    def add_extras(self, done: ExtraTally) -> None:
+        """Count reactors and files."""
+        self.tally = replace(self.tally, extras=self.tally.extras + done)
+
+    def add_missing(self, error: RouteMissingError) -> None:
+        """Take note of a route that the API lacks, once."""
+        missing = missing_of(error)
+        if missing not in self.tally.not_covered:
+            noted = (*self.tally.not_covered, missing)
+            self.tally = replace(self.tally, not_covered=noted)
+
+    def require_no_ties(self) -> None:
+        """Raise TiedMessagesError where a millisecond's messages cannot be proven to be all."""
+        tally = self.tally
+        if tally.first_tie is None:
+            return
+        others = f", and {tally.ties - 1} more milliseconds are like it" if tally.ties > 1 else ""
+        raise TiedMessagesError(
+            f"At {moment_of(tally.first_tie):%Y-%m-%d %H:%M:%S.%f} UTC at least {MAX_PAGE} "
+            f"messages share one millisecond (message {tally.first_tie} is one of them){others}: "
+            "a page cannot show them all, so some may be missing. All else of the channel is read."
+        )
+
+
+def _of_last_millisecond(messages: Sequence[Message]) -> frozenset[MessageId]:
+    last = max((each.id for each in messages), default=MessageId(0)) >> TIMESTAMP_SHIFT
+    return frozenset(each.id for each in messages if each.id >> TIMESTAMP_SHIFT == last)

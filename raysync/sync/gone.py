@@ -1,0 +1,71 @@
+"""Which channels exist no more: so Discord has to say, one by one, before any is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from raysync.errors import (
+    PermanentError,
+    PermitUnavailableError,
+    RetryableError,
+    RouteMissingError,
+    StoreUnavailableError,
+)
+from raysync.models import channel_types
+from raysync.models.ids import ChannelId
+from raysync.sync.job_end import Trouble
+from raysync.sync.planner import GuildPlanner
+from raysync.sync.ports import ChannelCatalog
+from raysync.sync.retry import Retrier
+
+
+@dataclass(slots=True)
+class GoneChannels:
+    """Asks of stored channels that no list named, and marks those that Discord does not know."""
+
+    planner: GuildPlanner
+    catalog: ChannelCatalog
+    again: Retrier
+    trouble: Callable[[Trouble], None]
+    found: set[ChannelId] = field(default_factory=set)
+
+    async def mark_unlisted(
+        self, seen: Collection[ChannelId], whole: Collection[ChannelId]
+    ) -> None:
+        """Mark what is stored and listed no more, once Discord says that it does not exist.
+
+        A thread that was archived long ago is in no list that was read; but those of a channel
+        that is gone are gone with it, and a list that was read to its end lacks none. *whole* are
+        the channels of which it was.
+        """
+        known = await self.again(self.catalog.known)
+        gone: set[ChannelId] = set()
+        for each in known:
+            is_thread = each.type in channel_types.THREADS
+            listable = each.type != channel_types.PRIVATE_THREAD and each.parent_id in whole
+            if each.id in seen or (is_thread and not listable):
+                continue
+            if not await self.exists(each.id):
+                gone.add(each.id)
+        under = {each.id for each in known if each.type in channel_types.THREADS} - set(seen)
+        gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
+        await self.mark(gone)
+
+    async def exists(self, channel_id: ChannelId) -> bool:
+        """Whether Discord has it; so long as Discord does not say that it has not, it has."""
+        try:
+            return await self.again(lambda: self.planner.source.has_channel(channel_id))
+        except (StoreUnavailableError, PermitUnavailableError):
+            raise
+        except RouteMissingError as error:
+            self.planner.uncovered.note(error, channel_id)
+        except (RetryableError, PermanentError) as error:
+            self.trouble(Trouble(channel_id, f"whether it exists: {error}"))
+        return True
+
+    async def mark(self, channels: Collection[ChannelId]) -> None:
+        """Mark channels as gone; their messages are kept as they are."""
+        if channels:
+            self.found.update(channels)
+            await self.again(lambda: self.catalog.mark_deleted(channels))

@@ -1,0 +1,62 @@
+"""Characters that command a terminal, break a line or turn its direction, made visible.
+
+What strangers wrote (channels' names, servers' errors) reaches terminals, logs and readers of
+lines. There, ESC and U+009B begin commands, U+0085, U+2028 and U+2029 end lines, U+202E turns the
+text round, and what has no width hides. All of them are escaped where something leaves raysync, in
+one place for each way out: `cli/console.py`, `logs.py`, `store/json_lines.py`, the report's page.
+
+U+200C and U+200D stay: emoji and several scripts are spelled with them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_COMMANDS: Final = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    r"\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+    r"\ud800-\udfff"  # halves of a pair, which no output can encode
+)
+_COMMAND: Final = re.compile(f"[{_COMMANDS}]")
+_COMMAND_IN_UTF8: Final = re.compile(
+    rb"\x7f|\xc2[\x80-\x9f\xad]|\xd8\x9c|\xe1\xa0\x8e|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]"
+    rb"|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xef\xbf[\xb9-\xbb]"
+    rb"|\xf0\x9b\xb2[\xa0-\xa3]|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0[\x80\x81][\x80-\xbf]"
+)
+
+
+def visible(text: str) -> str:
+    r"""*text* with escapes (``\x1b``, ``\u202e``) in place of what must reach no terminal.
+
+    Tabs and newlines stay: they are the layout of whoever prints.
+    """
+    return _COMMAND.sub(lambda found: _escaped(found[0]), text)
+
+
+def visible_line(text: str) -> str:
+    """The same in one line: what comes from elsewhere must not begin another."""
+    return visible(text).replace("\n", r"\n")
+
+
+def in_json(text: str) -> str:
+    """JSON *text* with JSON's own escapes in their place: it means the same."""
+    return _COMMAND.sub(lambda found: _json_escape(found[0]), text)
+
+
+def in_json_bytes(block: bytes) -> bytes:
+    """The same for UTF-8, of which no character may be cut."""
+    return _COMMAND_IN_UTF8.sub(lambda found: _json_escape(found[0].decode()).encode(), block)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    if number <= 0xFF:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
