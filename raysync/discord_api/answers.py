@@ -22,12 +22,17 @@ MOST_ERROR_BYTES: Final = 1 << 20
 """Of the body of an error, which needs a few hundred bytes; web pages of proxies are longer."""
 _EXACT_JSON: Final = "application/json"
 """The only content type whose body discord.py parses."""
+_LONGEST_TEXT: Final = 1_000
 _MOST_CODE: Final = 1 << 31
 _INT64: Final = range(-(1 << 63), 1 << 64)
 
 
 class AnswerTooLongError(aiohttp.ClientPayloadError):
     """The body exceeds what an answer may have; the rest of it was not read."""
+
+
+class UnreadFailureError(discord.HTTPException):
+    """A failure of whose body nothing is known: it is cut short, or too long."""
 
 
 class NotJsonError(ValueError):
@@ -105,14 +110,23 @@ def value_in(error: JSONDecodeError) -> Any:
 
 
 async def failure_of(response: aiohttp.ClientResponse) -> discord.HTTPException:
-    """Return the failure that the status of *response* tells, with Discord's code if it has one."""
+    """Return the failure that the status of *response* tells.
+
+    Its code and text are Discord's where the body is Discord's JSON. Else it has no code, and its
+    text is the body's beginning.
+    """
     try:
         text = await response.text(encoding="utf-8", errors="replace")
     except (aiohttp.ClientError, OSError, RuntimeError):  # cut short, or too long
-        text = ""
+        return UnreadFailureError(response, "")
     if response.status == 429:  # what is in it, and what is not, tells a limit from a ban
         return discord.HTTPException(response, text)
-    return discord.HTTPException(response, {"code": _code_in(text) if _is_json(response) else 0})
+    body = _object_in(text) if _is_json(response) else None
+    if body is None:
+        return discord.HTTPException(response, text[:_LONGEST_TEXT])
+    message = body.get("message")
+    told = message[:_LONGEST_TEXT] if isinstance(message, str) else ""
+    return discord.HTTPException(response, {"code": _as_code(body.get("code")), "message": told})
 
 
 def code_of(error: discord.HTTPException) -> int:
@@ -120,12 +134,12 @@ def code_of(error: discord.HTTPException) -> int:
     return _as_code(error.code)
 
 
-def _code_in(text: str) -> int:
+def _object_in(text: str) -> dict[str, Any] | None:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        return 0
-    return _as_code(body.get("code")) if isinstance(body, dict) else 0
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _as_code(found: object) -> int:

@@ -18,7 +18,13 @@ import discord
 
 from raysync.discord_api import routes
 from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of, parsed
-from raysync.discord_api.answers import MOST_BYTES, AnswerTooLongError, NotJsonError, code_of
+from raysync.discord_api.answers import (
+    MOST_BYTES,
+    AnswerTooLongError,
+    NotJsonError,
+    UnreadFailureError,
+    code_of,
+)
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
 from raysync.discord_api.proxies import Proxy
 from raysync.discord_api.refusal import error_of
@@ -170,7 +176,7 @@ def _of_status(
         return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
-    if what in routes.OPTIONAL and routes.is_missing_route(status, code, error.text):
+    if what in routes.OPTIONAL and _tells_of_no_route(error, code):
         return routes.missing(what, status)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
@@ -205,6 +211,12 @@ def _host_to(location: str, url: str) -> str | None:
     except ValueError:
         return None
     return host if host is not None and _HOST.fullmatch(host) else None
+
+
+def _tells_of_no_route(error: discord.HTTPException, code: int) -> bool:
+    if isinstance(error, UnreadFailureError):
+        return False
+    return routes.is_missing_route(error.status, code, error.text)
 
 
 def _token_rejected(url: str) -> TokenRejectedError:

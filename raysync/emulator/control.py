@@ -38,6 +38,8 @@ _ENUMS: Final[dict[str, type[StrEnum]]] = {
 _MAY_BE_0: Final = frozenset({"global_limit", "invalid_limit", "ban_s", "retry_header_extra_s"})
 _MOST: Final = 1e9
 """Of any limit, in its unit."""
+_NAMES: Final = frozenset({"ignored_cursors", "missing_routes"})
+"""Quirks that are sets of names."""
 _UNCHANGEABLE: Final = frozenset({"clock", "routes", "shared_routes"})
 
 
@@ -106,8 +108,10 @@ class Control:
             }
             for bot in world.bots.values()
         ]
-        quirks = {**dataclasses.asdict(self.emulator.engine.quirks)}
-        quirks["missing_routes"] = sorted(quirks["missing_routes"])
+        quirks = {
+            name: sorted(value) if name in _NAMES else value
+            for name, value in dataclasses.asdict(self.emulator.engine.quirks).items()
+        }
         state = {"url": self.emulator.url, "guilds": guilds, "bots": bots, "limits": plain}
         state |= {"quirks": quirks}
         return json_reply(state | {"now_ms": world.clock.now_ms()})
@@ -201,14 +205,20 @@ def changed_quirks(quirks: Quirks, changes: Mapping[str, Any]) -> Quirks:
     if "missing_form" in values:
         values["missing_form"] = MissingForm(values["missing_form"])
     for name, value in values.items():
+        if name in _NAMES:
+            values[name] = _names(name, value)
+            continue
         before = getattr(quirks, name)
         is_like = type(value) is type(before) and not (isinstance(value, int) and value < 0)
-        if name != "missing_routes" and not is_like:
+        if not is_like:
             raise ValueError(f"{name} cannot be {value!r:.40}")
-    routes = values.get("missing_routes", ())
-    if not isinstance(routes, list | tuple) or not all(isinstance(each, str) for each in routes):
-        raise ValueError("missing_routes is a list of names")
     return dataclasses.replace(quirks, **values)
+
+
+def _names(quirk: str, value: Any) -> frozenset[str]:
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return frozenset(value)
+    raise ValueError(f"{quirk} is a list of names")
 
 
 def changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
