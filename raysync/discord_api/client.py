@@ -90,7 +90,7 @@ class DiscordClient:
         """
         self._token = token
         self._base_url = base_url.rstrip("/")
-        self._identities = pseudonymizer
+        self._identities = pseudonymizer.at_api(base_url)
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_S, sock_read=request_timeout_s
         )

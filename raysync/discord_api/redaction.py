@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from raysync.models.json_text import json_text
+from raysync.models.privacy import ERASED as ERASED  # for those who redact
 from raysync.models.privacy import PSEUDONYM, PeopleRules
-
-ERASED: Final = "u_erased"
-"""Who stands where somebody was forgotten."""
 
 _NAMED: Final = rf"{PSEUDONYM}|\d{{5,20}}"
 _TOKEN: Final = re.compile(_NAMED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,14 @@ _PURGE_DELETED: Final = "purge_deleted_after_s"
 
 PSEUDONYM: Final = "u_[a-z2-7]{26}"
 """What a pseudonym looks like, as a regular expression."""
+ERASED: Final = "u_erased"
+"""Who stands where somebody was forgotten."""
+_REF: Final = re.compile(f"{PSEUDONYM}|{ERASED}").fullmatch
+
+
+def is_ref(text: str) -> bool:
+    """Whether *text* is a pseudonym, or stands in place of one."""
+    return _REF(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
