@@ -60,12 +60,15 @@ class Places:
 
     @cached_property
     def files(self) -> Callable[[str], re.Match[str] | None]:
-        """Recognizes the address of a file as most are: nothing in its name is an id."""
+        """Recognizes the address of a file as most are, signed or not; no id is in its name."""
         hosts = r"(?:cdn|media)\.discordapp\.(?:com|net)"
-        hosts = hosts if self.other is None else f"{hosts}|{re.escape(self.other)}"
+        hosts = hosts if self.other is None else f"(?:{hosts}|{re.escape(self.other)})"
         name = r"(?![^/?#]*[0-9]{17})[\w.()\[\]~!+-]*"
+        hexadecimal = "[0-9a-f]+"
         return re.compile(
-            rf"https?://(?:{hosts})/(?:media/)?attachments/([0-9]+)/([0-9]+)/{name}", re.ASCII
+            rf"(https?://{hosts}/(?:media/)?attachments/([0-9]+)/([0-9]+)/{name})"
+            rf"(\?ex={hexadecimal}&is={hexadecimal}&hm={hexadecimal}&?)?",
+            re.ASCII,
         ).fullmatch
 
 
@@ -79,6 +82,9 @@ def unsigned_url(text: str, places: Places = DISCORD) -> str:
     """*text* without its signature if it is a signed address of the CDN; otherwise itself."""
     if "hm=" not in text or "ex=" not in text:
         return text
+    usual = places.files(text)
+    if usual is not None:
+        return usual[1]
     found = _ADDRESS.fullmatch(text)
     if found is None or not _is_of_cdn(found[1].lower(), found[2], places):
         return text

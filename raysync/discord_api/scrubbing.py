@@ -155,13 +155,13 @@ class _Scrubber(Texts):
         """The address of a file or picture, without its signature."""
         if not isinstance(value, str):
             return self.value(value, key)
-        if "hm=" in value and not is_link_button(around):
-            value = unsigned_url(value, self.known.places)
-        if may_hold_id(value):
-            found = self.known.places.files(value)
-            if found is not None and self.met.isdisjoint(found.group(1, 2)):
-                return value
-        return self.text(value)
+        if "hm=" not in value and not may_hold_id(value):
+            return self.text(value)
+        file = self.known.places.files(value)
+        if file is not None and self.met.isdisjoint(file.group(2, 3)):
+            return value if file[4] and is_link_button(around) else file[1]
+        is_signed = "hm=" in value and not is_link_button(around)
+        return self.text(unsigned_url(value, self.known.places) if is_signed else value)
 
     def number(self, value: float) -> Any:
         """A number; where it may be a person's id, their pseudonym."""

@@ -267,14 +267,14 @@ def test_the_same_at_length() -> None:
 
 
 @settings(max_examples=QUICK, deadline=None, database=None)
-@given(st.lists(st.sampled_from(["url", "proxy_url", "icon_url", "content", "title", "said"])))
+@given(st.lists(st.sampled_from(["url", "proxy_url", "icon_url", "content", "said"]), max_size=9))
 def test_a_full_tenant_loses_the_signatures_of_the_cdn_alone(keys: list[str]) -> None:
     signed, plain = f"{CDN}/attachments/1/2/a.png{SIGNATURE}", f"{CDN}/attachments/1/2/a.png"
     payload: dict[str, Any] = message()
     wanted: dict[str, Any] = message()
     for number, key in enumerate(keys):
-        payload = {f"x{number}": [{key: signed}, payload], "content": signed, **payload}
         kept = plain if key.endswith("url") else signed
-        wanted = {f"x{number}": [{key: kept}, wanted], "content": signed, **wanted}
+        payload = {f"x{number}": [{key: signed}, payload], "content": signed}
+        wanted = {f"x{number}": [{key: kept}, wanted], "content": signed}
 
     assert FULL.scrub(payload)[0] == wanted
