@@ -36,6 +36,7 @@ from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
 from raysync.store.job_lock import JobLease, hold_tenant
 from raysync.store.key_checks import KeyChecks
+from raysync.store.named import Names
 from raysync.store.privacy_tables import SuppressedKind
 from raysync.store.purge import Purge
 from raysync.store.rotation import Generations, Rotation
@@ -91,9 +92,9 @@ class TenantPrivacy:
         people = pseudonymizer_for(self.tenant.privacy, await self._key(settings), rules)
         return people.author_ref(user)
 
-    async def count_user(self, ref: str) -> ErasureCounts:
-        """What forgetting a user would erase."""
-        return await self._erasure(self.progress).count_user(ref)
+    async def count_user(self, ref: str, typed: str | None = None) -> ErasureCounts:
+        """What forgetting a user would erase; see `forget_user`."""
+        return await self._erasure(self.progress).count_user(Names.of(ref, typed))
 
     async def count_channel(self, channel_id: ChannelId) -> ErasureCounts:
         """What forgetting a channel, with its threads, would erase."""
@@ -106,8 +107,13 @@ class TenantPrivacy:
         erasure = self._erasure(self.progress)
         return await erasure.count_channels(await erasure.all_keys())
 
-    async def forget_user(self, ref: str, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
+    async def forget_user(
+        self, ref: str, elsewhere: Elsewhere = AS_KNOWN, typed: str | None = None
+    ) -> ErasureCounts:
         """Erase a user, and keep them out from now on.
+
+        What was *typed* to name them is looked for as well: an archive that was kept under
+        earlier rules may have the id itself in texts and payloads.
 
         Attachments' bytes go wherever runs were told to keep them, but for what *elsewhere* says.
 
@@ -118,8 +124,9 @@ class TenantPrivacy:
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
             entry = await self._suppress(SuppressedKind.USER, ref)
+            names = Names.of(ref, typed)
             erased = await self._erasure(self._while_held(lease)).erase_user(
-                ref, entry, Redaction(people=frozenset({ref}))
+                names, entry, Redaction(people=frozenset(names.refs))
             )
             return await self._erased(SuppressedKind.USER, entry, erased, elsewhere)
 
@@ -229,11 +236,18 @@ class TenantPrivacy:
             await self._audit("privacy rotate", generation=generation)
         return generation
 
-    async def export(self, ref: str) -> AsyncGenerator[bytes, None]:
-        """All that is kept of one user, as JSON lines; close it where it is not read to its end."""
-        lines = 0
+    async def export(
+        self, ref: str, typed: str | None = None, *, with_mentions: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """All that is kept of one user, as JSON lines; close it where it is not read to its end.
+
+        *typed* as in `forget_user`; *with_mentions*: also where others name them.
+        """
+        lines, names = 0, Names.of(ref, typed)
         try:
-            async for block in subject_lines(self.engine, self.tenant.id, ref):
+            async for block in subject_lines(
+                self.engine, self.tenant.id, names, with_mentions=with_mentions
+            ):
                 lines += block.count(b"\n")
                 yield block
         finally:

@@ -248,25 +248,32 @@ def export(
     output: Annotated[
         str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)
     ] = STDOUT,
+    mentions: Annotated[
+        bool, typer.Option("--mentions", help="Also say where others name them, and not what.")
+    ] = False,
 ) -> None:
     """Write out all that is kept of one user, as JSON lines.
 
     Their messages, with earlier versions and attachments, then the reactions they gave.
     """
     if output == STDOUT:
-        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, sys.stdout.buffer)))
+        stdout = sys.stdout.buffer
+        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, stdout, mentions)))
         return
     path = target(output)
     with whole_file(path) as file:
-        lines = asyncio.run(with_privacy(tenant, lambda office: _write(office, user, file)))
+        lines = asyncio.run(
+            with_privacy(tenant, lambda office: _write(office, user, file, mentions))
+        )
     say(f"{words.counted(lines, 'line')} written to {path}.")
 
 
-async def _write(office: TenantPrivacy, user: str, file: BinaryIO) -> int:
+async def _write(office: TenantPrivacy, user: str, file: BinaryIO, mentions: bool) -> int:
     from raysync.settings import read_settings
 
     lines = 0
-    async with aclosing(office.export(await office.ref_of(user, read_settings()))) as blocks:
+    ref = await office.ref_of(user, read_settings())
+    async with aclosing(office.export(ref, user, with_mentions=mentions)) as blocks:
         async for block in blocks:
             put(file, block)
             lines += block.count(b"\n")

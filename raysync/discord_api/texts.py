@@ -28,6 +28,7 @@ from raysync.models.privacy import ERASED, PSEUDONYM
 
 _WHO: Final = rf"(?:[0-9]{{15,20}}(?![0-9])|{PSEUDONYM}|{ERASED})"
 _PICTURES: Final = ("avatars", "banners", "avatar-decorations")
+_OF_PEOPLE: Final = (*_PICTURES, "users")
 _SLASH: Final = "(?:/|%2[Ff])"
 leads_to_somebody: Final[Callable[[str], re.Match[str] | None]] = re.compile(
     rf"{_SLASH}(?:avatars|users){_SLASH}{_WHO}|/embed/avatars/"
@@ -117,10 +118,12 @@ class Texts(WhoseIds):
         """Whose it is; not the picture's own name, which leads back to them."""
         if "banners" in found["before"] and self.is_thing(found["who"]):
             return found[0]
-        return found["before"] + self.somebody(found["who"])
+        who = self.somebody(found["who"])
+        return found[0] if who is None else found["before"] + who
 
     def _profile(self, found: re.Match[str]) -> str:
-        return f"{found['before']}{self.somebody(found['who'])}{found['picture'] or ''}"
+        who = self.somebody(found["who"])
+        return found[0] if who is None else f"{found['before']}{who}{found['picture'] or ''}"
 
     def _number(self, found: re.Match[str]) -> str:
         """A long number, which its markup may say to be no person's id."""
@@ -172,7 +175,7 @@ class Texts(WhoseIds):
 
     def _segments(self, segments: list[str]) -> Iterator[str]:
         """The parts of a path: of what an id is, is said by the part before it."""
-        things, before, is_picture, is_of_user, is_theirs = 0, "", False, False, False
+        things, before, is_of_user, is_theirs = 0, "", False, False
         for segment in segments:
             found = _BEGINNING(segment)
             number, rest = ("", segment) if found is None else (found[0], segment[found.end() :])
@@ -181,16 +184,15 @@ class Texts(WhoseIds):
             elif things and number.isdigit():
                 things -= 1
                 yield self.unless_met(number) + self._plain(rest)
-            elif is_picture and _IS_WHO(number):
-                is_picture, is_guilds = False, before == "banners" and self.is_thing(number)
-                is_theirs = not is_guilds
-                yield (number if is_guilds else self.somebody(number)) + self._plain(rest)
-            elif is_of_user and _IS_WHO(number):
-                yield self.somebody(number) + self._plain(rest)
+            elif before in _OF_PEOPLE and _IS_WHO(number):
+                is_guilds = before == "banners" and self.is_thing(number)
+                who = None if is_guilds else self.somebody(number)
+                is_theirs = before in _PICTURES and who is not None
+                is_of_user = before == "users" and who is not None
+                before = ""
+                yield (number if who is None else who) + self._plain(rest)
             else:
                 is_theirs = is_of_user and segment in _PICTURES
-                is_picture = not is_of_user and segment in _PICTURES
-                is_of_user = is_of_user or segment == "users"
                 things = things - 1 if segment == "@me" else _THINGS_IN_PATHS.get(segment, 0)
                 before = segment
                 yield self._plain(segment)

@@ -81,8 +81,8 @@ class WhoseIds:
         self._said.add(digits)
         return self._pseudonym(digits)
 
-    def somebody(self, who: str) -> str:
-        """The pseudonym of an id, or of a pseudonym itself."""
+    def somebody(self, who: str) -> str | None:
+        """The pseudonym of an id, or of a pseudonym itself; None: it stays as it is."""
         return who if is_ref(who) else self._pseudonym(plain_digits(who))
 
     def unless_met(self, digits: str) -> str:
