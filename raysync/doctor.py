@@ -35,6 +35,7 @@ from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.privacy import scrubbing_checks
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
@@ -233,7 +234,11 @@ async def _jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
 
 
 async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Check]:
-    checks = [*await _dead_letters(engine, tenant), *await _erasures(engine, tenant)]
+    checks = [
+        *await _dead_letters(engine, tenant),
+        *await _erasures(engine, tenant),
+        *await scrubbing_checks(engine, tenant),
+    ]
     try:
         secret = secret_key(settings)
         checks += await _pseudonyms(engine, tenant, secret)

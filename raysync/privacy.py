@@ -18,13 +18,17 @@ from raysync.clock import SystemClock
 from raysync.credentials import another_key, key_mark, secret_key, tenant_key
 from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
 from raysync.discord_api.redaction import Redaction
+from raysync.discord_api.rescrubbing import Rescrubber
 from raysync.errors import ConfigurationError, JobRunningError
+from raysync.models.checks import Check, CheckStatus
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
 from raysync.models.privacy import (
     PSEUDONYM,
+    SCRUBBING_RULES,
     ErasureCounts,
     PurgeCounts,
+    RescrubCounts,
     Retention,
     Suppression,
 )
@@ -39,7 +43,9 @@ from raysync.store.key_checks import KeyChecks
 from raysync.store.named import Names
 from raysync.store.privacy_tables import SuppressedKind
 from raysync.store.purge import Purge
+from raysync.store.rescrubbing import Rescrubbing
 from raysync.store.rotation import Generations, Rotation
+from raysync.store.scrubbings import Scrubbing, scrubbing_of
 from raysync.store.stored_files import Due, any_due, places, sweep
 from raysync.store.subject_export import subject_lines
 from raysync.store.suppressions import SuppressionStore, people_rules
@@ -236,6 +242,40 @@ class TenantPrivacy:
             await self._audit("privacy rotate", generation=generation)
         return generation
 
+    async def scrubbing(self) -> Scrubbing:
+        """Under which rules the tenant's rows were kept."""
+        return await scrubbing_of(self.engine, self.tenant.id)
+
+    async def count_rescrub(self) -> int:
+        """How many messages `rescrub` would look at."""
+        return await Rescrubbing(self.engine, self.tenant.id, self.progress).count()
+
+    async def rescrub(self, settings: Settings) -> RescrubCounts:
+        """Bring what was kept under earlier rules to today's; what was cut short goes on.
+
+        Raises:
+            ConfigurationError: a rotation is to be finished first, or the key is another.
+            JobRunningError: the tenant is being synced.
+        """
+        tenant = self.tenant
+        is_full = tenant.privacy is Privacy.FULL
+        key = b"" if is_full else await self._key(settings)
+        async with hold_tenant(self.engine, tenant.id) as lease:
+            rules = await people_rules(self.engine, tenant, SystemClock().now())
+            await self._audit("privacy rescrub begun", rules=SCRUBBING_RULES)
+            channels = await ChannelStore(self.engine, tenant.id).ids()
+            guild_id = str(tenant.guild_id)
+            people, reports = (
+                pseudonymizer_for(tenant.privacy, key, rules, known).at_api(
+                    settings.discord_api_url
+                )
+                for known in ({guild_id}, {guild_id, *map(str, channels)})
+            )
+            work = Rescrubbing(self.engine, tenant.id, self._while_held(lease))
+            done = await work.run(Rescrubber(people, reports))
+            await self._audit("privacy rescrub", rules=SCRUBBING_RULES, **asdict(done))
+        return done
+
     async def export(
         self, ref: str, typed: str | None = None, *, with_mentions: bool = False
     ) -> AsyncGenerator[bytes, None]:
@@ -321,3 +361,23 @@ class TenantPrivacy:
 
     async def _audit(self, action: str, **details: object) -> None:
         await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)
+
+
+async def scrubbing_checks(engine: Engine, tenant: Tenant) -> list[Check]:
+    """What is to be done where rows may be there that were kept under earlier rules."""
+    scrubbing = await scrubbing_of(engine, tenant.id)
+    if not scrubbing.is_due:
+        return []
+    parts = "A text that was one address with parameters named ex, is or hm may lack them."
+    left = "Ids of people may be left in texts and payloads. " * (
+        tenant.privacy is not Privacy.FULL
+    )
+    says = f"Rows of before were kept under earlier rules. {left}{parts}"
+    if scrubbing.is_unfinished:
+        says = "Bringing rows of before to today's rules was begun and did not come to its end."
+    advice = (
+        f"Bring them up: raysync privacy rescrub --tenant {tenant.slug}. Such texts come back from "
+        f"Discord alone: raysync start --tenant {tenant.slug} --full"
+    )
+    warn = CheckStatus.WARN
+    return [Check(name="scrubbing", status=warn, says=says, advice=advice, tenant=tenant.slug)]

@@ -19,6 +19,7 @@ from raysync.cli.console import out, say
 from raysync.cli.export import STDOUT, put, target, whole_file
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.rescrub import rescrub
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts, Retention
@@ -68,6 +69,7 @@ def _in_words(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from raysync.models.privacy import Retention
 
     again = f"{invocation()} privacy rotate --tenant {shown['tenant']}"
+    rescrub_it = f"{invocation()} privacy rescrub --tenant {shown['tenant']}"
     yield "tenant", shown["tenant"]
     yield "people are kept", shown["privacy"]
     anew = words.counted(shown["key_generation"], "time")
@@ -75,6 +77,8 @@ def _in_words(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "pseudonyms were changed", f"{anew}{last}"
     if shown["rotation_unfinished"]:
         yield "the last change", f"was cut short; go on with: {again}"
+    if shown["rescrub_due"]:
+        yield "rows of before", f"were kept under earlier rules; bring them up: {rescrub_it}"
     users = words.counted(shown["forgotten_users"], "user")
     yield "forgotten", f"{users}, {words.counted(shown['forgotten_channels'], 'channel')}"
     if shown["erasures_unfinished"]:
@@ -96,7 +100,7 @@ async def _shown(office: TenantPrivacy) -> dict[str, Any]:
     from raysync.store.privacy_view import kept_of
 
     tenant, listed = office.tenant, await office.suppressions()
-    generations = await office.generations()
+    generations, scrubbing = await office.generations(), await office.scrubbing()
     kept = await kept_of(office.engine, tenant.id)
     return {
         "tenant": tenant.slug,
@@ -104,6 +108,8 @@ async def _shown(office: TenantPrivacy) -> dict[str, Any]:
         "key_generation": generations.generation,
         "rotated_at": _iso(generations.rotated_at),
         "rotation_unfinished": generations.is_unfinished,
+        "scrubbing_rules": scrubbing.rules,
+        "rescrub_due": scrubbing.is_due,
         "forgotten_users": sum(each.kind == "user" for each in listed),
         "forgotten_channels": sum(each.kind == "channel" for each in listed),
         "erasures_unfinished": sum(each.erased_at is None for each in listed),
@@ -214,6 +220,9 @@ def rotate(tenant: _Slug) -> None:
     settings = read_settings()
     generation = asyncio.run(with_privacy(tenant, lambda office: office.rotate(settings)))
     say(f"Everybody in {tenant} has another pseudonym now (generation {generation}).")
+
+
+app.command()(rescrub)
 
 
 @app.command("accept-key")

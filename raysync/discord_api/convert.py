@@ -79,9 +79,13 @@ def message_from(payload: Payload, identities: Identities) -> Message:
 def _message_replaced(payload: Payload, identities: Identities) -> Message:
     storable: Payload = _storable(payload, _REPLACEMENT)
     kept, raw = identities.scrub(storable)
+    return _message(storable, kept, raw, identities, original_text(payload, identities))
+
+
+def original_text(payload: Payload, identities: Identities) -> str:
+    """*payload* as JSON text, without people, in which what cannot be kept is an escape."""
     _, marked = identities.scrub(_storable(payload, _marked))
-    original = _MARKED.sub(lambda found: rf"\u{found[1]}", marked.decode())
-    return _message(storable, kept, raw, identities, original)
+    return _MARKED.sub(lambda found: rf"\u{found[1]}", marked.decode())
 
 
 def _marked(found: re.Match[str]) -> str:

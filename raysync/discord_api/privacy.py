@@ -14,7 +14,7 @@ import base64
 import copy
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, Protocol, Self
@@ -26,7 +26,6 @@ from raysync.discord_api.redaction import Redaction
 from raysync.discord_api.scrubbing import text_without_people, without_people
 from raysync.discord_api.whose_ids import Knowledge
 from raysync.models.entities import Privacy
-from raysync.models.ids import GuildId
 from raysync.models.privacy import PeopleRules
 
 PREFIX: Final = "u_"
@@ -75,16 +74,16 @@ class Pseudonymizer:
         self,
         key: bytes,
         rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
-        guild_id: GuildId | None = None,
+        known: Collection[str] = (),
     ) -> None:
+        """*known* are ids of the guild's own that are no person's."""
         if len(key) < _LEAST_KEY_BYTES:
             raise ValueError(f"a key of pseudonyms has at least {_LEAST_KEY_BYTES} bytes")
         self._keys = (key, *(rotation_key(key, salt) for salt in rules.salts))
         self._suppressed = rules.users
         self._redaction = Redaction.by(rules)
         self._remembered: Callable[[str], str] = lru_cache(_REMEMBERED)(self._derive)
-        things = frozenset() if guild_id is None else frozenset({str(guild_id)})
-        self._known = Knowledge(self._remembered, things=things)
+        self._known = Knowledge(self._remembered, things=frozenset(known))
 
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
@@ -181,7 +180,11 @@ def pseudonymizer_for(
     privacy: Privacy,
     key: bytes,
     rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
-    guild_id: GuildId | None = None,
+    known: Collection[str] = (),
 ) -> Identities:
-    """What a tenant of that *privacy* wants; *key* is the tenant's, *guild_id* its guild."""
-    return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules, guild_id)
+    """What a tenant of that *privacy* wants; *key* is the tenant's.
+
+    *known* are ids of the guild's own that are no person's: the same in each run, or what was
+    read before would differ from what is read anew.
+    """
+    return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules, known)

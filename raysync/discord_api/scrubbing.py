@@ -33,12 +33,6 @@ from raysync.discord_api.texts import Texts, leads_to_somebody
 from raysync.discord_api.whose_ids import Knowledge, Pseudonym
 from raysync.models.privacy import is_ref
 
-RULES: Final = 2
-"""The version of the rules by which payloads are kept: it grows where rows of before must change.
-
-1 replaced the ids that stood under keys known to be people's.
-"""
-
 _NUMBER: Final = re.compile(rf"\s*\+?({LONG_NUMBER})\s*").fullmatch
 _OF_USER: Final = (1, "1", "member", "user")
 _OF_THING: Final = (0, "0", "role", "channel")

@@ -106,7 +106,7 @@ UPDATE message_attachments SET filename = :filename, url = :url, content_type = 
 WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
 """)
 
-_REWRITE_VERSIONS = text("""
+REWRITE_VERSIONS: Final = text("""
 UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
 FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
     CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
@@ -257,4 +257,4 @@ async def _rewrite_versions(
                 None if row.raw is None else json.dumps(redactor.payload(row.raw)) for row in rows
             ],
         }
-        await connection.execute(_REWRITE_VERSIONS, values)
+        await connection.execute(REWRITE_VERSIONS, values)

@@ -397,7 +397,7 @@ def test_markup_and_addresses_of_things_stay(markup):
 
 def test_a_guilds_banner_stays_where_the_guild_is_known():
     address = f"{CDN}/banners/{GUILD_ID}/hash.png"
-    people = Pseudonymizer(b"k" * 32, guild_id=GuildId(int(GUILD_ID)))
+    people = Pseudonymizer(b"k" * 32, known={GUILD_ID})
 
     assert message_from(message(content=address), people).content == address
     assert kept(content=address, guild_id=GUILD_ID).content == address
@@ -405,7 +405,7 @@ def test_a_guilds_banner_stays_where_the_guild_is_known():
 
 
 def test_the_guild_is_known_in_text():
-    people = Pseudonymizer(b"k" * 32, guild_id=GuildId(int(GUILD_ID)))
+    people = Pseudonymizer(b"k" * 32, known={GUILD_ID})
 
     assert message_from(message(content=GUILD_ID), people).content == GUILD_ID
 
