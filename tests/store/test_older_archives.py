@@ -9,9 +9,12 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.credentials import tenant_key
+from raysync.discord_api.privacy import Pseudonymizer
 from raysync.models.entities import Attachment, Reaction, Tenant
-from raysync.models.privacy import ErasureCounts
+from raysync.models.privacy import SCRUBBING_RULES, ErasureCounts, RescrubCounts
 from raysync.privacy import TenantPrivacy
+from raysync.settings import Settings
 from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
 from tests.dump import tables_with
@@ -164,3 +167,87 @@ async def test_an_export_says_where_others_name_them_and_not_what(office: Tenant
         (6, False): ["raw"],
         (8, False): ["content", "raw"],
     }
+
+
+SECRET = "a secret key of these tests alone"
+SETTINGS = Settings(RAYSYNC_SECRET_KEY=SECRET)
+
+
+async def test_rescrubbing_leaves_no_id_anywhere(office: TenantPrivacy, database_url: str) -> None:
+    people = Pseudonymizer(tenant_key(SECRET.encode(), office.tenant.guild_id))
+    ref = people.author_ref(BOB_ID)
+    with psycopg.connect(database_url) as session:
+        session.execute("DELETE FROM scrubbings")
+        session.execute("DELETE FROM messages WHERE platform_message_id = %s", (FIRST + 7,))
+
+    done = await office.rescrub(SETTINGS)
+
+    assert done == RescrubCounts(
+        looked_at=10, messages=7, versions=2, attachments=1, reactions=1, channels=1
+    )
+    assert tables_with(database_url, BOB_ID) == set()
+    assert tables_with(database_url, "feedface") == set()
+    found = tables_with(database_url, ref)
+    assert found == {
+        "channels", "messages", "message_versions", "message_attachments",
+        "message_emoji_reactions", "sync_jobs",
+    }  # fmt: skip
+    with psycopg.connect(database_url) as session:
+        rows = dict(session.execute("SELECT platform_message_id, content FROM messages").fetchall())
+        raw = session.execute(
+            "SELECT raw FROM messages WHERE platform_message_id = %s", (FIRST + 2,)
+        ).fetchone()
+        name = session.execute("SELECT name, metadata FROM channels").fetchone()
+        original = session.execute(
+            "SELECT metadata ->> 'original' FROM messages WHERE platform_message_id = %s",
+            (FIRST + 5,),
+        ).fetchone()
+        emoji = session.execute("SELECT emoji FROM message_emoji_reactions WHERE count = 2")
+        assert emoji.fetchone() == (f"bob_{ref}:1203025117553754222",)
+        job = session.execute("SELECT error, result FROM sync_jobs").fetchone()
+    assert rows[FIRST + 1] == f"ban {ref}, please"
+    assert rows[FIRST + 8] == f"<@{BOB}> and u%20{ref}"
+    assert raw is not None
+    assert (raw[0]["votes"], raw[0]["actor"]) == ({ref: 1}, ref)
+    assert name == (f"ticket-{ref}", {"topic": f"of {ref}", "by": ref})
+    assert original is not None
+    assert json.loads(original[0]) == {"content": f"\0 {ref}"}
+    assert job == (f"channel ticket-{ref} failed", {"skipped": [{"name": ref}]})
+
+
+async def test_reports_keep_the_ids_of_channels(office: TenantPrivacy, database_url: str) -> None:
+    known, other = "603025117553754135", {"channel_id": "703025117553754135", "name": "x"}
+    with psycopg.connect(database_url) as session:
+        session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type) "
+            "SELECT id, %s, 'general', 0 FROM tenants",
+            (known,),
+        )
+        session.execute(
+            "UPDATE sync_jobs SET error = %s, result = %s",
+            (f"channel {known} failed", json.dumps({"skipped": [other], "n": 12})),
+        )
+
+    await office.rescrub(SETTINGS)
+
+    with psycopg.connect(database_url) as session:
+        job = session.execute("SELECT error, result FROM sync_jobs").fetchone()
+    assert job == (f"channel {known} failed", {"skipped": [other], "n": 12})
+
+
+async def test_rescrubbing_is_told_to_the_audit_log(
+    office: TenantPrivacy, database_url: str
+) -> None:
+    await office.rescrub(SETTINGS)
+
+    with psycopg.connect(database_url) as session:
+        told = session.execute("SELECT action, details FROM audit_log ORDER BY id").fetchall()
+    assert [action for action, _ in told] == ["privacy rescrub begun", "privacy rescrub"]
+    assert told[1][1]["looked_at"] == 11
+    assert told[1][1]["rules"] == SCRUBBING_RULES
+
+
+async def test_new_tenants_begin_under_todays_rules(office: TenantPrivacy) -> None:
+    scrubbing = await office.scrubbing()
+
+    assert (scrubbing.rules, scrubbing.is_due) == (SCRUBBING_RULES, False)
