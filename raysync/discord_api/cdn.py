@@ -24,6 +24,7 @@ _EXTERNAL: Final = re.compile(r"/external/[^/]+/(?:[^/]*/)??https?/([^/?#]+)")
 _LINK_BUTTON: Final = 2
 
 
+_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 as it is called
 _HOSTS: Final = r"discord(?:app)?\.(?:com|net|gg|media|dev)"
 _PATH: Final = r"""(?::[0-9]+)?(?P<path>/[^\s<>"'`()\[\]{}|\\^]*)"""
 
@@ -32,37 +33,44 @@ _PATH: Final = r"""(?::[0-9]+)?(?P<path>/[^\s<>"'`()\[\]{}|\\^]*)"""
 class Places:
     """Where Discord is: its own hosts, and the server of another API with its CDN."""
 
-    other: str | None = None  #: host and port, where the API is not Discord's
+    others: tuple[str, ...] = ()  #: hosts with ports, where the API is not Discord's
 
     @classmethod
     def of_api(cls, api_url: str) -> Self:
         """The places of an API at *api_url*."""
         try:
             parts = urlsplit(api_url)
+            host, port = parts.hostname or "", parts.port
         except ValueError:
             return cls()
-        host = parts.netloc.rpartition("@")[2].lower()
-        is_discords = re.search(rf"(?:^|\.){_HOSTS}(?::[0-9]+)?$", host) is not None
-        return cls(None if is_discords or not host else host)
+        if not host or re.search(rf"(?:^|\.){_HOSTS}$", host) is not None:
+            return cls()
+        names = _THIS_MACHINE if host in _THIS_MACHINE else (host,)
+        shown = (f"[{each}]" if ":" in each else each for each in names)
+        return cls(tuple(each if port is None else f"{each}:{port}" for each in shown))
 
     def are_in(self, text: str) -> bool:
         """Whether *text* may have an address of Discord's in it."""
-        return "discord" in text or (self.other is not None and self.other in text)
+        return "discord" in text or any(each in text for each in self.others)
 
     @cached_property
     def addresses(self) -> re.Pattern[str]:
         """Finds the rest of Discord's addresses, from the host's last parts on."""
         discords = rf"(?<![\w-])(?:{_HOSTS}|discord://-){_PATH}"
-        if self.other is None:
+        if not self.others:
             return re.compile(discords)
-        others = rf"(?<![\w.-]){re.escape(self.other)}{_PATH.replace('<path>', '<other_path>')}"
+        others = rf"(?<![\w.-]){self._others}{_PATH.replace('<path>', '<other_path>')}"
         return re.compile(f"{discords}|{others}")
+
+    @property
+    def _others(self) -> str:
+        return f"(?:{'|'.join(map(re.escape, self.others))})"
 
     @cached_property
     def files(self) -> Callable[[str], re.Match[str] | None]:
         """Recognizes the address of a file as most are, signed or not; no id is in its name."""
         hosts = r"(?:cdn|media)\.discordapp\.(?:com|net)"
-        hosts = hosts if self.other is None else f"(?:{hosts}|{re.escape(self.other)})"
+        hosts = f"(?:{hosts}|{self._others})" if self.others else hosts
         name = r"(?![^/?#]*[0-9]{17})[\w.()\[\]~!+-]*"
         hexadecimal = "[0-9a-f]+"
         return re.compile(
@@ -99,7 +107,7 @@ def unsigned_url(text: str, places: Places = DISCORD) -> str:
 
 
 def _is_of_cdn(host: str, path: str, places: Places) -> bool:
-    if host == places.other:
+    if host in places.others:
         return path.startswith(("/attachments/", "/ephemeral-attachments/", "/media/"))
     return _OF_CDN(host) is not None
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Final
 
 from raysync.models.ids import DISCORD_EPOCH_MS, TIMESTAMP_SHIFT
@@ -22,10 +24,11 @@ A_DAY: Final = 86_400_000 << TIMESTAMP_SHIFT
 
 _DIGITS: Final = r"\d\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24ea"
 _UNSEEN: Final = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     r"\u2060-\u206f\u20e3\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
 )
-"""What Unicode lets be ignored when it is shown, and the frame of a keycap."""
+"""Controls, what Unicode lets be ignored when it is shown, and the frame of a keycap."""
 
 NUMBER: Final = f"[{_DIGITS}][{_DIGITS}{_UNSEEN}]*"
 """A regular expression of any number, however it is written."""
@@ -56,17 +59,34 @@ def highest_id(now_s: float) -> int:
     return ((int(now_s * 1000) - DISCORD_EPOCH_MS) << TIMESTAMP_SHIFT) + A_DAY
 
 
+def is_plain(number: str) -> bool:
+    """Return whether there is nothing but ASCII digits."""
+    return number.isascii() and number.isdigit()
+
+
 def plain_digits(number: str) -> str:
     """Return a number in ASCII digits, without leading zeros; "0" for nothing else."""
-    if not number.isascii():
+    if not is_plain(number):
         found = (unicodedata.digit(each, -1) for each in number)
         number = "".join(str(each) for each in found if each >= 0)
     return number.lstrip("0") or "0"
 
 
+def alike(number: str) -> Iterator[str]:
+    """Yield the stretches of a number that are of one kind of digits, and what is between."""
+    for _, stretch in groupby(number, _zero_of):
+        yield "".join(stretch)
+
+
+def _zero_of(character: str) -> int:
+    """Return where the zero of a digit's kind is; -1 for what is no digit."""
+    value = unicodedata.digit(character, -1)
+    return -1 if value < 0 else ord(character) - value
+
+
 def without_tail(number: str) -> str:
     """Return what matched `LONG_NUMBER` up to its last digit."""
-    return number if number.isascii() else _TAIL.sub("", number)
+    return number if is_plain(number) else _TAIL.sub("", number)
 
 
 def is_fraction(text: str, start: int) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from raysync.discord_api.key_kinds import THINGS, Kind, kind_of
+from raysync.discord_api.key_kinds import ROOT, Kind, is_of_things, kind_of
 from raysync.discord_api.whose_ids import WhoseIds
 
 _TOKEN: Final = re.compile(
@@ -69,8 +69,8 @@ class _Rewriting:
     def _is_thing(self) -> bool:
         """Whether the value stands where the id of a thing does."""
         kind = kind_of(self._key)
-        around = self._around[-1] if self._around else ""
-        return kind is Kind.THING or (kind is Kind.ID and around != "" and around in THINGS)
+        around = self._around[-1] if self._around else ROOT
+        return kind is Kind.THING or (kind is Kind.ID and around != ROOT and is_of_things(around))
 
 
 def _as_json(value: str, token: str) -> str:

@@ -39,19 +39,23 @@ USER_MARKS: Final = ("username", "global_name", "discriminator")
 
 ROOT: Final = ""
 """Where a message or channel stands that is no part of another."""
-THINGS: Final = frozenset(
+_PLACES_OF_THINGS: Final = frozenset(
     {
-        ROOT, "accessory", "answers", "application", "application_command", "applications",
-        "attachment", "attachments", "available_tags", "category", "channel", "channels",
-        "command", "emoji", "emojis", "entitlements", "file", "files", "forum_tags", "guild",
-        "guild_scheduled_event", "guilds", "integration", "interaction", "interaction_metadata",
-        "media", "mention_channels", "message", "messages", "parent", "referenced_message",
-        "role", "roles", "sku", "soundboard_sounds", "source_channel", "source_guild",
-        "stage_instance", "sticker", "sticker_items", "stickers", "tag", "tags",
-        "target_channel", "thread", "threads", "triggering_interaction_metadata",
+        ROOT, "accessory", "applicationcommand", "availabletags", "category", "command",
+        "entitlement", "entitlements", "file", "files", "forumtags", "game", "guildscheduledevent",
+        "integration", "interaction", "interactionmetadata", "listing", "media", "pack", "parent",
+        "product", "quest", "rule", "sku", "sound", "soundboardsounds", "stageinstance",
+        "stickeritems", "tag", "tags", "triggeringinteractionmetadata",
     }
 )  # fmt: skip
-"""Keys of objects, or lists of objects, whose ``id`` is no person's."""
+_ENDS_OF_PLACES: Final = tuple(
+    f"{thing}{end}"
+    for thing in (
+        "application", "attachment", "channel", "emoji", "guild", "message", "role", "sticker",
+        "thread",
+    )
+    for end in ("", "s")
+)  # fmt: skip
 MAPS_OF_THINGS: Final = frozenset(
     {"attachments", "channels", "emojis", "guilds", "messages", "roles", "stickers", "threads"}
 )
@@ -66,9 +70,10 @@ PERSONS: Final = frozenset(
 
 _THING_KEYS: Final = frozenset(
     {
-        "appliedtags", "bannerassetid", "coverstickerid", "entityid", "exemptchannels",
-        "exemptroles", "includeroles", "lobbyid", "mentionroles", "nonce", "packid", "parentid",
-        "referenceid", "roles", "ruleid", "soundid", "teamid", "version",
+        "allow", "allownew", "appliedtags", "bannerassetid", "coverstickerid", "deny", "denynew",
+        "entityid", "exemptchannels", "exemptroles", "includeroles", "lobbyid", "mentionroles",
+        "nonce", "packid", "parentid", "permissions", "permissionsnew", "referenceid", "roles",
+        "ruleid", "soundboardsounds", "soundid", "teamid", "version",
     }
 )  # fmt: skip
 _THING_ENDS: Final = tuple(
@@ -115,6 +120,12 @@ _SPECIAL: Final = {
     **dict.fromkeys(_PERSON_KEYS, Kind.PERSON),
     **dict.fromkeys(_PEOPLE_KEYS, Kind.PEOPLE),
 }
+
+
+def is_of_things(key: str) -> bool:
+    """Return whether objects under *key*, or in its list, have an ``id`` that is no person's."""
+    bare = _BESIDE_LETTERS.sub("", key.lower())
+    return bare in _PLACES_OF_THINGS or bare.endswith(_ENDS_OF_PLACES)
 
 
 def kind_of(key: str) -> Kind:

@@ -24,9 +24,9 @@ from raysync.discord_api.key_kinds import (
     MAPS_OF_THINGS,
     PERSONS,
     ROOT,
-    THINGS,
     USER_MARKS,
     Kind,
+    is_of_things,
     kind_of,
 )
 from raysync.discord_api.texts import Texts, leads_to_somebody
@@ -47,6 +47,7 @@ _PLAIN, _ODD, _ID, _THING, _AUTHOR, _LINK = (
     Kind.PLAIN, Kind.ODD, Kind.ID, Kind.THING, Kind.AUTHOR, Kind.LINK,
 )  # fmt: skip
 _KINDS: Final[dict[str, Kind]] = {}
+_PLACES: Final[dict[str, bool]] = {}
 _MOST_KINDS: Final = 4_096
 
 
@@ -102,7 +103,7 @@ class _Scrubber(Texts):
                     kept[key] = self.value(value, key)
                 elif (of is int or of is float) and not -LEAST_ID < value < LEAST_ID:
                     kept[key] = self.number(value)
-            elif kind is _THING or (kind is _ID and where in THINGS):
+            elif kind is _THING or (kind is _ID and _is_place_of_things(where)):
                 if of is not str or value in met or not (value.isascii() and value.isdigit()):
                     kept[key] = self.thing(value, key)
             elif kind is _AUTHOR:
@@ -342,6 +343,16 @@ def _learned(key: str) -> Kind:
     if len(_KINDS) < _MOST_KINDS:
         _KINDS[key] = kind
     return kind
+
+
+def _is_place_of_things(where: str) -> bool:
+    """See `is_of_things`; remembered as keys are."""
+    known = _PLACES.get(where)
+    if known is None:
+        known = is_of_things(where)
+        if len(_PLACES) < _MOST_KINDS:
+            _PLACES[where] = known
+    return known
 
 
 def _is_person(value: Mapping[str, Any]) -> bool:

@@ -13,10 +13,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from raysync.discord_api.id_texts import (
+    LEAST_DIGITS,
     LONG_NUMBER,
     NUMBER,
+    alike,
     is_fraction,
     is_in_hash,
+    is_plain,
     may_hold_id,
     plain_digits,
     without_tail,
@@ -76,7 +79,7 @@ class Texts(WhoseIds):
 
     def rewritten(self, text: str) -> str:
         """*text* with a pseudonym in place of every id that may be a person's."""
-        if text[:1] in "{[":
+        if text.lstrip()[:1] in ("{", "["):
             json_text = rewritten_json(text, self.rewritten, self)
             if json_text is not None:
                 return json_text
@@ -136,7 +139,13 @@ class Texts(WhoseIds):
         if digits not in self.met and _stays(text, start, start + len(body)):
             return number
         ref = self.person(digits)
+        if ref is None and not is_plain(body):  # what looks like one number may be two
+            return "".join(map(self._stretch, alike(body))) + tail
         return number if ref is None else ref + tail
+
+    def _stretch(self, digits: str) -> str:
+        ref = self.person(plain_digits(digits)) if len(digits) >= LEAST_DIGITS else None
+        return digits if ref is None else ref
 
     def _after_escape(self, number: str) -> str | None:
         """A number that begins with the digits of an escape such as ``%20``; None: with none."""
@@ -200,8 +209,8 @@ class Texts(WhoseIds):
 
 def _stays(text: str, start: int, stop: int) -> bool:
     """Whether what is around the number says that it is no person's id, or no id at all."""
-    if text[stop : stop + 1] == ">" and text[start:stop].isascii():
+    if not is_plain(text[start:stop]):
+        return False
+    if text[stop : stop + 1] == ">":
         return _OPENED(text, max(0, start - _LONGEST_OPENING), start) is not None
-    return text[start:stop].isascii() and (
-        is_fraction(text, start) or is_in_hash(text, start, stop)
-    )
+    return is_fraction(text, start) or is_in_hash(text, start, stop)

@@ -82,8 +82,9 @@ def test_the_proxys_signature_goes_and_what_is_the_users_stays():
     assert unsigned_url(f"{own}?{SIGNATURE}") == own
 
 
-def test_another_api_has_its_own_cdn():
-    places = Places.of_api(API)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0"])
+def test_another_api_has_its_own_cdn(host):
+    places = Places.of_api(API.replace("127.0.0.1", host))
     for path in ("attachments/1/2/a.png", "media/attachments/1/2/a.png"):
         address = f"http://127.0.0.1:8750/{path}"
         assert unsigned_url(f"{address}?{WHOLE}&", places) == address
@@ -93,7 +94,15 @@ def test_another_api_has_its_own_cdn():
 
 
 @pytest.mark.parametrize(
-    "url", ["https://discord.com/api/v10", "https://canary.discord.com/api", "", "http://[", "x"]
+    "url",
+    [
+        "https://discord.com:443/api",
+        "https://discord.com/api/v10",
+        "https://canary.discord.com/api",
+        "",
+        "http://[",
+        "x",
+    ],
 )
 def test_discords_own_api_has_no_other_cdn(url):
     assert Places.of_api(url) == DISCORD

@@ -153,6 +153,9 @@ FORMS = {
     "zero-width": "\u200b".join(CAROL_ID),
     "joined": f"{CAROL_ID[:5]}\u2060\ufeff{CAROL_ID[5:]}",
     "soft-hyphen": f"{CAROL_ID[:9]}\u00ad{CAROL_ID[9:]}",
+    "controls": "\x01".join(CAROL_ID),
+    "bullet": f"\u2460{CAROL_ID} 1\u200b{CAROL_ID}",
+    "spaced-json": f" [{CAROL_ID}]",
     "keycaps": "".join(f"{each}\ufe0f\u20e3" for each in CAROL_ID),
     "escapes": f"https://x.example/{escaped(CAROL_ID)}/y",
     "some-escapes": f"https://x.example/{CAROL_ID[:4]}{escaped(CAROL_ID[4:])}",
@@ -347,6 +350,11 @@ THINGS: dict[str, dict[str, Any]] = {
             "guild_scheduled_event": {"id": OTHER_ID, "name": "x"},
         }
     },
+    "icon": {"thread": {"id": OTHER_ID, "icon_emoji": {"id": EMOJI_ID, "name": "party"}}},
+    "gift": {"gift_info": {"sound": {"id": OTHER_ID, "name": "x"}, "emoji": {"id": EMOJI_ID}}},
+    "permissions": {"x": {"permissions": str(1 << 55), "allow": str(1 << 54), "deny": "0"}},
+    "sounds": {"soundboard_sounds": [OTHER_ID]},
+    "camel": {"x": {"channelId": OTHER_ID, "messageIds": [OTHER_ID], "Guild-ID": GUILD_ID}},
     "nickless-guild": {"x": {"guild": {"id": GUILD_ID, "name": "x", "banner": "hash"}}},
     "by-the-payload": {
         "guild_id": GUILD_ID,
