@@ -65,7 +65,9 @@ class Redaction:
 
     def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """A message's metadata; a whole payload in it, as JSON text, is a payload like others."""
-        kept = {key: value for key, value in metadata.items() if key != "original"}
+        kept = {key: self._value(each) for key, each in metadata.items() if key != "original"}
+        if self._names(metadata.get("flags")):  # which are a number
+            kept["flags"] = 0
         if "original" in metadata:  # its escapes are what it is there for: json keeps them
             original = self._mapping(json.loads(metadata["original"]))
             kept["original"] = json_text(original)

@@ -42,6 +42,7 @@ _SAID_OF_PERSON: Final = ("name", "tag")
 """What an object says beside the id of a person, and of a thing as well."""
 _LINKS_OF_AUTHOR: Final = ("icon_url", "proxy_icon_url", "url")
 _GUILDS: Final = frozenset({"guild", "guilds", "source_guild"})
+_NAMED: Final = PERSONS - {"author"}  # of an embed, too, which is looked at by itself
 _MEMBERS: Final = frozenset({"member", "members"})
 _PLAIN, _ODD, _ID, _THING, _AUTHOR, _LINK = (
     Kind.PLAIN, Kind.ODD, Kind.ID, Kind.THING, Kind.AUTHOR, Kind.LINK,
@@ -116,7 +117,7 @@ class _Scrubber(Texts):
                 kept[key] = _BY_KIND[kind](self, value, key)
             else:
                 self._special(kind, kept, key, value, where)
-        if is_person or ("user_id" in payload and "id" not in payload):
+        if is_person or where in _NAMED or ("user_id" in payload and "id" not in payload):
             for said in _SAID_OF_PERSON:
                 kept.pop(said, None)
         return kept
@@ -129,7 +130,7 @@ class _Scrubber(Texts):
                 return self.user(value)
             if "nick" in value:
                 return self.member(value)
-            if where in MAPS_OF_THINGS and "id" not in value:
+            if where in MAPS_OF_THINGS and next(iter(value), "").isdigit():
                 return self.things(value, where)
             return self.values(value, where)
         if of is str:

@@ -69,6 +69,8 @@ _THINGS_IN_PATHS: Final = {
 _THINGS_IN_QUERIES: Final = frozenset({"client_id", "event"})
 _BEGINNING: Final = re.compile(rf"(?:[0-9]+|{_WHO})(?![\w-])", re.ASCII).match
 """An id, or a pseudonym, at the beginning of a part of a path; an ending may follow."""
+_MOST_ESCAPES: Final = 5
+"""How often an escape may be escaped again; beyond that nobody reads it."""
 _ESCAPE: Final = re.compile("(?:25)*[0-9]{2}")
 
 
@@ -78,18 +80,27 @@ class Texts(WhoseIds):
     __slots__ = ()
 
     def rewritten(self, text: str) -> str:
-        """*text* with a pseudonym in place of every id that may be a person's."""
+        """*text* with a pseudonym in place of every id that may be a person's.
+
+        Digits may be written as escapes themselves. Where that hides an id, the text is kept
+        without its escapes.
+        """
+        kept = decoded = self._read(text)
+        for _ in range(_MOST_ESCAPES):
+            before, decoded = decoded, unquote(decoded)
+            if decoded == before:
+                break
+            if may_hold_id(decoded):
+                again = self._read(decoded)
+                kept, decoded = kept if again == decoded else again, again
+        return kept
+
+    def _read(self, text: str) -> str:
         if text.lstrip()[:1] in ("{", "["):
             json_text = rewritten_json(text, self.rewritten, self)
             if json_text is not None:
                 return json_text
-        kept = self._pieces(text)
-        if "%" in kept:  # digits may be written as escapes themselves
-            decoded = unquote(kept)
-            if decoded != kept and may_hold_id(decoded):
-                again = self.rewritten(decoded)
-                return kept if again == decoded else again
-        return kept
+        return self._pieces(text)
 
     def _pieces(self, text: str) -> str:
         """Addresses of Discord's, and what is beside them."""
@@ -149,7 +160,7 @@ class Texts(WhoseIds):
 
     def _after_escape(self, number: str) -> str | None:
         """A number that begins with the digits of an escape such as ``%20``; None: with none."""
-        for length in range(2, len(number), 2):
+        for length in range(2, 2 * _MOST_ESCAPES, 2):
             if not _ESCAPE.fullmatch(number, 0, length):
                 return None
             ref = self.person(plain_digits(number[length:]))

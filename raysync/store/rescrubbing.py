@@ -185,7 +185,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
     changed: list[tuple[int, str, str, str]] = []
     for row in rows:
         content, kept, raw = _rewritten(row, str(channel_id), rewriter)
-        metadata = _metadata(row.metadata, rewriter)
+        metadata = _metadata(row.metadata, kept, rewriter)
         raws[row.id] = kept
         if raw is not None or content != row.content or metadata != row.metadata:
             changed.append((row.id, content, metadata, row.raw if raw is None else raw))
@@ -219,14 +219,17 @@ def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payl
     return text, kept, None if kept == payload else raw
 
 
-def _metadata(metadata: str, rewriter: Rewriter) -> str:
+def _metadata(metadata: str, kept: Payload, rewriter: Rewriter) -> str:
     """The metadata of a message, which may have the whole payload in it once more."""
     told = orjson.loads(metadata)
-    if "original" not in told:
-        return metadata
-    original = rewriter.original(told["original"])
-    same = original == told["original"]
-    return metadata if same else orjson.dumps({**told, "original": original}).decode()
+    new = dict(told)
+    if "original" in told:
+        new["original"] = rewriter.original(told["original"])
+    if isinstance(kept.get("flags"), str):  # they were somebody's id
+        new["flags"] = 0
+    if isinstance(kept.get("pinned"), str):
+        new["pinned"] = kept["pinned"]
+    return metadata if new == told else orjson.dumps(new).decode()
 
 
 async def _rescrub_versions(

@@ -50,7 +50,12 @@ async def write(engine: AsyncEngine, tenant: Tenant) -> None:
             said(2, "in a key", payload={"votes": {BOB_ID: 1}, "actor": int(BOB_ID)}),
             said(3, "with a face", payload={"embeds": [{"image": {"url": AVATAR}}]}),
             said(4, "with a file", attachments=(file,), payload={"of": BOB_ID}),
-            said(5, "odd text", metadata=json.dumps({"original": original}).encode()),
+            said(
+                5,
+                "odd text",
+                metadata=json.dumps({"original": original, "flags": int(BOB_ID)}).encode(),
+                payload={"flags": int(BOB_ID)},
+            ),
             said(6, "a reaction", reactions=(Reaction(EMOJI, 2, 0),), payload={"e": EMOJI}),
             said(7, f"{LONGER} is another number"),
             said(8, f"<@{BOB}> and u%20{BOB_ID}"),
@@ -163,7 +168,7 @@ async def test_an_export_says_where_others_name_them_and_not_what(office: Tenant
         (2, False): ["raw"],
         (3, False): ["raw"],
         (4, False): ["raw"],
-        (5, False): ["metadata"],
+        (5, False): ["metadata", "raw"],
         (6, False): ["raw"],
         (8, False): ["content", "raw"],
     }

@@ -54,6 +54,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "display-name": {"x": {"display_name": NAME, "userName": NAME, "Nickname": NAME, "n": 1}},
     "old-name": {"x": {"legacy_username": NAME, "user_tag": NAME, "real_name": {"first": NAME}}},
     "user-id": {"x": {"user_id": CAROL_ID, "name": NAME}},
+    "idless": {"owner": {"name": NAME}, "creator": {"tag": NAME, "n": 1}},
     "pictures": {"x": {"avatar": HASH, "banner": HASH, "avatar_decoration_data": {"asset": HASH}}},
     "content": {"content": f"the id is {CAROL_ID}."},
     "footer": {"embeds": [{"footer": {"text": f"ID: {CAROL_ID}"}}]},
@@ -536,6 +537,33 @@ def test_channels_tell_of_nobody_in_names_topics_tags_and_overwrites():
     assert found.metadata["available_tags"][0]["id"] == EMOJI_ID
     assert found.metadata["permission_overwrites"][1] == payload["permission_overwrites"][1]
     assert found.metadata["topic"] == f"of {CAROL}, see <#{OTHER_ID}>"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%" + "25" * 60_000 + CAROL_ID,
+        "%" + "25" * 60_000 + "38" * 20,
+        "9" * 200_000,
+        f"%{'9' * 200_000}",
+        "<@" * 60_000 + CAROL_ID,
+        "[" * 60_000 + CAROL_ID,
+        '{"a":' * 60_000 + CAROL_ID,
+        '"' * 100_000 + CAROL_ID,
+        "\\" * 60_000 + CAROL_ID,
+        "/avatars/" * 20_000 + CAROL_ID,
+        "discord.com/" * 20_000 + CAROL_ID,
+        "\u200b" * 100_000 + CAROL_ID,
+        "0." * 60_000 + CAROL_ID,
+        "a" * 100_000 + CAROL_ID + "!",
+        f"<{'/x' * 50_000}:{CAROL_ID}>",
+    ],
+    ids=range(15),
+)
+def test_no_text_takes_long_or_is_an_error(text):
+    kept(content=text)
+    raw(tomorrow={text: [text]})
 
 
 def test_an_odd_payload_is_no_error():
