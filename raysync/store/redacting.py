@@ -32,6 +32,9 @@ IN_MESSAGE: Final = is_named("content", "metadata::text", "raw::text")
 """Whether a message names somebody."""
 IN_VERSION: Final = is_named("content", "raw::text")
 """Whether an earlier version of a message does."""
+_IN_FILE = is_named("filename", "url", "content_type")
+_IN_EMOJI = is_named("emoji")
+_IN_CHANNEL = is_named("metadata::text", "name")
 REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
     OR raw -> 'thread' ->> 'id' = ANY(:refs)
     OR raw -> 'referenced_message' -> 'message_reference' ->> 'channel_id' = ANY(:refs)
@@ -99,7 +102,7 @@ WHERE {_WITHIN} AND {REFERS}
 _NAMED_ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
     content_type
-FROM message_attachments WHERE {_WITHIN} AND {is_named("filename", "url", "content_type")}
+FROM message_attachments WHERE {_WITHIN} AND {_IN_FILE}
 """)  # noqa: S608 of constants
 _REWRITE_ATTACHMENT = text("""
 UPDATE message_attachments SET filename = :filename, url = :url, content_type = :content_type
@@ -114,7 +117,7 @@ WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = g
 """)
 
 _NAMED_EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND {is_named("emoji")}
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND {_IN_EMOJI}
 """)  # noqa: S608 of constants
 _DROP_DOUBLES = text("""
 DELETE FROM message_emoji_reactions old USING message_emoji_reactions new
@@ -129,7 +132,7 @@ UPDATE message_emoji_reactions SET emoji = :new WHERE {_WITHIN} AND emoji = :old
 
 _CHANNELS = text(f"""
 SELECT id, name, metadata FROM channels
-WHERE tenant_id = :tenant_id AND {is_named("metadata::text", "name")}
+WHERE tenant_id = :tenant_id AND {_IN_CHANNEL}
 """)  # noqa: S608 of constants
 _REWRITE_CHANNEL = text("UPDATE channels SET name = :name, metadata = :metadata WHERE id = :id")
 

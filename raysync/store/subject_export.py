@@ -68,6 +68,9 @@ COPY (
 
 
 _OF_OTHERS = "coalesce(m.anonymized_author_id, '') <> ALL(%(refs)s)"
+_IN_MESSAGE = _places(content="m.content", metadata="m.metadata::text", raw="m.raw::text")
+_IN_VERSION = _places(content="v.content", raw="v.raw::text")
+_IN_CHANNEL = _places(name="c.name", metadata="c.metadata::text")
 _MENTIONS = f"""
 COPY (
     SELECT row_to_json(line) FROM (
@@ -75,16 +78,14 @@ COPY (
             found.seen_at, found.named_in
         FROM channels c CROSS JOIN LATERAL (
             SELECT m.platform_message_id::text AS message_id, NULL::timestamptz AS seen_at,
-                {_places(content="m.content", metadata="m.metadata::text", raw="m.raw::text")}
-                    AS named_in
+                {_IN_MESSAGE} AS named_in
             FROM messages m WHERE m.channel_id = c.id AND {_OF_OTHERS}
             UNION ALL
-            SELECT v.platform_message_id::text, v.seen_at,
-                {_places(content="v.content", raw="v.raw::text")}
+            SELECT v.platform_message_id::text, v.seen_at, {_IN_VERSION}
             FROM message_versions v JOIN messages m USING (channel_id, platform_message_id)
             WHERE v.channel_id = c.id AND {_OF_OTHERS}
             UNION ALL
-            SELECT NULL, NULL, {_places(name="c.name", metadata="c.metadata::text")}
+            SELECT NULL, NULL, {_IN_CHANNEL}
         ) found
         WHERE c.tenant_id = %(tenant_id)s AND cardinality(found.named_in) > 0
         ORDER BY c.platform_channel_id, found.message_id, found.seen_at NULLS FIRST

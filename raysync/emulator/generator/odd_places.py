@@ -84,7 +84,7 @@ def _buttons(
     ]
 
 
-def _file(history: History, index: int, payload: Payload, somebody: Payload, _draws: Draws) -> None:
+def _file(history: History, index: int, payload: Payload, somebody: Payload, draws: Draws) -> None:
     """Attach a file that is named after somebody."""
     attachment_id, name = history.ids[index] + 1, f"report-{somebody['id']}.txt"
     path = f"attachments/{history.channel_id}/{attachment_id}/{name}"
@@ -92,7 +92,7 @@ def _file(history: History, index: int, payload: Payload, somebody: Payload, _dr
         {
             "id": str(attachment_id),
             "filename": name,
-            "size": 100,
+            "size": 200 + draws.below(20_000),
             "url": cdn_path(path),
             "proxy_url": cdn_path(f"media/{path}"),
             "content_type": "text/plain; charset=utf-8",
