@@ -73,7 +73,7 @@ async def _rescrub(office: TenantPrivacy) -> Any:
 
 
 async def _due() -> list[str]:
-    """The slugs of those who have rows that may have been kept under earlier rules."""
+    """Return the slugs of the tenants that may have rows of earlier rules."""
 
     async def is_due(office: TenantPrivacy) -> bool:
         return (await office.scrubbing()).is_due

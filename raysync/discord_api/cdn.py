@@ -37,7 +37,7 @@ class Places:
 
     @classmethod
     def of_api(cls, api_url: str) -> Self:
-        """The places of an API at *api_url*."""
+        """Return the places of an API at *api_url*."""
         try:
             parts = urlsplit(api_url)
             host, port = parts.hostname or "", parts.port
@@ -50,12 +50,12 @@ class Places:
         return cls(tuple(each if port is None else f"{each}:{port}" for each in shown))
 
     def are_in(self, text: str) -> bool:
-        """Whether *text* may have an address of Discord's in it."""
+        """Return whether *text* may contain an address of Discord's."""
         return "discord" in text or any(each in text for each in self.others)
 
     @cached_property
     def addresses(self) -> re.Pattern[str]:
-        """Finds the rest of Discord's addresses, from the host's last parts on."""
+        """Return a pattern that finds Discord's addresses, from the last labels of the host on."""
         discords = rf"(?<![\w-])(?:{_HOSTS}|discord://-){_PATH}"
         if not self.others:
             return re.compile(discords)
@@ -68,7 +68,7 @@ class Places:
 
     @cached_property
     def files(self) -> Callable[[str], re.Match[str] | None]:
-        """Recognizes the address of a file as most are, signed or not; no id is in its name."""
+        """Return a matcher of plain addresses of files, signed or not, with no id in the name."""
         hosts = r"(?:cdn|media)\.discordapp\.(?:com|net)"
         hosts = f"(?:{hosts}|{self._others})" if self.others else hosts
         name = r"(?![^/?#]*[0-9]{17})[\w.()\[\]~!+-]*"
@@ -87,7 +87,7 @@ _ADDRESS: Final = re.compile(r"https?://([^/?#\s\\]+)(/[^?#\s]*)\?([^#\s]*)(#\S*
 
 
 def unsigned_url(text: str, places: Places = DISCORD) -> str:
-    """*text* without its signature if it is a signed address of the CDN; otherwise itself."""
+    """Return a signed address of the CDN without its signature, and any other text as it is."""
     if "hm=" not in text or "ex=" not in text:
         return text
     usual = places.files(text)
@@ -113,7 +113,7 @@ def _is_of_cdn(host: str, path: str, places: Places) -> bool:
 
 
 def _is_signature(values: Mapping[str, str], path: str, places: Places) -> bool:
-    """Whether it is Discord's: what the proxy shows of another site may have such names, too."""
+    """Return whether a signature is Discord's. A proxied site may use such names as well."""
     if not all(map(_HEXADECIMAL, values.values())):
         return False
     proxied = _EXTERNAL.match(path)
@@ -124,17 +124,17 @@ def _is_signature(values: Mapping[str, str], path: str, places: Places) -> bool:
 
 
 def is_link(key: str) -> bool:
-    """Whether *key* has the address of a file or a picture, and not a text."""
+    """Return whether *key* holds the address of a file or a picture, and not a text."""
     return key == "url" or key.endswith(("_url", "Url", "URL"))
 
 
 def is_link_button(part: Mapping[str, Any]) -> bool:
-    """Whether *part* is a button: its address is as whoever made it wrote it."""
+    """Return whether *part* is a link button, whose address was written by its maker."""
     return part.get("type") == _LINK_BUTTON and "style" in part
 
 
 def unsigned(value: Any, places: Places = DISCORD) -> Any:
-    """A copy of a payload's part, the addresses of files in it without their signatures."""
+    """Copy a part of a payload; drop the signatures of the addresses of files in it."""
     if isinstance(value, list):
         return [unsigned(each, places) for each in value] if value else value
     if not isinstance(value, dict):

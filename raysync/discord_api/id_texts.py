@@ -43,9 +43,9 @@ _HASH_CHARACTERS: Final = 32
 
 
 def may_hold_id(text: str) -> bool:
-    """Return False where *text* surely holds no id; quick, for it is asked of every text.
+    """Return whether *text* may hold an id. False is certain. Fast, since every text is checked.
 
-    Any 17 characters in a row have one whose place can be divided by 17.
+    Of any 17 characters in a row, one has an index that is a multiple of 17 less one.
     """
     return (
         len(text) >= LEAST_DIGITS
@@ -55,17 +55,17 @@ def may_hold_id(text: str) -> bool:
 
 
 def highest_id(now_s: float) -> int:
-    """Return the id that is beyond those made until tomorrow."""
+    """Return the upper bound of the ids that are made until tomorrow."""
     return ((int(now_s * 1000) - DISCORD_EPOCH_MS) << TIMESTAMP_SHIFT) + A_DAY
 
 
 def is_plain(number: str) -> bool:
-    """Return whether there is nothing but ASCII digits."""
+    """Return whether *number* consists of ASCII digits alone."""
     return number.isascii() and number.isdigit()
 
 
 def plain_digits(number: str) -> str:
-    """Return a number in ASCII digits, without leading zeros; "0" for nothing else."""
+    """Return a number in ASCII digits, without leading zeros."""
     if not is_plain(number):
         found = (unicodedata.digit(each, -1) for each in number)
         number = "".join(str(each) for each in found if each >= 0)
@@ -73,24 +73,24 @@ def plain_digits(number: str) -> str:
 
 
 def alike(number: str) -> Iterator[str]:
-    """Yield the stretches of a number that are of one kind of digits, and what is between."""
+    """Split a number where the script of its digits changes, or unseen characters begin."""
     for _, stretch in groupby(number, _zero_of):
         yield "".join(stretch)
 
 
 def _zero_of(character: str) -> int:
-    """Return where the zero of a digit's kind is; -1 for what is no digit."""
+    """Return the code point of the zero of a digit's script; -1 for no digit."""
     value = unicodedata.digit(character, -1)
     return -1 if value < 0 else ord(character) - value
 
 
 def without_tail(number: str) -> str:
-    """Return what matched `LONG_NUMBER` up to its last digit."""
+    """Strip unseen characters behind the last digit of a match of `LONG_NUMBER`."""
     return number if is_plain(number) else _TAIL.sub("", number)
 
 
 def is_fraction(text: str, start: int) -> bool:
-    """Return whether the number at *start* is what follows the point of ``0.3``."""
+    """Return whether the number at *start* is a fraction, as after the point of ``0.3``."""
     if text[max(start - 2, 0) : start] != "0.":
         return False
     before = text[start - 3 : start - 2]
@@ -98,7 +98,7 @@ def is_fraction(text: str, start: int) -> bool:
 
 
 def is_in_hash(text: str, start: int, stop: int) -> bool:
-    """Return whether the number is part of a long hexadecimal word, as hashes are."""
+    """Return whether the number is part of a hash: a long hexadecimal word."""
     while start > 0 and text[start - 1] in _HEXADECIMAL:
         start -= 1
     while stop < len(text) and text[stop] in _HEXADECIMAL:

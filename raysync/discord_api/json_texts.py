@@ -18,7 +18,7 @@ _TOKEN: Final = re.compile(
 
 
 def rewritten_json(text: str, rewrite: Callable[[str], str], ids: WhoseIds) -> str | None:
-    """*text* with its ids rewritten, so that it is JSON still; None where it is none.
+    """Rewrite the ids in a JSON text and keep it valid; return None for any other text.
 
     Names stay: they are text like what is around them.
     """
@@ -67,14 +67,14 @@ class _Rewriting:
         return token if ref_or_none is None else json.dumps(ref_or_none)
 
     def _is_thing(self) -> bool:
-        """Whether the value stands where the id of a thing does."""
+        """Return whether the value stands in the place of a thing's id."""
         kind = kind_of(self._key)
         around = self._around[-1] if self._around else ROOT
         return kind is Kind.THING or (kind is Kind.ID and around != ROOT and is_of_things(around))
 
 
 def _as_json(value: str, token: str) -> str:
-    """*value* as JSON; *token* is what it was, and stays where nothing changed."""
+    """Encode *value*, or return *token*, its former encoding, if nothing changed."""
     if json.loads(token) == value:
         return token
     try:

@@ -123,13 +123,13 @@ _SPECIAL: Final = {
 
 
 def is_of_things(key: str) -> bool:
-    """Return whether objects under *key*, or in its list, have an ``id`` that is no person's."""
+    """Return whether the ``id`` of objects under *key*, or in its list, is no person's."""
     bare = _BESIDE_LETTERS.sub("", key.lower())
     return bare in _PLACES_OF_THINGS or bare.endswith(_ENDS_OF_PLACES)
 
 
 def kind_of(key: str) -> Kind:
-    """Return what *key* says; in whatever style it is written."""
+    """Classify *key*, whether it is in snake case, camel case or any other."""
     if key in _SPECIAL:
         return _SPECIAL[key]
     if may_hold_id(key) or "<@" in key:

@@ -59,11 +59,11 @@ class Identities(Protocol):
         ...
 
     def text(self, text: str, payload: Mapping[str, Any] = {}, /) -> str:
-        """A text of *payload* as `scrub` would keep it."""
+        """Return a text of *payload* as `scrub` would keep it."""
         ...
 
     def at_api(self, api_url: str, /) -> Self:
-        """The same, where Discord's API and the CDN are at *api_url*."""
+        """Return the same for an API, and its CDN, at *api_url*."""
         ...
 
 

@@ -112,7 +112,7 @@ class Redaction:
         return ERASED if self._names(value) else value
 
     def _names(self, value: Any) -> bool:
-        """Whether *value* is the id, or the pseudonym, of one of them."""
+        """Return whether *value* is the id, or the pseudonym, of one of them."""
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             return False
         return str(value).lstrip("-0") in self.people
@@ -179,7 +179,7 @@ _erasing: Final = lru_cache(16)(_Erasing)
 
 
 def _number(value: Any) -> int:
-    """An id as a number; 0 where it is none."""
+    """Return an id as a number; 0 for anything else."""
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() else 0
 

@@ -1,4 +1,4 @@
-"""What is stored, kept under today's rules: as a run would keep it that reads it anew."""
+"""Stored rows under today's rules: what a run would keep that reads them anew."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Rescrubber:
     reports: Identities  #: knows the guild's channels, which sentences about them name
 
     def payload(self, payload: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """A message or channel, and the same as JSON."""
+        """Scrub a message or channel; return it, and the same as JSON."""
         kept, document = self.people.scrub(payload)
         return kept, document.decode()
 
     def text(self, text: str, payload: Mapping[str, Any]) -> str:
-        """A text of *payload*."""
+        """Scrub a text of *payload*."""
         return self.people.text(text, payload)
 
     def original(self, original: str) -> str:
-        """A payload as JSON text, in which what PostgreSQL cannot keep is an escape."""
+        """Scrub a payload that is kept as JSON text, with escapes."""
         return original_text(json.loads(original), self.people)
 
     def emoji(self, emoji: str) -> str:
-        """An emoji as reactions have it: a character, or the name and id of a custom one."""
+        """Scrub a reaction's emoji: a character, or the name and id of a custom one."""
         found = _CUSTOM_EMOJI(emoji)
         if found is None:
             return self.people.text(emoji, {})
         return f"{self.people.text(found[1], {})}:{found[2]}"
 
     def report(self, text: str) -> str:
-        """What is told of channels and jobs: a sentence, or JSON."""
+        """Scrub what is told of channels and jobs: a sentence, or JSON."""
         return self.reports.text(text, {})

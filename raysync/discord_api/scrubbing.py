@@ -53,10 +53,10 @@ _MOST_KINDS: Final = 4_096
 
 
 def without_people(payload: Mapping[str, Any], known: Knowledge) -> tuple[dict[str, Any], bytes]:
-    """A message or channel without people, and the same as JSON. *payload* stays as it is.
+    """Copy a message or channel without people; return it, and the same as JSON.
 
-    Whom the payload shows to be a person is replaced wherever else the same id stands, even where
-    a thing's would: that is what the second pass is for, which few payloads need.
+    An id that the payload shows to be a person's is replaced wherever else it stands, even in the
+    place of a thing's. That takes a second pass, which few payloads need.
     """
     scrubber = _Scrubber(payload, known)
     if "application_id" in payload:  # which is the author's, where a program wrote it
@@ -70,12 +70,12 @@ def without_people(payload: Mapping[str, Any], known: Knowledge) -> tuple[dict[s
 
 
 def text_without_people(text: str, payload: Mapping[str, Any], known: Knowledge) -> str:
-    """A text of *payload* without people, as `without_people` writes it."""
+    """Rewrite a text of *payload* as `without_people` does."""
     return _Scrubber(payload, known).text(text)
 
 
 def without_mentions(text: str, pseudonym: Pseudonym) -> str:
-    """A text without people, that belongs to no payload."""
+    """Rewrite a text that belongs to no payload."""
     return text_without_people(text, {}, Knowledge(pseudonym))
 
 
@@ -85,9 +85,9 @@ class _Scrubber(Texts):
     __slots__ = ()
 
     def values(self, payload: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """What is kept of an object that stands under the key *where*.
+        """Copy an object that stands under the key *where*, as it may be kept.
 
-        Most values are copied as they are: what is empty, short or no text holds no id.
+        Most values stay as they are: empty values, short texts and small numbers hold no id.
         """
         kept, met, kinds = dict(payload), self.met, _KINDS.get
         is_person = False
@@ -123,7 +123,7 @@ class _Scrubber(Texts):
         return kept
 
     def value(self, value: Any, where: str) -> Any:
-        """Any part of a payload; *where* is the key that it stands under, or its list."""
+        """Rewrite any part of a payload; *where* is the key of the value, or of its list."""
         of = value.__class__
         if of is dict:
             if "username" in value or "global_name" in value or "discriminator" in value:
@@ -140,7 +140,7 @@ class _Scrubber(Texts):
         return self.number(value) if of is int or of is float else value
 
     def text(self, text: str) -> str:
-        """A text; most have neither a long number nor a mention nor the address of a picture."""
+        """Rewrite a text. Most have no long number, no mention and no picture's address."""
         if may_hold_id(text) or "<@" in text:
             return self.rewritten(text)
         if "/" in text and ("/avatars/" in text or "/banners/" in text or "/users/" in text):
@@ -148,7 +148,7 @@ class _Scrubber(Texts):
         return text
 
     def link(self, value: Any, key: str, around: Mapping[str, Any]) -> Any:
-        """The address of a file or picture, without its signature."""
+        """Rewrite the address of a file or picture, and drop its signature."""
         if not isinstance(value, str):
             return self.value(value, key)
         if "hm=" not in value and not may_hold_id(value):
@@ -160,14 +160,14 @@ class _Scrubber(Texts):
         return self.text(unsigned_url(value, self.known.places) if is_signed else value)
 
     def number(self, value: float) -> Any:
-        """A number; where it may be a person's id, their pseudonym."""
+        """Return a number as it is, or the pseudonym where it may be a person's id."""
         if -LEAST_ID < value < LEAST_ID:
             return value
         ref = self.person_of(value)
         return _storable(value) if ref is None else ref
 
     def thing(self, value: Any, where: str) -> Any:
-        """The id, or the ids, of what is no person; a pseudonym where it is one after all."""
+        """Return a thing's id, or a list of them, but for ids that are known to be people's."""
         of = value.__class__
         if of is str and value.isascii() and value.isdigit():
             return self.unless_met(value)
@@ -195,7 +195,7 @@ class _Scrubber(Texts):
         return self.meet(plain_digits(text) if text.isdecimal() else text)
 
     def _whose(self, around: Mapping[str, Any], value: Any, where: str) -> tuple[bool, Any]:
-        """Whether the ``id`` of the object *around* is a person's, and what is kept of it."""
+        """Return whether the ``id`` of the object *around* is a person's, and what to keep."""
         if where in PERSONS:
             if where in _MEMBERS and "user_id" in around:  # the id is the thread's
                 return False, self.thing(value, where)
@@ -227,7 +227,7 @@ class _Scrubber(Texts):
         return kept
 
     def _special(self, kind: Kind, kept: dict[str, Any], key: str, value: Any, where: str) -> None:
-        """Put what is kept of *value* into *kept*, or take it out."""
+        """Rewrite or remove in *kept* what stands under *key*."""
         if kind is Kind.NAME or (kind is Kind.PICTURE and where not in _GUILDS):
             del kept[key]
             if kind is Kind.PICTURE and isinstance(value, str) and "/" in value:  # an address
@@ -237,7 +237,7 @@ class _Scrubber(Texts):
             kept[self.text(key)] = self.value(value, key)
 
     def things(self, value: dict[str, Any], where: str) -> dict[str, Any]:
-        """Channels, roles and the like by their ids."""
+        """Rewrite a map of channels, roles and the like, by their ids."""
         kept = {}
         for key, each in value.items():
             is_id = key.isascii() and key.isdigit()
@@ -245,7 +245,7 @@ class _Scrubber(Texts):
         return kept
 
     def author(self, value: Any, where: str) -> Any:
-        """Who wrote a message; or whom an embed names, who is a person if the picture is one's."""
+        """Rewrite a message's author, or an embed's: drop the name beside a person's picture."""
         kept = self.value(value, where)
         if "name" in kept and "id" not in kept and isinstance(kept, dict):
             for link in _LINKS_OF_AUTHOR:
@@ -255,7 +255,7 @@ class _Scrubber(Texts):
         return kept
 
     def some_member(self, value: Any, where: str) -> Any:
-        """A guild's member, or a thread's."""
+        """Rewrite a guild's member, or a thread's."""
         is_guilds = isinstance(value, dict) and "roles" in value
         return self.member(value) if is_guilds else self.value(value, where)
 
@@ -311,7 +311,7 @@ class _Scrubber(Texts):
         return kept
 
     def fields(self, value: Any, where: str) -> Any:
-        """An embed's fields, each with a name that says what its value is."""
+        """Rewrite an embed's fields: the name of each says what its value is."""
         if not isinstance(value, list):
             return self.value(value, where)
         return [self._field(each, where) for each in value]
@@ -339,7 +339,7 @@ _BY_KIND: Final[Mapping[Kind, Callable[[_Scrubber, Any, str], Any]]] = {
 
 
 def _learned(key: str) -> Kind:
-    """What *key* says; remembered, since Discord's keys are few."""
+    """Classify *key*, and cache the answer: Discord's keys are few."""
     kind = kind_of(key)
     if len(_KINDS) < _MOST_KINDS:
         _KINDS[key] = kind
@@ -347,7 +347,7 @@ def _learned(key: str) -> Kind:
 
 
 def _is_place_of_things(where: str) -> bool:
-    """See `is_of_things`; remembered as keys are."""
+    """Call `is_of_things`, and cache the answer."""
     known = _PLACES.get(where)
     if known is None:
         known = is_of_things(where)
@@ -362,7 +362,7 @@ def _is_person(value: Mapping[str, Any]) -> bool:
 
 
 def _storable(value: float) -> Any:
-    """A number as JSON's are read: one of more than 64 bits is rounded."""
+    """Round an integer of more than 64 bits, as reading it from JSON does."""
     if not isinstance(value, int) or -(1 << 63) <= value < 1 << 64:
         return value
     try:

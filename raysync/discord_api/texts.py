@@ -80,7 +80,7 @@ class Texts(WhoseIds):
     __slots__ = ()
 
     def rewritten(self, text: str) -> str:
-        """*text* with a pseudonym in place of every id that may be a person's.
+        """Replace every id in *text* that may be a person's with the pseudonym.
 
         Digits may be written as escapes themselves. Where that hides an id, the text is kept
         without its escapes.
@@ -103,7 +103,7 @@ class Texts(WhoseIds):
         return self._pieces(text)
 
     def _pieces(self, text: str) -> str:
-        """Addresses of Discord's, and what is beside them."""
+        """Rewrite the addresses of Discord's in *text*, and what is between them."""
         places = self.known.places
         if not places.are_in(text):
             return self._beside(text)
@@ -116,7 +116,7 @@ class Texts(WhoseIds):
         return "".join((*kept, self._beside(text[at:])))
 
     def _beside(self, text: str) -> str:
-        """A text in which there is no address of Discord's."""
+        """Rewrite a text that contains no address of Discord's."""
         if "<@" in text:
             text = _MENTION.sub(self._mention, text)
         if "avatar" in text or "banners" in text:
@@ -129,7 +129,7 @@ class Texts(WhoseIds):
         return f"<@{self.mentioned(plain_digits(found[1]))}>"
 
     def _picture(self, found: re.Match[str]) -> str:
-        """Whose it is; not the picture's own name, which leads back to them."""
+        """Rewrite whose picture it is, and drop its hash, which leads back to them."""
         if "banners" in found["before"] and self.is_thing(found["who"]):
             return found[0]
         who = self.somebody(found["who"])
@@ -140,7 +140,7 @@ class Texts(WhoseIds):
         return found[0] if who is None else f"{found['before']}{who}{found['picture'] or ''}"
 
     def _number(self, found: re.Match[str]) -> str:
-        """A long number, which its markup may say to be no person's id."""
+        """Rewrite a long number, unless it is known to be no person's id."""
         text, start, number = found.string, found.start(), found[0]
         body = without_tail(number)
         tail = number[len(body) :]
@@ -159,7 +159,7 @@ class Texts(WhoseIds):
         return digits if ref is None else ref
 
     def _after_escape(self, number: str) -> str | None:
-        """A number that begins with the digits of an escape such as ``%20``; None: with none."""
+        """Rewrite a number that begins with an escape's digits, as in ``%20`` and an id."""
         for length in range(2, 2 * _MOST_ESCAPES, 2):
             if not _ESCAPE.fullmatch(number, 0, length):
                 return None
@@ -169,11 +169,11 @@ class Texts(WhoseIds):
         return None
 
     def _plain(self, text: str) -> str:
-        """A part of an address."""
+        """Rewrite the numbers in a part of an address."""
         return _LONG_NUMBER.sub(self._number, text) if may_hold_id(text) else text
 
     def _path(self, path: str) -> str:
-        """The path of an address of Discord's, with its query."""
+        """Rewrite the path of an address of Discord's, with its query."""
         path, mark, rest = path.partition("?")
         if path.startswith("/external/"):  # the address of another site, after a hash
             proxied = path.split("/", 3)
@@ -194,7 +194,7 @@ class Texts(WhoseIds):
         return self._plain(pair)
 
     def _segments(self, segments: list[str]) -> Iterator[str]:
-        """The parts of a path: of what an id is, is said by the part before it."""
+        """Rewrite the parts of a path. The part before an id says what it identifies."""
         things, before, is_of_user, is_theirs = 0, "", False, False
         for segment in segments:
             found = _BEGINNING(segment)
@@ -213,13 +213,14 @@ class Texts(WhoseIds):
                 yield (number if who is None else who) + self._plain(rest)
             else:
                 is_theirs = is_of_user and segment in _PICTURES
-                things = things - 1 if segment == "@me" else _THINGS_IN_PATHS.get(segment, 0)
+                is_own = segment == "@me"
+                things = max(things - 1, 0) if is_own else _THINGS_IN_PATHS.get(segment, 0)
                 before = segment
                 yield self._plain(segment)
 
 
 def _stays(text: str, start: int, stop: int) -> bool:
-    """Whether what is around the number says that it is no person's id, or no id at all."""
+    """Return whether markup, a fraction or a hash shows that the number is no person's id."""
     if not is_plain(text[start:stop]):
         return False
     if text[stop : stop + 1] == ">":

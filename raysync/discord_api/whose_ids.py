@@ -52,7 +52,7 @@ class WhoseIds:
         self.met: set[str] = set()  #: ids that are known to be people's, in plain digits
 
     def person(self, digits: str) -> str | None:
-        """The pseudonym of a number that may be a person's id; None for any other number."""
+        """Return the pseudonym of a number that may be a person's id; None for any other."""
         if digits in self.met:
             return self._pseudonym(digits)
         if not LEAST_DIGITS <= len(digits) <= MOST_DIGITS or self.is_thing(digits):
@@ -60,7 +60,7 @@ class WhoseIds:
         return self._pseudonym(digits) if int(digits) < self._bound() else None
 
     def person_of(self, value: float) -> str | None:
-        """The same of a number as such, which may be negative, or rounded."""
+        """Return the pseudonym of a JSON number, which may be negative or rounded, or None."""
         size = abs(value)
         if not LEAST_ID <= size < 10**MOST_DIGITS:
             return None
@@ -72,31 +72,31 @@ class WhoseIds:
         return f"-{ref}" if ref is not None and value < 0 else ref
 
     def meet(self, digits: str) -> str:
-        """The pseudonym of an id that stands where a person's does."""
+        """Remember an id that stands where a person's does; return its pseudonym."""
         self.met.add(digits)
         return self._pseudonym(digits)
 
     def mentioned(self, digits: str) -> str:
-        """The pseudonym of an id in the markup of a mention, which anybody can type."""
+        """Return the pseudonym of a mention's id. Anybody can type one, so it proves little."""
         self._said.add(digits)
         return self._pseudonym(digits)
 
     def somebody(self, who: str) -> str | None:
-        """The pseudonym of an id, or of a pseudonym itself; None: it stays as it is."""
+        """Return the pseudonym of an id, a pseudonym as it is, or None to leave it alone."""
         return who if is_ref(who) else self._pseudonym(plain_digits(who))
 
     def unless_met(self, digits: str) -> str:
-        """An id that stands where a thing's does; a pseudonym where it is a person's after all."""
+        """Return a thing's id as it is; the pseudonym where a person is known to have that id."""
         return self._pseudonym(digits) if digits in self.met else digits
 
     def is_thing(self, digits: str) -> bool:
-        """Whether the payload says that the id is no person's."""
+        """Return whether the payload shows that the id is no person's."""
         if digits in self.met:
             return False
         return digits in self.known.things or digits in set(_things_of(self._payload))
 
     def is_left(self, document: bytes) -> bool:
-        """Whether somebody who was met is in *document* all the same, where a thing's id stands."""
+        """Return whether the id of a person is left in *document*, in the place of a thing's."""
         if self._said:
             found = {each for each in self._said if _is_in(each, document)}
             self.met |= {each for each in found if not self.is_thing(each)}
@@ -106,7 +106,7 @@ class WhoseIds:
         return False
 
     def _bound(self) -> int:
-        """The id beyond those there may be: the payload was made by now, whatever clocks say."""
+        """Return the upper bound of ids: those of tomorrow, or of the day after the payload."""
         if not self._highest:
             self._highest = highest_id(self.known.now_s())
             own = str(self._payload.get("id"))
@@ -120,7 +120,7 @@ def _is_in(digits: str, document: bytes) -> bool:
 
 
 def _things_of(payload: Mapping[str, Any]) -> Iterator[str]:
-    """The ids that Discord itself says to be of the payload, its channel, its guild, its parts."""
+    """Yield the ids of the payload itself, its channel, its guild and its parts."""
     yield from _texts(payload, _OWN)
     reference = payload.get("message_reference")
     if isinstance(reference, dict):

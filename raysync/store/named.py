@@ -21,17 +21,17 @@ class Names:
 
     @classmethod
     def of(cls, ref: str, typed: str | None = None) -> Names:
-        """Their *ref*, and what an operator *typed*, if that is another name."""
+        """Return the names of a person: *ref*, and what an operator *typed*."""
         return cls((ref,) if typed is None or typed == ref else (ref, typed))
 
     @property
     def values(self) -> dict[str, Any]:
-        """For statements with `is_named` or ``:refs`` in them."""
+        """Return the parameters of statements with `is_named` or ``:refs`` in them."""
         return {"refs": list(self.refs), "patterns": [_pattern(each) for each in self.refs]}
 
 
 def is_named(*columns: str) -> str:
-    """SQL: whether one of *columns*, texts, names them; a number that goes on is another."""
+    """Return SQL that tells whether one of the text *columns* names them."""
     sought = "unnest(CAST(:refs AS text[]), CAST(:patterns AS text[])) AS sought (ref, pattern)"
     return "({})".format(
         " OR ".join(
@@ -42,7 +42,7 @@ def is_named(*columns: str) -> str:
 
 
 def _pattern(ref: str) -> str:
-    """What is around an id is no digit, unless it belongs to an escape."""
+    """Return a regular expression of *ref*. A digit beside an id makes another number."""
     if not ref.isdigit():
         return re.escape(ref)
     return f"(^|[^0-9]|{ESCAPE})0*{ref}([^0-9]|$)"

@@ -50,7 +50,7 @@ _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
 
 
 def _source(message: str, path: str) -> str:
-    """SQL: of which message *message* holds a copy; null where it holds none (any more)."""
+    """Return SQL for the id of the message that *message* copies; null without a copy."""
     source = id_in(f"{message} -> 'message_reference' ->> 'message_id'")
     return f"CASE WHEN raw @? '{path}message_snapshots[*]' THEN {source} END"
 
@@ -164,7 +164,7 @@ async def redact_named(
 async def rename_emojis(
     connection: AsyncConnection, piece: Piece, renamed: Mapping[str, str]
 ) -> None:
-    """Call custom emojis otherwise in the reactions of a piece."""
+    """Rename custom emojis in the reactions of a piece."""
     for old, new in renamed.items():
         if old != new:
             values = {**piece.values, "old": old, "new": new}

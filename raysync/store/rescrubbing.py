@@ -118,14 +118,14 @@ class Rescrubbing:
     progress: Progress
 
     async def count(self) -> int:
-        """How many messages there are to look at."""
+        """Count the messages to look at."""
         with translated():
             async with self.engine.begin() as connection:
                 await connection.execute(_NO_TIMEOUT)
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
     async def run(self, rewriter: Rewriter) -> RescrubCounts:
-        """Rewrite whatever is kept under earlier rules; go on with what was cut short."""
+        """Rewrite all rows of earlier rules, or resume a run that was cut short."""
         with translated():
             async with self.engine.begin() as connection:
                 await connection.execute(_BEGIN, self._values)
@@ -207,7 +207,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
 
 
 def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payload, str | None]:
-    """The content and payload of a message, and that as JSON; None where it stays as it is."""
+    """Return a message's content and payload, and that as JSON, or None if it is the same."""
     payload: Payload = {} if row.raw is None else orjson.loads(row.raw)
     if not payload:  # it was emptied, or a version of long ago did not keep it
         around = {"id": str(row.id), "channel_id": channel_id}
@@ -220,7 +220,7 @@ def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payl
 
 
 def _metadata(metadata: str, kept: Payload, rewriter: Rewriter) -> str:
-    """The metadata of a message, which may have the whole payload in it once more."""
+    """Return the metadata of a message, which may contain the whole payload once more."""
     told = orjson.loads(metadata)
     new = dict(told)
     if "original" in told:
@@ -270,7 +270,7 @@ async def _rescrub_attachments(
 
 
 def _file_of(raw: Payload, attachment_id: int) -> dict[str, str]:
-    """The texts that a message has of one of its files."""
+    """Return the texts that a message has of one of its files."""
     listed = raw.get("attachments")
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and str(each.get("id")) == str(attachment_id):

@@ -30,17 +30,17 @@ class Scrubbing:
 
     @property
     def is_due(self) -> bool:
-        """Whether rows may be there that were kept under earlier rules than today's."""
+        """Return whether rows of rules before today's may be left."""
         return self.rules < SCRUBBING_RULES
 
 
 async def note_scrubbed(connection: AsyncConnection, tenant_id: TenantId) -> None:
-    """All rows of a new tenant are kept under today's rules."""
+    """Note that all rows of a new tenant are kept under today's rules."""
     await connection.execute(_NOTE, {"tenant_id": tenant_id, "rules": SCRUBBING_RULES})
 
 
 async def scrubbing_of(engine: AsyncEngine, tenant_id: TenantId) -> Scrubbing:
-    """Under which rules the tenant's rows were kept."""
+    """Return under which rules the tenant's rows were kept."""
     with translated():
         async with engine.connect() as connection:
             row = (await connection.execute(_STATE, {"tenant_id": tenant_id})).one()

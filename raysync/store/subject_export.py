@@ -15,13 +15,13 @@ from raysync.store.named import Names, is_named
 
 
 def _places(**columns: str) -> str:
-    """SQL: the names of those of *columns* that name them."""
+    """Return SQL for an array of the keys of those *columns* that name them."""
     cases = ", ".join(f"CASE WHEN {_named(each)} THEN '{key}' END" for key, each in columns.items())
     return f"array_remove(ARRAY[{cases}], NULL)"
 
 
 def _named(column: str) -> str:
-    """SQL as psycopg takes it: COPY knows no parameters but those that it writes in itself."""
+    """Return `is_named` with psycopg's placeholders: COPY takes no parameters of the server."""
     return is_named(column).replace(":refs", "%(refs)s").replace(":patterns", "%(patterns)s")
 
 
