@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -93,22 +93,23 @@ def assert_same_archive(expected: list[Row], exported: list[Row]) -> None:
     for want, have in zip(expected, exported, strict=True):
         assert names.setdefault(want["author"], have["author"]) == have["author"]
         assert _rest(want) == _rest(have)
+        own = {want["id"], want["channel_id"], want["reply_to_id"]}
         for told, kept in zip(_texts(want), _texts(have), strict=True):
-            assert_same_text(told, kept, names)
+            assert_same_text(told, kept, names, own)
     assert len(set(names.values())) == len(names), "two people share a pseudonym"
 
 
-def assert_same_text(told: str, kept: str, names: dict[str, str]) -> None:
-    """*kept* is what Discord *told*, but that people may be pseudonyms; *names* are known so far.
+def assert_same_text(
+    told: str, kept: str, names: dict[str, str], own: Collection[str | None]
+) -> None:
+    """*kept* is what Discord *told*, but that people are pseudonyms; *names* are known so far.
 
-    A mention is somebody's; a long number in an address of a channel or in the markup of
-    anything else is not. Of others only the archive says whether they are somebody's: but where
-    it does, it does so everywhere.
+    A long number is somebody's, unless it is in an address of a channel or in the markup of
+    anything else, or one of the message's *own*: its id, its channel's, that of what it answers.
     """
     told = _PICTURE.sub(r"\1", _MENTION.sub(r"<@\1>", told))
     numbers, pseudonyms = list(_NUMBER.finditer(told)), list(_PSEUDONYM.finditer(kept))
-    stays = [each for each in numbers if _is_of_a_thing(told, each)]
-    people = [each for each in numbers if each not in stays]
+    people = [each for each in numbers if each[0] not in own and not _is_of_a_thing(told, each)]
     assert len(people) == len(pseudonyms), (told, kept)
     assert _between(told, people) == _between(kept, pseudonyms)
     for number, pseudonym in zip(people, pseudonyms, strict=True):

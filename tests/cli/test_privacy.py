@@ -10,6 +10,7 @@ import pytest
 
 from raysync.credentials import key_mark, tenant_key
 from raysync.discord_api.privacy import Pseudonymizer
+from raysync.store.job_lock import LOCK_CLASS
 from tests.dump import dumped
 
 GUILD = 41771983423143937
@@ -336,6 +337,18 @@ def test_all_takes_those_that_have_rows_of_earlier_rules(run):
     assert [each["tenant"] for each in done["rescrubbed"]] == ["takaro"]
     again = run("privacy", "rescrub", "--all")
     assert (again.exit_code, "Nothing was kept" in again.stderr) == (0, True)
+
+
+@pytest.mark.usefixtures("older")
+def test_a_tenant_that_is_synced_is_left_out_and_told(run, with_database):
+    with psycopg.connect(with_database) as driver:
+        driver.execute("SELECT pg_advisory_lock(%s, id::integer) FROM tenants", (LOCK_CLASS,))
+        result = run("privacy", "rescrub", "--all", "--yes")
+        alone = run("privacy", "rescrub", *PRIVACY, "--yes")
+
+    assert (result.exit_code, "takaro was not rewritten." in result.stderr) == (3, True)
+    assert (alone.exit_code, "Traceback" in alone.output) == (2, False)
+    assert BOB in dumped(with_database)["messages"]
 
 
 @pytest.mark.usefixtures("older")
