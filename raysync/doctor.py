@@ -41,6 +41,7 @@ from raysync.errors import (
 )
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import BotIdentity, Privacy, Tenant, TenantStatus
+from raysync.privacy import scrubbing_checks
 from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
@@ -254,7 +255,11 @@ async def _jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
 
 
 async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Check]:
-    checks = [*await _dead_letters(engine, tenant), *await _erasures(engine, tenant)]
+    checks = [
+        *await _dead_letters(engine, tenant),
+        *await _erasures(engine, tenant),
+        *await scrubbing_checks(engine, tenant),
+    ]
     try:
         secret = secret_key(settings)
         checks += await _pseudonyms(engine, tenant, secret)

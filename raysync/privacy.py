@@ -18,13 +18,17 @@ from raysync.clock import SystemClock
 from raysync.credentials import another_key, key_mark, secret_key, tenant_key
 from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
 from raysync.discord_api.redaction import Redaction
+from raysync.discord_api.rescrubbing import Rescrubber
 from raysync.errors import ConfigurationError, JobRunningError
+from raysync.models.checks import Check, CheckStatus
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
 from raysync.models.privacy import (
     PSEUDONYM,
+    SCRUBBING_RULES,
     ErasureCounts,
     PurgeCounts,
+    RescrubCounts,
     Retention,
     Suppression,
 )
@@ -36,9 +40,12 @@ from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
 from raysync.store.job_lock import JobLease, hold_tenant
 from raysync.store.key_checks import KeyChecks
+from raysync.store.named import Names
 from raysync.store.privacy_tables import SuppressedKind
 from raysync.store.purge import Purge
+from raysync.store.rescrubbing import Rescrubbing
 from raysync.store.rotation import Generations, Rotation
+from raysync.store.scrubbings import Scrubbing, scrubbing_of
 from raysync.store.stored_files import Due, any_due, places, sweep
 from raysync.store.subject_export import subject_lines
 from raysync.store.suppressions import SuppressionStore, people_rules
@@ -91,9 +98,9 @@ class TenantPrivacy:
         people = pseudonymizer_for(self.tenant.privacy, await self._key(settings), rules)
         return people.author_ref(user)
 
-    async def count_user(self, ref: str) -> ErasureCounts:
-        """What forgetting a user would erase."""
-        return await self._erasure(self.progress).count_user(ref)
+    async def count_user(self, ref: str, typed: str | None = None) -> ErasureCounts:
+        """What forgetting a user would erase; see `forget_user`."""
+        return await self._erasure(self.progress).count_user(Names.of(ref, typed))
 
     async def count_channel(self, channel_id: ChannelId) -> ErasureCounts:
         """What forgetting a channel, with its threads, would erase."""
@@ -106,8 +113,13 @@ class TenantPrivacy:
         erasure = self._erasure(self.progress)
         return await erasure.count_channels(await erasure.all_keys())
 
-    async def forget_user(self, ref: str, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
+    async def forget_user(
+        self, ref: str, elsewhere: Elsewhere = AS_KNOWN, typed: str | None = None
+    ) -> ErasureCounts:
         """Erase a user, and keep them out from now on.
+
+        What was *typed* to name them is looked for as well: an archive that was kept under
+        earlier rules may have the id itself in texts and payloads.
 
         Attachments' bytes go wherever runs were told to keep them, but for what *elsewhere* says.
 
@@ -118,8 +130,9 @@ class TenantPrivacy:
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
             entry = await self._suppress(SuppressedKind.USER, ref)
+            names = Names.of(ref, typed)
             erased = await self._erasure(self._while_held(lease)).erase_user(
-                ref, entry, Redaction(people=frozenset({ref}))
+                names, entry, Redaction(people=frozenset(names.refs))
             )
             return await self._erased(SuppressedKind.USER, entry, erased, elsewhere)
 
@@ -229,11 +242,52 @@ class TenantPrivacy:
             await self._audit("privacy rotate", generation=generation)
         return generation
 
-    async def export(self, ref: str) -> AsyncGenerator[bytes, None]:
-        """All that is kept of one user, as JSON lines; close it where it is not read to its end."""
-        lines = 0
+    async def scrubbing(self) -> Scrubbing:
+        """Under which rules the tenant's rows were kept."""
+        return await scrubbing_of(self.engine, self.tenant.id)
+
+    async def count_rescrub(self) -> int:
+        """How many messages `rescrub` would look at."""
+        return await Rescrubbing(self.engine, self.tenant.id, self.progress).count()
+
+    async def rescrub(self, settings: Settings) -> RescrubCounts:
+        """Bring what was kept under earlier rules to today's; what was cut short goes on.
+
+        Raises:
+            ConfigurationError: a rotation is to be finished first, or the key is another.
+            JobRunningError: the tenant is being synced.
+        """
+        tenant = self.tenant
+        is_full = tenant.privacy is Privacy.FULL
+        key = b"" if is_full else await self._key(settings)
+        async with hold_tenant(self.engine, tenant.id) as lease:
+            rules = await people_rules(self.engine, tenant, SystemClock().now())
+            await self._audit("privacy rescrub begun", rules=SCRUBBING_RULES)
+            channels = await ChannelStore(self.engine, tenant.id).ids()
+            guild_id = str(tenant.guild_id)
+            people, reports = (
+                pseudonymizer_for(tenant.privacy, key, rules, known).at_api(
+                    settings.discord_api_url
+                )
+                for known in ({guild_id}, {guild_id, *map(str, channels)})
+            )
+            work = Rescrubbing(self.engine, tenant.id, self._while_held(lease))
+            done = await work.run(Rescrubber(people, reports))
+            await self._audit("privacy rescrub", rules=SCRUBBING_RULES, **asdict(done))
+        return done
+
+    async def export(
+        self, ref: str, typed: str | None = None, *, with_mentions: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """All that is kept of one user, as JSON lines; close it where it is not read to its end.
+
+        *typed* as in `forget_user`; *with_mentions*: also where others name them.
+        """
+        lines, names = 0, Names.of(ref, typed)
         try:
-            async for block in subject_lines(self.engine, self.tenant.id, ref):
+            async for block in subject_lines(
+                self.engine, self.tenant.id, names, with_mentions=with_mentions
+            ):
                 lines += block.count(b"\n")
                 yield block
         finally:
@@ -307,3 +361,23 @@ class TenantPrivacy:
 
     async def _audit(self, action: str, **details: object) -> None:
         await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)
+
+
+async def scrubbing_checks(engine: Engine, tenant: Tenant) -> list[Check]:
+    """What is to be done where rows may be there that were kept under earlier rules."""
+    scrubbing = await scrubbing_of(engine, tenant.id)
+    if not scrubbing.is_due:
+        return []
+    parts = "A text that was one address with parameters named ex, is or hm may lack them."
+    left = "Ids of people may be left in texts and payloads. " * (
+        tenant.privacy is not Privacy.FULL
+    )
+    says = f"Rows of before were kept under earlier rules. {left}{parts}"
+    if scrubbing.is_unfinished:
+        says = "Bringing rows of before to today's rules was begun and did not come to its end."
+    advice = (
+        f"Bring them up: raysync privacy rescrub --tenant {tenant.slug}. Such texts come back from "
+        f"Discord alone: raysync start --tenant {tenant.slug} --full"
+    )
+    warn = CheckStatus.WARN
+    return [Check(name="scrubbing", status=warn, says=says, advice=advice, tenant=tenant.slug)]

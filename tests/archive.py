@@ -172,7 +172,8 @@ class Archive:
         """What people are called in it now."""
         assert self.tenant is not None
         rules = await people_rules(self._engine, self.tenant, SystemClock().now())
-        return pseudonymizer_for(self.tenant.privacy, self.key, rules)
+        guild_id = str(self.tenant.guild_id)
+        return pseudonymizer_for(self.tenant.privacy, self.key, rules, known={guild_id})
 
     async def rows(self) -> dict[tuple[int, int], tuple[str, bool]]:
         """By channel and message: what it says, and whether it counts as there."""

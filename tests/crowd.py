@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 from raysync.emulator import GuildSpec, World, generate_guild
+from raysync.emulator.generator.history import History
+from raysync.emulator.payloads import user_payload
 
 
 def crowded_world(token: str) -> World:
@@ -15,12 +18,17 @@ def crowded_world(token: str) -> World:
     a nickname of sorts and an avatar that nothing else holds: wherever one is found, it was
     taken from a field that tells of a person.
     """
-    world = World(generate_guild(GuildSpec.lively(300, end_ms=int(time.time() * 1000))))
+    spec = GuildSpec.lively(300, end_ms=int(time.time() * 1000))
+    world = World(generate_guild(replace(spec, rates=replace(spec.rates, odd_places=0.2))))
     (guild,) = world.guilds.values()
     for number, user in enumerate(guild.users.values()):
         user.name = f"uname-zq{number:04}xv"
         user.global_name = f"Global Zq{number:04}xv"
         user.avatar = f"{number:04}feedfacecafebeef0ddba11{number:05}"
+    sources = [each.log.source for each in guild.every_channel()]
+    (cast,) = {id(each.cast): each.cast for each in sources if isinstance(each, History)}.values()
+    for user, described in zip(cast.users, cast.payloads, strict=True):
+        described |= user_payload(user)  # which messages share
     world.add_bot(token)
     return world
 

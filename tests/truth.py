@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 Row = dict[str, Any]
+
+_PSEUDONYM = re.compile(r"u_[a-z2-7]{26}")
+_NUMBER = re.compile(r"(?<!\d)\d{17,20}(?!\d)")
+_MENTION = re.compile(r"<@!?(\d+)>")
+_PICTURE = re.compile(r"(/avatars/\d+)/\w+\.png")
+_THINGS = re.compile(r"<(?:#|@&|a?:\w+:|/[^:]+:)\d+>|https://discord\.com/channels(?:/\d+)+")
 
 
 def expected_rows(truth: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Row]:
@@ -71,10 +78,10 @@ def exported_rows(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def assert_same_archive(expected: list[Row], exported: list[Row]) -> None:
-    """Every message there, none twice, none changed; each author has one pseudonym of its own.
+    """Every message there, none twice, none changed; each person has one pseudonym of its own.
 
-    Mentions in content are pseudonyms in the archive, so contents that hold one are compared by
-    what surrounds it.
+    In the archive people are pseudonyms in texts and names of files, too: so each text is compared
+    with what Discord has, stretch by stretch, and who is meant by each pseudonym is remembered.
     """
     keys = [(row["channel_id"], row["id"]) for row in exported]
     assert len(keys) == len(set(keys)), "a message is doubled"
@@ -85,15 +92,49 @@ def assert_same_archive(expected: list[Row], exported: list[Row]) -> None:
     names: dict[str, str] = {}
     for want, have in zip(expected, exported, strict=True):
         assert names.setdefault(want["author"], have["author"]) == have["author"]
-        assert _comparable(want) == _comparable(have)
-    assert len(set(names.values())) == len(names), "two authors share a pseudonym"
+        assert _rest(want) == _rest(have)
+        own = {want["id"], want["channel_id"], want["reply_to_id"]}
+        for told, kept in zip(_texts(want), _texts(have), strict=True):
+            assert_same_text(told, kept, names, own)
+    assert len(set(names.values())) == len(names), "two people share a pseudonym"
 
 
-def _comparable(row: Row) -> Row:
-    return {**row, "author": None, "content": _without_mentions(row["content"])}
+def assert_same_text(
+    told: str, kept: str, names: dict[str, str], own: Collection[str | None]
+) -> None:
+    """*kept* is what Discord *told*, but that people are pseudonyms; *names* are known so far.
+
+    A long number is somebody's, unless it is in an address of a channel or in the markup of
+    anything else, or one of the message's *own*: its id, its channel's, that of what it answers.
+    """
+    told = _PICTURE.sub(r"\1", _MENTION.sub(r"<@\1>", told))
+    numbers, pseudonyms = list(_NUMBER.finditer(told)), list(_PSEUDONYM.finditer(kept))
+    people = [each for each in numbers if each[0] not in own and not _is_of_a_thing(told, each)]
+    assert len(people) == len(pseudonyms), (told, kept)
+    assert _between(told, people) == _between(kept, pseudonyms)
+    for number, pseudonym in zip(people, pseudonyms, strict=True):
+        digits = str(int(number[0]))
+        assert names.setdefault(digits, pseudonym[0]) == pseudonym[0], (told, kept)
 
 
-def _without_mentions(content: str) -> str:
-    parts = content.split("<@")
-    rest = [part if part.startswith("&") else part.partition(">")[2] for part in parts[1:]]
-    return "<@>".join([parts[0], *rest])
+def _is_of_a_thing(text: str, number: re.Match[str]) -> bool:
+    return any(
+        each.start() <= number.start() and number.end() <= each.end()
+        for each in _THINGS.finditer(text)
+    )
+
+
+def _between(text: str, found: list[re.Match[str]]) -> list[str]:
+    """What is before, between and after what was found."""
+    ends = [0, *(each.end() for each in found)]
+    starts = [*(each.start() for each in found), len(text)]
+    return [text[end:start] for end, start in zip(ends, starts, strict=True)]
+
+
+def _texts(row: Row) -> list[str]:
+    return [row["content"], *(each["filename"] for each in row["attachments"])]
+
+
+def _rest(row: Row) -> Row:
+    files = [{**each, "filename": None} for each in row["attachments"]]
+    return {**row, "author": None, "content": None, "attachments": files}

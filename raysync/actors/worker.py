@@ -157,7 +157,9 @@ class JobSession:
         self.tenant = secrets.tenant
         self._limiter = limiter
         self._memory = LimitMemory(LimitStore(engine, api_of(secrets.discord_api_url)))
-        identities = pseudonymizer_for(secrets.privacy, secrets.key(), secrets.people)
+        identities = pseudonymizer_for(
+            secrets.privacy, secrets.key(), secrets.people, known={str(secrets.guild_id)}
+        )
         self.client = DiscordClient(
             token=secrets.token.get_secret_value(),
             base_url=secrets.discord_api_url,

@@ -127,7 +127,7 @@ def _counting(
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
     async def count(office: TenantPrivacy) -> ErasureCounts:
         if user is not None:
-            return await office.count_user(await _ref(office, user))
+            return await office.count_user(await _ref(office, user), user)
         if channel is not None:
             return await office.count_channel(_channel(channel))
         return await office.count_all()
@@ -143,7 +143,7 @@ def _erasing(
 
         elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
-            return await office.forget_user(await _ref(office, user), elsewhere)
+            return await office.forget_user(await _ref(office, user), elsewhere, user)
         if channel is not None:
             return await office.forget_channel(_channel(channel), elsewhere)
         return await office.forget_all(elsewhere)

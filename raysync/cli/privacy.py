@@ -19,6 +19,7 @@ from raysync.cli.export import STDOUT, ExportError, put
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
 from raysync.cli.private_file import private_file, target
+from raysync.cli.rescrub import rescrub
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts, Retention
@@ -68,6 +69,7 @@ def _in_words(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from raysync.models.privacy import Retention
 
     again = f"{invocation()} privacy rotate --tenant {shown['tenant']}"
+    rescrub_it = f"{invocation()} privacy rescrub --tenant {shown['tenant']}"
     yield "tenant", shown["tenant"]
     yield "people are kept", shown["privacy"]
     anew = words.counted(shown["key_generation"], "time")
@@ -75,6 +77,8 @@ def _in_words(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "pseudonyms were changed", f"{anew}{last}"
     if shown["rotation_unfinished"]:
         yield "the last change", f"was cut short; go on with: {again}"
+    if shown["rescrub_due"]:
+        yield "rows of before", f"were kept under earlier rules; bring them up: {rescrub_it}"
     users = words.counted(shown["forgotten_users"], "user")
     yield "forgotten", f"{users}, {words.counted(shown['forgotten_channels'], 'channel')}"
     if shown["erasures_unfinished"]:
@@ -96,7 +100,7 @@ async def _shown(office: TenantPrivacy) -> dict[str, Any]:
     from raysync.store.privacy_view import kept_of
 
     tenant, listed = office.tenant, await office.suppressions()
-    generations = await office.generations()
+    generations, scrubbing = await office.generations(), await office.scrubbing()
     kept = await kept_of(office.engine, tenant.id)
     return {
         "tenant": tenant.slug,
@@ -104,6 +108,8 @@ async def _shown(office: TenantPrivacy) -> dict[str, Any]:
         "key_generation": generations.generation,
         "rotated_at": _iso(generations.rotated_at),
         "rotation_unfinished": generations.is_unfinished,
+        "scrubbing_rules": scrubbing.rules,
+        "rescrub_due": scrubbing.is_due,
         "forgotten_users": sum(each.kind == "user" for each in listed),
         "forgotten_channels": sum(each.kind == "channel" for each in listed),
         "erasures_unfinished": sum(each.erased_at is None for each in listed),
@@ -216,6 +222,9 @@ def rotate(tenant: _Slug) -> None:
     say(f"Everybody in {tenant} has another pseudonym now (generation {generation}).")
 
 
+app.command()(rescrub)
+
+
 @app.command("accept-key")
 def accept_key(
     tenant: _Slug,
@@ -248,25 +257,32 @@ def export(
     output: Annotated[
         str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)
     ] = STDOUT,
+    mentions: Annotated[
+        bool, typer.Option("--mentions", help="Also say where others name them, and not what.")
+    ] = False,
 ) -> None:
     """Write out all that is kept of one user, as JSON lines.
 
     Their messages, with earlier versions and attachments, then the reactions they gave.
     """
     if output == STDOUT:
-        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, raw_stdout())))
+        stdout = raw_stdout()
+        asyncio.run(with_privacy(tenant, lambda office: _write(office, user, stdout, mentions)))
         return
     path = target(output)
     with private_file(path, ExportError) as file:
-        lines = asyncio.run(with_privacy(tenant, lambda office: _write(office, user, file)))
+        lines = asyncio.run(
+            with_privacy(tenant, lambda office: _write(office, user, file, mentions))
+        )
     say(f"{words.counted(lines, 'line')} written to {path}.")
 
 
-async def _write(office: TenantPrivacy, user: str, file: BinaryIO) -> int:
+async def _write(office: TenantPrivacy, user: str, file: BinaryIO, mentions: bool) -> int:
     from raysync.settings import read_settings
 
     lines = 0
-    async with aclosing(office.export(await office.ref_of(user, read_settings()))) as blocks:
+    ref = await office.ref_of(user, read_settings())
+    async with aclosing(office.export(ref, user, with_mentions=mentions)) as blocks:
         async for block in blocks:
             put(file, block)
             lines += block.count(b"\n")

@@ -71,7 +71,7 @@ class DiscordClient:
         self._transport = Transport(
             token, base_url, limiter, self.known_routes, request_timeout_s, proxies
         )
-        self._identities = pseudonymizer
+        self._identities = pseudonymizer.at_api(base_url)
         self._limiter = limiter
         self._identity: BotIdentity | None = None
         self._known = identity

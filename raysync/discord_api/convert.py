@@ -31,6 +31,7 @@ from raysync.models.entities import (
     ThreadState,
 )
 from raysync.models.ids import MAX_SNOWFLAKE, ChannelId, GuildId, MessageId, UserId
+from raysync.models.privacy import is_ref
 
 Payload = Mapping[str, Any]
 
@@ -78,9 +79,13 @@ def message_from(payload: Payload, identities: Identities) -> Message:
 def _message_replaced(payload: Payload, identities: Identities) -> Message:
     storable: Payload = _storable(payload, _REPLACEMENT)
     kept, raw = identities.scrub(storable)
+    return _message(storable, kept, raw, identities, original_text(payload, identities))
+
+
+def original_text(payload: Payload, identities: Identities) -> str:
+    """*payload* as JSON text, without people, in which what cannot be kept is an escape."""
     _, marked = identities.scrub(_storable(payload, _marked))
-    original = _MARKED.sub(lambda found: rf"\u{found[1]}", marked.decode())
-    return _message(storable, kept, raw, identities, original)
+    return _MARKED.sub(lambda found: rf"\u{found[1]}", marked.decode())
 
 
 def _marked(found: re.Match[str]) -> str:
@@ -95,11 +100,13 @@ def _message(
     identities: Identities,
     original: str | None = None,
 ) -> Message:
-    author, reference = payload.get("author"), payload.get("message_reference")
+    author, reference = payload.get("author"), kept.get("message_reference")
     is_reply = reference is not None and reference.get("type", _REPLY) == _REPLY
     replied_id = reference.get("message_id") if is_reply and reference is not None else None
+    if isinstance(replied_id, str) and is_ref(replied_id):  # it was somebody's id
+        replied_id = None
     edited_at, attachments = payload["edited_timestamp"], kept.get("attachments")
-    reactions = payload.get("reactions")
+    reactions = kept.get("reactions")
     author_ref = None if author is None else identities.author_ref(_text(author["id"]))
     if author_ref is not None and identities.is_suppressed(author_ref):
         return _suppressed(payload, author_ref)
@@ -111,7 +118,7 @@ def _message(
         reply_to_id=None if replied_id is None else MessageId(_snowflake(replied_id)),
         created_at=_moment(payload["timestamp"]),
         edited_at=None if edited_at is None else _moment(edited_at),
-        metadata=_metadata(payload, original),
+        metadata=_metadata(payload, kept, original),
         raw=raw,
         attachments=tuple(map(_attachment, attachments)) if attachments else (),
         reactions=tuple(map(_reaction, reactions)) if reactions else (),
@@ -165,11 +172,12 @@ def _may_be_empty(payload: Payload) -> bool:
     return payload["type"] not in _USER_WRITTEN or is_emptied or is_forward
 
 
-def _metadata(payload: Payload, original: str | None) -> bytes:
+def _metadata(payload: Payload, kept: Payload, original: str | None) -> bytes:
+    flags = kept.get("flags", 0)
     metadata: dict[str, Any] = {
         "author": _author_kind(payload),
-        "flags": payload.get("flags", 0),
-        "pinned": payload.get("pinned", False),
+        "flags": 0 if isinstance(flags, str) and is_ref(flags) else flags,
+        "pinned": kept.get("pinned", False),
     }
     if "thread" in payload:
         metadata["has_thread"] = True

@@ -11,17 +11,20 @@ rotation in turn.
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import orjson
 
-from raysync.discord_api.cdn import unsigned
+from raysync.discord_api.cdn import DISCORD, Places, unsigned
 from raysync.discord_api.redaction import Redaction
-from raysync.discord_api.scrubbing import without_people
+from raysync.discord_api.scrubbing import text_without_people, without_people
+from raysync.discord_api.whose_ids import Knowledge
 from raysync.models.entities import Privacy
 from raysync.models.privacy import PeopleRules
 
@@ -55,17 +58,32 @@ class Identities(Protocol):
         """A message or channel as it may be kept; *payload* itself stays as it is."""
         ...
 
+    def text(self, text: str, payload: Mapping[str, Any] = {}, /) -> str:
+        """Return a text of *payload* as `scrub` would keep it."""
+        ...
+
+    def at_api(self, api_url: str, /) -> Self:
+        """Return the same for an API, and its CDN, at *api_url*."""
+        ...
+
 
 class Pseudonymizer:
     """Keeps pseudonyms alone: no user id, no user name."""
 
-    def __init__(self, key: bytes, rules: PeopleRules = PeopleRules()) -> None:  # noqa: B008 frozen
+    def __init__(
+        self,
+        key: bytes,
+        rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
+        known: Collection[str] = (),
+    ) -> None:
+        """*known* are ids of the guild's own that are no person's."""
         if len(key) < _LEAST_KEY_BYTES:
             raise ValueError(f"a key of pseudonyms has at least {_LEAST_KEY_BYTES} bytes")
         self._keys = (key, *(rotation_key(key, salt) for salt in rules.salts))
         self._suppressed = rules.users
         self._redaction = Redaction.by(rules)
         self._remembered: Callable[[str], str] = lru_cache(_REMEMBERED)(self._derive)
+        self._known = Knowledge(self._remembered, things=frozenset(known))
 
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
@@ -82,7 +100,19 @@ class Pseudonymizer:
 
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
         """See `Identities`."""
-        return _redacted(self._redaction, *without_people(payload, self._remembered))
+        return _redacted(self._redaction, *without_people(payload, self._known))
+
+    def text(self, text: str, payload: Mapping[str, Any] = {}, /) -> str:
+        """See `Identities`."""
+        return self._redaction.text(text_without_people(text, payload, self._known))
+
+    def at_api(self, api_url: str, /) -> Self:
+        """See `Identities`."""
+        there = copy.copy(self)
+        there._known = replace(  # noqa: SLF001 its own
+            self._known, places=Places.of_api(api_url)
+        )
+        return there
 
     def _derive(self, user_id: str) -> str:
         ref = user_id
@@ -97,6 +127,7 @@ class FullIdentity:
     def __init__(self, rules: PeopleRules = PeopleRules()) -> None:  # noqa: B008 frozen
         self._suppressed = rules.users
         self._redaction = Redaction.by(rules)
+        self._places = DISCORD
 
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
@@ -113,8 +144,18 @@ class FullIdentity:
 
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
         """See `Identities`."""
-        kept = {key: unsigned(value) for key, value in payload.items()}
+        kept = unsigned(dict(payload), self._places)
         return _redacted(self._redaction, kept, orjson.dumps(kept))
+
+    def text(self, text: str, _payload: Mapping[str, Any] = {}, /) -> str:
+        """See `Identities`."""
+        return self._redaction.text(text)
+
+    def at_api(self, api_url: str, /) -> Self:
+        """See `Identities`."""
+        there = copy.copy(self)
+        there._places = Places.of_api(api_url)  # noqa: SLF001 its own
+        return there
 
 
 def pseudonym(key: bytes, name: str) -> str:
@@ -139,6 +180,11 @@ def pseudonymizer_for(
     privacy: Privacy,
     key: bytes,
     rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
+    known: Collection[str] = (),
 ) -> Identities:
-    """What a tenant of that *privacy* wants; *key* is the tenant's."""
-    return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules)
+    """What a tenant of that *privacy* wants; *key* is the tenant's.
+
+    *known* are ids of the guild's own that are no person's: the same in each run, or what was
+    read before would differ from what is read anew.
+    """
+    return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules, known)

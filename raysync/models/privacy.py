@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,8 +13,23 @@ from raysync.models.ids import ChannelId, snowflake_at
 _MAX_AGE: Final = "max_age_s"
 _PURGE_DELETED: Final = "purge_deleted_after_s"
 
+SCRUBBING_RULES: Final = 2
+"""The version of the rules by which payloads are kept; it grows where rows of before must change.
+
+1 replaced ids under keys known to be people's, and took texts that were one address with
+parameters named as a signature's for signed ones.
+"""
+
 PSEUDONYM: Final = "u_[a-z2-7]{26}"
 """What a pseudonym looks like, as a regular expression."""
+ERASED: Final = "u_erased"
+"""Who stands where somebody was forgotten."""
+_REF: Final = re.compile(f"{PSEUDONYM}|{ERASED}").fullmatch
+
+
+def is_ref(text: str) -> bool:
+    """Whether *text* is a pseudonym, or stands in place of one."""
+    return _REF(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,23 @@ class ErasureCounts:
     def __add__(self, other: ErasureCounts) -> ErasureCounts:
         return ErasureCounts(
             *(getattr(self, each) + getattr(other, each) for each in ErasureCounts.__slots__)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RescrubCounts:
+    """What was rewritten, of what was kept under earlier rules."""
+
+    looked_at: int = 0  #: messages
+    messages: int = 0
+    versions: int = 0
+    attachments: int = 0
+    reactions: int = 0  #: emojis that had somebody's id in their names
+    channels: int = 0
+
+    def __add__(self, other: RescrubCounts) -> RescrubCounts:
+        return RescrubCounts(
+            *(getattr(self, each) + getattr(other, each) for each in RescrubCounts.__slots__)
         )
 
 

@@ -92,6 +92,7 @@ WHERE tenant_id = :tenant_id AND deleted_at IS NULL
 ORDER BY platform_channel_id
 """)
 
+_IDS = text("SELECT platform_channel_id FROM channels WHERE tenant_id = :tenant_id")
 _MARK_DELETED = text("""
 UPDATE channels SET deleted_at = now(), updated_at = now()
 WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(:ids) AND deleted_at IS NULL
@@ -185,6 +186,13 @@ class ChannelStore:
                     )
                     for row in rows
                 ]
+
+    async def ids(self) -> Sequence[ChannelId]:
+        """Every channel and thread that was ever known."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_IDS, {"tenant_id": self._tenant_id})
+                return [ChannelId(each) for each in rows.scalars()]
 
     async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
         """Mark channels as gone; their messages are kept as they are, their dead letters closed."""

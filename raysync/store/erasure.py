@@ -18,8 +18,12 @@ from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import ErasureCounts
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
 from raysync.store.engine import translated
+from raysync.store.named import Names
 from raysync.store.redacting import (
-    NAMES,
+    IN_MESSAGE,
+    IN_VERSION,
+    QUOTED_SOURCE,
+    SOURCE,
     Redactor,
     redact_elsewhere,
     redact_forwards,
@@ -62,12 +66,12 @@ WITH gone AS (
 
 _ERASE_USER = text(f"""
 WITH gone AS (
-    DELETE FROM messages WHERE {_PART} AND anonymized_author_id = :ref
+    DELETE FROM messages WHERE {_PART} AND anonymized_author_id = ANY(:refs)
     RETURNING platform_message_id AS id
 ), {_BELONGING}, reactions AS (
     DELETE FROM message_emoji_reactions
     WHERE {_PART}
-        AND (platform_message_id IN (SELECT id FROM gone) OR anonymized_user_id = :ref)
+        AND (platform_message_id IN (SELECT id FROM gone) OR anonymized_user_id = ANY(:refs))
     RETURNING 1
 ), noted AS (
     INSERT INTO erased_messages (tenant_id, platform_message_id, suppression_id)
@@ -76,11 +80,18 @@ WITH gone AS (
 {_COUNTS}
 """)  # noqa: S608 of constants
 
+_OF_OTHERS = """channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
+    AND coalesce(anonymized_author_id, '') <> ALL(:refs)"""
 _COUNT_USER = text(f"""
 WITH ours AS MATERIALIZED (
     SELECT m.channel_id, m.platform_message_id FROM messages m
     JOIN channels c ON c.id = m.channel_id
-    WHERE c.tenant_id = :tenant_id AND m.anonymized_author_id = :ref
+    WHERE c.tenant_id = :tenant_id AND m.anonymized_author_id = ANY(:refs)
+), copied AS MATERIALIZED (
+    SELECT platform_message_id AS id FROM ours
+    UNION SELECT e.platform_message_id FROM erased_messages e
+        JOIN suppressions s ON s.id = e.suppression_id
+        WHERE s.tenant_id = :tenant_id AND s.kind = 'user' AND s.ref = ANY(:refs)
 )
 SELECT (SELECT count(*) FROM ours) AS messages,
     (SELECT count(*) FROM ours JOIN message_versions
@@ -90,17 +101,18 @@ SELECT (SELECT count(*) FROM ours) AS messages,
     (SELECT count(*) FROM ours JOIN message_emoji_reactions
         USING (channel_id, platform_message_id))
     + (SELECT count(*) FROM message_emoji_reactions r JOIN channels c ON c.id = r.channel_id
-        WHERE c.tenant_id = :tenant_id AND r.anonymized_user_id = :ref AND NOT EXISTS (
+        WHERE c.tenant_id = :tenant_id AND r.anonymized_user_id = ANY(:refs) AND NOT EXISTS (
             SELECT FROM ours WHERE ours.channel_id = r.channel_id
                 AND ours.platform_message_id = r.platform_message_id)) AS reactions,
-    (SELECT count(*) FROM messages WHERE {NAMES}
-        AND channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
-        AND anonymized_author_id IS DISTINCT FROM :ref)
-    + (SELECT count(*) FROM message_versions v
-        JOIN messages m USING (channel_id, platform_message_id)
-        WHERE (strpos(v.content, :ref) > 0 OR strpos(v.raw::text, :ref) > 0)
-        AND channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
-        AND m.anonymized_author_id IS DISTINCT FROM :ref) AS mentions
+    (SELECT count(*) FROM messages WHERE {IN_MESSAGE} AND {_OF_OTHERS})
+    + (SELECT count(*) FROM message_versions WHERE {IN_VERSION}
+        AND (channel_id, platform_message_id) IN (
+            SELECT channel_id, platform_message_id FROM messages WHERE {_OF_OTHERS}))
+    + (SELECT count(*) FROM messages WHERE {_OF_OTHERS}
+        AND ({SOURCE} IN (SELECT id FROM copied) OR ({QUOTED_SOURCE} IN (SELECT id FROM copied)
+            -- a quote of what is theirs goes as a whole, and is counted as naming them
+            AND coalesce(raw -> 'referenced_message' -> 'author' ->> 'id', '') <> ALL(:refs))))
+    AS mentions
 """)  # noqa: S608 of constants
 
 _COUNT_CHANNELS = text("""
@@ -155,24 +167,25 @@ class Erasure:
     tenant_id: TenantId
     progress: Progress
 
-    async def count_user(self, ref: str) -> ErasureCounts:
+    async def count_user(self, names: Names) -> ErasureCounts:
         """What `erase_user` would erase; it reads the whole archive once."""
-        return await self._count(_COUNT_USER, {"tenant_id": self.tenant_id, "ref": ref})
+        return await self._count(_COUNT_USER, {"tenant_id": self.tenant_id, **names.values})
 
     async def count_channels(self, keys: Collection[int]) -> ErasureCounts:
         """What `erase_channels` would erase in these channels."""
         return await self._count(_COUNT_CHANNELS, {"keys": list(keys)})
 
-    async def erase_user(self, ref: str, suppression: int, redactor: Redactor) -> ErasureCounts:
-        """Erase what *ref* wrote and gave; *redactor* takes them out of what others wrote.
+    async def erase_user(self, names: Names, suppression: int, redactor: Redactor) -> ErasureCounts:
+        """Erase what somebody wrote and gave; *redactor* takes them out of what others wrote.
 
         Forwards of what they wrote stay, without it.
         """
-        values = {"ref": ref, "tenant_id": self.tenant_id, "suppression": suppression}
+        values: dict[str, Any] = {"tenant_id": self.tenant_id, "suppression": suppression}
+        values["refs"] = list(names.refs)
 
         async def erase(connection: AsyncConnection, piece: Piece) -> ErasureCounts:
             row = (await connection.execute(_ERASE_USER, {**values, **piece.values})).one()
-            return _counts(row, await redact_named(connection, piece, ref, redactor))
+            return _counts(row, await redact_named(connection, piece, names, redactor))
 
         async def empty(connection: AsyncConnection, piece: Piece) -> ErasureCounts:
             found = await redact_forwards(connection, piece, suppression)
@@ -184,7 +197,7 @@ class Erasure:
         forwards = await self._in_all(keys, empty, lambda _: None)
         with translated():
             async with self.engine.begin() as connection:
-                await redact_elsewhere(connection, self.tenant_id, ref, redactor)
+                await redact_elsewhere(connection, self.tenant_id, names, redactor)
         return erased + forwards
 
     async def erase_channels(

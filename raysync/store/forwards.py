@@ -32,8 +32,8 @@ class WithoutCopies:
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """A message with nothing in it of what it forwards, or what its quote forwards."""
         kept = dict(payload)
-        source = (kept.get("message_reference") or {}).get("message_id")
-        if _COPIES in kept and source is not None and int(source) in self.sources:
+        source = str((kept.get("message_reference") or {}).get("message_id"))
+        if _COPIES in kept and source.isdigit() and int(source) in self.sources:
             kept[_COPIES] = []
         if isinstance(kept.get(_QUOTED), dict):
             kept[_QUOTED] = self.payload(kept[_QUOTED])

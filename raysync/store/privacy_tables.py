@@ -73,6 +73,20 @@ key_checks = Table(
     created_at(),
 )
 
+# Under which rules the rows of a tenant were kept: the highest that are completed; with none, the
+# first. See `raysync.models.privacy.SCRUBBING_RULES`.
+scrubbings = Table(
+    "scrubbings",
+    metadata,
+    tenant_key(),
+    Column("rules", Integer, primary_key=True, autoincrement=False),
+    # under way: everything up to this message of this channel is kept under these rules
+    Column("at_channel", BigInteger, nullable=False, server_default="0"),
+    Column("at_message", BigInteger, nullable=False, server_default="0"),
+    Column("begun_at", Moment, nullable=False, server_default=func.now()),
+    Column("completed_at", Moment),
+)
+
 pseudonym_generations = Table(
     "pseudonym_generations",
     metadata,

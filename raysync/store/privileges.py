@@ -27,6 +27,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "suppressions": "SELECT",
     "erased_messages": "SELECT, INSERT",
     "pseudonym_generations": "SELECT",
+    "scrubbings": "SELECT",
     "key_checks": "SELECT, INSERT",
     "sync_progress": "SELECT, INSERT, UPDATE",
     "sync_jobs": "SELECT, INSERT, UPDATE",

@@ -17,9 +17,10 @@ from raysync.models.ids import TenantId
 from raysync.models.privacy import PurgeCounts
 from raysync.store.archive_ranges import AT_ONCE, Progress, channel_keys
 from raysync.store.engine import translated
+from raysync.store.json_ids import id_in
 
 _QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
-_QUOTED: Final = "CAST(raw -> 'referenced_message' ->> 'id' AS bigint)"
+_QUOTED: Final = id_in("raw -> 'referenced_message' ->> 'id'")
 _WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
 
 _ERASE_OLD = text("""

@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import ColumnElement, func, text
+from sqlalchemy import ColumnElement, func, or_, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.ids import TenantId
 from raysync.store.archive_ranges import Piece
 from raysync.store.column_texts import rewrite_column
 from raysync.store.forwards import WithoutCopies
+from raysync.store.json_ids import id_in
+from raysync.store.named import Names, is_named
 
 
 class Redactor(Protocol):
@@ -26,9 +28,13 @@ class Redactor(Protocol):
 
 
 _WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
-NAMES: Final = """(strpos(content, :ref) > 0 OR strpos(metadata::text, :ref) > 0
-    OR strpos(raw::text, :ref) > 0)"""
-"""What is named in a message."""
+IN_MESSAGE: Final = is_named("content", "metadata::text", "raw::text")
+"""Whether a message names somebody."""
+IN_VERSION: Final = is_named("content", "raw::text")
+"""Whether an earlier version of a message does."""
+_IN_FILE = is_named("filename", "url", "content_type")
+_IN_EMOJI = is_named("emoji")
+_IN_CHANNEL = is_named("metadata::text", "name")
 REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
     OR raw -> 'thread' ->> 'id' = ANY(:refs)
     OR raw -> 'referenced_message' -> 'message_reference' ->> 'channel_id' = ANY(:refs)
@@ -39,13 +45,21 @@ REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
 _OF_PIECE = f"""
 SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_WITHIN}
 """  # noqa: S608 of constants
-_NAMED = text(f"{_OF_PIECE} AND {NAMES}")
+_NAMED = text(f"{_OF_PIECE} AND {IN_MESSAGE}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
-_SOURCES = """
-        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
-        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
-            AS quoted_source
-"""
+
+
+def _source(message: str, path: str) -> str:
+    """Return SQL for the id of the message that *message* copies; null without a copy."""
+    source = id_in(f"{message} -> 'message_reference' ->> 'message_id'")
+    return f"CASE WHEN raw @? '{path}message_snapshots[*]' THEN {source} END"
+
+
+SOURCE: Final = _source("raw", "$.")
+"""Of which message a forward holds a copy ..."""
+QUOTED_SOURCE: Final = _source("raw -> 'referenced_message'", "$.referenced_message.")
+"""... and of which the forward that a message quotes."""
+_SOURCES = f"{SOURCE} AS source, {QUOTED_SOURCE} AS quoted_source"
 _COPIES = "raw -> 'referenced_message' ? 'message_snapshots'"
 _OF_ERASED = """
 SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
@@ -77,7 +91,7 @@ WHERE m.channel_id = :key AND m.platform_message_id = given.id
 
 _NAMED_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND (strpos(content, :ref) > 0 OR strpos(raw::text, :ref) > 0)
+WHERE {_WITHIN} AND {IN_VERSION}
 """)  # noqa: S608 of constants
 
 _REFERRING_VERSIONS = text(f"""
@@ -86,25 +100,40 @@ WHERE {_WITHIN} AND {REFERS}
 """)  # noqa: S608 of constants
 
 _NAMED_ATTACHMENTS = text(f"""
-SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url
-FROM message_attachments WHERE {_WITHIN} AND (strpos(filename, :ref) > 0 OR strpos(url, :ref) > 0)
+SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
+    content_type
+FROM message_attachments WHERE {_WITHIN} AND {_IN_FILE}
 """)  # noqa: S608 of constants
 _REWRITE_ATTACHMENT = text("""
-UPDATE message_attachments SET filename = :filename, url = :url
+UPDATE message_attachments SET filename = :filename, url = :url, content_type = :content_type
 WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
 """)
 
-_REWRITE_VERSIONS = text("""
+REWRITE_VERSIONS: Final = text("""
 UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
 FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
     CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
 WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
 """)
 
-_CHANNELS = text("""
-SELECT id, name, metadata FROM channels
-WHERE tenant_id = :tenant_id AND (strpos(metadata::text, :ref) > 0 OR strpos(name, :ref) > 0)
+_NAMED_EMOJIS = text(f"""
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND {_IN_EMOJI}
+""")  # noqa: S608 of constants
+_DROP_DOUBLES = text("""
+DELETE FROM message_emoji_reactions old USING message_emoji_reactions new
+WHERE old.channel_id = :key AND old.platform_message_id > :after
+    AND old.platform_message_id <= :upto AND old.emoji = :old AND new.channel_id = :key
+    AND new.platform_message_id = old.platform_message_id AND new.emoji = :new
+    AND new.anonymized_user_id = old.anonymized_user_id
 """)
+_RENAME_EMOJI = text(f"""
+UPDATE message_emoji_reactions SET emoji = :new WHERE {_WITHIN} AND emoji = :old
+""")  # noqa: S608 of constants
+
+_CHANNELS = text(f"""
+SELECT id, name, metadata FROM channels
+WHERE tenant_id = :tenant_id AND {_IN_CHANNEL}
+""")  # noqa: S608 of constants
 _REWRITE_CHANNEL = text("UPDATE channels SET name = :name, metadata = :metadata WHERE id = :id")
 
 ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -117,17 +146,30 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 async def redact_named(
-    connection: AsyncConnection, piece: Piece, ref: str, redactor: Redactor
+    connection: AsyncConnection, piece: Piece, names: Names, redactor: Redactor
 ) -> int:
-    """Rewrite the messages, versions and attachments in which *ref* is named; how many."""
-    values = {**piece.values, "ref": ref}
+    """Rewrite the messages and versions that name somebody, and what belongs to them; how many."""
+    values = {**piece.values, **names.values}
     rows = (await connection.execute(_NAMED, values)).all()
     await _rewrite(connection, piece, rows, redactor)
     versions = (await connection.execute(_NAMED_VERSIONS, values)).all()
     await _rewrite_versions(connection, piece, versions, redactor)
     files = (await connection.execute(_NAMED_ATTACHMENTS, values)).all()
     await rewrite_attachments(connection, piece, files, redactor.text)
+    emojis = (await connection.execute(_NAMED_EMOJIS, values)).scalars().all()
+    await rename_emojis(connection, piece, {each: redactor.text(each) for each in emojis})
     return len(rows) + len(versions)
+
+
+async def rename_emojis(
+    connection: AsyncConnection, piece: Piece, renamed: Mapping[str, str]
+) -> None:
+    """Rename custom emojis in the reactions of a piece."""
+    for old, new in renamed.items():
+        if old != new:
+            values = {**piece.values, "old": old, "new": new}
+            await connection.execute(_DROP_DOUBLES, values)
+            await connection.execute(_RENAME_EMOJI, values)
 
 
 async def rewrite_attachments(
@@ -136,7 +178,12 @@ async def rewrite_attachments(
     """Put what *rewrite* makes of them in place of the names and addresses of files in *rows*."""
     for row in rows:
         which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
-        told = {"filename": rewrite(row.filename), "url": rewrite(row.url)}
+        kind = row.content_type
+        told = {
+            "filename": rewrite(row.filename),
+            "url": rewrite(row.url),
+            "content_type": None if kind is None else rewrite(kind),
+        }
         await connection.execute(_REWRITE_ATTACHMENT, {**which, **told})
 
 
@@ -169,21 +216,21 @@ async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression
 
 
 async def redact_elsewhere(
-    connection: AsyncConnection, tenant_id: TenantId, ref: str, redactor: Redactor
+    connection: AsyncConnection, tenant_id: TenantId, names: Names, redactor: Redactor
 ) -> None:
     """Rewrite what is kept of channels, jobs and failures."""
-    values = {"tenant_id": tenant_id, "ref": ref}
+    values = {"tenant_id": tenant_id, **names.values}
     for row in (await connection.execute(_CHANNELS, values)).all():
         metadata = json.dumps(redactor.payload(row.metadata))
         rewritten = {"id": row.id, "name": redactor.text(row.name), "metadata": metadata}
         await connection.execute(_REWRITE_CHANNEL, rewritten)
     for table, columns in ELSEWHERE.items():
         for each in columns:
-            await rewrite_column(connection, table, each, tenant_id, _naming(ref), redactor.text)
+            await rewrite_column(connection, table, each, tenant_id, _naming(names), redactor.text)
 
 
-def _naming(ref: str) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
-    return lambda told: func.strpos(told, ref) > 0
+def _naming(names: Names) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
+    return lambda told: or_(*(func.strpos(told, each) > 0 for each in names.refs))
 
 
 async def _rewrite(
@@ -213,4 +260,4 @@ async def _rewrite_versions(
                 None if row.raw is None else json.dumps(redactor.payload(row.raw)) for row in rows
             ],
         }
-        await connection.execute(_REWRITE_VERSIONS, values)
+        await connection.execute(REWRITE_VERSIONS, values)

@@ -23,7 +23,7 @@ from raysync.models.privacy import PSEUDONYM
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
-from raysync.store.redacting import ELSEWHERE, rewrite_attachments
+from raysync.store.redacting import ELSEWHERE, rename_emojis, rewrite_attachments
 
 Rename = Callable[[str], str]
 """From a pseudonym to the next generation's."""
@@ -87,9 +87,13 @@ FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS given (old, new)
 WHERE {_WITHIN} AND anonymized_user_id = given.old
 """)  # noqa: S608 of constants
 _ATTACHMENTS = text(f"""
-SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url
+SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
+    content_type
 FROM message_attachments
-WHERE {_WITHIN} AND (filename ~ '{PSEUDONYM}' OR url ~ '{PSEUDONYM}')
+WHERE {_WITHIN} AND concat_ws(' ', filename, url, content_type) ~ '{PSEUDONYM}'
+""")  # noqa: S608 of constants
+_EMOJIS = text(f"""
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND emoji ~ '{PSEUDONYM}'
 """)  # noqa: S608 of constants
 _OF_TENANT = {
     **ELSEWHERE,
@@ -190,9 +194,10 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
         renamed = {"old": reactors, "new": [rename(each) for each in reactors]}
         await connection.execute(_RENAME_REACTORS, {**piece.values, **renamed})
     found = (await connection.execute(_ATTACHMENTS, piece.values)).all()
-    await rewrite_attachments(
-        connection, piece, found, partial(_FOUND.sub, lambda found: rename(found[0]))
-    )
+    rewrite = partial(_FOUND.sub, lambda found: rename(found[0]))
+    await rewrite_attachments(connection, piece, found, rewrite)
+    emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
+    await rename_emojis(connection, piece, {each: rewrite(each) for each in emojis})
 
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:

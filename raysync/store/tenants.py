@@ -23,6 +23,7 @@ from raysync.store.message_tables import (
     messages,
 )
 from raysync.store.schema import channels, sync_jobs, sync_progress, tenants
+from raysync.store.scrubbings import note_scrubbed
 
 _VIOLATED = {
     "uq_tenants_slug": "The slug {slug} belongs to a tenant already: choose another.",
@@ -70,7 +71,9 @@ class TenantStore:
             try:
                 async with self._engine.begin() as connection:
                     added = await connection.execute(new.returning(*tenants.c))
-                    return _tenant(added.mappings().one())
+                    tenant = _tenant(added.mappings().one())
+                    await note_scrubbed(connection, tenant.id)
+                    return tenant
             except IntegrityError as error:
                 raise _refusal(error, slug, guild_id) from None
 

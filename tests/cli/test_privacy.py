@@ -11,6 +11,7 @@ import pytest
 
 from raysync.credentials import key_mark, tenant_key
 from raysync.discord_api.privacy import Pseudonymizer
+from raysync.store.job_lock import LOCK_CLASS
 from tests.dump import dumped
 
 GUILD = 41771983423143937
@@ -277,6 +278,89 @@ def test_a_rotation_leaves_no_old_pseudonym(run, with_database, takaro):
     assert not any(takaro[each] in "".join(dumped(with_database).values()) for each in takaro)
     would = run(*FORGET, "--user", BOB)  # the id leads to the new one
     assert "1 message, 0 earlier versions, 1 reaction" in would.stderr
+
+
+@pytest.fixture
+def older(takaro, with_database) -> dict[str, str]:
+    """The same tenant, as it was kept under earlier rules: one text names Bob by the id."""
+    with psycopg.connect(with_database) as session:
+        session.execute("DELETE FROM scrubbings")
+        session.execute(
+            "UPDATE messages SET content = %s, raw = raw || jsonb_build_object('content', %s::text)"
+            " WHERE platform_message_id = %s",
+            (f"ban {BOB}", f"ban {BOB}", NOON + 1),
+        )
+    return takaro
+
+
+@pytest.mark.usefixtures("older")
+def test_rescrubbing_asks_first(run, with_database):
+    before = dumped(with_database)
+
+    result = run("privacy", "rescrub", *PRIVACY)
+
+    assert (result.exit_code, "--yes" in result.stderr) == (2, True)
+    assert "This would look at 3 messages of takaro." in result.stderr
+    assert dumped(with_database) == before
+    for arguments in ((), (*PRIVACY, "--all")):
+        usage = run("privacy", "rescrub", *arguments, "--yes")
+        assert (usage.exit_code, "exactly one of" in usage.stderr) == (2, True)
+
+
+def test_what_was_kept_before_is_rewritten(run, with_database, older):
+    assert "rows of before" in run("privacy", "show", *PRIVACY).stdout
+
+    done = json.loads(run("privacy", "rescrub", *PRIVACY, "--yes", "--json").stdout)
+
+    assert done == {
+        "rescrubbed": [
+            {
+                "tenant": "takaro", "looked_at": 3, "messages": 1, "versions": 0,
+                "attachments": 0, "reactions": 0, "channels": 0,
+            }
+        ]
+    }  # fmt: skip
+    tables = dumped(with_database)
+    assert not any(BOB in text for text in tables.values())
+    assert f"ban {older['bob']}" in tables["messages"]
+    shown = json.loads(run("privacy", "show", *PRIVACY, "--json").stdout)
+    assert (shown["rescrub_due"], shown["scrubbing_rules"]) == (False, 2)
+    assert "start --tenant takaro --full" in run("privacy", "rescrub", *PRIVACY, "--yes").stderr
+
+
+@pytest.mark.usefixtures("older")
+def test_all_takes_those_that_have_rows_of_earlier_rules(run):
+    added = ("tenant", "add", "young", "--guild", "7", "--token-env", "T")
+    assert run(*added).exit_code == 0
+
+    done = json.loads(run("privacy", "rescrub", "--all", "--yes", "--json").stdout)
+
+    assert [each["tenant"] for each in done["rescrubbed"]] == ["takaro"]
+    again = run("privacy", "rescrub", "--all")
+    assert (again.exit_code, "Nothing was kept" in again.stderr) == (0, True)
+
+
+@pytest.mark.usefixtures("older")
+def test_a_tenant_that_is_synced_is_left_out_and_told(run, with_database):
+    with psycopg.connect(with_database) as driver:
+        driver.execute("SELECT pg_advisory_lock(%s, id::integer) FROM tenants", (LOCK_CLASS,))
+        result = run("privacy", "rescrub", "--all", "--yes")
+        alone = run("privacy", "rescrub", *PRIVACY, "--yes")
+
+    assert (result.exit_code, "takaro was not rewritten." in result.stderr) == (3, True)
+    assert (alone.exit_code, "Traceback" in alone.output) == (2, False)
+    assert BOB in dumped(with_database)["messages"]
+
+
+@pytest.mark.usefixtures("older")
+def test_a_forgotten_id_is_gone_from_rows_of_before_too(run, with_database):
+    would = run(*FORGET, "--user", BOB).stderr
+    erased = run(*FORGET, "--user", BOB, "--yes").stderr
+
+    counted = "1 message, 0 earlier versions, 1 reaction, 0 attachments, 2 mentions"
+    assert counted in would
+    assert counted in erased
+    assert not any(BOB in text for text in dumped(with_database).values())
 
 
 def test_an_export_holds_all_of_one_user_and_nothing_of_others(run, tmp_path, takaro):

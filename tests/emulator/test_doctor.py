@@ -218,6 +218,23 @@ def test_what_privacy_left_undone_is_told(
     assert "u_x" not in raysync("doctor").stdout
 
 
+@pytest.mark.parametrize("privacy", ["pseudonymous", "full"])
+def test_rows_of_earlier_rules_are_told(
+    emulator: Emulator, database_url: str, privacy: str
+) -> None:
+    assert [each["name"] for each in checks()[1]["warn"]].count("scrubbing") == 0
+    with psycopg.connect(database_url) as session:
+        session.execute("DELETE FROM scrubbings")
+        session.execute("UPDATE tenants SET privacy = %s", (privacy,))
+    code, found = checks()
+
+    (told,) = [each for each in found["warn"] if each["name"] == "scrubbing"]
+    assert code == 0
+    assert ("Ids of people" in told["says"]) is (privacy == "pseudonymous")
+    assert "privacy rescrub --tenant takaro" in told["advice"]
+    assert "start --tenant takaro --full" in told["advice"]
+
+
 def test_an_intent_that_is_off_is_told(emulator: Emulator) -> None:
     emulator.edits.set_content_intent(TOKEN, False)
     code, found = checks()

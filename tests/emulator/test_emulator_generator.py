@@ -1,5 +1,6 @@
 """What a generated guild holds, and that the seed decides it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_lively_guild_has_every_kind_of_message(lively):
     custom = [r for m in messages for r in m.get("reactions", ()) if r["emoji"]["id"]]
     burst = [r for m in messages for r in m.get("reactions", ()) if r["count_details"]["burst"]]
 
-    assert {0, 6, 7, 8, 9, 12, 18, 19, 20, 21, 25, 31, 32, 200} <= types
+    assert {0, 6, 7, 8, 9, 12, 18, 19, 20, 21, 24, 25, 31, 32, 200} <= types
     assert {"reactions", "attachments", "embeds", "poll", "sticker_items", "webhook_id"} <= bears
     assert {"message_snapshots", "interaction_metadata", "thread", "position"} <= bears
     assert {"mentions", "mention_roles", "edited_timestamp", "pinned", "tomorrow"} <= bears
@@ -66,6 +67,20 @@ def test_a_lively_guild_has_every_kind_of_message(lively):
     assert all(each["referenced_message"] for each in starters)
     assert custom
     assert burst
+
+
+def test_people_are_named_where_nobody_expects_them(lively):
+    guild, messages = lively
+    user_ids = {str(each) for each in guild.users}
+    odd = [each for each in messages if each["type"] == 24 or "tomorrow" in each]
+    fields = [field for each in odd for embed in each["embeds"] for field in embed["fields"]]
+    told = {each["name"]: each["value"] for each in fields}
+
+    assert told["interaction_user_id"] in user_ids
+    assert json.loads(told["alert_actions_execution"])["actions"]["1"]["actor"] in user_ids
+    assert any(each.get("tomorrow", {}).get("by") in user_ids for each in odd)
+    files = [file["filename"] for each in messages for file in each["attachments"]]
+    assert any(each.removeprefix("report-").removesuffix(".txt") in user_ids for each in files)
 
 
 def test_ids_rise_and_some_share_a_millisecond(lively):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from raysync.emulator.generator import components, extras
+from raysync.emulator.generator import components, extras, odd_places
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
 from raysync.emulator.messages import Payload
@@ -36,6 +36,7 @@ def _kind(history: History, draws: Draws) -> Kind | None:
         (rates.interactions, extras.interaction),
         (rates.components, components.buttons),
         (rates.components_v2, components.layout),
+        (rates.odd_places, odd_places.hidden),
     )
     for rate, kind in kinds:
         if drawn < rate:

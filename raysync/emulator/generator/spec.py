@@ -35,6 +35,7 @@ class Rates:
     system: float = 0.0
     unknown: float = 0.0
     pins: float = 0.0
+    odd_places: float = 0.0  #: somebody is named where nobody expects it
 
     @classmethod
     def lively(cls) -> Self:
@@ -56,6 +57,7 @@ class Rates:
             system=0.02,
             unknown=0.002,
             pins=0.002,
+            odd_places=0.02,
         )
 
 

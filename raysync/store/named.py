@@ -1,0 +1,48 @@
+"""How somebody is looked for in what is stored: by their pseudonym, and by their id.
+
+An archive that was kept under earlier rules may have the id itself in texts and payloads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+ESCAPE = "%(25)*[0-9A-Fa-f]{2}"
+"""A regular expression of a character of an address that is written as an escape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What one person is called in an archive."""
+
+    refs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ref: str, typed: str | None = None) -> Names:
+        """Return the names of a person: *ref*, and what an operator *typed*."""
+        return cls((ref,) if typed is None or typed == ref else (ref, typed))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return the parameters of statements with `is_named` or ``:refs`` in them."""
+        return {"refs": list(self.refs), "patterns": [_pattern(each) for each in self.refs]}
+
+
+def is_named(*columns: str) -> str:
+    """Return SQL that tells whether one of the text *columns* names them."""
+    sought = "unnest(CAST(:refs AS text[]), CAST(:patterns AS text[])) AS sought (ref, pattern)"
+    return "({})".format(
+        " OR ".join(
+            f"EXISTS (SELECT FROM {sought} WHERE strpos({each}, ref) > 0 AND {each} ~ pattern)"
+            for each in columns
+        )
+    )
+
+
+def _pattern(ref: str) -> str:
+    """Return a regular expression of *ref*. A digit beside an id makes another number."""
+    if not ref.isdigit():
+        return re.escape(ref)
+    return f"(^|[^0-9]|{ESCAPE})0*{ref}([^0-9]|$)"
