@@ -14,6 +14,7 @@ from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
 from raysync.actors.policies import ClusterScaling, LocalScaling
+from raysync.actors.quarantine import with_quarantine
 from raysync.actors.requests import (
     Room,
     SyncRequest,
@@ -293,6 +294,7 @@ class _Run:
                 with log_place(tenant=tenant.slug, job_id=job_id):
                     await self._audit(tenant, job_id, window)
                     result = await self._run_job(header, tenant, window, lease)
+                    result = await with_quarantine(self._engine, tenant.id, result)
             except BaseException as error:
                 stopped = isinstance(error, asyncio.CancelledError)
                 status = JobStatus.CANCELLED if stopped else JobStatus.FAILED

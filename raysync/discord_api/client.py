@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
-from json import JSONDecodeError, loads
+from datetime import UTC, datetime
+from json import JSONDecodeError
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,15 +20,12 @@ import aiohttp
 import discord
 from discord.http import HTTPClient, Ratelimit, Route
 
-from raysync.discord_api.convert import (
-    Payload,
-    channel_from,
-    guild_from,
-    member_from,
-    message_from,
-)
+from raysync.discord_api.careful import read_message
 from raysync.discord_api.errors import translated
+from raysync.discord_api.fields import UNREADABLE, Payload, count, mapping
 from raysync.discord_api.gate import Gate, RequestLimiter
+from raysync.discord_api.guilds import guild_from, member_from, read_channel, readable
+from raysync.discord_api.lenient_json import parse
 from raysync.discord_api.privacy import Identities
 from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
 from raysync.errors import (
@@ -40,7 +38,7 @@ from raysync.errors import (
     UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
-from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
+from raysync.models.ids import ChannelId, GuildId, MessageId, UserId, latest_snowflake
 
 REQUEST_TIMEOUT_S: Final = 30.0
 _WHOLE_CALL_S: Final = 240.0
@@ -181,7 +179,7 @@ class DiscordClient:
 
     async def fetch_guild(self, guild_id: GuildId) -> Guild:
         """The guild with its roles. Raises GuildUnavailableError where the bot is not in it."""
-        return guild_from(await self._get_of_guild("/guilds/{guild_id}", guild_id))
+        return guild_from(await self._get_of_guild("/guilds/{guild_id}", guild_id), guild_id)
 
     async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember:
         """A member of the guild. Raises GuildUnavailableError where the bot is not in it."""
@@ -230,11 +228,12 @@ class DiscordClient:
     ) -> Sequence[Message]:
         """Up to *limit* messages above *after*: the oldest of them, in no promised order.
 
-        Of the requests that wait for the token, it goes as if it had come *head_start_s* ago.
+        A record that is not what Discord documents is a message with a `quarantine`. Of the
+        requests that wait for the token, it goes as if it had come *head_start_s* ago.
         """
         path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
         payloads = _list(await self._get(path, params, head_start_s, channel_id=channel_id))
-        return [message_from(each, self._identities) for each in payloads]
+        return [read_message(each, self._identities) for each in payloads]
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
         """Whether the message is there. AccessDeniedError without the right to read it."""
@@ -263,7 +262,7 @@ class DiscordClient:
         now_s = asyncio.get_running_loop().time()
         if anew or now_s - self._intent_at_s > _INTENT_AGAIN_S:
             answer = _object(await self._get("/oauth2/applications/@me", {}))
-            self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
+            self._has_content = _has_content(answer, self._has_content)
             self._intent_at_s = now_s
         return self._has_content
 
@@ -294,15 +293,15 @@ class DiscordClient:
         return self._identity
 
     def _channel(
-        self, payload: Payload, guild_id: GuildId, joined: frozenset[str] = frozenset()
+        self, payload: Any, guild_id: GuildId, joined: frozenset[str] = frozenset()
     ) -> Channel:
-        return channel_from(payload, guild_id, self._bot.user_id, self._identities, joined)
+        latest = latest_snowflake(datetime.now(UTC))
+        return read_channel(payload, guild_id, self._bot.user_id, self._identities, joined, latest)
 
     def _threads(self, answer: Payload, guild_id: GuildId) -> list[Channel]:
-        bot_id = str(self._bot.user_id)
-        joined = frozenset(
-            each["id"] for each in _list(answer.get("members")) if each.get("user_id") == bot_id
-        )
+        bot_id, members = str(self._bot.user_id), answer.get("members")
+        told = readable(members if isinstance(members, list) else [], mapping)
+        joined = frozenset(str(each.get("id")) for each in told if each.get("user_id") == bot_id)
         return [self._channel(each, guild_id, joined) for each in _list(answer.get("threads"))]
 
     async def _get_of_guild(self, path: str, guild_id: GuildId, **ids: int) -> Any:
@@ -344,8 +343,12 @@ class DiscordClient:
         try:
             return await http.request(route, timeout=self._timeout, **given)
         except JSONDecodeError as error:
-            # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
-            return loads(error.doc)
+            return parse(error.doc)  # orjson, with which discord.py parses, is strict
+        except UnicodeDecodeError as error:
+            body = bytes(error.object)
+            if not body.lstrip().startswith(b"["):  # of a page one knows that it is no error's
+                raise
+            return parse(body.decode(errors="surrogateescape"))  # kept as what cannot be kept
 
 
 def _identity_of(client: discord.Client) -> BotIdentity:
@@ -358,6 +361,15 @@ def _identity_of(client: discord.Client) -> BotIdentity:
     flags = application.flags
     has_content = flags.gateway_message_content or flags.gateway_message_content_limited
     return BotIdentity(UserId(user.id), has_content)
+
+
+def _has_content(application: Payload, by_default: bool) -> bool:
+    """Whether an application has the content intent; *by_default* where its flags are odd."""
+    flags = application.get("flags")
+    try:
+        return bool(count(0 if flags is None else flags) & _CONTENT_FLAGS)
+    except UNREADABLE:
+        return by_default
 
 
 def _list(answer: Any) -> list[Any]:

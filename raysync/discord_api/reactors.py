@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.fields import mapping, snowflake
+from raysync.discord_api.guilds import readable
 from raysync.discord_api.privacy import Identities
 from raysync.errors import PayloadError
 from raysync.models.extras import ReactorPage
@@ -40,10 +42,14 @@ class ReactorLists:
         params |= {"after": str(after)} if after else {}
         ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id, "emoji": emoji}
         users = await self._client.request("GET", _PATH, params, HEAD_START_OF_EXTRAS_S, **ids)
-        try:
-            refs = [self._identities.author_ref(each["id"]) for each in users or ()]
-            last = UserId(max(int(each["id"]) for each in users)) if users else None
-            kept = [each for each in refs if not self._identities.is_suppressed(each)]
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            raise PayloadError("A list of reactors is not what Discord documents.") from None
-        return ReactorPage(kept, last if len(refs) >= _PER_PAGE else None)
+        if not isinstance(users, list | None):
+            raise PayloadError("A list of reactors is not what Discord documents.")
+        found = readable(users or [], lambda each: snowflake(mapping(each)["id"]))
+        refs = [self._identities.author_ref(str(each)) for each in found]
+        kept = [each for each in refs if not self._identities.is_suppressed(each)]
+        goes_on = len(users or ()) >= _PER_PAGE and max(found, default=0) > (after or 0)
+        return ReactorPage(
+            kept,
+            UserId(max(found)) if goes_on else None,
+            is_whole=len(found) == len(users or ()),
+        )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from raysync.discord_api.fields import UNREADABLE, snowflake
 from raysync.models.json_text import json_text
 from raysync.models.privacy import PSEUDONYM, PeopleRules
 
@@ -107,7 +108,7 @@ class Redaction:
     def _is_lost(self, quoted: Mapping[str, Any]) -> bool:
         """Whether a message that is quoted as a whole is not to be kept itself."""
         is_theirs = self._is_person(quoted.get("author"))
-        is_old = int(quoted.get("id") or 0) < self.before
+        is_old = _id_of(quoted) < self.before
         return is_theirs or is_old or str(quoted.get("channel_id")) in self.channels
 
     def _is_of_lost_channel(self, around: Mapping[str, Any]) -> bool:
@@ -123,4 +124,12 @@ class Redaction:
 
 def _is_quote_before(payload: Mapping[str, Any], before: int) -> bool:
     quoted = payload.get("referenced_message")
-    return isinstance(quoted, dict) and int(quoted.get("id") or 0) < before
+    return isinstance(quoted, dict) and _id_of(quoted) < before
+
+
+def _id_of(quoted: Mapping[str, Any]) -> int:
+    """The id of a message that is quoted; one that is none is older than any."""
+    try:
+        return snowflake(quoted.get("id"))
+    except UNREADABLE:
+        return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from raysync.errors import SearchIndexError
 from raysync.models.entities import Channel
-from raysync.models.ids import ChannelId
+from raysync.models.ids import NO_CHANNEL, ChannelId
 
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
@@ -27,7 +28,8 @@ async def archived_threads(
 ) -> AsyncIterator[Channel]:
     """The archived threads of a channel, each once, the last archived first.
 
-    With *joined_only* they come by id, the youngest first.
+    With *joined_only* they come by id, the youngest first. A record that has no id that can be
+    read comes with that of `NO_CHANNEL`.
     """
     kind = "private" if private or joined_only else "public"
     path = f"/channels/{{channel_id}}/threads/archived/{kind}"
@@ -40,11 +42,13 @@ async def archived_threads(
         params = {"limit": str(_PER_PAGE)} | ({"before": before} if before else {})
         answer, page = await ask(path, params)
         for each in page:
-            if each.id not in seen:
+            if each.id not in seen or each.id == NO_CHANNEL:
                 seen.add(each.id)
                 yield each
         following = next_before(page, before)
         if not answer.get("has_more") or following is None:
+            if answer.get("has_more") and any(each.unreadable for each in page):
+                yield replace(page[0], id=NO_CHANNEL)  # what follows cannot be asked for
             return
         before = following
 
@@ -70,7 +74,7 @@ async def searched_threads(ask: AskThreads) -> AsyncIterator[Channel]:
                 "Discord has no index of these threads yet.", _pause_s(answer.get("retry_after"))
             )
         for each in page:
-            if each.id not in seen:
+            if each.id not in seen or each.id == NO_CHANNEL:
                 seen.add(each.id)
                 yield each
         if not page or not answer.get("has_more"):
@@ -101,7 +105,7 @@ def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
 
 def _before_id(page: Sequence[Channel], before: str | None) -> str | None:
     """Where the next page of a list by id starts."""
-    lowest = min((each.id for each in page), default=None)
+    lowest = min((each.id for each in page if each.id != NO_CHANNEL), default=None)
     if lowest is None or (before is not None and lowest >= int(before)):
         return None
     return str(lowest)

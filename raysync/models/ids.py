@@ -22,11 +22,22 @@ TIMESTAMP_SHIFT = 22
 """A snowflake's low bits that are not time: two ids that differ only there share a millisecond."""
 MAX_SNOWFLAKE = (1 << 63) - 1
 
+NOWHERE = MessageId(0)
+NO_CHANNEL = ChannelId(0)
+"""In place of ids that cannot be read: nothing has them."""
+MOST_AHEAD = timedelta(days=1)
+"""Ids hold the time of Discord's clock; ours may be so far behind it."""
+
 
 def snowflake_at(moment: datetime) -> int:
     """The lowest snowflake of the millisecond of *moment*; 0 for anything before 2015."""
     elapsed_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
     return min(max(elapsed_ms, 0) << TIMESTAMP_SHIFT, MAX_SNOWFLAKE)
+
+
+def latest_snowflake(now: datetime) -> int:
+    """Return the highest snowflake that can have been made by *now*: higher ones are no ids."""
+    return snowflake_at(now + MOST_AHEAD)
 
 
 def moment_of(snowflake: int) -> datetime:

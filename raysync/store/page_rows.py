@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json  # orjson refuses half a surrogate pair, which is what is looked for
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from raysync.models.entities import Attachment, Message, Reaction
 
+_T = TypeVar("_T")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _REPLACEMENT = "\ufffd"
@@ -38,6 +39,7 @@ def page_json(messages: Sequence[Message]) -> bytes:
 
 
 def _row(message: Message) -> dict[str, Any]:
+    quarantine = {"quarantine": message.quarantine} if message.quarantine else {}
     return {
         "id": message.id,
         "author": message.author_ref,
@@ -48,9 +50,17 @@ def _row(message: Message) -> dict[str, Any]:
         "edited_at": message.edited_at,
         "metadata": orjson.Fragment(message.metadata),
         "raw": orjson.Fragment(message.raw),
-        "reactions": message.reactions or None,
-        "attachments": message.attachments or None,
+        "reactions": _one_each(message.reactions, lambda each: each.emoji),
+        "attachments": _one_each(message.attachments, lambda each: each.id),
+        **quarantine,
     }
+
+
+def _one_each(parts: Sequence[_T], key_of: Callable[[_T], object]) -> Sequence[_T] | None:
+    """*parts*, of two with one key the last: one statement writes no row twice."""
+    if len(parts) < 2:
+        return parts or None
+    return list({key_of(each): each for each in parts}.values())
 
 
 def storable_text(text: str) -> str:

@@ -16,10 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PurgeCounts
 from raysync.store.archive_ranges import AT_ONCE, Progress, channel_keys
+from raysync.store.columns import ID_PATTERN
 from raysync.store.engine import translated
 
 _QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
-_QUOTED: Final = "CAST(raw -> 'referenced_message' ->> 'id' AS bigint)"
+_QUOTED_TEXT: Final = "raw -> 'referenced_message' ->> 'id'"
+_QUOTED: Final = f"""
+(CASE WHEN {_QUOTED_TEXT} ~ '{ID_PATTERN}' THEN CAST({_QUOTED_TEXT} AS bigint) ELSE 0 END)
+"""
+"""A quote whose age cannot be told counts as old."""
 _WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
 
 _ERASE_OLD = text("""
@@ -79,7 +84,7 @@ ORDER BY channel_id, platform_message_id LIMIT :most
 _EMPTY_DELETED = text("""
 WITH emptied AS (
     UPDATE messages SET content = '', raw = '{}', metadata = metadata - 'original',
-        updated_at = now()
+        quarantine = NULL, updated_at = now()
     WHERE channel_id = :key AND platform_message_id = ANY(:ids)
     RETURNING platform_message_id AS id
 ), versions AS (

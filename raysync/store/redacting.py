@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from raysync.models.ids import TenantId
 from raysync.store.archive_ranges import Piece
 from raysync.store.column_texts import rewrite_column
+from raysync.store.columns import ID_PATTERN
 from raysync.store.forwards import WithoutCopies
 
 
@@ -41,9 +42,11 @@ SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_W
 """  # noqa: S608 of constants
 _NAMED = text(f"{_OF_PIECE} AND {NAMES}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
-_SOURCES = """
-        CAST(raw -> 'message_reference' ->> 'message_id' AS bigint) AS source,
-        CAST(raw -> 'referenced_message' -> 'message_reference' ->> 'message_id' AS bigint)
+_SOURCE = "raw -> 'message_reference' ->> 'message_id'"
+_QUOTED_SOURCE = "raw -> 'referenced_message' -> 'message_reference' ->> 'message_id'"
+_SOURCES = f"""
+        CASE WHEN {_SOURCE} ~ '{ID_PATTERN}' THEN CAST({_SOURCE} AS bigint) END AS source,
+        CASE WHEN {_QUOTED_SOURCE} ~ '{ID_PATTERN}' THEN CAST({_QUOTED_SOURCE} AS bigint) END
             AS quoted_source
 """
 _COPIES = "raw -> 'referenced_message' ? 'message_snapshots'"

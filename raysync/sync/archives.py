@@ -22,7 +22,7 @@ from raysync.models import channel_types
 from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId
 from raysync.models.work import ArchiveKey, KnownChannel
-from raysync.sync.planner import Archive, GuildPlanner
+from raysync.sync.planner import Archive, GuildPlanner, placeable
 from raysync.sync.retry import Retrier
 
 LISTINGS_AT_ONCE = 16
@@ -75,18 +75,18 @@ class ArchiveReader:
         return listed
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
-        threads: dict[ChannelId, Channel] = {}
+        threads: list[Channel] = []
+        trouble: str | None = None
         try:
-            listed = await self.again(lambda: self._collect(archive, since))
-            threads.update((each.id, each) for each in listed)
+            threads += await self.again(lambda: self._collect(archive, since))
             if archive.parent.id in self.searched and not archive.key.is_private:
-                found = await self.again(lambda: self._search(archive, since))
-                threads.update((each.id, each) for each in found)
+                threads += await self.again(lambda: self._search(archive, since))
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except (PermanentError, RetryableError) as error:
-            return Listed(archive, tuple(threads.values()), str(error))
-        return Listed(archive, tuple(threads.values()))
+            trouble = str(error)
+        placed, without_id = placeable(threads)
+        return Listed(archive, placed, trouble or without_id)
 
     async def _collect(self, archive: Archive, since: datetime | None) -> list[Channel]:
         return [each async for each in self.planner.archived_threads(archive, since)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from raysync.models.entities import Channel
-from raysync.models.ids import moment_of
+from raysync.models.ids import MessageId, moment_of
 from raysync.models.status import SyncType
 from raysync.models.work import Gap, IdRange, StoredChannel, SyncWindow
 from raysync.sync.window import LATE_ARRIVAL_S, without
@@ -66,6 +66,8 @@ def is_unchanged(
     within minutes of the last message, another may have shown since, below it.
     """
     last = channel.last_message_id
+    if "last_message_id" in channel.unreadable:
+        return False
     if last is None:
         return True
     if last < window.start:
@@ -88,6 +90,8 @@ def _may_lack(stored: StoredChannel, last: int) -> bool:
 def gaps_of(channel: Channel, stored: StoredChannel, window: IdRange) -> list[Gap]:
     """What of the channel, up to the newest message that it names, is not proven complete."""
     last = channel.last_message_id
+    if "last_message_id" in channel.unreadable:  # whatever is above what was read is not proven
+        last = MessageId(window.stop - 1)
     if last is None or last < window.start:
         return []
     proven = max((each.stop for each in stored.coverage), default=0)

@@ -35,7 +35,7 @@ from raysync.models.work import (
 from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
 from raysync.sync.groups import first_error
-from raysync.sync.job_end import JobEnd, Trouble
+from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
@@ -89,7 +89,7 @@ class SyncJob:
         self._rechecks = Rechecks(window, self._ids, catalog)
         self._troubles: list[Trouble] = []
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
-        self._cooled: set[ChannelId] = set()
+        self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
 
@@ -119,8 +119,9 @@ class SyncJob:
 
     def _end(self, status: JobStatus | None) -> JobEnd:
         outcomes = tuple(self._outcomes.values())
+        self._troubles += without_place(outcomes)
         if status is None:
-            self._note_lost()
+            self._troubles += lost_channels(self._tasks.keys() - self._outcomes.keys())
             failed = any(each.failure is not None for each in outcomes) or bool(self._troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
         return JobEnd(
@@ -134,15 +135,10 @@ class SyncJob:
             tuple(self._gaps),
         )
 
-    def _note_lost(self) -> None:
-        """A job is not completed with a channel of which nobody has told: that would be a bug."""
-        for channel_id in self._tasks.keys() - self._outcomes.keys():
-            told = "it was not read to its end, for no reason that is known; the next run goes on"
-            self._troubles.append(Trouble(channel_id, told))
-
     async def _sync(self) -> None:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
+        self._troubles += [Trouble(None, each) for each in survey.troubles]
         letters = await self._again(self._catalog.letters)
         if self._window.sync_type is not SyncType.VERIFY:
             self._letters = letters
@@ -248,7 +244,7 @@ class SyncJob:
         is_reading = self._window.sync_type is not SyncType.VERIFY
         if self._archives is None or not self._window.is_whole or not is_reading:
             return
-        unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._cooled
+        unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._left
         settled = self._archives.newly_settled(unfinished)
         if settled:
             await self._again(lambda: self._catalog.note_listings(settled))
@@ -294,13 +290,14 @@ class SyncJob:
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
     ) -> None:
         """Record channels not seen before, and start what is to be read of them."""
-        new = [each for each in found if each.id not in self._seen]
-        if not new:
+        by_id = {each.id: each for each in found if each.id not in self._seen}
+        if not by_id:
             return
-        self._seen.update(each.id for each in new)
-        new, forgotten = kept_out(new, self._forgotten, self._window.channels)
-        stored = await self._again(partial(self._catalog.record, new))
+        self._seen.update(by_id)
+        new, forgotten = kept_out(by_id.values(), self._forgotten, self._window.channels)
         sorted_ = tell_apart(survey, new, self._window.channels)
+        stored = await self._again(partial(self._catalog.record, sorted_.recordable))
+        self._left |= sorted_.odd
         due = [
             each
             for each in sorted_.readable
@@ -324,7 +321,7 @@ class SyncJob:
             if letter is None or letter.cools_until is None or self._window.channels:
                 yield each
                 continue
-            self._cooled.add(each.id)
+            self._left.add(each.id)
             told = (
                 f"Given up before, and left alone until {letter.cools_until:%Y-%m-%d %H:%M} UTC "
                 f"(`raysync dead-letters retry` asks at once): {letter.message}"
@@ -391,6 +388,8 @@ class SyncJob:
             await self._note_gone({task.channel_id})
             outcome = replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
         self._outcomes[task.channel_id] = outcome
+        if outcome.tally.unplaced:
+            self._left.add(task.channel_id)
         await self._sink.settle(outcome)
         if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
             raise RunStoppedError(outcome.failure.message)

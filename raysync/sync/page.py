@@ -9,18 +9,29 @@ them would delete what is there:
   messages of one millisecond by id, and a page may end between two of them.
 * The last minutes: Discord may show a message later than one with a higher id.
 * A short page, where the channel names a newer message: it may have been cut. See `Reading`.
+
+Nor does a page prove anything that holds a record without a place: one whose id cannot be read, or
+is not one that this page can hold. It may be any message of the page's range. What can be read of
+such a page is kept; nothing is covered by it, and nothing is missed in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from raysync.errors import PayloadError
 from raysync.models.entities import Message
-from raysync.models.ids import MessageId
+from raysync.models.ids import MAX_SNOWFLAKE, MessageId
 from raysync.models.status import SyncType
 from raysync.models.work import Claim, IdRange, PageWrite
 from raysync.sync.window import cursor_below, union, unread, without
+
+NO_WAY_ON = (
+    "None of the {} records of the page after message {} has an id that a message can have by now, "
+    "so it is not known where the channel goes on. Set this machine's clock if it is wrong; else "
+    "look for a newer version of raysync."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class Step:
     next_cursor: MessageId
     is_end: bool  #: nothing more is to be expected in the range
     beyond: bool  #: it reaches past the range, so nothing of it is left
+    unplaced: tuple[int, ...] = ()  #: which of its records have no place
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +55,44 @@ class Bounds:
     newest: MessageId | None = None  #: as the channel named it at planning; may be deleted
     has_rows: bool = True  #: whether anything is stored that a page could miss
     settled: int = 0  #: ids from here on are too young to be missed
+    latest: int = MAX_SNOWFLAKE  #: no message can have a higher id yet
 
 
 def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Step:
-    """Say what a page read after *cursor* proves, and where to go on."""
+    """Say what a page read after *cursor* proves, and where to go on.
+
+    Raises:
+        PayloadError: the page is full, and none of its records tells where to go on.
+    """
     wanted = bounds.wanted
     if not messages:
         return Step(None, cursor, cursor, is_end=True, beyond=False)
-    highest = max(each.id for each in messages)
+    placed = {each.id: each for each in messages if cursor < each.id <= bounds.latest}
+    unplaced = _others(messages, placed)
+    if not placed:
+        if len(messages) >= bounds.limit:
+            raise PayloadError(NO_WAY_ON.format(len(messages), cursor))
+        return Step(None, cursor, cursor, is_end=True, beyond=False, unplaced=unplaced)
+    highest = max(placed)
     is_last, beyond = len(messages) < bounds.limit, highest >= wanted.stop - 1
-    kept = tuple(sorted((m for m in messages if m.id in wanted), key=lambda m: m.id))
+    kept = tuple(placed[each] for each in sorted(placed) if each in wanted)
     start, below = (cursor + 1 if cursor else 0), cursor_below(highest)
     next_cursor = MessageId(below if below > cursor else highest)  # or it would never end
     whole = is_last or beyond or (bounds.newest is not None and highest >= bounds.newest)
     covered = _range(start, min(highest + 1 if whole else next_cursor + 1, wanted.stop))
     surely = highest + 1 if is_last else below + 1
     gone = _range(start, min(wanted.stop if beyond else surely, bounds.settled))
+    if unplaced:  # each of them may be any message of the range
+        covered = gone = None
     page = PageWrite(kept, covered, next_cursor, gone if bounds.has_rows else None)
-    return Step(page, highest, next_cursor, is_end=beyond or is_last, beyond=beyond)
+    return Step(page, highest, next_cursor, beyond or is_last, beyond, unplaced)
+
+
+def _others(messages: Sequence[Message], placed: Mapping[MessageId, Message]) -> tuple[int, ...]:
+    """The positions in *messages* of those without a place, or with one that another has."""
+    if len(placed) == len(messages):
+        return ()
+    return tuple(at for at, each in enumerate(messages) if placed.get(each.id) != each)
 
 
 def comes_empty(messages: Sequence[Message]) -> bool:

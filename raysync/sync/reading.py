@@ -25,8 +25,17 @@ from raysync.errors import (
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
-from raysync.models.ids import MessageId, snowflake_at
-from raysync.models.work import ChannelTask, Claim, IdRange, PageWrite, Parked, VisitSpan
+from raysync.models.ids import MessageId, latest_snowflake, snowflake_at
+from raysync.models.work import (
+    MOST_NAMED,
+    ChannelTask,
+    Claim,
+    IdRange,
+    PageWrite,
+    Parked,
+    Unplaced,
+    VisitSpan,
+)
 from raysync.sync.extras import Visit
 from raysync.sync.page import (
     Bounds,
@@ -38,6 +47,7 @@ from raysync.sync.page import (
     ranges_to_read,
     rest_of,
 )
+from raysync.sync.rescue import write_page
 from raysync.sync.retry import Retrier, outage_of
 from raysync.sync.visits import with_visit
 from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
@@ -94,6 +104,7 @@ class Reading:
         )
         self.finished = False
         self._is_read = task.is_read
+        self._unplaced: frozenset[Message] = frozenset()  #: of the last page
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
@@ -152,15 +163,19 @@ class Reading:
             self._task.last_message_id,
             claim.has_rows,
             snowflake_at(self._engine.clock.now() - timedelta(seconds=LATE_ARRIVAL_S)),
+            latest_snowflake(self._engine.clock.now()),
         )
         cursor = MessageId(max(wanted.start - 1, 0))
         messages = await self._fetch(cursor)
         while True:
             step = judge(messages, cursor, bounds)
+            self._note_unplaced(messages, step, cursor)
             await self._saved()
             if step.page is not None:
                 self._count(step.page.messages)
                 self._saving = asyncio.create_task(self._save(claim, step.page))
+            if step.is_end and step.page is None and messages:
+                return True  # none of its records has a place: there is no way on
             if step.is_end:
                 cursor, messages = step.highest, await self._behind(claim, step, bounds)
                 if not messages:
@@ -273,7 +288,10 @@ class Reading:
             )
 
     async def _save(self, claim: Claim, page: PageWrite) -> None:
-        receipt = await self.again(lambda: self._engine.store.save_page(claim, page))
+        store = self._engine.store
+        receipt = await write_page(
+            lambda some: self.again(lambda: store.save_page(claim, some)), page
+        )
         self.tally = replace(
             self.tally,
             added=self.tally.added + receipt.inserted,
@@ -302,6 +320,18 @@ class Reading:
             last_message_id=max((each.id for each in new), default=self.tally.last_message_id),
         )
         self._on_progress(self._progress())
+
+    def _note_unplaced(self, messages: Sequence[Message], step: Step, cursor: MessageId) -> None:
+        """Count the records without a place; pages overlap, so those of the last one are known."""
+        known, self._unplaced = self._unplaced, frozenset(messages[at] for at in step.unplaced)
+        new = [Unplaced(cursor, at + 1) for at in step.unplaced if messages[at] not in known]
+        if new:
+            named = (*self.tally.unplaced_at, *new)[:MOST_NAMED]
+            unplaced = self.tally.unplaced + len(new)
+            self.tally = replace(self.tally, unplaced=unplaced, unplaced_at=named)
+            _log.warning(
+                "%d records of a page have no place", len(new), extra=where(self._task, "unplaced")
+            )
 
     def _progress(self) -> ChannelProgress:
         return ChannelProgress(

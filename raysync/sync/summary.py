@@ -17,6 +17,7 @@ from raysync.models.results import (
     ParallelStats,
     SkippedChannel,
     SyncJobResult,
+    UnplacedRecord,
     Verification,
 )
 from raysync.models.status import SyncType
@@ -25,6 +26,9 @@ from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimat
 from raysync.sync.job_end import JobEnd
 from raysync.sync.progress import JobHeader
 from raysync.sync.timing import time_spent
+
+MOST_NAMED = 20
+"""Records without a place that a result names; its errors name the channels of all."""
 
 
 def summarize(
@@ -74,7 +78,20 @@ def summarize(
             *(_unfinished(*each) for each in left.items()),
         ],
         verification=_verification(end) if header.sync_type is SyncType.VERIFY else None,
+        unplaced=sum(each.unplaced for each in tallies),
+        unplaced_records=_unplaced(outcomes),
     )
+
+
+def _unplaced(outcomes: list[ChannelOutcome]) -> list[UnplacedRecord]:
+    records = [
+        UnplacedRecord(
+            channel_id=str(outcome.channel_id), after=str(each.after), position=each.position
+        )
+        for outcome in outcomes
+        for each in outcome.tally.unplaced_at
+    ]
+    return records[:MOST_NAMED]
 
 
 def _verification(end: JobEnd) -> Verification:
