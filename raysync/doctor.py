@@ -11,11 +11,9 @@ import shutil
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +30,7 @@ from raysync.credentials import (
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
+from raysync.discord_api.slow_limiter import SlowLimiter
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
@@ -40,6 +39,7 @@ from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
 from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
 from raysync.store.key_checks import KeyChecks
+from raysync.store.quarantine import quarantine_of
 from raysync.store.rotation import Rotation
 from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
@@ -52,6 +52,7 @@ LITTLE_SHARE = 0.1
 MANY_REFUSALS = 0.5
 SKEW_S = 30.0
 SHOWN_CHANNELS = 20
+SHOWN_MESSAGES = 5
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
 _TO_GRANT: Mapping[str, str] = {
@@ -234,6 +235,7 @@ async def _jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
 
 async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Check]:
     checks = [*await _dead_letters(engine, tenant), *await _erasures(engine, tenant)]
+    checks += await _quarantine(engine, tenant)
     try:
         secret = secret_key(settings)
         checks += await _pseudonyms(engine, tenant, secret)
@@ -241,7 +243,7 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         token = resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
-    slow = _SlowLimiter()
+    slow = SlowLimiter(PAUSE_S)
     client = DiscordClient(
         token,
         settings.discord_api_url,
@@ -279,6 +281,28 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
     advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
     says = f"{len(letters)} channels were given up and not read to their end since."
     return [_about(tenant, "dead letters", _WARN, says, advice)]
+
+
+async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
+    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES)
+    if not found.messages:
+        return []
+    named = "; ".join(
+        f"message {each.message_id} in {each.channel} ({each.channel_id}): {', '.join(each.fields)}"
+        for each in found.first
+    )
+    left = found.messages - len(found.first)
+    more = f'; and {left} more, whose lines of `raysync export` have a key "quarantine"'
+    says = (
+        f"{found.messages} stored messages in {found.channels} channels have fields that this "
+        f"version could not read: {named}{more if left else ''}."
+    )
+    advice = (
+        "Nothing is lost, and the rest of each is stored. Upgrade raysync, then read them again: "
+        f"raysync start --tenant {tenant.slug} --full (or --lookback 7d for young ones). If this "
+        "is the newest version, report the fields named here."
+    )
+    return [_about(tenant, "quarantine", _WARN, says, advice)]
 
 
 async def _erasures(engine: Engine, tenant: Tenant) -> list[Check]:
@@ -324,6 +348,7 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
             None if readable else "Give the bot a role that may view channels.",
         ),
     ]
+    checks += [_about(tenant, "guild", _WARN, f"Of {each}") for each in survey.troubles]
     reasons = Counter(each.reason for each in sorted_.skipped)
     for reason, count in reasons.most_common():
         named = [each for each in sorted_.skipped if each.reason == reason]
@@ -348,43 +373,3 @@ def _about(
     tenant: Tenant, name: str, status: CheckStatus, says: str, advice: str | None = None
 ) -> Check:
     return Check(name=name, status=status, says=says, advice=advice, tenant=tenant.slug)
-
-
-@dataclass(slots=True)
-class _SlowLimiter:
-    """Lets requests pass one by one, with a pause; satisfies `RequestLimiter`."""
-
-    discord_says: datetime | None = None  #: what time it is
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def enter(
-        self,
-        route: str,  # noqa: ARG002 all alike
-        major_id: str | None,  # noqa: ARG002
-        head_start_s: float = 0.0,  # noqa: ARG002
-    ) -> _SlowLimiter:
-        async with self._turn:
-            await asyncio.sleep(PAUSE_S)
-        return self
-
-    def sent(self) -> None:
-        return None
-
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        try:
-            self.discord_says = parsedate_to_datetime(headers["date"])
-        except (KeyError, ValueError):
-            return
-
-    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
-        return 0.0
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
-        return 0.0
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
-        return ()
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
-
-    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None: ...

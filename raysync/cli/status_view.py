@@ -13,9 +13,15 @@ from rich.text import Text
 from raysync.cli import words
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
-from raysync.cli.summary import efficiency_line, skip_reasons, time_lines, verified
+from raysync.cli.summary import (
+    efficiency_line,
+    quarantine_line,
+    skip_reasons,
+    time_lines,
+    verified,
+)
 from raysync.models.events import ChannelView, JobView
-from raysync.models.records import JobRecord
+from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 
 SILENT_AFTER_S = 30.0
@@ -117,6 +123,8 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
     if record.result is not None:
         lines += [f"left out: {each}" for each in skip_reasons(record.result)]
+    if record.quarantine.messages:
+        lines.append(f"quarantined: {quarantine_line(record.quarantine.messages, record.tenant)}")
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
         lines.append(f"compared: every message stored, within the last {ago}")
@@ -212,9 +220,19 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "ray_job_id": record.ray_job_id,
         "skipped": [each.model_dump() for each in result.skipped] if result else [],
         "compared_since": record.compared_since and record.compared_since.isoformat(),
+        "quarantined": record.quarantine.messages,
+        "quarantined_messages": [_quarantined_as_json(each) for each in record.quarantine.first],
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
         "channels": [_channel_as_json(each) for each in view.channels] if view else [],
+    }
+
+
+def _quarantined_as_json(message: QuarantinedMessage) -> dict[str, Any]:
+    return {
+        "channel_id": str(message.channel_id),
+        "message_id": str(message.message_id),
+        "fields": list(message.fields),
     }
 
 

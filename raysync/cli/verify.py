@@ -84,6 +84,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
+    from raysync.cli.summary import quarantine_line
 
     console = out()
     verification = job.verification
@@ -114,6 +115,8 @@ def _show(job: SyncJobResult, sample: int) -> None:
     for reason in sorted({each.reason for each in job.skipped}):
         count = sum(each.reason == reason for each in job.skipped)
         console.print(f"  left out: {words.counted(count, 'channel')}: {reason}", markup=False)
+    if job.quarantined:
+        console.print(f"  {quarantine_line(job.quarantined, job.tenant)}", markup=False)
     for error in job.errors[:MAX_GAPS]:
         console.print(f"  not verified: {words.printable(error.error)}", markup=False)
     if _holes(job):

@@ -223,7 +223,9 @@ class _Careful:
     ) -> tuple[_T, ...]:
         """The entries that can be read; of two with one key the last counts."""
         nothing = list[Any]()
-        listed = self._field(name, lambda: fields.listed(kept.get(name)), nothing)
+        is_always_there = name == "attachments"
+        read_list = fields.listed if is_always_there else fields.listed_or_none
+        listed = self._field(name, lambda: read_list(kept.get(name)), nothing)
         found: dict[object, _T] = {}
         for each in listed:
             try:

@@ -22,6 +22,7 @@ from raysync.discord_api.fields import (
     emoji_name,
     flag,
     listed,
+    listed_or_none,
     mapping,
     moment,
     small,
@@ -104,7 +105,7 @@ def _message(
     if identities.is_suppressed(author_ref):
         return suppressed(payload, author_ref, type_)
     edited_at = payload["edited_timestamp"]
-    attachments, reactions = listed(kept.get("attachments")), listed(kept.get("reactions"))
+    attachments, reactions = listed(kept["attachments"]), listed_or_none(kept.get("reactions"))
     return Message(
         id=MessageId(snowflake(payload["id"])),
         type=type_,

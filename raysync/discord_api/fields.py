@@ -88,12 +88,15 @@ def mapping(value: Any) -> Payload:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a list; null is an empty one."""
-    if value is None:
-        return []
+    """Return *value* if it is a list."""
     if not isinstance(value, list):
         raise TypeError("it is a list")
     return value
+
+
+def listed_or_none(value: Any) -> list[Any]:
+    """Return a list; of what Discord leaves out where there is nothing, an empty one."""
+    return [] if value is None else listed(value)
 
 
 def moment(value: Any) -> datetime:

@@ -17,6 +17,7 @@ from raysync.discord_api.fields import (
     Payload,
     count,
     listed,
+    listed_or_none,
     mapping,
     moment,
     permission_bits,
@@ -27,6 +28,7 @@ from raysync.discord_api.fields import (
 from raysync.discord_api.privacy import Identities
 from raysync.discord_api.storable import REPLACEMENT, Trimmer, storable
 from raysync.errors import PayloadError
+from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild, Overwrite, Role, ThreadState
 from raysync.models.ids import MAX_SNOWFLAKE, NO_CHANNEL, ChannelId, GuildId, MessageId, UserId
 
@@ -92,13 +94,13 @@ class _Channel:
         self._identities = identities
         self._payload: Payload = storable(Trimmer().value(payload), REPLACEMENT)
         self._unreadable: dict[str, None] = {}
+        self._type = self._field("type", lambda: small(self._payload["type"]), NO_TYPE)
 
     def channel(
         self, guild_id: GuildId, bot_id: UserId, bot_is_member: bool, latest: int
     ) -> Channel:
         """The channel with what can be read of it."""
-        type_ = self._field("type", lambda: small(self._payload["type"]), NO_TYPE)
-        kept = self._kept(type_)
+        kept = self._kept()
         last_id = self._field("last_message_id", lambda: self._id_or_none("last_message_id"), None)
         if last_id is not None and last_id > latest:
             self._unreadable["last_message_id"], last_id = None, None
@@ -107,7 +109,7 @@ class _Channel:
         return Channel(
             id=self._id,
             guild_id=guild_id,
-            type=type_,
+            type=self._type,
             name=name[:_MOST_NAME_CHARACTERS],
             parent_id=None if parent_id is None else ChannelId(parent_id),
             last_message_id=None if last_id is None else MessageId(last_id),
@@ -130,18 +132,19 @@ class _Channel:
         value = self._payload.get(name)
         return None if value is None else snowflake(value)
 
-    def _kept(self, type_: int) -> dict[str, Any]:
+    def _kept(self) -> dict[str, Any]:
         """The payload as it may be kept; where that cannot be told, nothing that names anybody."""
         with suppress(Exception):  # whatever went wrong, nothing unscrubbed is kept
             kept, raw = self._identities.scrub(self._payload)
             orjson.loads(raw)
             return kept
         self._unreadable["payload"] = None
-        return {"id": str(self._id), "type": type_, "withheld_by_raysync": True}
+        return {"id": str(self._id), "type": self._type, "withheld_by_raysync": True}
 
     def _overwrites(self) -> list[Overwrite]:
         name, nothing = "permission_overwrites", list[Any]()
-        told = self._field(name, lambda: listed(self._payload.get(name)), nothing)
+        read = listed_or_none if self._type in channel_types.THREADS else listed
+        told = self._field(name, lambda: read(self._payload.get(name)), nothing)
         found = readable(told, _overwrite)
         if len(found) < len(told):
             self._unreadable[name] = None

@@ -25,8 +25,11 @@ MAX_SNOWFLAKE = (1 << 63) - 1
 NOWHERE = MessageId(0)
 NO_CHANNEL = ChannelId(0)
 """In place of ids that cannot be read: nothing has them."""
-MOST_AHEAD = timedelta(days=1)
-"""Ids hold the time of Discord's clock; ours may be so far behind it."""
+MOST_AHEAD = timedelta(days=30)
+"""Ids hold the time of Discord's clock. Ours is hardly further behind: certificates would fail."""
+
+_A_DAY = 86_400_000
+"""Milliseconds: more than the clocks are apart that Discord's ids come from."""
 
 
 def snowflake_at(moment: datetime) -> int:
@@ -38,6 +41,11 @@ def snowflake_at(moment: datetime) -> int:
 def latest_snowflake(now: datetime) -> int:
     """Return the highest snowflake that can have been made by *now*: higher ones are no ids."""
     return snowflake_at(now + MOST_AHEAD)
+
+
+def earliest_snowflake(channel_id: ChannelId) -> int:
+    """Return the lowest id that a channel's message can have: none is older than its channel."""
+    return max(channel_id - (_A_DAY << TIMESTAMP_SHIFT), 1)
 
 
 def moment_of(snowflake: int) -> datetime:

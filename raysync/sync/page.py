@@ -55,7 +55,8 @@ class Bounds:
     newest: MessageId | None = None  #: as the channel named it at planning; may be deleted
     has_rows: bool = True  #: whether anything is stored that a page could miss
     settled: int = 0  #: ids from here on are too young to be missed
-    latest: int = MAX_SNOWFLAKE  #: no message can have a higher id yet
+    earliest: int = 1  #: no message of the channel can have a lower id ...
+    latest: int = MAX_SNOWFLAKE  #: ... nor a higher one yet
 
 
 def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Step:
@@ -67,7 +68,8 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     wanted = bounds.wanted
     if not messages:
         return Step(None, cursor, cursor, is_end=True, beyond=False)
-    placed = {each.id: each for each in messages if cursor < each.id <= bounds.latest}
+    lowest = max(cursor + 1, bounds.earliest)
+    placed = {each.id: each for each in messages if lowest <= each.id <= bounds.latest}
     unplaced = _others(messages, placed)
     if not placed:
         if len(messages) >= bounds.limit:

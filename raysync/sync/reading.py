@@ -25,7 +25,7 @@ from raysync.errors import (
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
-from raysync.models.ids import MessageId, latest_snowflake, snowflake_at
+from raysync.models.ids import MessageId, earliest_snowflake, latest_snowflake, snowflake_at
 from raysync.models.work import (
     MOST_NAMED,
     ChannelTask,
@@ -163,6 +163,7 @@ class Reading:
             self._task.last_message_id,
             claim.has_rows,
             snowflake_at(self._engine.clock.now() - timedelta(seconds=LATE_ARRIVAL_S)),
+            earliest_snowflake(self._task.channel_id),
             latest_snowflake(self._engine.clock.now()),
         )
         cursor = MessageId(max(wanted.start - 1, 0))

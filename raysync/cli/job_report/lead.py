@@ -45,7 +45,7 @@ def bound_in_words(efficiency: Efficiency) -> str:
 
 def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
     """The main figures for a program; ids are strings, times ISO 8601 in UTC, None: not known."""
-    found = figures.efficiency
+    found, result = figures.efficiency, history.record.result
     return {
         "job_id": history.record.id,
         "tenant": history.record.tenant,
@@ -64,6 +64,8 @@ def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
         "channels_failed": figures.failed,
         "channels_unchanged": figures.unchanged,
         "channels_skipped": figures.skipped,
+        "quarantined": result.quarantined if result else 0,
+        "unplaced": result.unplaced if result else 0,
         "startup_s": figures.startup_s and round(figures.startup_s, 3),
         "tail_s": figures.tail_s,
         "waits": {

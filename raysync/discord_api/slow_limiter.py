@@ -1,0 +1,50 @@
+"""A limiter for the few requests of somebody who looks beside a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+
+@dataclass(slots=True)
+class SlowLimiter:
+    """Lets requests pass one by one, with a pause; satisfies `RequestLimiter`."""
+
+    pause_between_s: float
+    discord_says: datetime | None = None  #: what time it is
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def enter(
+        self,
+        route: str,  # noqa: ARG002 all alike
+        major_id: str | None,  # noqa: ARG002
+        head_start_s: float = 0.0,  # noqa: ARG002
+    ) -> SlowLimiter:
+        async with self._turn:
+            await asyncio.sleep(self.pause_between_s)
+        return self
+
+    def sent(self) -> None:
+        return None
+
+    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
+        try:
+            self.discord_says = parsedate_to_datetime(headers["date"])
+        except (KeyError, ValueError):
+            return
+
+    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
+        return 0.0
+
+    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
+        return 0.0
+
+    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
+        return ()
+
+    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
+
+    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None: ...
