@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from json import JSONDecodeError, loads
 from typing import Any, Final
 
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+"""A text, what divides values, or the beginning of a text without an end."""
 _CLOSING: Final = {"[": "]", "{": "}"}
 _LEVELS_IN_PIECES: Final = 5
 """Of an answer, its list, a record, a field of it, and a list in it."""
@@ -90,6 +91,8 @@ def _parts(text: str, kind: str) -> Iterator[str]:
     open_, start = [], 1
     for token in _TOKEN.finditer(text):
         mark, at = token[0], token.start()
+        if mark == '"':
+            raise JSONDecodeError("a text has no end", text[:0], 0)
         if mark in _CLOSING:
             open_.append(_CLOSING[mark])
         elif mark in ("]", "}"):

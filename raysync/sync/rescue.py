@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from raysync.errors import RaysyncError, told
 from raysync.models.entities import Message, without_payload
+from raysync.models.ids import moment_of
 from raysync.models.work import PageReceipt, PageWrite
 
 _log = logging.getLogger(__name__)
@@ -55,11 +56,16 @@ async def _in_halves(
                 told(error),
                 extra={"event": "message_refused"},
             )
-            return PageReceipt(0, 0), (without_payload(messages[0]),)
+            return PageReceipt(0, 0), (_bare(messages[0]),)
     middle = len(messages) // 2
     first, lower = await _in_halves(write, messages[:middle])
     second, upper = await _in_halves(write, messages[middle:])
     return _sum(first, second), lower + upper
+
+
+def _bare(message: Message) -> Message:
+    """Nothing of a message but what its id says, and whose it is."""
+    return without_payload(replace(message, type=0, created_at=moment_of(message.id)))
 
 
 def _sum(one: PageReceipt, other: PageReceipt) -> PageReceipt:
