@@ -34,6 +34,7 @@ from raysync.discord_api.slow_limiter import SlowLimiter
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.models.work import UNDOCUMENTED
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
@@ -360,6 +361,8 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
 
 
 def _how_to_grant(reason: str) -> str | None:
+    if UNDOCUMENTED in reason:
+        return "Look for a newer version of raysync; if there is none, report it."
     missing = next((each for each in _TO_GRANT if each in reason), None)
     if missing is None:
         return None

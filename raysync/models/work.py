@@ -26,6 +26,8 @@ class IdRange:
         return self.start <= message_id < self.stop
 
 
+UNDOCUMENTED = "not what Discord documents"
+"""In the reasons for which channels are left out that this version cannot read."""
 MOST_NAMED = 5
 """Records of one channel that are named among those that have no place."""
 

@@ -12,6 +12,7 @@ from enum import IntFlag
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
 from raysync.models.ids import ChannelId
+from raysync.models.work import UNDOCUMENTED
 
 
 class Permission(IntFlag):
@@ -26,8 +27,7 @@ class Permission(IntFlag):
 
 _ALL = -1
 UNKNOWN_PERMISSIONS = (
-    "its permission overwrites are not what Discord documents, so it is not known whether the bot "
-    "may read it"
+    f"its permission overwrites are {UNDOCUMENTED}, so it is not known whether the bot may read it"
 )
 
 
@@ -92,7 +92,7 @@ def reason_unreadable(
     holder = channel
     if channel.type in channel_types.THREADS:
         if "parent_id" in channel.unreadable:
-            return "its parent channel is not what Discord documents"
+            return f"its parent channel is {UNDOCUMENTED}"
         parent = parents.get(channel.parent_id) if channel.parent_id is not None else None
         if parent is None:
             return "its parent channel is not visible"

@@ -11,7 +11,7 @@ from raysync.errors import ContentIntentError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
 from raysync.models.ids import NO_CHANNEL, ChannelId, GuildId
-from raysync.models.work import ArchiveKey, Skipped
+from raysync.models.work import UNDOCUMENTED, ArchiveKey, Skipped
 from raysync.sync.permissions import (
     UNKNOWN_PERMISSIONS,
     Permission,
@@ -236,7 +236,7 @@ def _hides_threads(survey: Survey, channel: Channel) -> bool:
 
 def _reason_to_skip(survey: Survey, channel: Channel) -> str | None:
     if "type" in channel.unreadable:
-        return "its type is not what Discord documents"
+        return f"its type is {UNDOCUMENTED}"
     if _hides_threads(survey, channel):
         return UNKNOWN_PERMISSIONS
     if channel.type not in channel_types.WITH_MESSAGES:

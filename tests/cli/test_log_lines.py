@@ -110,3 +110,12 @@ def test_a_run_that_failed_says_why(log: Lines) -> None:
         ("job_error", "error"),
     ]
     assert log.lines[1]["message"] == "The token is bad."
+
+
+def test_what_could_not_be_read_is_counted_at_the_end_where_there_is_any(log: Lines) -> None:
+    observer = LogObserver(HandTime().monotonic_s)
+    observer.finished(job_result(quarantined=2, unplaced=1))
+    observer.finished(job_result())
+
+    assert (log.lines[0]["quarantined"], log.lines[0]["unplaced"]) == (2, 1)
+    assert "quarantined" not in log.lines[1]

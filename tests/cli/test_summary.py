@@ -92,3 +92,12 @@ def test_the_docs_name_every_key_of_the_result(model):
     text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
     assert [key for key in keys if f'"{key}"' not in text] == []
+
+
+def test_the_summary_counts_what_could_not_be_read_whole_and_says_who_names_it():
+    text = " ".join(text_of(job_result(quarantined=3)).split())
+
+    assert "3 messages stored with fields that could not be read" in text
+    assert "raysync doctor --tenant takaro" in text
+    assert "quarantined" not in text_of(job_result())
+    assert exit_code(RunResult(jobs=[job_result(quarantined=3)])) == 0, "nothing is lost"
