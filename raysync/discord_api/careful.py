@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -65,9 +64,15 @@ _OTHER: Final = "another field"
 
 def read_message(payload: Any, identities: Identities) -> Message:
     """Convert one record of a page, whatever it is. Never raises."""
-    if type(payload) is dict:  # and not what was read in pieces
-        with suppress(Exception):  # whatever the payload does to us, the page goes on
-            return message_from(payload, identities)
+    if type(payload) is not dict:  # it may be what was read in pieces
+        return _read_carefully(payload, identities)
+    try:
+        return message_from(payload, identities)
+    except Exception:  # noqa: BLE001 whatever the payload does to us, the page goes on
+        return _read_carefully(payload, identities)
+
+
+def _read_carefully(payload: Any, identities: Identities) -> Message:
     try:
         message_id = MessageId(fields.snowflake(fields.mapping(payload).get("id")))
     except UNREADABLE:

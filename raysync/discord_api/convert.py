@@ -21,6 +21,7 @@ from raysync.discord_api.fields import (
     count,
     emoji_name,
     flag,
+    id_text,
     listed,
     listed_or_none,
     mapping,
@@ -146,7 +147,7 @@ def suppressed(payload: Payload, author_ref: str, type_: int) -> Message:
 
 def author_of(payload: Payload, identities: Identities) -> str:
     """Return what the author is called in the database."""
-    return identities.author_ref(str(snowflake(mapping(payload["author"])["id"])))
+    return identities.author_ref(id_text(payload["author"]["id"]))
 
 
 def replied_to(payload: Payload) -> MessageId | None:
@@ -224,7 +225,7 @@ def _author_kind(payload: Payload, type_: int) -> str:
 
 def _attachments(payloads: list[Any]) -> tuple[Attachment, ...]:
     found = tuple(map(_attachment, payloads))
-    if len({each.id for each in found}) < len(found):
+    if len(found) > 1 and len({each.id for each in found}) < len(found):
         raise ValueError("an attachment is told twice")
     return found
 
@@ -242,7 +243,7 @@ def _attachment(payload: Payload) -> Attachment:
 
 def _reactions(payloads: list[Any]) -> tuple[Reaction, ...]:
     found = tuple(map(_reaction, payloads))
-    if len({each.emoji for each in found}) < len(found):
+    if len(found) > 1 and len({each.emoji for each in found}) < len(found):
         raise ValueError("a reaction is told twice")
     return found
 

@@ -19,7 +19,9 @@ UNREADABLE: Final = (
 )  # fmt: skip
 """Errors of code that takes a payload for what it is not."""
 _INT4: Final = 1 << 31
-_DIGITS: Final = re.compile("[0-9]{1,20}")
+_MOST_ID_DIGITS: Final = 20
+_SURELY_DIGITS: Final = 19
+"""A number of fewer digits has less than 63 bits."""
 _BITS: Final = re.compile("[0-9]{1,100}")
 _MOST_EMOJI_CHARACTERS: Final = 200
 """A row of PostgreSQL's index takes 2,704 bytes; Discord's own names have up to 32 characters."""
@@ -28,15 +30,22 @@ _MOST_TIME_CHARACTERS: Final = 64
 
 def snowflake(value: Any) -> int:
     """Return one of Discord's ids, given as ASCII digits or as a number, that has 63 bits."""
-    if isinstance(value, str):
-        if _DIGITS.fullmatch(value) is None:
+    if type(value) is str:
+        if not (value.isascii() and value.isdigit() and len(value) <= _MOST_ID_DIGITS):
             raise ValueError("an id is digits")
         value = int(value)
     elif type(value) is not int:
         raise TypeError("an id is text or a number")
     if not 0 < value <= MAX_SNOWFLAKE:
         raise ValueError("an id has 63 bits")
-    return int(value)
+    return value  # type: ignore[no-any-return]
+
+
+def id_text(value: Any) -> str:
+    """Return an id as the text that Discord has for it."""
+    if type(value) is str and len(value) < _SURELY_DIGITS and value.isascii() and value.isdigit():
+        return value if value[0] != "0" else str(snowflake(value))
+    return str(snowflake(value))
 
 
 def permission_bits(value: Any) -> int:

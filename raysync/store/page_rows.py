@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import json  # orjson refuses half a surrogate pair, which is what is looked for
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from raysync.models.entities import Attachment, Message, Reaction
 
-_T = TypeVar("_T")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _REPLACEMENT = "\ufffd"
@@ -39,8 +38,8 @@ def page_json(messages: Sequence[Message]) -> bytes:
 
 
 def _row(message: Message) -> dict[str, Any]:
-    quarantine = {"quarantine": message.quarantine} if message.quarantine else {}
-    return {
+    reactions, attachments = message.reactions, message.attachments
+    row: dict[str, Any] = {
         "id": message.id,
         "author": message.author_ref,
         "content": message.content,
@@ -50,17 +49,17 @@ def _row(message: Message) -> dict[str, Any]:
         "edited_at": message.edited_at,
         "metadata": orjson.Fragment(message.metadata),
         "raw": orjson.Fragment(message.raw),
-        "reactions": _one_each(message.reactions, lambda each: each.emoji),
-        "attachments": _one_each(message.attachments, lambda each: each.id),
-        **quarantine,
+        "reactions": reactions or None,
+        "attachments": attachments or None,
     }
-
-
-def _one_each(parts: Sequence[_T], key_of: Callable[[_T], object]) -> Sequence[_T] | None:
-    """*parts*, of two with one key the last: one statement writes no row twice."""
-    if len(parts) < 2:
-        return parts or None
-    return list({key_of(each): each for each in parts}.values())
+    # of two with one key the last: one statement writes no row twice
+    if len(reactions) > 1:
+        row["reactions"] = list({each.emoji: each for each in reactions}.values())
+    if len(attachments) > 1:
+        row["attachments"] = list({each.id: each for each in attachments}.values())
+    if message.quarantine:
+        row["quarantine"] = message.quarantine
+    return row
 
 
 def storable_text(text: str) -> str:

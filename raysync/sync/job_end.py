@@ -56,6 +56,6 @@ def _told(tally: ChannelTally) -> str:
     )
     records = "1 record is" if tally.unplaced == 1 else f"{tally.unplaced} records are"
     return (
-        f"{records} not stored, for Discord sends no id that a message can have: {where}. Nothing "
+        f"{records} not stored, because no id of a message can be read there: {where}. Nothing "
         "counts as proven there, so every run reads it again. Look for a newer version of raysync."
     )
