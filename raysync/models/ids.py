@@ -25,11 +25,8 @@ MAX_SNOWFLAKE = (1 << 63) - 1
 NOWHERE = MessageId(0)
 NO_CHANNEL = ChannelId(0)
 """In place of ids that cannot be read: nothing has them."""
-MOST_AHEAD = timedelta(days=30)
-"""Ids hold the time of Discord's clock. Ours is hardly further behind: certificates would fail."""
-
-_A_DAY = 86_400_000
-"""Milliseconds: more than the clocks are apart that Discord's ids come from."""
+SLACK = timedelta(days=30)
+"""Ids hold the time of Discord's clocks. Ours is hardly further behind: certificates would fail."""
 
 
 def snowflake_at(moment: datetime) -> int:
@@ -39,13 +36,13 @@ def snowflake_at(moment: datetime) -> int:
 
 
 def latest_snowflake(now: datetime) -> int:
-    """Return the highest snowflake that can have been made by *now*: higher ones are no ids."""
-    return snowflake_at(now + MOST_AHEAD)
+    """Return the highest id that can have been made by *now*, by a clock that may be slow."""
+    return snowflake_at(now + SLACK)
 
 
 def earliest_snowflake(channel_id: ChannelId) -> int:
-    """Return the lowest id that a channel's message can have: none is older than its channel."""
-    return max(channel_id - (_A_DAY << TIMESTAMP_SHIFT), 1)
+    """Return the lowest id that a message of the channel can have: none is older than it."""
+    return max(channel_id - (SLACK // timedelta(milliseconds=1) << TIMESTAMP_SHIFT), 1)
 
 
 def moment_of(snowflake: int) -> datetime:
