@@ -1,6 +1,7 @@
 """What a client says when Discord, or the way there, fails."""
 
 import asyncio
+import json
 import pickle
 
 import orjson
@@ -60,7 +61,6 @@ def fault(action=Action.ANSWER, **more) -> FaultRule:
         pytest.param(fault(Action.MALFORMED), RetryableError, id="half-a-document"),
         pytest.param(fault(Action.CONTENT_TYPE), RetryableError, id="a-wrong-content-type"),
         pytest.param(fault(status=200, body={"no": "list"}), PayloadError, id="no-list"),
-        pytest.param(fault(status=200, body=[{"id": "1"}]), PayloadError, id="no-message"),
     ],
 )
 async def test_each_failure_has_an_error_of_ours_that_can_leave_the_process(world, rule, expected):
@@ -71,6 +71,31 @@ async def test_each_failure_has_an_error_of_ours_that_can_leave_the_process(worl
     assert (type(again), again.args) == (type(error), error.args)
     assert "token" not in str(error)
     assert setting.limiter.under_way == 0
+
+
+async def test_records_that_are_no_messages_cost_no_other(world):
+    body = [{"id": "1"}, None, {"id": "x"}, [[]], {"id": "2", "content": "hi"}]
+    async with before_emulator(world, faults=[fault(status=200, body=body)]) as setting:
+        page = await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+
+    assert [each.id for each in page] == [1, 0, 0, 0, 2]
+    assert page[4].content == "hi"
+    assert all(each.quarantine for each in page)
+
+
+async def test_bytes_that_are_no_text_are_kept_as_what_cannot_be_kept(world):
+    async with before_emulator(world) as setting:
+        channel = setting.channel_of(TEXT)
+        message_id = channel.log.ids[0]
+        text = json.dumps(world.message(channel, message_id) | {"content": "a\ud8ffb"})
+        broken = text.replace("\\ud8ff", "\ud8ff")  # written out as bytes that are no UTF-8
+        setting.emulator.edits.damage_message(channel.id, message_id, text=broken)
+        page = await setting.client.fetch_after(channel.id, 0, 100)
+
+    (found,) = (each for each in page if each.id == message_id)
+    assert found.content == "a\ufffd\ufffd\ufffdb"
+    assert json.loads(found.metadata)["replaced_text"] is True
+    assert [each.id for each in page if each.quarantine] == []
 
 
 async def test_a_long_pause_says_how_long(world):
