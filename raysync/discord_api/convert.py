@@ -34,7 +34,7 @@ from raysync.discord_api.guilds import channel_from as channel_from
 from raysync.discord_api.guilds import guild_from as guild_from
 from raysync.discord_api.guilds import member_from as member_from
 from raysync.discord_api.privacy import Identities
-from raysync.discord_api.storable import REPLACEMENT, is_unstorable, storable
+from raysync.discord_api.storable import REPLACEMENT, is_too_deep, is_unstorable, storable
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Message, Reaction
 from raysync.models.ids import MessageId
@@ -68,6 +68,8 @@ def message_from(payload: Payload, identities: Identities) -> Message:
             kept, raw = identities.scrub(payload)
         except TypeError:  # orjson's: half a surrogate pair
             return _message_replaced(payload, identities)
+        if is_too_deep(kept, raw):
+            raise ValueError("a payload has few levels")
         if _NUL in raw and is_unstorable(kept):
             return _message_replaced(payload, identities)
         return _message(payload, kept, raw, identities)
@@ -80,6 +82,8 @@ def message_from(payload: Payload, identities: Identities) -> Message:
 def _message_replaced(payload: Payload, identities: Identities) -> Message:
     replaced: Payload = storable(payload, REPLACEMENT)
     kept, raw = identities.scrub(replaced)
+    if is_too_deep(kept, raw):
+        raise ValueError("a payload has few levels")
     return _message(replaced, kept, raw, identities, original_text(payload, identities))
 
 

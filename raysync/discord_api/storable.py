@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 REPLACEMENT: Final = "\ufffd"
-MOST_LEVELS: Final = 64
-"""Discord's own payloads have about ten. What walks over them recurses, with Python's limit."""
+MOST_LEVELS: Final = 100
+"""Discord's own payloads have about ten. What walks over them, when they come and when somebody is
+forgotten, recurses within Python's limit."""
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _LEAST, _MOST = -(1 << 63), (1 << 64) - 1
 """The numbers that orjson writes."""
@@ -39,6 +40,19 @@ def storable(value: Any, instead: str | Callable[[re.Match[str]], str]) -> Any:
     if isinstance(value, dict):
         return {storable(key, instead): storable(each, instead) for key, each in value.items()}
     return value
+
+
+def is_too_deep(value: Any, document: bytes) -> bool:
+    """Whether *value*, which is *document* as JSON, has more levels than are kept."""
+    brackets = document.count(b"{") + document.count(b"[")
+    return brackets > MOST_LEVELS and _is_deeper(value, MOST_LEVELS)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels <= 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 class Trimmer:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from raysync.emulator import Action, FaultRule, GuildSpec, World, engine, generate_guild
+from raysync.emulator.faults import FaultScript
 from raysync.errors import (
     AccessDeniedError,
     BannedError,
@@ -81,6 +82,40 @@ async def test_records_that_are_no_messages_cost_no_other(world):
     assert [each.id for each in page] == [1, 0, 0, 0, 2]
     assert page[4].content == "hi"
     assert all(each.quarantine for each in page)
+
+
+@pytest.mark.parametrize("members", [7, None, [None, 5, [], {"user_id": []}, {"id": {}}]])
+async def test_odd_memberships_cost_no_thread(world, members):
+    thread = {"id": "70", "type": 12, "name": "t", "parent_id": "5", "thread_metadata": {}}
+    async with before_emulator(world) as setting:
+        bot = (await setting.client.identify()).user_id
+        joined = [{"id": "71", "user_id": str(bot)}] if isinstance(members, list) else []
+        told = [*members, *joined] if isinstance(members, list) else members
+        body = {"threads": [thread, None, thread | {"id": "71"}], "members": told}
+        route = "GET /guilds/{guild_id}/threads/active"
+        rule = FaultRule(
+            Action.ANSWER, route=route, status=200, body=body, content_type="application/json"
+        )
+        setting.emulator.faults = FaultScript(rule)
+        found = await setting.client.list_active_threads(setting.guild.id)
+
+    assert [each.id for each in found] == [70, 0, 71]
+    assert [each.thread and each.thread.bot_is_member for each in found] == [
+        False, None, bool(joined),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", ["x", None, [], -1, 1.5, True, 2**64 - 1])
+async def test_flags_that_cannot_be_read_switch_no_intent_off(world, flags):
+    rule = FaultRule(
+        Action.ANSWER, route="GET /oauth2/applications/@me", status=200,
+        body={"flags": flags}, content_type="application/json",
+    )  # fmt: skip
+    async with before_emulator(world) as setting:
+        setting.emulator.faults = FaultScript(rule)
+        has_content = await setting.client.has_content_intent(anew=True)
+
+    assert has_content is (flags is not None), "null is none"
 
 
 async def test_bytes_that_are_no_text_are_kept_as_what_cannot_be_kept(world):

@@ -13,6 +13,7 @@ from raysync.discord_api.careful import read_message
 from raysync.discord_api.convert import message_from
 from raysync.discord_api.lenient_json import parse
 from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.redaction import Redaction
 from raysync.models.entities import WITHHELD, Attachment, Reaction
 from raysync.models.ids import NOWHERE, moment_of
 from raysync.models.privacy import PeopleRules
@@ -245,3 +246,23 @@ def test_what_was_read_in_pieces_is_never_taken_for_whole() -> None:
 
     assert odd.quarantine == ("another field",)
     assert fine == read_message(message(), PEOPLE)
+
+
+@pytest.mark.parametrize("content", ["hello", "a\ud800"])
+def test_no_more_levels_are_kept_than_can_be_redacted(content: str) -> None:
+    def nested(levels: int) -> Any:
+        value: Any = PEOPLE.author_ref("5")
+        for _ in range(levels):
+            value = {"x": value}
+        return value
+
+    kept = read_message(message(content=content, tomorrow=nested(98)), PEOPLE)
+    cut = read_message(message(content=content, tomorrow=nested(240)), PEOPLE)
+    wide = read_message(message(content=content, tomorrow=[{"x": []}] * 200), PEOPLE)
+    redaction = Redaction(people=frozenset({PEOPLE.author_ref("5")}))
+
+    assert (kept.quarantine, wide.quarantine) == ((), ())
+    assert cut.quarantine == ("another field",)
+    for each in (kept, cut):
+        rest = json.dumps(redaction.payload(orjson.loads(each.raw)))
+        assert PEOPLE.author_ref("5") not in rest
