@@ -26,6 +26,7 @@ _BITS: Final = re.compile("[0-9]{1,100}")
 _MOST_EMOJI_CHARACTERS: Final = 200
 """A row of PostgreSQL's index takes 2,704 bytes; Discord's own names have up to 32 characters."""
 _MOST_TIME_CHARACTERS: Final = 64
+_FIRST_YEAR, _LAST_YEAR = 2015, 9998
 
 
 def snowflake(value: Any) -> int:
@@ -111,14 +112,17 @@ def listed_or_none(value: Any) -> list[Any]:
 def moment(value: Any) -> datetime:
     """Return a time in UTC, which it is in where its offset is missing.
 
-    Python takes offsets of up to 24 hours, PostgreSQL of less than 16: so none is passed on.
+    Python takes offsets of up to 24 hours, PostgreSQL of less than 16: so none is passed on. At the
+    ends of Python's time, sums with it fail: Discord's own begins in 2015.
     """
     if not isinstance(value, str) or len(value) > _MOST_TIME_CHARACTERS:
         raise TypeError("a time is text")
     found = datetime.fromisoformat(value)
-    if found.tzinfo is None:
-        return found.replace(tzinfo=UTC)
-    return found if found.tzinfo is UTC else found.astimezone(UTC)
+    if found.tzinfo is not UTC:
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError("a time is one of Discord's")
+    return found
 
 
 def emoji_name(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -15,7 +16,6 @@ import orjson
 from raysync.discord_api.fields import (
     UNREADABLE,
     Payload,
-    count,
     listed,
     listed_or_none,
     mapping,
@@ -30,7 +30,15 @@ from raysync.discord_api.storable import REPLACEMENT, Trimmer, storable
 from raysync.errors import PayloadError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild, Overwrite, Role, ThreadState
-from raysync.models.ids import MAX_SNOWFLAKE, NO_CHANNEL, ChannelId, GuildId, MessageId, UserId
+from raysync.models.ids import (
+    MAX_SNOWFLAKE,
+    NO_CHANNEL,
+    ChannelId,
+    GuildId,
+    MessageId,
+    UserId,
+    moment_of,
+)
 
 _T = TypeVar("_T")
 NO_TYPE: Final = -1
@@ -69,8 +77,8 @@ def channel_from(
 ) -> Channel:
     """One channel or thread; *joined* are the ids of the threads the bot is a member of.
 
-    Of the overwrites for single members it keeps the bot's own: nothing else can concern us. A
-    last message above *latest* is none.
+    Of the overwrites for single members it keeps the bot's own: nothing else can concern us. What
+    it tells of messages or times beyond the id *latest* is not true.
 
     Raises:
         PayloadError: it has no id that can be read.
@@ -116,7 +124,7 @@ class _Channel:
             overwrites=tuple(
                 each for each in self._overwrites() if not each.is_member or each.id == bot_id
             ),
-            thread=self._thread(bot_is_member),
+            thread=self._thread(bot_is_member, moment_of(latest)),
             metadata=kept,
             unreadable=tuple(self._unreadable),
         )
@@ -150,7 +158,7 @@ class _Channel:
             self._unreadable[name] = None
         return found
 
-    def _thread(self, bot_is_member: bool) -> ThreadState | None:
+    def _thread(self, bot_is_member: bool, latest: datetime) -> ThreadState | None:
         payload = self._payload
         if payload.get("thread_metadata") is None:
             return None
@@ -161,12 +169,19 @@ class _Channel:
             archived=bool(state.get("archived")),
             archived_at=None
             if archived_at is None
-            else self._field("archive_timestamp", lambda: moment(archived_at), None),
+            else self._field("archive_timestamp", lambda: _moment_until(archived_at, latest), None),
             message_count=None
             if message_count is None
-            else self._field("message_count", lambda: count(message_count), None),
+            else self._field("message_count", lambda: small(message_count), None),
             bot_is_member=bot_is_member or isinstance(payload.get("member"), dict),
         )
+
+
+def _moment_until(value: Any, latest: datetime) -> datetime:
+    found = moment(value)
+    if found > latest:
+        raise ValueError("a time has come")
+    return found
 
 
 def _overwrite(payload: Any) -> Overwrite:

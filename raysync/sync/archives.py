@@ -108,13 +108,18 @@ class ArchiveReader:
             and self._since(each.archive.key) is None
         )
 
-    def newly_settled(self, unfinished: Collection[ChannelId]) -> dict[ArchiveKey, datetime]:
-        """Up to where each list is settled; *unfinished* threads were not read to their end."""
+    def newly_settled(
+        self, unfinished: Collection[ChannelId], now: datetime | None = None
+    ) -> dict[ArchiveKey, datetime]:
+        """Up to where each list is settled; *unfinished* threads were not read to their end.
+
+        Nothing is settled beyond *now*, whatever a thread says of itself.
+        """
         settled: dict[ArchiveKey, datetime] = {}
         for each in self._read.values():
             times = [t.thread.archived_at for t in each.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
             is_settled = each.trouble is None and not each.archive.joined_only
             if is_settled and latest and not any(t.id in unfinished for t in each.threads):
-                settled[each.archive.key] = latest
+                settled[each.archive.key] = latest if now is None else min(latest, now)
         return settled

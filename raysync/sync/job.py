@@ -245,7 +245,7 @@ class SyncJob:
         if self._archives is None or not self._window.is_whole or not is_reading:
             return
         unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._left
-        settled = self._archives.newly_settled(unfinished)
+        settled = self._archives.newly_settled(unfinished, self._clock.now())
         if settled:
             await self._again(lambda: self._catalog.note_listings(settled))
 

@@ -81,7 +81,7 @@ class Stage:
 @pytest.fixture
 def world() -> World:
     spec = GuildSpec(
-        text_channels=8, text_messages=240, users=5, threads=9, messages_per_thread=2, archived=0.0
+        text_channels=8, text_messages=240, users=5, threads=13, messages_per_thread=2, archived=0.0
     )
     world = World(generate_guild(spec, seed=3))
     world.add_bot(TOKEN)
@@ -381,6 +381,9 @@ THREADS: list[tuple[dict[str, Any], bool]] = [
     ({"patch": {"type": None}}, False),
     ({"patch": {"thread_metadata": 7}}, True),
     ({"patch": {"thread_metadata": {"archive_timestamp": "soon"}}}, True),
+    ({"patch": {"thread_metadata": {"archive_timestamp": "0001-01-01T00:00:00Z"}}}, True),
+    ({"patch": {"thread_metadata": {"archive_timestamp": "9999-12-31T23:59:59Z"}}}, True),
+    ({"patch": {"thread_metadata": {"archive_timestamp": "2080-01-01T00:00:00Z"}}}, True),
     ({"patch": {"message_count": -1}}, True),
     ({"patch": {"last_message_id": "x"}}, True),
 ]
@@ -404,6 +407,11 @@ async def test_threads_that_cannot_be_read_cost_no_other_and_are_read_later(
     assert (await stage.stored()).keys() == {key for key in stage.truth() if key[0] not in lost}
     assert sum(each.channel_id in lost for each in end.skipped) == 2, "they have an id"
     assert end.status is JobStatus.PARTIAL, "and two have none"
+    (row,) = await stage.archive.query(
+        "SELECT count(*) AS to_come FROM thread_listings"
+        " WHERE archived_until > now() AND :tenant > 0"
+    )
+    assert row.to_come == 0
     for thread_id in broken:
         stage.emulator.edits.mend_channel(thread_id)
     assert (await stage.archive.run(PLAIN)).status is JobStatus.COMPLETED
