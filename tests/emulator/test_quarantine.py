@@ -450,3 +450,23 @@ async def test_a_role_that_cannot_be_read_grants_nothing_and_is_told_if_it_is_th
     assert end.status is JobStatus.FAILED
     assert "roles cannot be read" in end.troubles[0].message
     assert await stage.stored() == stage.truth()
+
+
+@pseudonymous
+async def test_a_list_of_archived_threads_is_not_settled_over_one_that_cannot_be_read(
+    stage: Stage,
+) -> None:
+    threads = [each.id for each in stage.threads()]
+    now_ms = stage.world.clock.now_ms()
+    for days, thread_id in enumerate(threads, start=1):
+        stage.emulator.edits.archive_thread(thread_id, at_ms=now_ms - 86_400_000 * days)
+    odd = threads[-1]
+    stage.emulator.edits.damage_channel(odd, {"type": None})
+    for _ in range(2):
+        end = await stage.archive.run(PLAIN)
+        assert end.status is JobStatus.COMPLETED
+        assert [each.channel_id for each in end.skipped] == [odd]
+    stage.emulator.edits.mend_channel(odd)
+    await stage.archive.run(PLAIN)
+
+    assert (await stage.stored()).keys() == stage.truth().keys()

@@ -18,6 +18,7 @@ from raysync.models.records import QuarantinedMessage
 from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
 from raysync.store.channels import ChannelStore
 from raysync.store.export import export_lines
+from raysync.store.forwards import WithoutCopies
 from raysync.store.pages import PostgresPages
 from raysync.store.quarantine import quarantine_of
 from raysync.sync.rescue import write_page
@@ -269,3 +270,16 @@ async def test_a_channel_that_the_database_refuses_costs_no_other(
     assert {each: stored[each] for each in stored if each not in (8, 21)} == {
         each: (f"c{each}", fine) for each in range(1, 40) if each not in (8, 21)
     }
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [], {}, {"message_id": None}, {"message_id": "٣"}])
+@pytest.mark.parametrize("more", ["x", "1.5", [], {}, True, 1.5, "9" * 400])
+def test_what_copies_no_message_that_anybody_knows_stays(odd: Any, more: Any) -> None:
+    without = WithoutCopies(frozenset({1, 3}))
+    for reference in (odd, {"message_id": more}):
+        payload = {"message_snapshots": [1], "message_reference": reference}
+        quoting = {"referenced_message": payload}
+        assert without.payload(payload) == payload
+        assert without.payload(quoting) == quoting
+    copy = {"message_snapshots": [1], "message_reference": {"message_id": "3"}}
+    assert without.payload(copy)["message_snapshots"] == []

@@ -266,3 +266,19 @@ def test_no_more_levels_are_kept_than_can_be_redacted(content: str) -> None:
     for each in (kept, cut):
         rest = json.dumps(redaction.payload(orjson.loads(each.raw)))
         assert PEOPLE.author_ref("5") not in rest
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "x", "", 1.5, True, [], {}, -5, 10**30, "٣", " 9", "9" * 400]
+)
+def test_a_quote_whose_age_cannot_be_told_is_old(odd: Any) -> None:
+    redaction = Redaction(before=1_000)
+    payload = {"referenced_message": {"id": odd, "content": "said long ago"}}
+
+    assert redaction.touches(payload, b"{}")
+    assert redaction.payload(payload) == {"referenced_message": None}
+    young = {"referenced_message": {"id": "1001", "content": "said lately"}}
+    assert redaction.payload(young) == young
+    people = Pseudonymizer(b"k" * 32, PeopleRules(before=1_000))
+    kept = read_message(message(referenced_message=payload["referenced_message"]), people)
+    assert b"said long ago" not in kept.raw
