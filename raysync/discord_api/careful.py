@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -77,24 +78,30 @@ def _read_carefully(payload: Any, identities: Identities) -> Message:
         message_id = MessageId(fields.snowflake(fields.mapping(payload).get("id")))
     except UNREADABLE:
         return _without_place(payload)
-    return _Careful(payload, message_id, identities).message()
+    try:
+        return _Careful(payload, message_id, identities).message()
+    except Exception:  # noqa: BLE001 whatever went wrong: that there is a message is known
+        return without_payload(_nothing_of(message_id))
 
 
 def _without_place(payload: Any) -> Message:
     """What stands for a record that no row can be made of; equal records are equal."""
     digest = hashlib.sha256(repr(Trimmer().value(payload)).encode(errors="surrogatepass")).digest()
+    return replace(_nothing_of(NOWHERE), raw=digest, may_be_empty=True, quarantine=("id",))
+
+
+def _nothing_of(message_id: MessageId) -> Message:
+    """What an id alone says."""
     return Message(
-        id=NOWHERE,
+        id=message_id,
         type=0,
         content="",
         author_ref=None,
         reply_to_id=None,
-        created_at=moment_of(0),
+        created_at=moment_of(message_id),
         edited_at=None,
         metadata=b"{}",
-        raw=digest,
-        may_be_empty=True,
-        quarantine=("id",),
+        raw=b"{}",
     )
 
 
@@ -160,20 +167,11 @@ class _Careful:
 
     def _plain(self, type_: int, author_ref: str | None) -> Message:
         """What can be said of it without its payload."""
-        made_at = moment_of(self._id)
-        return Message(
-            id=self._id,
-            type=type_,
-            content="",
-            author_ref=author_ref,
-            reply_to_id=None,
-            created_at=self._field(
-                "timestamp", lambda: fields.moment(self._payload["timestamp"]), made_at
-            ),
-            edited_at=None,
-            metadata=b"{}",
-            raw=b"{}",
+        nothing = _nothing_of(self._id)
+        created_at = self._field(
+            "timestamp", lambda: fields.moment(self._payload["timestamp"]), nothing.created_at
         )
+        return replace(nothing, type=type_, author_ref=author_ref, created_at=created_at)
 
     def _placed(self) -> Payload:
         """The payload with an id and a time that can be read."""

@@ -214,6 +214,20 @@ def test_what_cannot_be_scrubbed_is_not_kept(error: Exception) -> None:
     assert found.created_at == datetime(2023, 5, 2, 13, 2, 11, 123_000, tzinfo=UTC)
 
 
+class _Nameless(Pseudonymizer):
+    """Knows nobody."""
+
+    def author_ref(self, user_id: str, /) -> str:
+        raise LookupError(user_id)
+
+
+def test_where_everything_fails_it_is_known_that_there_is_a_message() -> None:
+    found = read_message(message(), _Nameless(b"k" * 32))
+
+    assert (found.id, found.quarantine, found.author_ref) == (ID, (WITHHELD,), None)
+    assert ALICE_ID.encode() not in found.raw
+
+
 class _Lying(Pseudonymizer):
     """Scrubs into something that is no JSON."""
 
