@@ -8,7 +8,7 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.fields import mapping, snowflake
 from raysync.discord_api.guilds import readable
 from raysync.discord_api.privacy import Identities
-from raysync.errors import PayloadError
+from raysync.errors import NoProgressError, PayloadError
 from raysync.models.extras import ReactorPage
 from raysync.models.ids import ChannelId, MessageId, UserId
 
@@ -36,7 +36,8 @@ class ReactorLists:
     ) -> ReactorPage:
         """Those who gave *emoji*, as a burst or not, by ascending id.
 
-        Raises UnknownMessageError or UnknownEmojiError where either is gone.
+        Raises UnknownMessageError or UnknownEmojiError where either is gone, and NoProgressError
+        where the list holds users that *after* leaves out.
         """
         params = {"limit": str(_PER_PAGE), "type": "1" if burst else "0"}
         params |= {"after": str(after)} if after else {}
@@ -45,9 +46,14 @@ class ReactorLists:
         if not isinstance(users, list | None):
             raise PayloadError("A list of reactors is not what Discord documents.")
         found = readable(users or [], lambda each: snowflake(mapping(each)["id"]))
+        if after is not None and min(found, default=after + 1) <= after:
+            raise NoProgressError(
+                "Discord's list of reactors repeats users instead of going on: who reacted to "
+                f"message {message_id} cannot be read to the end."
+            )
         refs = [self._identities.author_ref(str(each)) for each in found]
         kept = [each for each in refs if not self._identities.is_suppressed(each)]
-        goes_on = len(users or ()) >= _PER_PAGE and max(found, default=0) > (after or 0)
+        goes_on = len(users or ()) >= _PER_PAGE and found
         return ReactorPage(
             kept,
             UserId(max(found)) if goes_on else None,

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
+
+from raysync.models.header_values import moment_in
 
 
 @dataclass(slots=True)
@@ -31,10 +32,7 @@ class SlowLimiter:
         return None
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        try:
-            self.discord_says = parsedate_to_datetime(headers["date"])
-        except (KeyError, ValueError):
-            return
+        self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
 
     def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
         return 0.0

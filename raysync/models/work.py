@@ -57,6 +57,8 @@ class ChannelTally:
     extras: ExtraTally = field(default_factory=ExtraTally)
     unplaced: int = 0  #: records of pages that have no place
     unplaced_at: tuple[Unplaced, ...] = ()  #: where the first of them stand
+    ties: int = 0  #: milliseconds with more messages than a page holds: not proven complete
+    first_tie: MessageId | None = None  #: a message of the first of them
 
 
 @dataclass(frozen=True, slots=True)

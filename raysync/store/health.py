@@ -28,8 +28,6 @@ SELECT id::text AS id, tenant_id FROM sync_jobs WHERE status = 'running' ORDER B
 
 _HAS_JOBS = text("SELECT to_regclass('sync_jobs') IS NOT NULL")
 
-_LIMITS = text("SELECT count(*) FROM rate_limits")
-
 # A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
 # scope are no fault of the bot's and do not count.
 _REFUSALS = text("""
@@ -82,13 +80,6 @@ async def _called_running(
                 for row in rows
                 if await is_held(connection, TenantId(row.tenant_id)) == has_driver
             ]
-
-
-async def learned_limits(engine: AsyncEngine) -> int:
-    """How many limits other than the known ones were learned of Discord's answers."""
-    with translated():
-        async with engine.connect() as connection:
-            return int((await connection.execute(_LIMITS)).scalar_one())
 
 
 async def refusals(engine: AsyncEngine) -> int:

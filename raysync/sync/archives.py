@@ -8,7 +8,7 @@ new, provided that every thread that it found there was read to its end: only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from raysync.errors import (
 )
 from raysync.models import channel_types
 from raysync.models.entities import Channel
-from raysync.models.ids import ChannelId
+from raysync.models.ids import NO_CHANNEL, ChannelId
 from raysync.models.work import ArchiveKey, KnownChannel
 from raysync.sync.planner import Archive, GuildPlanner, placeable
 from raysync.sync.retry import Retrier
@@ -75,24 +75,26 @@ class ArchiveReader:
         return listed
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
-        threads: list[Channel] = []
+        """Read a list, and the search where lists lack threads; keep what came before a refusal."""
+        threads: dict[tuple[ChannelId, int], Channel] = {}  # by id; those without one, by number
         trouble: str | None = None
+
+        async def collect(listing: AsyncIterator[Channel]) -> None:
+            without_id = 0
+            async for thread in listing:
+                without_id += thread.id == NO_CHANNEL
+                threads[thread.id, without_id if thread.id == NO_CHANNEL else 0] = thread
+
         try:
-            threads += await self.again(lambda: self._collect(archive, since))
+            await self.again(lambda: collect(self.planner.archived_threads(archive, since)))
             if archive.parent.id in self.searched and not archive.key.is_private:
-                threads += await self.again(lambda: self._search(archive, since))
+                await self.again(lambda: collect(self.planner.searched_threads(archive, since)))
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except (PermanentError, RetryableError) as error:
             trouble = str(error)
-        placed, without_id = placeable(threads)
+        placed, without_id = placeable(threads.values())
         return Listed(archive, placed, trouble or without_id)
-
-    async def _collect(self, archive: Archive, since: datetime | None) -> list[Channel]:
-        return [each async for each in self.planner.archived_threads(archive, since)]
-
-    async def _search(self, archive: Archive, since: datetime | None) -> list[Channel]:
-        return [each async for each in self.planner.searched_threads(archive, since)]
 
     def _since(self, key: ArchiveKey) -> datetime | None:
         settled = self.settled.get(key)

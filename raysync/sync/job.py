@@ -33,7 +33,7 @@ from raysync.models.work import (
     SyncWindow,
 )
 from raysync.sync.archives import ArchiveReader, announcing
-from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
+from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged, plausible
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
@@ -290,7 +290,8 @@ class SyncJob:
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
     ) -> None:
         """Record channels not seen before, and start what is to be read of them."""
-        by_id = {each.id: each for each in found if each.id not in self._seen}
+        now = self._clock.now()
+        by_id = {each.id: plausible(each, now) for each in found if each.id not in self._seen}
         if not by_id:
             return
         self._seen.update(by_id)

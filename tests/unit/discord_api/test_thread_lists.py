@@ -11,6 +11,7 @@ import pytest
 from raysync.discord_api.guilds import read_channel
 from raysync.discord_api.privacy import Pseudonymizer
 from raysync.discord_api.thread_lists import archived_threads, searched_threads
+from raysync.errors import NoProgressError
 from raysync.models.entities import Channel
 from raysync.models.ids import NO_CHANNEL, GuildId, UserId
 
@@ -79,6 +80,14 @@ def test_a_list_goes_on_by_the_times_that_can_be_read() -> None:
 
 def test_a_list_that_tells_no_way_on_is_not_taken_for_whole() -> None:
     odd = thread(8, 8, thread_metadata={"archived": True, "archive_timestamp": "soon"})
-    ids, _ = listed(by_time, [{"threads": [odd], "has_more": True}])
 
-    assert ids == [8, NO_CHANNEL]
+    with pytest.raises(NoProgressError, match="more threads"):
+        listed(by_time, [{"threads": [odd], "has_more": True}])
+
+
+@pytest.mark.parametrize("list_", [by_time, by_id, searched_threads])
+def test_a_list_of_nothing_but_odd_records_comes_to_an_end(list_: Any) -> None:
+    pages = [{"threads": [None, {"id": "x"}], "has_more": True}] * 1_000
+
+    with pytest.raises(NoProgressError, match="more threads"):
+        listed(list_, pages)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysync.errors import NoProgressError
 from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, NOWHERE, ChannelId, MessageId
 from raysync.models.status import ChannelJobStatus
@@ -68,6 +69,14 @@ def test_a_page_that_holds_one_proves_nothing_and_keeps_the_rest(at: int, odd: i
     assert [each.id for each in step.page.messages] == [101, 102, 103]
     assert (step.page.covered, step.page.gone) == (None, None)
     assert (step.highest, step.is_end, step.unplaced) == (103, True, (at,))
+
+
+@pytest.mark.parametrize("ids", [(60, 59, 101, 102), (60,)], ids=["several", "alone"])
+def test_ids_of_earlier_messages_are_another_page_and_no_odd_records(ids: tuple[int, ...]) -> None:
+    page = [make_message(each) for each in ids]
+
+    with pytest.raises(NoProgressError, match="does not page by `after`"):
+        judge(page, MessageId(60), BOUNDS)
 
 
 def test_a_page_without_any_leads_nowhere() -> None:
@@ -155,6 +164,19 @@ def test_an_id_to_come_does_not_end_the_reading() -> None:
     assert outcome.tally.last_message_id == ids[-1]
     assert pages.deleted == set()
     assert max(each.stop for each in pages.coverage) <= ids[-1] + 1
+
+
+def test_beside_ties_that_fill_a_page_it_is_counted_and_the_rest_is_read() -> None:
+    tied = [snowflakes(1)[0] + each for each in range(100)]
+    later = [each + (1 << 45) for each in snowflakes(5)]
+    history, pages = DamagedHistory(), FakePages()
+    history.post(*tied, *later)
+    history.damaged = {tied[7]: nowhere()}
+    outcome = read(history, pages, later[-1])
+
+    assert (outcome.tally.unplaced, outcome.tally.ties, outcome.failure) == (1, 0, None)
+    assert pages.rows.keys() == {*tied, *later} - {tied[7]}
+    assert not any(each in part for each in tied for part in pages.coverage)
 
 
 @settings(max_examples=150, deadline=None)

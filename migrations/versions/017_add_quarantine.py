@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "016_add_quarantine"
-down_revision = "014_add_key_checks"
+revision = "017_add_quarantine"
+down_revision = "016_add_api_of_limits"
 
 
 def upgrade() -> None:
