@@ -32,6 +32,8 @@ REQUEST_TIMEOUT_S: Final = 30.0
 _PAGES: Final = "GET /channels/{channel_id}/messages"
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
+_UNKNOWN: Final = frozenset({10003, 10004, 10008})
+"""Discord's codes where there is no such channel, guild or message."""
 _INTENT_AGAIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 5.0
 
@@ -145,10 +147,15 @@ class DiscordClient:
         return ask
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
-        """Whether the channel or thread exists, seen or not."""
+        """Whether the channel or thread exists, seen or not.
+
+        Raises NotFoundError where a 404 has no code of Discord's for that: it may be a proxy's.
+        """
         try:
             await self._get("/channels/{channel_id}", {}, channel_id=channel_id)
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.code not in _UNKNOWN:
+                raise
             return False
         except AccessDeniedError:
             return True

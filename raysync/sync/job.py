@@ -277,7 +277,7 @@ class SyncJob:
             return await self._again(lambda: self._planner.source.has_channel(channel_id))
         except (StoreUnavailableError, PermitUnavailableError):
             raise
-        except RetryableError as error:
+        except (NotFoundError, RetryableError) as error:
             self._troubles.append(Trouble(channel_id, f"whether it exists: {error}"))
             return True
 

@@ -208,6 +208,32 @@ async def test_a_message_is_unknown_only_where_discord_says_so_itself(world):
         assert await is_there()
 
 
+async def test_a_channel_is_unknown_only_where_discord_says_so_itself(world):
+    def of_channel(body: object, content_type: str = JSON) -> FaultRule:
+        return FaultRule(
+            Action.ANSWER, path=r"/channels/\d+$", status=404, body=body, nth=(1,),
+            content_type=content_type,
+        )  # fmt: skip
+
+    says, odd = (
+        [10003, 10004, 10008],
+        ["", "<html>", "[", "null", {}, {"code": 0}, {"code": "10003"}],
+    )
+    rules = [of_channel({"message": "Unknown", "code": code}) for code in says]
+    rules += [of_channel(body) for body in [*odd, {"code": 10014}]]
+    rules += [of_channel({"code": 10003}, "text/html")]
+    async with before_emulator(world, faults=rules) as setting:
+        channel_id = setting.channel_of(TEXT).id
+        for _ in says:
+            assert not await setting.client.has_channel(channel_id)
+        for _ in rules[len(says) :]:
+            with pytest.raises(NotFoundError):
+                await setting.client.has_channel(channel_id)
+
+        assert setting.emulator.faults.taken == [1] * len(rules)
+        assert await setting.client.has_channel(channel_id)
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/hal+json"]
 )
