@@ -109,7 +109,7 @@ class _Channel:
     ) -> Channel:
         """The channel with what can be read of it."""
         kept = self._kept()
-        last_id = self._field("last_message_id", lambda: self._id_or_none("last_message_id"), None)
+        last_id = self._field("last_message_id", self._last_message_id, None)
         if last_id is not None and last_id > latest:
             self._unreadable["last_message_id"], last_id = None, None
         parent_id = self._field("parent_id", lambda: self._id_or_none("parent_id"), None)
@@ -139,6 +139,13 @@ class _Channel:
     def _id_or_none(self, name: str) -> int | None:
         value = self._payload.get(name)
         return None if value is None else snowflake(value)
+
+    def _last_message_id(self) -> int | None:
+        """Null means that nothing was ever posted; a key that is missing tells nothing."""
+        if self._type in channel_types.WITH_MESSAGES:
+            value = self._payload["last_message_id"]
+            return None if value is None else snowflake(value)
+        return self._id_or_none("last_message_id")
 
     def _kept(self) -> dict[str, Any]:
         """The payload as it may be kept; where that cannot be told, nothing that names anybody."""

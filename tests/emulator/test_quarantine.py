@@ -335,6 +335,7 @@ async def test_channels_that_cannot_be_read_are_named_and_cost_no_other(stage: S
     assert (await stage.stored()).keys() == stage.truth().keys()
 
 
+MISSING: dict[str, Any] = {"without": ["last_message_id"]}
 READABLE: list[dict[str, Any]] = [
     {"name": None},
     {"name": 7},
@@ -342,6 +343,7 @@ READABLE: list[dict[str, Any]] = [
     {"parent_id": "category"},
     {"last_message_id": "9" * 19},
     {"last_message_id": ["1"]},
+    MISSING,
     {"topic": "a\x00b\ud800", "rate_limit_per_user": 10**400, "nsfw": float("nan")},
 ]
 
@@ -351,14 +353,15 @@ async def test_channels_of_which_enough_can_be_read_are_read(stage: Stage) -> No
     await stage.archive.run(PLAIN)
     broken = {each.id: patch for each, patch in zip(stage.texts(), READABLE, strict=False)}
     for channel_id, patch in broken.items():
-        stage.emulator.edits.damage_channel(channel_id, patch)
+        damaged = patch if patch is MISSING else {"patch": patch}
+        stage.emulator.edits.damage_channel(channel_id, **damaged)
     for _ in range(2):
         for channel_id in broken:
             stage.emulator.edits.post_message(channel_id, "news")
         end = await stage.archive.run(PLAIN)
         assert (end.status, end.troubles) == (JobStatus.COMPLETED, ())
         assert (await stage.stored()).keys() == stage.truth().keys()
-    unknown = {channel_id for channel_id, patch in broken.items() if "last_message_id" in patch}
+    unknown = {each for each, patch in broken.items() if "last_message_id" in str(patch)}
     assert await stage.gaps() == unknown, "what is newest there is not known"
 
     for channel_id in broken:
@@ -386,6 +389,7 @@ THREADS: list[tuple[dict[str, Any], bool]] = [
     ({"patch": {"thread_metadata": {"archive_timestamp": "2080-01-01T00:00:00Z"}}}, True),
     ({"patch": {"message_count": -1}}, True),
     ({"patch": {"last_message_id": "x"}}, True),
+    (MISSING, True),
 ]
 
 

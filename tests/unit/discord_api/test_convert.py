@@ -11,7 +11,9 @@ from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
 from raysync.discord_api.scrubbing import without_mentions
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Overwrite, Reaction, Role
-from raysync.models.ids import GuildId, UserId
+from raysync.models.ids import ChannelKey, GuildId, UserId
+from raysync.models.work import IdRange, StoredChannel
+from raysync.sync.estimate import is_unchanged
 from tests.unit.discord_api.payloads import ALICE_ID, BOB_ID, CHANNEL_ID, message, user
 
 FULL, PSEUDONYMOUS = FullIdentity(), Pseudonymizer(b"k" * 32)
@@ -168,8 +170,10 @@ def test_a_message_discord_would_not_send_is_an_error_of_ours(broken):
         converted(**broken)
 
 
-def channel(**more):
-    payload = {"id": CHANNEL_ID, "type": 0, "name": "general", "permission_overwrites": []} | more
+def channel(without=(), **more):
+    payload = {"id": CHANNEL_ID, "type": 0, "name": "general", "permission_overwrites": []}
+    payload |= {"last_message_id": None} | more
+    payload = {key: value for key, value in payload.items() if key not in without}
     return channel_from(payload, GuildId(1), UserId(int(ALICE_ID)), PSEUDONYMOUS)
 
 
@@ -191,6 +195,26 @@ def test_a_channel_of_an_unknown_type_and_without_a_name_is_kept():
     found = channel(type=99, name=None)
 
     assert (found.type, found.name, found.thread) == (99, "", None)
+
+
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ({"without": ["last_message_id"]}, False),
+        ({"without": ["last_message_id"], "type": 2}, False),
+        ({"without": ["last_message_id"], "type": 11}, False),
+        ({"without": ["last_message_id"], "type": 4}, True),
+        ({"last_message_id": None}, True),
+        ({"last_message_id": "70"}, True),
+    ],
+)
+def test_a_missing_key_does_not_say_that_nothing_was_posted(more, is_told):
+    found = channel(**more)
+
+    assert ("last_message_id" not in found.unreadable) is is_told
+    nothing_stored = StoredChannel(ChannelKey(1), found.id, (), 0)
+    if found.last_message_id is None:
+        assert is_unchanged(found, nothing_stored, IdRange(0, 1 << 62), 0) is is_told
 
 
 def test_a_thread_tells_when_it_was_archived():
