@@ -41,6 +41,7 @@ from raysync.errors import (
 )
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import BotIdentity, Privacy, Tenant, TenantStatus
+from raysync.models.work import UNDOCUMENTED
 from raysync.privacy import scrubbing_checks
 from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
@@ -48,6 +49,7 @@ from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
 from raysync.store.health import abandoned_jobs, refusals, server_state
 from raysync.store.key_checks import KeyChecks
+from raysync.store.quarantine import quarantine_of
 from raysync.store.rotation import Rotation
 from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
@@ -60,6 +62,7 @@ LITTLE_SHARE = 0.1
 MANY_REFUSALS = 0.5
 SKEW_S = 30.0
 SHOWN_CHANNELS = 20
+SHOWN_MESSAGES = 5
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
 _TO_GRANT: Mapping[str, str] = {
@@ -259,6 +262,7 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
         *await _dead_letters(engine, tenant),
         *await _erasures(engine, tenant),
         *await scrubbing_checks(engine, tenant),
+        *await _quarantine(engine, tenant),
     ]
     try:
         secret = secret_key(settings)
@@ -298,6 +302,28 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
     advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
     says = f"{len(letters)} channels were given up and not read to their end since."
     return [_about(tenant, "dead letters", _WARN, says, advice)]
+
+
+async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
+    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES)
+    if not found.messages:
+        return []
+    named = "; ".join(
+        f"message {each.message_id} in {each.channel} ({each.channel_id}): {', '.join(each.fields)}"
+        for each in found.first
+    )
+    left = found.messages - len(found.first)
+    more = f'; and {left} more, whose lines of `raysync export` have a key "quarantine"'
+    says = (
+        f"{found.messages} stored messages in {found.channels} channels have fields that this "
+        f"version could not read: {named}{more if left else ''}."
+    )
+    advice = (
+        "Nothing is lost, and the rest of each is stored. Upgrade raysync, then read them again: "
+        f"raysync start --tenant {tenant.slug} --full (or --lookback 7d for young ones). If this "
+        "is the newest version, report the fields named here."
+    )
+    return [_about(tenant, "quarantine", _WARN, says, advice)]
 
 
 async def _erasures(engine: Engine, tenant: Tenant) -> list[Check]:
@@ -355,6 +381,7 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
             None if readable else "Give the bot a role that may view channels.",
         ),
     ]
+    checks += [_about(tenant, "guild", _WARN, f"Of {each}") for each in survey.troubles]
     reasons = Counter(each.reason for each in sorted_.skipped)
     for reason, count in reasons.most_common():
         named = [each for each in sorted_.skipped if each.reason == reason]
@@ -375,6 +402,8 @@ def _intents(bot: BotIdentity, tenant: Tenant) -> Check:
 
 
 def _how_to_grant(reason: str) -> str | None:
+    if UNDOCUMENTED in reason:
+        return "Look for a newer version of raysync; if there is none, report it."
     missing = next((each for each in _TO_GRANT if each in reason), None)
     if missing is None:
         return None

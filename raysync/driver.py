@@ -15,6 +15,7 @@ from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
 from raysync.actors.nodes import hear_of_draining, require_nodes
 from raysync.actors.policies import ClusterScaling, LocalScaling
+from raysync.actors.quarantine import with_quarantine
 from raysync.actors.requests import (
     Room,
     SyncRequest,
@@ -294,6 +295,7 @@ class _Run:
                 with log_place(tenant=tenant.slug, job_id=job_id):
                     await self._audit(tenant, job_id, window)
                     result = await self._run_job(header, tenant, window, lease)
+                    result = await with_quarantine(self._engine, tenant.id, result)
             except BaseException as error:
                 stopped = isinstance(error, asyncio.CancelledError)
                 status = JobStatus.CANCELLED if stopped else JobStatus.FAILED

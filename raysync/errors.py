@@ -146,6 +146,14 @@ class AccessDeniedError(PermanentError):
 class NotFoundError(PermanentError):
     """Discord answers 404."""
 
+    def __init__(self, message: str, code: int = 0) -> None:
+        """*code* is Discord's own; 0 where the answer has none, so that it proves nothing."""
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
 
 class UnknownMessageError(NotFoundError):
     """Discord answers that the channel has no such message."""

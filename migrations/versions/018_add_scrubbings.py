@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "018_add_scrubbings"
-down_revision = "016_add_api_of_limits"
+down_revision = "017_add_quarantine"
 
 
 def upgrade() -> None:

@@ -51,6 +51,14 @@ class LogObserver(PacedObserver):
             requests=stats.total_api_calls,
             rate_limit_encounters=stats.rate_limit_encounters,
             efficiency=stats.efficiency,
+            **{
+                name: count
+                for name, count in (
+                    ("quarantined", result.quarantined),
+                    ("unplaced", result.unplaced),
+                )
+                if count
+            },
         )
         place = {"tenant": result.tenant, "job_id": result.job_id}
         for missing in result.not_covered:

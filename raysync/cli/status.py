@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raysync.store.engine import Engine as AsyncEngine
 
 SHOWN_CHANNELS = 20
+SHOWN_MESSAGES = 20
 WATCH_PERIOD_S = 1.0
 _LINES_BESIDE_CHANNELS = 10
 
@@ -108,10 +109,16 @@ async def _follow(
 
 
 async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
-    """The job with since when all of its tenant's messages were compared, once it has ended."""
+    """The job with what could not be read of its tenant's messages, as they are now.
+
+    Once it has ended, also with since when all of them were compared.
+    """
     from raysync.models.status import JobStatus
+    from raysync.store.quarantine import quarantine_of
     from raysync.store.rechecks import rechecked_since
 
+    quarantine = await quarantine_of(engine, record.tenant_id, SHOWN_MESSAGES)
+    record = replace(record, quarantine=quarantine)
     if record.status is JobStatus.RUNNING:
         return record
     since, _ = await rechecked_since(engine, record.tenant_id)

@@ -16,12 +16,13 @@ from raysync.cli.hints import invocation
 from raysync.cli.summary import (
     efficiency_line,
     not_covered,
+    quarantine_line,
     skip_reasons,
     time_lines,
     verified,
 )
 from raysync.models.events import ChannelView, JobView
-from raysync.models.records import JobRecord
+from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 
 SILENT_AFTER_S = 30.0
@@ -124,6 +125,8 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
     if record.result is not None:
         lines += [f"left out: {each}" for each in skip_reasons(record.result)]
         lines += [f"not covered: {each}" for each in not_covered(record.result)]
+    if record.quarantine.messages:
+        lines.append(f"quarantined: {quarantine_line(record.quarantine.messages, record.tenant)}")
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
         lines.append(f"compared: every message stored, within the last {ago}")
@@ -220,9 +223,19 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "skipped": [each.model_dump() for each in result.skipped] if result else [],
         "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
         "compared_since": record.compared_since and record.compared_since.isoformat(),
+        "quarantined": record.quarantine.messages,
+        "quarantined_messages": [_quarantined_as_json(each) for each in record.quarantine.first],
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
         "channels": [_channel_as_json(each) for each in view.channels] if view else [],
+    }
+
+
+def _quarantined_as_json(message: QuarantinedMessage) -> dict[str, Any]:
+    return {
+        "channel_id": str(message.channel_id),
+        "message_id": str(message.message_id),
+        "fields": list(message.fields),
     }
 
 

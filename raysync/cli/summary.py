@@ -55,6 +55,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     stats = job.parallel_stats
     lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
     lines += [(label, Text(text)) for label, text in _extras(job)]
+    if job.quarantined:
+        lines.append(("quarantined", Text(quarantine_line(job.quarantined, job.tenant), "yellow")))
     lines.append(("requests", Text(_requests(stats))))
     went_through = job.status in ("completed", "partial")
     if limited and went_through and stats.efficiency is not None:
@@ -114,6 +116,12 @@ def _extras(job: SyncJobResult) -> list[tuple[str, str]]:
             told += f"; {words.count(job.files_failed)} not to be had now, and tried again later"
         lines.append(("attachments", told))
     return lines
+
+
+def quarantine_line(messages: int, tenant: str) -> str:
+    """How many messages could not be read whole, and who names them."""
+    stored = f"{words.counted(messages, 'message')} stored with fields that could not be read"
+    return f"{stored}: raysync doctor --tenant {tenant} says which, and what to do"
 
 
 def _changes(job: SyncJobResult) -> str:

@@ -87,7 +87,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
-    from raysync.cli.summary import not_covered
+    from raysync.cli.summary import not_covered, quarantine_line
 
     console = out()
     verification = job.verification
@@ -123,6 +123,8 @@ def _show(job: SyncJobResult, sample: int) -> None:
         )
     for each in not_covered(job):
         console.print(f"  not covered: {each}", markup=False)
+    if job.quarantined:
+        console.print(f"  {quarantine_line(job.quarantined, job.tenant)}", markup=False)
     for error in job.errors[:MAX_GAPS]:
         console.print(f"  not verified: {words.printable(error.error)}", markup=False)
     if _holes(job):

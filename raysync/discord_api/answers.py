@@ -16,6 +16,8 @@ import aiohttp
 import discord
 import orjson
 
+from raysync.discord_api import lenient_json
+
 MOST_BYTES: Final = 16 << 20
 """Of an answer's body, decompressed. A hundred messages with everything take a tenth of it."""
 MOST_ERROR_BYTES: Final = 1 << 20
@@ -98,15 +100,23 @@ def value_of(response: aiohttp.ClientResponse, found: Any) -> Any:
     return found
 
 
-def value_in(error: JSONDecodeError) -> Any:
-    """Return the JSON that orjson, with which discord.py parses, refused with *error*.
+def value_in(error: ValueError, response: aiohttp.ClientResponse) -> Any:
+    """Return the JSON of an answer that discord.py, which parses by orjson, refused with *error*.
 
-    Half a surrogate pair is JSON to Discord and to Python, and not to orjson.
+    Half a surrogate pair is JSON to Discord and to Python, and not to orjson. Bytes that are no
+    text are kept in a list of records alone: of one it is known that it is no error's answer.
 
     Raises:
         ValueError: it is no JSON.
     """
-    return _parsed(error.doc)
+    match error:
+        case JSONDecodeError():
+            return _parsed(error.doc)
+        case UnicodeDecodeError() if _is_json(response):
+            body = bytes(error.object)
+            if body.lstrip().startswith(b"["):
+                return _parsed(body.decode(errors="surrogateescape"))
+    raise error
 
 
 async def failure_of(response: aiohttp.ClientResponse) -> discord.HTTPException:
@@ -153,13 +163,29 @@ def _is_json(response: aiohttp.ClientResponse) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    """Return *text* as orjson would, but with halves of surrogate pairs."""
+    """Return *text* as orjson would, but with halves of surrogate pairs.
+
+    Of records, or of an object, what no parser takes costs itself alone.
+    """
     try:
         return orjson.loads(text)
     except JSONDecodeError:
+        pass
+    try:
         return json.loads(
             text, parse_constant=_refuse, parse_float=_finite, parse_int=_as_orjson_does
         )
+    except (RecursionError, ValueError):
+        found = lenient_json.parse(text)
+    if _holds_records(found):
+        return found
+    raise ValueError("these are no records")
+
+
+def _holds_records(found: Any) -> bool:
+    return isinstance(found, dict) or (
+        isinstance(found, list) and any(isinstance(each, dict) for each in found)
+    )
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.errors import by_proxy, refused_by_proxy
+from raysync.discord_api.fields import UNREADABLE, mapping, snowflake, text
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
+from raysync.discord_api.guilds import readable
 from raysync.discord_api.proxies import Proxy
 from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,
-    PayloadError,
     PermanentError,
     RetryableError,
     RouteMissingError,
@@ -64,18 +65,15 @@ class AttachmentSource:
 
     async def _signed(self, urls: Sequence[str]) -> Mapping[str, str] | None:
         """From each address to a fresh one; None where Discord does so no more."""
-        body = {"attachment_urls": list(urls)}
+        body = {"attachment_urls": [each for each in urls if each]}
+        if not body["attachment_urls"]:
+            return {}
         try:
             answer = await self._client.request(
                 "POST", "/attachments/refresh-urls", {}, HEAD_START_OF_EXTRAS_S, json=body
             )
-            listed = answer["refreshed_urls"]
-            return {
-                each["original"]: each["refreshed"]
-                for each in listed
-                if isinstance(each["refreshed"], str) and each["refreshed"]
-            }
-        except (PermanentError, KeyError, TypeError, ValueError):  # it is not documented
+            return dict(readable(mapping(answer)["refreshed_urls"], _fresh))
+        except (PermanentError, *UNREADABLE):  # it is not documented
             return None
 
     async def look_up(self, channel_id: ChannelId, file: MissingFile) -> str | None:
@@ -95,12 +93,9 @@ class AttachmentSource:
         ids = {"channel_id": channel_id, "message_id": message_id}
         try:
             answer = await self._client.request("GET", path, {}, HEAD_START_OF_EXTRAS_S, **ids)
-            listed = answer["attachments"]
-            return {int(each["id"]): each["url"] for each in listed if isinstance(each["url"], str)}
-        except UnknownMessageError:
+            return dict(readable(mapping(answer)["attachments"], _address))
+        except (UnknownMessageError, *UNREADABLE):
             return {}
-        except (KeyError, TypeError, ValueError, OverflowError):
-            raise PayloadError("A message is not what Discord documents.") from None
 
     async def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
         """The file's bytes from *start* on; they are complete where it ends without an error.
@@ -150,6 +145,19 @@ class AttachmentSource:
             )
             self._session = aiohttp.ClientSession(timeout=silence)
         return self._session
+
+
+def _fresh(payload: Any) -> tuple[str, str]:
+    """From an address to a fresh one."""
+    original, refreshed = text(payload["original"]), text(payload["refreshed"])
+    if not refreshed:
+        raise ValueError("an address is not empty")
+    return original, refreshed
+
+
+def _address(payload: Any) -> tuple[int, str]:
+    """From an attachment to its address."""
+    return snowflake(payload["id"]), text(payload["url"])
 
 
 def _begin_of(

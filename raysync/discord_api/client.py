@@ -6,17 +6,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from raysync.discord_api.convert import (
-    Payload,
-    channel_from,
-    guild_from,
-    member_from,
-    message_from,
-)
+from raysync.discord_api.careful import read_message
+from raysync.discord_api.fields import Payload, mapping
 from raysync.discord_api.gate import RequestLimiter
+from raysync.discord_api.guilds import guild_from, member_from, read_channel, readable
 from raysync.discord_api.identity import has_content_intent
 from raysync.discord_api.privacy import Identities
 from raysync.discord_api.proxies import Proxies
@@ -33,10 +30,12 @@ from raysync.errors import (
     UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
-from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
+from raysync.models.ids import ChannelId, GuildId, MessageId, UserId, latest_snowflake
 
 REQUEST_TIMEOUT_S: Final = 30.0
 _PAGES: Final = "GET /channels/{channel_id}/messages"
+_UNKNOWN: Final = frozenset({10003, 10004, 10008})
+"""Discord's codes where there is no such channel, guild or message."""
 _INTENT_AGAIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 5.0
 
@@ -120,7 +119,7 @@ class DiscordClient:
 
     async def fetch_guild(self, guild_id: GuildId) -> Guild:
         """The guild with its roles. Raises GuildUnavailableError where the bot is not in it."""
-        return guild_from(await self._get_of_guild("/guilds/{guild_id}", guild_id))
+        return guild_from(await self._get_of_guild("/guilds/{guild_id}", guild_id), guild_id)
 
     async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember:
         """A member of the guild. Raises GuildUnavailableError where the bot is not in it."""
@@ -155,10 +154,15 @@ class DiscordClient:
         return ask
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
-        """Whether the channel or thread exists, seen or not."""
+        """Whether the channel or thread exists, seen or not.
+
+        Raises NotFoundError where a 404 has no code of Discord's for that: it may be a proxy's.
+        """
         try:
             await self._get("/channels/{channel_id}", {}, channel_id=channel_id)
-        except NotFoundError:
+        except NotFoundError as error:
+            if error.code not in _UNKNOWN:
+                raise
             return False
         except AccessDeniedError:
             return True
@@ -169,11 +173,12 @@ class DiscordClient:
     ) -> Sequence[Message]:
         """Up to *limit* messages above *after*: the oldest of them, in no promised order.
 
-        Of the requests that wait for the token, it goes as if it had come *head_start_s* ago.
+        A record that is not what Discord documents is a message with a `quarantine`. Of the
+        requests that wait for the token, it goes as if it had come *head_start_s* ago.
         """
         path, params = "/channels/{channel_id}/messages", {"limit": str(limit), "after": str(after)}
         payloads = _list(await self._get(path, params, head_start_s, channel_id=channel_id))
-        return [message_from(each, self._identities) for each in payloads]
+        return [read_message(each, self._identities) for each in payloads]
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
         """Whether the message is there. AccessDeniedError without the right to read it."""
@@ -233,14 +238,15 @@ class DiscordClient:
         return self._identity
 
     def _channel(
-        self, payload: Payload, guild_id: GuildId, joined: frozenset[str] = frozenset()
+        self, payload: Any, guild_id: GuildId, joined: frozenset[str] = frozenset()
     ) -> Channel:
-        return channel_from(payload, guild_id, self._bot.user_id, self._identities, joined)
+        latest = latest_snowflake(datetime.now(UTC))
+        return read_channel(payload, guild_id, self._bot.user_id, self._identities, joined, latest)
 
     def _threads(self, answer: Payload, guild_id: GuildId) -> list[Channel]:
-        bot_id = str(self._bot.user_id)
-        members = [_object(each) for each in _list(answer.get("members"))]
-        joined = frozenset(str(each.get("id")) for each in members if each.get("user_id") == bot_id)
+        bot_id, members = str(self._bot.user_id), answer.get("members")
+        told = readable(members if isinstance(members, list) else [], mapping)
+        joined = frozenset(str(each.get("id")) for each in told if each.get("user_id") == bot_id)
         return [self._channel(each, guild_id, joined) for each in _list(answer.get("threads"))]
 
     async def _get_of_guild(self, path: str, guild_id: GuildId, **ids: int) -> Any:

@@ -181,11 +181,11 @@ def _of_status(
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
     if status == 404 and code == _UNKNOWN_MESSAGE:
-        return UnknownMessageError(f"{says}: the channel has no such message.")
+        return UnknownMessageError(f"{says}: the channel has no such message.", code)
     if status in (400, 404) and code == _UNKNOWN_EMOJI:
-        return UnknownEmojiError(f"{says}: there is no such emoji any more.")
+        return UnknownEmojiError(f"{says}: there is no such emoji any more.", code)
     if status == 404:
-        return NotFoundError(f"{says}: there is no such thing.")
+        return NotFoundError(f"{says}: there is no such thing.", code)
     if 300 <= status < 400:
         says += _redirected(error, url).removesuffix(".")
     elif status in _OF_GATEWAYS and not url.startswith("https:"):

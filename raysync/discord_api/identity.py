@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from raysync.discord_api.convert import Payload
+from raysync.discord_api.fields import UNREADABLE, Payload, count, snowflake
 from raysync.discord_api.routes import APPLICATION, APPLICATION_TOO
 from raysync.errors import PayloadError, RetryableError, RouteMissingError, TokenRejectedError
 from raysync.models.entities import BotIdentity
@@ -32,7 +32,10 @@ async def identity_of(user: Any, ask: Ask) -> BotIdentity:
             "The token is not a bot's. Discord forbids to automate a user's account: create an "
             "application with a bot in the Discord Developer Portal and use its token."
         )
-    user_id = UserId(int(user["id"]))
+    try:
+        user_id = UserId(snowflake(user["id"]))
+    except UNREADABLE:
+        raise PayloadError("What Discord says of who the token is has no id.") from None
     try:
         return BotIdentity(user_id, await has_content_intent(ask))
     except RouteMissingError as error:
@@ -56,7 +59,8 @@ async def has_content_intent(ask: Ask) -> bool:
 def _has_content_flag(application: Payload) -> bool:
     if not isinstance(application, dict):
         raise PayloadError("Discord answers with something that is not an object.")
+    flags = application.get("flags")
     try:
-        return bool(int(application.get("flags") or 0) & _CONTENT_FLAGS)
-    except (TypeError, ValueError, OverflowError):
+        return bool(count(0 if flags is None else flags) & _CONTENT_FLAGS)
+    except UNREADABLE:
         raise PayloadError("What Discord says of the bot's intents is no number.") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.fields import mapping, snowflake
+from raysync.discord_api.guilds import readable
 from raysync.discord_api.privacy import Identities
 from raysync.errors import NoProgressError, PayloadError
 from raysync.models.extras import ReactorPage
@@ -41,16 +43,19 @@ class ReactorLists:
         params |= {"after": str(after)} if after else {}
         ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id, "emoji": emoji}
         users = await self._client.request("GET", _PATH, params, HEAD_START_OF_EXTRAS_S, **ids)
-        try:
-            refs = [self._identities.author_ref(each["id"]) for each in users or ()]
-            last = UserId(max(int(each["id"]) for each in users)) if users else None
-            kept = [each for each in refs if not self._identities.is_suppressed(each)]
-            lowest = min((int(each["id"]) for each in users or ()), default=None)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            raise PayloadError("A list of reactors is not what Discord documents.") from None
-        if after is not None and lowest is not None and lowest <= after:
+        if not isinstance(users, list | None):
+            raise PayloadError("A list of reactors is not what Discord documents.")
+        found = readable(users or [], lambda each: snowflake(mapping(each)["id"]))
+        if after is not None and min(found, default=after + 1) <= after:
             raise NoProgressError(
                 "Discord's list of reactors repeats users instead of going on: who reacted to "
                 f"message {message_id} cannot be read to the end."
             )
-        return ReactorPage(kept, last if len(refs) >= _PER_PAGE else None)
+        refs = [self._identities.author_ref(str(each)) for each in found]
+        kept = [each for each in refs if not self._identities.is_suppressed(each)]
+        goes_on = len(users or ()) >= _PER_PAGE and found
+        return ReactorPage(
+            kept,
+            UserId(max(found)) if goes_on else None,
+            is_whole=len(found) == len(users or ()),
+        )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from raysync.discord_api.fields import UNREADABLE, snowflake
 from raysync.discord_api.id_texts import plain_digits
 from raysync.discord_api.key_kinds import Kind, kind_of
 from raysync.discord_api.texts import Texts, leads_to_somebody
@@ -126,7 +127,7 @@ class Redaction:
     def _is_lost(self, quoted: Mapping[str, Any]) -> bool:
         """Whether a message that is quoted as a whole is not to be kept itself."""
         is_theirs = self._is_person(quoted.get("author"))
-        is_old = _number(quoted.get("id")) < self.before
+        is_old = _id_of(quoted) < self.before
         return is_theirs or is_old or str(quoted.get("channel_id")) in self.channels
 
     def _is_of_lost_channel(self, around: Mapping[str, Any]) -> bool:
@@ -178,12 +179,14 @@ class _Erasing(Texts):
 _erasing: Final = lru_cache(16)(_Erasing)
 
 
-def _number(value: Any) -> int:
-    """Return an id as a number; 0 for anything else."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
 def _is_quote_before(payload: Mapping[str, Any], before: int) -> bool:
     quoted = payload.get("referenced_message")
-    return isinstance(quoted, dict) and _number(quoted.get("id")) < before
+    return isinstance(quoted, dict) and _id_of(quoted) < before
+
+
+def _id_of(quoted: Mapping[str, Any]) -> int:
+    """The id of a message that is quoted; one that is none is older than any."""
+    try:
+        return snowflake(quoted.get("id"))
+    except UNREADABLE:
+        return 0

@@ -9,7 +9,7 @@ from typing import Any, Final
 from raysync.errors import NoProgressError, SearchIndexError
 from raysync.models.entities import Channel
 from raysync.models.header_values import bounded_wait, seconds_in
-from raysync.models.ids import ChannelId
+from raysync.models.ids import NO_CHANNEL, ChannelId
 
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
@@ -29,7 +29,8 @@ async def archived_threads(
 ) -> AsyncIterator[Channel]:
     """Yield the archived threads of a channel, each once, the last archived first.
 
-    With *joined_only* they come by id, the youngest first.
+    With *joined_only* they come by id, the youngest first. A record that has no id that can be
+    read comes with that of `NO_CHANNEL`.
 
     Raises:
         NoProgressError: the list says that there is more, and does not go on.
@@ -102,7 +103,7 @@ class _Search:
                     _pause_s(answer.get("retry_after")),
                 )
             self.has_more = bool(answer.get("has_more"))
-            is_new = bool(_not_in(shown, page))
+            is_new = any(each.id != NO_CHANNEL for each in _not_in(shown, page))
             for thread in _not_in(self._seen, page):
                 yield thread
             self.lowest = min(shown, default=self.lowest)
@@ -113,10 +114,16 @@ class _Search:
 
 
 def _not_in(seen: set[ChannelId], page: Sequence[Channel]) -> list[Channel]:
-    """Return the threads of a page that are new, each once, and count them as seen."""
-    new = {thread.id: thread for thread in page if thread.id not in seen}
-    seen.update(new)
-    return list(new.values())
+    """Return the threads of a page that are new, each once, and count them as seen.
+
+    A record without an id may be any thread, so it is always new.
+    """
+    new = []
+    for thread in page:
+        if thread.id not in seen:
+            new.append(thread)
+            seen.update({thread.id} - {NO_CHANNEL})
+    return new
 
 
 def _repeats() -> NoProgressError:
@@ -150,7 +157,7 @@ def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
 
 def _before_id(page: Sequence[Channel], before: str | None) -> str | None:
     """Where the next page of a list by id starts."""
-    lowest = min((each.id for each in page), default=None)
+    lowest = min((each.id for each in page if each.id != NO_CHANNEL), default=None)
     if lowest is None or (before is not None and lowest >= int(before)):
         return None
     return str(lowest)

@@ -163,8 +163,8 @@ class Transport:
             response = trip.response
             if response is None:  # the connection failed, or the gate let nothing pass
                 raise
-            if is_success(response) and isinstance(error, JSONDecodeError):
-                return value_in(error)
+            if is_success(response) and isinstance(error, JSONDecodeError | UnicodeDecodeError):
+                return value_in(error, response)
             if is_success(response) or _is_refusal(error):
                 raise
             raise await failure_of(response) from None

@@ -29,13 +29,16 @@ def guild(request: ApiRequest) -> Reply:
     """Answer a guild."""
     found = guild_named(request)
     with_counts = request.query().get("with_counts", "").lower() in ("true", "1")
-    return json_reply(payloads.guild_payload(found, with_counts))
+    payload = payloads.guild_payload(found, with_counts)
+    if found.damage is not None:
+        return Reply(200, found.damage.body(payload))
+    return json_reply(payload)
 
 
 def channels(request: ApiRequest) -> Reply:
     """List all channels, also those the bot cannot view; never threads."""
     found = guild_named(request).channels.values()
-    return json_reply([payloads.channel_payload(each) for each in found])
+    return json_reply([payloads.served_channel(each) for each in found])
 
 
 def roles(request: ApiRequest) -> Reply:
@@ -79,14 +82,14 @@ def active_threads(request: ApiRequest) -> Reply:
 
 def channel(request: ApiRequest) -> Reply:
     """Answer a channel or thread."""
-    return json_reply(payloads.channel_payload(channel_named(request)))
+    return json_reply(payloads.served_channel(channel_named(request)))
 
 
 def thread_list(threads: list[Thread], user_id: int, *, has_more: bool) -> Payload:
     """Return a list of threads with the user's own memberships."""
     joined = [each for each in threads if user_id in each.member_ids]
     return {
-        "threads": [payloads.thread_payload(each) for each in threads],
+        "threads": [payloads.served_channel(each) for each in threads],
         "members": [payloads.thread_member_payload(each, user_id) for each in joined],
         "has_more": has_more,
     }

@@ -152,12 +152,17 @@ class Control:
     def truth(self, query: Mapping[str, str], _body: bytes) -> Reply:
         """List what an archive must hold, one `{"channel_id","message"}` a line.
 
-        Of `guild_id` (the first by default); with `token`, of what it can read.
+        Of `guild_id` (the first by default); with `token`, of what it can read. A message that is
+        served damaged is told as it is, with `"damaged":true` beside it.
         """
         world = self.emulator.world
         guild_id = int(query.get("guild_id") or next(iter(world.guilds)))
+        damaged = world.damaged(guild_id)
         lines = (
-            orjson.dumps({"channel_id": str(channel_id), "message": message})
+            orjson.dumps(
+                {"channel_id": str(channel_id), "message": message}
+                | ({"damaged": True} if (channel_id, int(message["id"])) in damaged else {})
+            )
             for channel_id, message in world.truth(guild_id, query.get("token"))
         )
         return Reply(200, b"".join(line + b"\n" for line in lines), "application/x-ndjson")

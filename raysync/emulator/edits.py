@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from raysync.emulator.channel_edits import ChannelEdits
+from raysync.emulator.damage_edits import DamageEdits
 from raysync.emulator.messages import Payload
 
 
@@ -11,7 +11,7 @@ class UnknownEditError(Exception):
     """A script names a change that there is none of, or gives it what it does not take."""
 
 
-class Edits(ChannelEdits):
+class Edits(DamageEdits):
     """Every change a world knows."""
 
     def apply(self, edit: Payload) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from raysync.emulator.damage import Damage
 from raysync.emulator.messages import MessageLog
 
 
@@ -108,6 +109,7 @@ class Channel:
     last_message_id: int | None = None
     last_pin_ms: int | None = None
     tags: dict[int, str] = field(default_factory=dict)
+    damage: Damage | None = None  #: how it is served instead
 
 
 @dataclass(slots=True)
@@ -140,6 +142,7 @@ class Guild:
     emojis: dict[int, Emoji] = field(default_factory=dict)
     removed_emoji_ids: set[int] = field(default_factory=set)
     user_ids: list[int] = field(default_factory=list)
+    damage: Damage | None = None  #: how it is served instead
 
     def every_channel(self) -> "list[Channel]":
         """Return channels and threads."""

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from raysync.emulator.damage import Damage
+
 Payload = dict[str, Any]
 Resolver = Callable[[Payload], Payload]
 
@@ -62,9 +64,9 @@ def cdn_path(path: str) -> str:
     return f"{CDN_MARK}{path}{CDN_MARK}"
 
 
-def encode(payload: Payload) -> bytes:
-    """Encode a payload, its CDN paths between `CDN_BYTE`s."""
-    encoded = orjson.dumps(payload)
+def encode(payload: Payload, damage: Damage | None = None) -> bytes:
+    """Encode a payload, as it is or damaged, its CDN paths between `CDN_BYTE`s."""
+    encoded = orjson.dumps(payload) if damage is None else damage.body(payload)
     return encoded.replace(_MARK_BYTES, CDN_BYTE) if _MARK_BYTES in encoded else encoded
 
 
@@ -92,6 +94,7 @@ class MessageLog:
         self._source = source or EmptySource()
         self.ids: Sequence[int] = self._source.ids
         self.pins: dict[int, int] = {}
+        self.damage: dict[int, Damage] = {}
         self.reactors: dict[int, dict[tuple[str, bool], list[int]]] = {}
         self._own_ids = False
         self._changed: dict[int, Payload] = {}
@@ -171,6 +174,7 @@ class MessageLog:
         ids.pop(bisect_left(ids, message_id))
         self._changed.pop(message_id, None)
         self.pins.pop(message_id, None)
+        self.damage.pop(message_id, None)
         self.reactors.pop(message_id, None)
         self.forget_encoding(message_id)
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import orjson
+
 from raysync.emulator.entities import (
     THREAD_PARENT_TYPES,
     Bot,
@@ -191,6 +193,12 @@ def channel_payload(channel: Channel) -> Payload:
         "nsfw": channel.nsfw,
     }
     return payload | _kind_fields(channel)
+
+
+def served_channel(channel: Channel) -> Payload | orjson.Fragment:
+    """Return a channel or thread as lists show it: damaged where an edit says so."""
+    payload = channel_payload(channel)
+    return payload if channel.damage is None else orjson.Fragment(channel.damage.body(payload))
 
 
 def thread_payload(thread: Thread) -> Payload:

@@ -20,7 +20,7 @@ def render(world: World, bot: Bot, channel: Channel, message_ids: Sequence[int])
     """Return messages as JSON, as a bot sees them, their CDN paths still marked."""
     log = channel.log
     every = log.encoded_all(message_ids, world.resolve, world.budget)
-    if bot.sees_content and not log.reactors:
+    if bot.sees_content and not log.reactors and not log.damage:
         return every
     seen = zip(message_ids, every, strict=True)
     return [_seen_by(world, bot, log, each, encoded) for each, encoded in seen]
@@ -45,13 +45,14 @@ def without_content(payload: Payload, user_id: int) -> Payload:
 
 
 def _seen_by(world: World, bot: Bot, log: MessageLog, message_id: int, encoded: bytes) -> bytes:
-    own = log.own_reactions(message_id, bot.user.id)
-    if bot.sees_content and not own:
+    own, damage = log.own_reactions(message_id, bot.user.id), log.damage.get(message_id)
+    if bot.sees_content and not own and damage is None:
         return encoded
     payload = world.resolve(log.payload(message_id))
     if own:
         payload = payload | {"reactions": _marked(payload["reactions"], own)}
-    return encode(payload if bot.sees_content else without_content(payload, bot.user.id))
+    seen = payload if bot.sees_content else without_content(payload, bot.user.id)
+    return encode(seen, damage)
 
 
 def _marked(reactions: list[Payload], own: set[tuple[str, bool]]) -> list[Payload]:

@@ -131,6 +131,11 @@ class World:
                 for message_id in channel.log.ids:
                     yield channel.id, self.message(channel, message_id)
 
+    def damaged(self, guild_id: int) -> set[tuple[int, int]]:
+        """Return (channel id, message id) of the messages that are served damaged."""
+        every = self.guilds[guild_id].every_channel()
+        return {(channel.id, each) for channel in every for each in channel.log.damage}
+
     def message(self, channel: Channel, message_id: int) -> Payload:
         """Return one message as a bot with the content intent reads it, but unsigned.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from raysync.models.ids import ChannelId, GuildId, MessageId, TenantId, UserId
 from raysync.models.not_covered import MissingRoute
@@ -58,6 +60,7 @@ class Guild:
     name: str
     owner_id: UserId
     roles: tuple[Role, ...]
+    unreadable_roles: int = 0  #: that are not what Discord documents, and not among these
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class BotMember:
 
     user_id: UserId
     role_ids: frozenset[int]
+    unreadable_roles: int = 0  #: ids that are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Channel:
     overwrites: tuple[Overwrite, ...] = ()
     thread: ThreadState | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)  #: the payload, scrubbed
+    unreadable: tuple[str, ...] = ()  #: fields that are not what Discord documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +156,28 @@ class Message:
     may_be_empty: bool = False  #: it proves nothing of the intent: with it, such come empty, too
     is_suppressed: bool = False  #: its author is kept out: it is there, and is not stored
     forwards: tuple[MessageId, ...] = ()  #: of what it holds copies, where somebody is kept out
+    quarantine: tuple[str, ...] = ()  #: fields that could not be read, and have their defaults
+
+
+WITHHELD: Final = "payload"
+"""In `Message.quarantine`: nothing of the payload is kept."""
+_EMPTY_METADATA: Final = orjson.dumps({"author": "unknown", "flags": 0, "pinned": False})
+
+
+def without_payload(message: Message) -> Message:
+    """Return that there is such a message, by whom and when, and nothing of what it says."""
+    raw = {"id": str(message.id), "type": message.type, "withheld_by_raysync": True}
+    return replace(
+        message,
+        content="",
+        reply_to_id=None,
+        edited_at=None,
+        metadata=_EMPTY_METADATA,
+        raw=orjson.dumps(raw),
+        attachments=(),
+        reactions=(),
+        is_blank=False,
+        may_be_empty=True,
+        forwards=(),
+        quarantine=(WITHHELD,),
+    )

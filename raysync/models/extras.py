@@ -74,6 +74,7 @@ class ReactorPage:
 
     refs: Collection[str]
     next_after: UserId | None  #: where to go on; None: these were the last
+    is_whole: bool = True  #: False: some could not be read
 
 
 @dataclass(frozen=True, slots=True)

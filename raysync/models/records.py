@@ -8,10 +8,29 @@ from datetime import datetime
 from typing import Any
 
 from raysync.models.events import JobView
-from raysync.models.ids import ChannelId, JobId, TenantId
+from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
 from raysync.models.results import SyncJobResult
 from raysync.models.status import FailureClass, JobStatus
 from raysync.models.work import SyncWindow
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    """A message that is stored, and of which some fields could not be read."""
+
+    channel_id: ChannelId
+    channel: str  #: its name
+    message_id: MessageId
+    fields: tuple[str, ...]  #: those that could not; "payload": nothing of it is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A tenant's messages that could not be read whole, as they are now."""
+
+    messages: int = 0
+    channels: int = 0  #: that hold some
+    first: tuple[QuarantinedMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,7 @@ class JobRecord:
     view: JobView | None  #: as last saved, its channels from their own rows
     result: SyncJobResult | None
     compared_since: datetime | None = None  #: every message stored was compared since then
+    quarantine: Quarantine = field(default_factory=Quarantine)  #: of its tenant, now
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,22 @@ class NotCoveredRoute(_Result):
     channels: int | None  #: concerned; None: it is about the guild or the bot
 
 
+class QuarantinedRecord(_Result):
+    """A message that is stored, and of which some fields could not be read."""
+
+    channel_id: str
+    message_id: str
+    fields: list[str]  #: those that could not; "payload": nothing of it is kept
+
+
+class UnplacedRecord(_Result):
+    """A record of a page without an id that a message can have: it is not stored."""
+
+    channel_id: str
+    after: str  #: the message that its page was asked for behind
+    position: int  #: in the page as Discord sent it; the first is 1
+
+
 class RequestSeries(_Result):
     """Requests answered in each stretch of a run, from the first to the last."""
 
@@ -142,6 +158,10 @@ class SyncJobResult(_Result):
     parallel_stats: ParallelStats
     channel_results: list[ChannelResult]
     verification: Verification | None = None  #: None: the job was no verification
+    quarantined: int = 0  #: messages of the tenant, at the job's end, that could not be read whole
+    quarantined_messages: list[QuarantinedRecord] = []  #: the first of them
+    unplaced: int = 0  #: records that are not stored, for they have no id a message can have
+    unplaced_records: list[UnplacedRecord] = []  #: where the first of them stand
 
 
 class RunResult(_Result):

@@ -27,6 +27,20 @@ class IdRange:
         return self.start <= message_id < self.stop
 
 
+UNDOCUMENTED = "not what Discord documents"
+"""In the reasons for which channels are left out that this version cannot read."""
+MOST_NAMED = 5
+"""Records of one channel that are named among those that have no place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A record of a page that no row can be made of: its id cannot be read, or cannot be true."""
+
+    after: MessageId  #: the page is the one behind this message
+    position: int  #: in the page as Discord sent it; the first is 1
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelTally:
     """What has been done at a channel in one job so far."""
@@ -42,6 +56,8 @@ class ChannelTally:
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
     extras: ExtraTally = field(default_factory=ExtraTally)
+    unplaced: int = 0  #: records of pages that have no place
+    unplaced_at: tuple[Unplaced, ...] = ()  #: where the first of them stand
     ties: int = 0  #: milliseconds with more messages than a page holds: not proven complete
     first_tie: MessageId | None = None  #: a message of the first of them
     not_covered: tuple[MissingRoute, ...] = ()  #: what the API has no route for

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -11,6 +13,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from raysync.errors import told
 from raysync.models.entities import Channel
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
@@ -23,10 +26,12 @@ from raysync.models.work import (
     StoredChannel,
 )
 from raysync.store.dead_letters import open_letters, resolve
-from raysync.store.engine import translated
+from raysync.store.engine import is_refusal, translated
 from raysync.store.extras import plan_leftovers
 from raysync.store.page_rows import storable_json, storable_text
 from raysync.store.rechecks import note_rechecks, plan_rechecks, plan_sample
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 1_000
 """Channels per statement: with their metadata about a megabyte."""
@@ -39,13 +44,15 @@ FROM jsonb_to_recordset(CAST(:channels AS jsonb)) AS given (
     id bigint, parent_id bigint, name text, type integer, metadata jsonb, last_message_id bigint)
 ORDER BY id
 ON CONFLICT (tenant_id, platform_channel_id) DO UPDATE SET
-    parent_channel_id = excluded.parent_channel_id, name = excluded.name, type = excluded.type,
+    parent_channel_id = excluded.parent_channel_id, type = excluded.type,
+    name = coalesce(nullif(excluded.name, ''), c.name),  -- one without a name cannot be read
     metadata = excluded.metadata, deleted_at = NULL, updated_at = now(),
     last_message_id = greatest(c.last_message_id, excluded.last_message_id)
 WHERE (c.parent_channel_id, c.name, c.type, c.metadata, c.deleted_at,
         coalesce(c.last_message_id, 0))
-    IS DISTINCT FROM (excluded.parent_channel_id, excluded.name, excluded.type, excluded.metadata,
-        NULL::timestamptz, greatest(c.last_message_id, excluded.last_message_id, 0))
+    IS DISTINCT FROM (excluded.parent_channel_id, coalesce(nullif(excluded.name, ''), c.name),
+        excluded.type, excluded.metadata, NULL::timestamptz,
+        greatest(c.last_message_id, excluded.last_message_id, 0))
 """)
 
 _START_PROGRESS = text("""
@@ -116,10 +123,24 @@ class ChannelStore:
         stored: dict[ChannelId, StoredChannel] = {}
         by_id = {each.id: each for each in channels}
         for some in _in_chunks(sorted(by_id.values(), key=lambda each: each.id)):
+            stored.update(await self._record_all(some))
+        return stored
+
+    async def _record_all(self, channels: Sequence[Channel]) -> dict[ChannelId, StoredChannel]:
+        """Record *channels*; one that the database refuses is recorded without its payload."""
+        try:
             with translated():
                 async with self._engine.begin() as connection:
-                    stored.update(await self._record_some(connection, some))
-        return stored
+                    return await self._record_some(connection, channels)
+        except Exception as error:
+            if not is_refusal(error) or channels == [_without_payload(channels[0])]:
+                raise
+            _log.warning("the database refuses channels: %s", told(error))
+        if len(channels) == 1:
+            return await self._record_all([_without_payload(channels[0])])
+        middle = len(channels) // 2
+        halves = channels[:middle], channels[middle:]
+        return await self._record_all(halves[0]) | await self._record_all(halves[1])
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
         """Up to which time of archival each list of archived threads was read, threads and all."""
@@ -223,6 +244,11 @@ def _in_chunks(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
     rest = iter(channels)
     while some := list(islice(rest, _AT_ONCE)):
         yield some
+
+
+def _without_payload(channel: Channel) -> Channel:
+    metadata = {"id": str(channel.id), "type": channel.type, "withheld_by_raysync": True}
+    return replace(channel, name="", metadata=metadata)
 
 
 def _as_json(channel: Channel) -> dict[str, Any]:

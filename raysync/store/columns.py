@@ -31,6 +31,11 @@ Moment = DateTime(timezone=True)
 EMPTY_OBJECT = text("'{}'::jsonb")
 
 
+ID_PATTERN = "^([0-9]{1,18}|[1-8][0-9]{18})$"
+"""Ids as text that a bigint holds: Discord's reach 9 * 10^18 in 2083. Payloads hold what they hold,
+and a cast of anything else fails the whole statement."""
+
+
 def id_column() -> Column[int]:
     """The surrogate key."""
     return Column("id", BigInteger, Identity(always=True), primary_key=True)

@@ -33,6 +33,11 @@ _KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,  # milliseconds: a peer that vanished is noticed within them
 }
+_LIMITS = "54"
+"""The class of errors over what is too large or too deep: psycopg calls them operational."""
+_OF_VALUES = frozenset({"21", "22", _LIMITS})
+_OF_ONE_VALUE = frozenset({"23502", "XX000"})
+"""A null where there must be none; and what PostgreSQL says of more memory than it ever takes."""
 _SESSION = (
     "SELECT set_config('TimeZone', 'UTC', false), "
     "set_config('statement_timeout', %s, false), "
@@ -173,6 +178,15 @@ def translated() -> Iterator[None]:
         raise StoreUnavailableError(f"The database did not answer: {error}.") from None
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether *error* is about the values that were to be written, and not about the server."""
+    cause = _cause_of(error)
+    if isinstance(cause, psycopg.Error):
+        state = cause.sqlstate or ""
+        return state[:2] in _OF_VALUES or state in _OF_ONE_VALUE
+    return isinstance(cause, (TypeError, ValueError, OverflowError, RecursionError))
+
+
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
     """At the first contact: a database that is not there is a `DatabaseUnavailableError`."""
@@ -193,6 +207,8 @@ def _cause_of(error: BaseException) -> BaseException | None:
 def _driver_error(error: BaseException) -> psycopg.Error | None:
     """The driver's error, if it tells of the server's state and not of a wrong statement."""
     cause = _cause_of(error)
+    if isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(_LIMITS):
+        return None
     if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
         return cause
     if isinstance(

@@ -132,13 +132,19 @@ ORDER BY id
 _DROP_CHANNEL = text("DELETE FROM channels WHERE id = :key")
 _FORGET_VIEWS = text("UPDATE sync_jobs SET progress = NULL WHERE tenant_id = :tenant_id")
 _FORGET_RESULTS = text("""
-UPDATE sync_jobs SET result = jsonb_set(jsonb_set(result,
+UPDATE sync_jobs SET result = jsonb_set(jsonb_set(jsonb_set(jsonb_set(result,
     '{skipped}', (SELECT coalesce(jsonb_agg(each), '[]') FROM
         jsonb_array_elements(result -> 'skipped') each
         WHERE each ->> 'channel_id' <> ALL(:ids))),
     '{errors}', (SELECT coalesce(jsonb_agg(each), '[]') FROM
         jsonb_array_elements(result -> 'errors') each
-        WHERE each ->> 'channel_id' IS NULL OR each ->> 'channel_id' <> ALL(:ids)))
+        WHERE each ->> 'channel_id' IS NULL OR each ->> 'channel_id' <> ALL(:ids))),
+    '{quarantined_messages}', (SELECT coalesce(jsonb_agg(each), '[]') FROM
+        jsonb_array_elements(result -> 'quarantined_messages') each
+        WHERE each ->> 'channel_id' <> ALL(:ids))),
+    '{unplaced_records}', (SELECT coalesce(jsonb_agg(each), '[]') FROM
+        jsonb_array_elements(result -> 'unplaced_records') each
+        WHERE each ->> 'channel_id' <> ALL(:ids)))
 WHERE tenant_id = :tenant_id AND result IS NOT NULL
 """)
 _FORGET_GAPS = text("""

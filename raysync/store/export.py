@@ -19,7 +19,10 @@ ORDER BY c.platform_channel_id
 
 _LINES = f"""
 COPY (
-    SELECT row_to_json(line) FROM (
+    SELECT CASE WHEN m.quarantine IS NULL THEN row_to_json(line)::text
+        ELSE left(row_to_json(line)::text, -1) || ',"quarantine":'
+            || array_to_json(m.quarantine)::text || '}}' END
+    FROM messages m CROSS JOIN LATERAL (
         SELECT
             m.platform_message_id::text AS id,
             %(channel_id)s::text AS channel_id,
@@ -45,8 +48,8 @@ COPY (
                         AND platform_message_id = m.platform_message_id
                         AND anonymized_user_id = ''
                     ORDER BY emoji COLLATE "C") r)) AS reactions
-        FROM messages m WHERE m.channel_id = %(key)s ORDER BY m.platform_message_id
     ) line
+    WHERE m.channel_id = %(key)s ORDER BY m.platform_message_id
 ) {AS_LINES}
 """  # noqa: S608 of constants
 
@@ -54,7 +57,8 @@ COPY (
 async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncGenerator[bytes, None]:
     """All messages of the tenant, as blocks of whole lines: one JSON object a line.
 
-    By channel and message id as numbers; the state of one moment, whatever is synced beside.
+    By channel and message id as numbers; the state of one moment, whatever is synced beside. A
+    message that could not be read whole has one key more, ``quarantine``: which fields could not.
     Close the iterator (`contextlib.aclosing`) where it is not read to its end.
     """
     with translated():

@@ -78,7 +78,7 @@ SELECT count(*) FROM claim
 """)  # noqa: S608 of constants
 
 _IS_MISSING = """
-    a.blob_key IS NULL AND a.file_size <= :max_bytes
+    a.blob_key IS NULL AND a.file_size > 0 AND a.file_size <= :max_bytes
     AND (a.blob_retry_at IS NULL OR a.blob_retry_at <= now())
     AND (:takes_all OR a.content_type LIKE ANY (:types))
 """
@@ -153,9 +153,16 @@ class ExtrasStore:
         return [ReactionCount(MessageId(row[0]), *row[1:]) for row in rows]
 
     async def save_reactors(
-        self, claim: Claim, reaction: ReactionCount, reactors: Sequence[Reactor] | None
+        self,
+        claim: Claim,
+        reaction: ReactionCount,
+        reactors: Sequence[Reactor] | None,
+        *,
+        is_whole: bool = True,
     ) -> None:
-        """These have reacted and nobody else; None: as before. The counts are read now.
+        """These have reacted; None: as before. The counts are read now.
+
+        Nobody else has, where that *is_whole*: else those known before are kept beside them.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
@@ -170,7 +177,7 @@ class ExtrasStore:
             "count": reaction.count,
             "burst_count": reaction.burst_count,
             "reactors": Jsonb(given),
-            "are_known": reactors is not None,
+            "are_known": reactors is not None and is_whole,
         }
         await self._write(_REACTORS, claim, values)
 

@@ -17,6 +17,7 @@ from raysync.models.json_text import json_text
 
 _COPIES = "message_snapshots"
 _QUOTED = "referenced_message"
+_MOST_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,16 @@ class WithoutCopies:
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """A message with nothing in it of what it forwards, or what its quote forwards."""
         kept = dict(payload)
-        source = str((kept.get("message_reference") or {}).get("message_id"))
-        if _COPIES in kept and source.isdigit() and int(source) in self.sources:
+        if _COPIES in kept and self._is_of_sources(kept.get("message_reference")):
             kept[_COPIES] = []
         if isinstance(kept.get(_QUOTED), dict):
             kept[_QUOTED] = self.payload(kept[_QUOTED])
         return kept
+
+    def _is_of_sources(self, reference: Any) -> bool:
+        source = str(reference.get("message_id")) if isinstance(reference, dict) else ""
+        is_id = source.isascii() and source.isdigit() and len(source) <= _MOST_DIGITS
+        return is_id and int(source) in self.sources
 
     def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The same where the whole payload is kept as JSON text."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from raysync.store.columns import Moment, created_at, metadata, updated_at
 
@@ -47,6 +47,14 @@ messages = Table(
     Column("raw", JSONB, nullable=False),
     created_at(),
     updated_at(),
+    Column("quarantine", ARRAY(Text)),  # fields that could not be read; null: all could
+    Index(
+        "ix_messages_quarantine",
+        "tenant_id",
+        "channel_id",
+        "platform_message_id",
+        postgresql_where=text("quarantine IS NOT NULL"),
+    ),
     # what was deleted on Discord and may have to be emptied some day; see store.purge
     Index(
         "ix_messages_deleted",

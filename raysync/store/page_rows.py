@@ -38,7 +38,8 @@ def page_json(messages: Sequence[Message]) -> bytes:
 
 
 def _row(message: Message) -> dict[str, Any]:
-    return {
+    reactions, attachments = message.reactions, message.attachments
+    row: dict[str, Any] = {
         "id": message.id,
         "author": message.author_ref,
         "content": message.content,
@@ -48,9 +49,17 @@ def _row(message: Message) -> dict[str, Any]:
         "edited_at": message.edited_at,
         "metadata": orjson.Fragment(message.metadata),
         "raw": orjson.Fragment(message.raw),
-        "reactions": message.reactions or None,
-        "attachments": message.attachments or None,
+        "reactions": reactions or None,
+        "attachments": attachments or None,
     }
+    # of two with one key the last: one statement writes no row twice
+    if len(reactions) > 1:
+        row["reactions"] = list({each.emoji: each for each in reactions}.values())
+    if len(attachments) > 1:
+        row["attachments"] = list({each.id: each for each in attachments}.values())
+    if message.quarantine:
+        row["quarantine"] = message.quarantine
+    return row
 
 
 def storable_text(text: str) -> str:

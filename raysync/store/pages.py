@@ -36,6 +36,7 @@ from raysync.store.engine import translated
 from raysync.store.erased_pages import without_erased
 from raysync.store.job_rows import failure_details
 from raysync.store.page_rows import page_json
+from raysync.store.quarantine import with_stored
 
 _Driver = psycopg.AsyncConnection[Any]
 
@@ -61,7 +62,7 @@ WITH page AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(page)s) AS given (
         id bigint, author text, content text, type integer, reply_to bigint,
         created_at timestamptz, edited_at timestamptz, metadata jsonb, raw jsonb,
-        reactions jsonb, attachments jsonb)
+        reactions jsonb, attachments jsonb, quarantine text[])
 ), claim AS MATERIALIZED (
     SELECT tenant_id, set_config('synchronous_commit', 'off', true) FROM sync_progress
     WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
@@ -87,6 +88,11 @@ WITH page AS MATERIALIZED (
     FROM claim CROSS JOIN messages m JOIN page p ON m.platform_message_id = p.id
     WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
         AND (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
+        AND (m.quarantine IS NULL  -- what could not be read before has not changed by that
+            OR (m.content <> p.content
+                AND NOT (m.content = '' AND m.quarantine && '{content,payload}'::text[]))
+            OR (m.edited_at IS DISTINCT FROM p.edited_at
+                AND NOT m.quarantine && '{edited_timestamp,payload}'::text[]))
         AND p.id NOT IN (SELECT id FROM withheld)
     -- as they are once the claim is had: a first try of this page may have committed meanwhile
     FOR UPDATE OF m
@@ -101,9 +107,9 @@ WITH page AS MATERIALIZED (
 ), merged AS (
     INSERT INTO messages AS m (
         channel_id, platform_message_id, tenant_id, anonymized_author_id, content, type,
-        reply_to_id, platform_created_at, edited_at, metadata, raw)
+        reply_to_id, platform_created_at, edited_at, metadata, raw, quarantine)
     SELECT %(channel)s, id, tenant_id, author, content, type, reply_to, created_at, edited_at,
-        metadata, raw
+        metadata, raw, quarantine
     FROM claim CROSS JOIN page
     WHERE id NOT IN (SELECT id FROM withheld)
         AND (SELECT count(*) FROM earlier) >= 0  -- before what they were is written over
@@ -111,12 +117,13 @@ WITH page AS MATERIALIZED (
         anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
         type = excluded.type, reply_to_id = excluded.reply_to_id,
         platform_created_at = excluded.platform_created_at, edited_at = excluded.edited_at,
-        deleted_at = NULL, metadata = excluded.metadata, raw = excluded.raw, updated_at = now()
+        deleted_at = NULL, metadata = excluded.metadata, raw = excluded.raw,
+        quarantine = excluded.quarantine, updated_at = now()
     WHERE (m.anonymized_author_id, m.content, m.type, m.reply_to_id, m.platform_created_at,
-            m.edited_at, m.deleted_at, m.metadata, m.raw)
+            m.edited_at, m.deleted_at, m.metadata, m.raw, m.quarantine)
         IS DISTINCT FROM (excluded.anonymized_author_id, excluded.content, excluded.type,
             excluded.reply_to_id, excluded.platform_created_at, excluded.edited_at,
-            NULL::timestamptz, excluded.metadata, excluded.raw)
+            NULL::timestamptz, excluded.metadata, excluded.raw, excluded.quarantine)
     RETURNING xmax = 0 AS is_new
 ), counted AS (
     SELECT count(*) FILTER (WHERE is_new) AS inserted,
@@ -250,7 +257,8 @@ class PostgresPages:
         `message_versions`, and reactions and attachments become those of the page. What is stored
         where the page says that all is told, and is not in it, is marked as deleted and kept. A
         message that comes empty without an edit was withheld: it stays as it is, its files too.
-        What somebody wrote who is kept out is proven to be there like the rest, and not written.
+        Of one that could not be read whole, what could not is left as it is stored. What somebody
+        wrote who is kept out is proven to be there like the rest, and not written.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
@@ -272,6 +280,7 @@ class PostgresPages:
         }
         async with self._connection() as driver, psycopg.AsyncRawCursor(driver) as cursor:
             kept = await without_erased(driver, claim, page.messages)
+            kept = await with_stored(driver, claim, kept)
             values["page"] = Json(kept, page_json)
             await cursor.execute(_NUMBERED_PAGE, [values[each] for each in _PAGE_VALUES])
             row = await cursor.fetchone()

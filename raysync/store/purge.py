@@ -20,7 +20,9 @@ from raysync.store.engine import translated
 from raysync.store.json_ids import id_in
 
 _QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
-_QUOTED: Final = id_in("raw -> 'referenced_message' ->> 'id'")
+_QUOTED_ID: Final = id_in("raw -> 'referenced_message' ->> 'id'")
+_QUOTED: Final = f"coalesce({_QUOTED_ID}, 0)"
+"""A quote whose age cannot be told counts as old."""
 _WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
 
 _ERASE_OLD = text("""
@@ -80,7 +82,7 @@ ORDER BY channel_id, platform_message_id LIMIT :most
 _EMPTY_DELETED = text("""
 WITH emptied AS (
     UPDATE messages SET content = '', raw = '{}', metadata = metadata - 'original',
-        updated_at = now()
+        quarantine = NULL, updated_at = now()
     WHERE channel_id = :key AND platform_message_id = ANY(:ids)
     RETURNING platform_message_id AS id
 ), versions AS (

@@ -33,7 +33,7 @@ COPY (
         SELECT 'message' AS kind, m.platform_message_id::text AS id,
             c.platform_channel_id::text AS channel_id, m.anonymized_author_id AS author,
             m.content, m.platform_created_at AS created_at, m.edited_at, m.deleted_at,
-            m.reply_to_id::text AS reply_to_id, m.type, m.raw,
+            m.reply_to_id::text AS reply_to_id, m.type, m.raw, m.quarantine,
             array_to_json(ARRAY(SELECT row_to_json(v) FROM (
                 SELECT seen_at, content, edited_at, raw FROM message_versions
                 WHERE {_OF_MESSAGE} ORDER BY seen_at) v)) AS versions,

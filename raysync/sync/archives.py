@@ -21,9 +21,9 @@ from raysync.errors import (
 )
 from raysync.models import channel_types
 from raysync.models.entities import Channel
-from raysync.models.ids import ChannelId
+from raysync.models.ids import NO_CHANNEL, ChannelId
 from raysync.models.work import ArchiveKey, KnownChannel
-from raysync.sync.planner import Archive, GuildPlanner
+from raysync.sync.planner import Archive, GuildPlanner, placeable
 from raysync.sync.retry import Retrier
 
 LISTINGS_AT_ONCE = 16
@@ -81,7 +81,7 @@ class ArchiveReader:
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
         """Read a list, and the search where lists lack threads; keep what came before a refusal."""
-        threads: dict[ChannelId, Channel] = {}
+        threads: dict[tuple[ChannelId, int], Channel] = {}  # by id; those without one, by number
         ways: list[Way] = [self.planner.archived_threads]
         if archive.parent.id in self.searched and not archive.key.is_private:
             ways.append(self.planner.searched_threads)
@@ -94,11 +94,14 @@ class ArchiveReader:
             raise
         except (PermanentError, RetryableError) as error:
             is_whole, trouble = False, str(error)
-        return Listed(archive, tuple(threads.values()), trouble, is_whole)
+        placed, without_id = placeable(threads.values())
+        if without_id is not None:
+            is_whole, trouble = False, trouble or without_id
+        return Listed(archive, placed, trouble, is_whole)
 
     async def _collect(
         self,
-        threads: dict[ChannelId, Channel],
+        threads: dict[tuple[ChannelId, int], Channel],
         way: Way,
         archive: Archive,
         since: datetime | None,
@@ -106,8 +109,10 @@ class ArchiveReader:
         """Add to *threads* what one route tells of the list. Return False if the API lacks it."""
 
         async def collect() -> None:
+            without_id = 0
             async for thread in way(archive, since):
-                threads[thread.id] = thread
+                without_id += thread.id == NO_CHANNEL
+                threads[thread.id, without_id if thread.id == NO_CHANNEL else 0] = thread
 
         try:
             await self.again(collect)
@@ -135,13 +140,18 @@ class ArchiveReader:
             and self._since(each.archive.key) is None
         )
 
-    def newly_settled(self, unfinished: Collection[ChannelId]) -> dict[ArchiveKey, datetime]:
-        """Up to where each list is settled; *unfinished* threads were not read to their end."""
+    def newly_settled(
+        self, unfinished: Collection[ChannelId], now: datetime | None = None
+    ) -> dict[ArchiveKey, datetime]:
+        """Up to where each list is settled; *unfinished* threads were not read to their end.
+
+        Nothing is settled beyond *now*, whatever a thread says of itself.
+        """
         settled: dict[ArchiveKey, datetime] = {}
         for each in self._read.values():
             times = [t.thread.archived_at for t in each.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
             is_settled = each.is_whole and not each.archive.joined_only
             if is_settled and latest and not any(t.id in unfinished for t in each.threads):
-                settled[each.archive.key] = latest
+                settled[each.archive.key] = latest if now is None else min(latest, now)
         return settled

@@ -9,7 +9,7 @@ from raysync.errors import RouteMissingError, TiedMessagesError
 from raysync.models.entities import Message
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import TIMESTAMP_SHIFT, MessageId, moment_of
-from raysync.models.work import ChannelTally, PageReceipt
+from raysync.models.work import MOST_NAMED, ChannelTally, PageReceipt, Unplaced
 from raysync.sync.page import MAX_PAGE
 from raysync.sync.uncovered import missing_of
 
@@ -20,6 +20,7 @@ class ChannelCount:
     def __init__(self, done: ChannelTally) -> None:
         self.tally = done
         self._last_ids: frozenset[MessageId] = frozenset()  #: of the last millisecond counted
+        self._unplaced: frozenset[Message] = frozenset()  #: of the last page
 
     def add_request(self) -> None:
         """Count a request for the channel's messages."""
@@ -49,6 +50,22 @@ class ChannelCount:
             if seen or new
             else None,
         )
+
+    def add_unplaced(
+        self, messages: Sequence[Message], positions: Sequence[int], cursor: MessageId
+    ) -> int:
+        """Count the records without a place at *positions* of the page after *cursor*.
+
+        Return how many of them are new: pages overlap.
+        """
+        known, self._unplaced = self._unplaced, frozenset(messages[at] for at in positions)
+        new = [Unplaced(cursor, at + 1) for at in positions if messages[at] not in known]
+        self.tally = replace(
+            self.tally,
+            unplaced=self.tally.unplaced + len(new),
+            unplaced_at=(*self.tally.unplaced_at, *new)[:MOST_NAMED],
+        )
+        return len(new)
 
     def add_tie(self, message_id: MessageId) -> None:
         """Count a millisecond that holds more messages than a page; *message_id* is one of them."""

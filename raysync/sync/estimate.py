@@ -78,6 +78,8 @@ def is_unchanged(
     within minutes of the last message, another may have shown since, below it.
     """
     last = channel.last_message_id
+    if "last_message_id" in channel.unreadable:
+        return False
     if last is None:
         return True
     if last < window.start:
@@ -100,6 +102,8 @@ def _may_lack(stored: StoredChannel, last: int) -> bool:
 def gaps_of(channel: Channel, stored: StoredChannel, window: IdRange) -> list[Gap]:
     """What of the channel, up to the newest message that it names, is not proven complete."""
     last = channel.last_message_id
+    if "last_message_id" in channel.unreadable:  # whatever is above what was read is not proven
+        last = MessageId(window.stop - 1)
     if last is None or last < window.start:
         return []
     proven = max((each.stop for each in stored.coverage), default=0)

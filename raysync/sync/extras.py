@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,
+    PayloadError,
     PermanentError,
     RetryableError,
     UnknownEmojiError,
@@ -97,9 +98,17 @@ class ReactorStore(Protocol):
         ...
 
     async def save_reactors(
-        self, claim: Claim, reaction: ReactionCount, reactors: Sequence[Reactor] | None
+        self,
+        claim: Claim,
+        reaction: ReactionCount,
+        reactors: Sequence[Reactor] | None,
+        *,
+        is_whole: bool,
     ) -> None:
-        """These have reacted and nobody else; None: as before. The counts are read now."""
+        """These have reacted; None: as before. The counts are read now.
+
+        Nobody else has, where that *is_whole*: else those known before are kept beside them.
+        """
         ...
 
 
@@ -130,22 +139,32 @@ class Reactors:
         )
 
     async def _read(self, visit: Visit, reaction: ReactionCount) -> None:
-        reactors = await self._reactors(visit, reaction)
-        await visit.again(lambda: self.store.save_reactors(visit.claim, reaction, reactors))
+        is_whole = True
+
+        def note(page: ReactorPage) -> None:
+            nonlocal is_whole
+            is_whole &= page.is_whole
+
+        reactors = await self._reactors(visit, reaction, note)
+        await visit.again(
+            lambda: self.store.save_reactors(visit.claim, reaction, reactors, is_whole=is_whole)
+        )
         visit.count(ExtraTally(reactors=len(reactors or ())))
 
-    async def _reactors(self, visit: Visit, reaction: ReactionCount) -> Sequence[Reactor] | None:
+    async def _reactors(
+        self, visit: Visit, reaction: ReactionCount, note: Callable[[ReactorPage], None]
+    ) -> Sequence[Reactor] | None:
         """Who reacted; None where that is not to be had, which proves nothing of who did."""
         normal, burst = set[str](), set[str]()
         try:
             if reaction.count > reaction.burst_count:
-                normal = await self._all(visit, reaction, burst=False)
+                normal = await self._all(visit, reaction, note, burst=False)
             if reaction.burst_count:
-                burst = await self._all(visit, reaction, burst=True)
+                burst = await self._all(visit, reaction, note, burst=True)
         except (UnknownMessageError, UnknownEmojiError):
             return None
         except PermanentError as error:
-            if type(error) is not PermanentError:
+            if type(error) not in (PermanentError, PayloadError):
                 raise
             return None  # of this one alone: those behind it are to be read all the same
         found = [
@@ -154,12 +173,20 @@ class Reactors:
         ]
         return found or None
 
-    async def _all(self, visit: Visit, reaction: ReactionCount, *, burst: bool) -> set[str]:
+    async def _all(
+        self,
+        visit: Visit,
+        reaction: ReactionCount,
+        note: Callable[[ReactorPage], None],
+        *,
+        burst: bool,
+    ) -> set[str]:
         found: set[str] = set()
         after: UserId | None = None
         while True:
             page = await self._page(visit, reaction, burst, after)
             found.update(page.refs)
+            note(page)
             if page.next_after is None:
                 return found
             after = page.next_after

@@ -41,7 +41,8 @@ class PageFetcher:
     ) -> Sequence[Message]:
         """Return the page after a cursor, of *limit* messages or the usual size.
 
-        Where messages *above* that one are known to exist, a page without any is asked for again.
+        Where messages *above* that one are known to exist, a page without any is asked for again,
+        unless one of its records has an id that is no message's of this page.
 
         Raises:
             ContentIntentError: the content intent was switched off.
@@ -78,8 +79,9 @@ class PageFetcher:
             return await self._page(after, size)
         for shift in islice(shifts, CURSORS_OF_ONE_PAGE):
             messages = await self._page(MessageId(max(after - shift, 0)), size)
-            if any(each.id > above for each in messages):
-                return [each for each in messages if each.id > after]
+            lowest = after - shift
+            if any(each.id > above or each.id <= lowest for each in messages):
+                return [each for each in messages if each.id > after or each.id <= lowest]
         raise RetryableError("Discord's pages lack a message that it has.")
 
     async def _page(self, after: MessageId, size: int) -> Sequence[Message]:

@@ -33,7 +33,7 @@ from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged, plausible
 from raysync.sync.gone import GoneChannels
 from raysync.sync.groups import first_error
-from raysync.sync.job_end import JobEnd, Trouble
+from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
@@ -87,7 +87,7 @@ class SyncJob:
         self._troubles: list[Trouble] = []
         self._gone = GoneChannels(planner, catalog, retrier, self._troubles.append)
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
-        self._cooled: set[ChannelId] = set()
+        self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
 
@@ -117,8 +117,9 @@ class SyncJob:
 
     def _end(self, status: JobStatus | None) -> JobEnd:
         outcomes = tuple(self._outcomes.values())
+        self._troubles += without_place(outcomes)
         if status is None:
-            self._note_lost()
+            self._troubles += lost_channels(self._tasks.keys() - self._outcomes.keys())
             failed = any(each.failure is not None for each in outcomes) or bool(self._troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
         return JobEnd(
@@ -133,15 +134,10 @@ class SyncJob:
             self._planner.uncovered.all(),
         )
 
-    def _note_lost(self) -> None:
-        """A job is not completed with a channel of which nobody has told: that would be a bug."""
-        for channel_id in self._tasks.keys() - self._outcomes.keys():
-            told = "it was not read to its end, for no reason that is known; the next run goes on"
-            self._troubles.append(Trouble(channel_id, told))
-
     async def _sync(self) -> None:
         began_s = self._clock.monotonic_s()
         survey = await self._again(self._planner.survey)
+        self._troubles += [Trouble(None, each) for each in survey.troubles]
         letters = await self._again(self._catalog.letters)
         if self._window.sync_type is not SyncType.VERIFY:
             self._letters = letters
@@ -251,8 +247,8 @@ class SyncJob:
         is_reading = self._window.sync_type is not SyncType.VERIFY
         if self._archives is None or not self._window.is_whole or not is_reading:
             return
-        unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._cooled
-        settled = self._archives.newly_settled(unfinished)
+        unfinished = {each for each in self._tasks if not self._has_ended(each)} | self._left
+        settled = self._archives.newly_settled(unfinished, self._clock.now())
         if settled:
             await self._again(lambda: self._catalog.note_listings(settled))
 
@@ -267,13 +263,15 @@ class SyncJob:
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
     ) -> None:
         """Record channels not seen before, and start what is to be read of them."""
-        new = [plausible(each, self._clock.now()) for each in found if each.id not in self._seen]
-        if not new:
+        now = self._clock.now()
+        by_id = {each.id: plausible(each, now) for each in found if each.id not in self._seen}
+        if not by_id:
             return
-        self._seen.update(each.id for each in new)
-        new, forgotten = kept_out(new, self._forgotten, self._window.channels)
-        stored = await self._again(partial(self._catalog.record, new))
+        self._seen.update(by_id)
+        new, forgotten = kept_out(by_id.values(), self._forgotten, self._window.channels)
         sorted_ = tell_apart(survey, new, self._window.channels)
+        stored = await self._again(partial(self._catalog.record, sorted_.recordable))
+        self._left |= sorted_.odd
         due = [
             each
             for each in sorted_.readable
@@ -297,7 +295,7 @@ class SyncJob:
             if letter is None or letter.cools_until is None or self._window.channels:
                 yield each
                 continue
-            self._cooled.add(each.id)
+            self._left.add(each.id)
             told = (
                 f"Given up before, and left alone until {letter.cools_until:%Y-%m-%d %H:%M} UTC "
                 f"(`raysync dead-letters retry` asks at once): {letter.message}"
@@ -365,6 +363,8 @@ class SyncJob:
             outcome = replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
         self._outcomes[task.channel_id] = outcome
         self._planner.uncovered.add(outcome.tally.not_covered, task.channel_id)
+        if outcome.tally.unplaced:
+            self._left.add(task.channel_id)
         await self._sink.settle(outcome)
         if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
             raise RunStoppedError(outcome.failure.message)

@@ -10,15 +10,19 @@ would lose a message, or delete one that is there:
 * A full page of one millisecond alone: nothing says how many more messages it has.
 * The last minutes: Discord may show a message later than one with a higher id.
 * A short page, where the channel names a newer message: it may have been cut. See `Reading`.
+
+Nor does a page prove anything that holds a record without a place: one whose id cannot be read, or
+is not one that this page can hold. It may be any message of the page's range. What can be read of
+such a page is kept; nothing is covered by it, and nothing is missed in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raysync.errors import NoProgressError
+from raysync.errors import NoProgressError, PayloadError
 from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, MessageId
 from raysync.models.status import SyncType
@@ -27,6 +31,11 @@ from raysync.sync.window import cursor_above, cursor_below, union, unread, witho
 
 MAX_PAGE: Final = 100
 """The most messages that Discord puts on one page."""
+NO_WAY_ON: Final = (
+    "None of the {} records of the page after message {} has an id that a message can have by now, "
+    "so it is not known where the channel goes on. Set this machine's clock if it is wrong; else "
+    "look for a newer version of raysync."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +48,23 @@ class Bounds:
     has_rows: bool = True  #: whether anything is stored that a page could miss
     settled: int = 0  #: ids from here on are too young to be missed
     ceiling: int = MAX_SNOWFLAKE  #: ids from here on are of the future: nothing proves them
+    earliest: int = 1  #: no message of the channel can have a lower id ...
+    latest: int = MAX_SNOWFLAKE  #: ... nor a higher one, however slow our clock is
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one page means for the reading."""
 
-    page: PageWrite | None  #: what to write; None for an empty page
-    highest: MessageId  #: the highest id seen, or the cursor where the page was empty
+    page: PageWrite | None  #: what to write; None where no record has a place
+    highest: MessageId  #: the highest id that has a place, or the cursor where none has
     next_cursor: MessageId
     is_end: bool  #: a short page: nothing more is to be expected in the range
     beyond: bool  #: it reaches past the range, so nothing of it is left
     is_tied: bool = False  #: full, and of the cursor's millisecond alone: there is no way on
     holds_newest: bool = False  #: full, and with the newest message that the channel names
     names_all: bool = False  #: complete up to the newest message that the channel names
+    unplaced: tuple[int, ...] = ()  #: which of its records have no place
 
 
 def first_cursor(wanted: IdRange) -> MessageId:
@@ -70,15 +82,19 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
 
     Raises:
         NoProgressError: the page holds what the cursor leaves out.
+        PayloadError: the page is full, and none of its records tells where to go on.
     """
     if not messages:
         return Step(None, cursor, cursor, is_end=True, beyond=False)
-    lowest, highest = min(each.id for each in messages), max(each.id for each in messages)
-    if lowest <= cursor:
-        raise NoProgressError(
-            f"Discord's page after message {cursor} holds the earlier message {lowest}: this API "
-            "does not page by `after`, so nothing can be read from it to the end."
-        )
+    lowest = max(cursor + 1, bounds.earliest)
+    placed = {each.id: each for each in messages if lowest <= each.id <= bounds.latest}
+    _require_progress(messages, placed, cursor, bounds)
+    unplaced = _others(messages, placed)
+    if not placed:
+        if len(messages) >= bounds.limit:
+            raise PayloadError(NO_WAY_ON.format(len(messages), cursor))
+        return Step(None, cursor, cursor, is_end=True, beyond=False, unplaced=unplaced)
+    highest = max(placed)
     wanted, newest = bounds.wanted, bounds.newest
     millisecond = cursor_below(highest) + 1
     next_cursor = MessageId(max(cursor_below(highest), cursor))
@@ -86,13 +102,12 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     is_last = is_short and (newest is None or highest >= newest)
     known_to = min(highest + 1 if is_last else millisecond, wanted.stop)
     start = max(cursor + 1 if cursor else 0, wanted.start)
-    by_id = {each.id: each for each in messages if each.id in wanted}
-    page = PageWrite(
-        messages=tuple(by_id[each] for each in sorted(by_id)),
-        covered=_range(start, min(known_to, bounds.ceiling)),
-        checkpoint=next_cursor,
-        gone=_range(start, min(known_to, bounds.settled)) if bounds.has_rows else None,
-    )
+    covered = _range(start, min(known_to, bounds.ceiling))
+    gone = _range(start, min(known_to, bounds.settled)) if bounds.has_rows else None
+    if unplaced:  # each of them may be any message of the range
+        covered = gone = None
+    kept = tuple(placed[each] for each in sorted(placed) if each in wanted)
+    page = PageWrite(kept, covered, next_cursor, gone)
     return Step(
         page=page,
         highest=highest,
@@ -102,23 +117,47 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
         is_tied=not is_short and next_cursor == cursor,
         holds_newest=not is_short and newest is not None and highest >= newest,
         names_all=newest is not None and newest < known_to,
+        unplaced=unplaced,
     )
 
 
+def _require_progress(
+    messages: Sequence[Message], placed: Mapping[MessageId, Message], cursor: MessageId, of: Bounds
+) -> None:
+    """Raise where a page is not the one after *cursor*.
+
+    One record with the id of an earlier message, beside others, is a record with a wrong id.
+    """
+    earlier = [each.id for each in messages if of.earliest <= each.id <= cursor]
+    if len(earlier) > 1 or (earlier and not placed):
+        raise NoProgressError(
+            f"Discord's page after message {cursor} holds the earlier message {min(earlier)}: this "
+            "API does not page by `after`, so nothing can be read from it to the end."
+        )
+
+
+def _others(messages: Sequence[Message], placed: Mapping[MessageId, Message]) -> tuple[int, ...]:
+    """Return the positions of those without a place, or with one that another has."""
+    if len(placed) == len(messages):
+        return ()
+    return tuple(at for at, each in enumerate(messages) if placed.get(each.id) != each)
+
+
 def tied_page(messages: Sequence[Message], step: Step, bounds: Bounds) -> PageWrite:
-    """Return what to write of a page that one millisecond fills, whatever was asked for.
+    """Return what to write of a page that one millisecond fills, so far as its records have places.
 
     Its messages are kept and its millisecond is not covered: nothing says that these are all.
 
     Raises:
         NoProgressError: the page repeats messages instead.
     """
-    if len({each.id for each in messages}) < len(messages):
+    placed = [each for at, each in enumerate(messages) if at not in step.unplaced]
+    if len({each.id for each in placed}) < len(placed):
         raise NoProgressError(
             f"Discord's page with message {step.highest} repeats messages instead of going on: "
             "nothing can be read from this API to the end."
         )
-    kept = sorted((each for each in messages if each.id in bounds.wanted), key=lambda m: m.id)
+    kept = sorted((each for each in placed if each.id in bounds.wanted), key=lambda m: m.id)
     return PageWrite(tuple(kept), None, cursor_above(step.highest))
 
 

@@ -12,6 +12,7 @@ from enum import IntFlag
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
 from raysync.models.ids import ChannelId
+from raysync.models.work import UNDOCUMENTED
 
 
 class Permission(IntFlag):
@@ -25,6 +26,9 @@ class Permission(IntFlag):
 
 
 _ALL = -1
+UNKNOWN_PERMISSIONS = (
+    f"its permission overwrites are {UNDOCUMENTED}, so it is not known whether the bot may read it"
+)
 
 
 def guild_permissions(guild: Guild, member: BotMember) -> int:
@@ -38,11 +42,30 @@ def guild_permissions(guild: Guild, member: BotMember) -> int:
     return _ALL if granted & Permission.ADMINISTRATOR else granted
 
 
+def unreadable_roles(guild: Guild, member: BotMember) -> list[str]:
+    """What to say where it cannot be read what some of the bot's roles grant."""
+    missing = {guild.id, *member.role_ids} - {each.id for each in guild.roles}
+    of_guild = bool(guild.unreadable_roles and missing)
+    if guild_permissions(guild, member) == _ALL or not (of_guild or member.unreadable_roles):
+        return []
+    named = f" ({', '.join(str(each) for each in sorted(missing))})" if of_guild else ""
+    told = f"the bot's roles: not all of them can be read{named}. They count as granting nothing"
+    return [f"{told}, so the bot may be able to read more channels than were read."]
+
+
+def permissions_unknown(guild: Guild, member: BotMember, channel: Channel) -> bool:
+    """Whether it cannot be told what the bot may do in a channel that is no thread."""
+    is_odd = "permission_overwrites" in channel.unreadable
+    return is_odd and guild_permissions(guild, member) != _ALL
+
+
 def channel_permissions(guild: Guild, member: BotMember, channel: Channel) -> int:
-    """What the bot may do in a channel that is no thread."""
+    """What the bot may do in a channel that is no thread: nothing, where that cannot be told."""
     granted = guild_permissions(guild, member)
     if granted == _ALL:
         return _ALL
+    if permissions_unknown(guild, member, channel):
+        return 0
     for each in channel.overwrites:
         if not each.is_member and each.id == guild.id:
             granted = (granted & ~each.deny) | each.allow
@@ -68,10 +91,14 @@ def reason_unreadable(
     """
     holder = channel
     if channel.type in channel_types.THREADS:
+        if "parent_id" in channel.unreadable:
+            return f"its parent channel is {UNDOCUMENTED}"
         parent = parents.get(channel.parent_id) if channel.parent_id is not None else None
         if parent is None:
             return "its parent channel is not visible"
         holder = parent
+    if permissions_unknown(guild, member, holder):
+        return UNKNOWN_PERMISSIONS
     granted = channel_permissions(guild, member, holder)
     missing = missing_permission(granted, holder.type)
     if missing is not None:

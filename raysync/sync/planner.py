@@ -10,13 +10,16 @@ from datetime import datetime
 from raysync.errors import ContentIntentError, RouteMissingError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild
-from raysync.models.ids import ChannelId, GuildId
-from raysync.models.work import ArchiveKey, Skipped
+from raysync.models.ids import NO_CHANNEL, ChannelId, GuildId
+from raysync.models.work import UNDOCUMENTED, ArchiveKey, Skipped
 from raysync.sync.permissions import (
+    UNKNOWN_PERMISSIONS,
     Permission,
     channel_permissions,
     missing_permission,
+    permissions_unknown,
     reason_unreadable,
+    unreadable_roles,
 )
 from raysync.sync.ports import GuildSource
 from raysync.sync.uncovered import Uncovered
@@ -33,6 +36,7 @@ class Survey:
     member: BotMember
     channels: Mapping[ChannelId, Channel]
     active_threads: tuple[Channel, ...]
+    troubles: tuple[str, ...] = ()  #: what of it could not be read
 
     def parents_to_list(self) -> tuple[Channel, ...]:
         """The channels whose archived threads the bot may list."""
@@ -75,6 +79,10 @@ class Sorted:
 
     readable: tuple[Channel, ...]
     skipped: tuple[Skipped, ...] = field(default_factory=tuple)
+    recordable: tuple[Channel, ...] = field(
+        default_factory=tuple
+    )  #: others stay as they are stored
+    odd: frozenset[ChannelId] = frozenset()  #: skipped for what of them could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +113,14 @@ class GuildPlanner:
             self.source.fetch_guild(self.guild_id),
             self.source.fetch_member(self.guild_id, identity.user_id),
             self.source.list_channels(self.guild_id),
-            self.active_threads(),
+            self._listed_active(),
         )
-        return Survey(guild, member, {each.id: each for each in channels}, tuple(threads))
+        listed, odd = placeable(channels)
+        active, odd_threads = placeable(threads)
+        troubles = [f"the list of channels: {odd}."] if odd else []
+        troubles += [f"the list of active threads: {odd_threads}."] if odd_threads else []
+        troubles += unreadable_roles(guild, member)
+        return Survey(guild, member, {each.id: each for each in listed}, active, tuple(troubles))
 
     async def archived_threads(
         self, archive: Archive, since: datetime | None
@@ -129,19 +142,38 @@ class GuildPlanner:
 
     async def look_again(self) -> tuple[Sequence[Channel], Sequence[Channel]]:
         """The channels and the active threads now."""
-        return await asyncio.gather(self.source.list_channels(self.guild_id), self.active_threads())
+        channels, threads = await asyncio.gather(
+            self.source.list_channels(self.guild_id), self.active_threads()
+        )
+        return placeable(channels)[0], threads
 
     async def active_threads(self) -> Sequence[Channel]:
         """The active threads now: some may have been archived, or revived, since the survey.
 
         None where the API has no list of them.
         """
+        return placeable(await self._listed_active())[0]
+
+    async def _listed_active(self) -> Sequence[Channel]:
         try:
             return await self.source.list_active_threads(self.guild_id)
         except RouteMissingError as error:
             self.uncovered.note(error)
             self.uncovered.lists_active_threads = False
             return ()
+
+
+def placeable(channels: Iterable[Channel]) -> tuple[tuple[Channel, ...], str | None]:
+    """Return those of *channels* that have an id, each once, and what to say of the others."""
+    every = tuple(channels)
+    by_id = {each.id: each for each in every if each.id != NO_CHANNEL}
+    odd = sum(each.id == NO_CHANNEL for each in every)
+    if not odd:
+        return tuple(by_id.values()), None
+    left_out = "1 record has no readable id and was left out"
+    if odd > 1:
+        left_out = f"{odd} records have no readable id and were left out"
+    return tuple(by_id.values()), left_out
 
 
 async def _archived_since(
@@ -155,6 +187,12 @@ async def _archived_since(
         yield each
 
 
+def _is_recordable(channel: Channel) -> bool:
+    """Whether it can be read what it is, and where."""
+    is_lost = "parent_id" in channel.unreadable and channel.type in channel_types.THREADS
+    return "type" not in channel.unreadable and not is_lost
+
+
 def tell_apart(
     survey: Survey, channels: Iterable[Channel], only: frozenset[ChannelId] = frozenset()
 ) -> Sorted:
@@ -164,17 +202,24 @@ def tell_apart(
     """
     readable: list[Channel] = []
     skipped: list[Skipped] = []
-    for each in channels:
+    every = tuple(channels)
+    for each in every:
         if only and each.id not in only and each.parent_id not in only:
             continue
-        if each.type in channel_types.WITHOUT_MESSAGES:
+        if each.type in channel_types.WITHOUT_MESSAGES and not _hides_threads(survey, each):
             continue
         reason = _reason_to_skip(survey, each)
         if reason is None:
             readable.append(each)
         else:
             skipped.append(Skipped(each.id, each.name, each.type, reason))
-    return Sorted(tuple(readable), tuple(skipped))
+    unreadable = {each.id for each in every if each.unreadable}
+    return Sorted(
+        tuple(readable),
+        tuple(skipped),
+        tuple(each for each in every if _is_recordable(each)),
+        frozenset(each.channel_id for each in skipped if each.channel_id in unreadable),
+    )
 
 
 def kept_out(
@@ -198,7 +243,17 @@ def kept_out(
     return kept, skipped
 
 
+def _hides_threads(survey: Survey, channel: Channel) -> bool:
+    """Whether its threads are not listed because it cannot be told what the bot may read."""
+    is_parent = channel.type in channel_types.THREAD_PARENTS
+    return is_parent and permissions_unknown(survey.guild, survey.member, channel)
+
+
 def _reason_to_skip(survey: Survey, channel: Channel) -> str | None:
+    if "type" in channel.unreadable:
+        return f"its type is {UNDOCUMENTED}"
+    if _hides_threads(survey, channel):
+        return UNKNOWN_PERMISSIONS
     if channel.type not in channel_types.WITH_MESSAGES:
         return f"its type ({channel.type}) is unknown to this version"
     return reason_unreadable(survey.guild, survey.member, channel, survey.channels)

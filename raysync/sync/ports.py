@@ -57,7 +57,7 @@ class GuildSource(Protocol):
         ...
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
-        """Whether the channel or thread exists, seen or not."""
+        """Whether the channel or thread exists, seen or not. NotFoundError where nobody says."""
         ...
 
 

@@ -23,7 +23,12 @@ from raysync.errors import (
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
-from raysync.models.ids import MessageId, snowflake_at
+from raysync.models.ids import (
+    MessageId,
+    earliest_snowflake,
+    latest_snowflake,
+    snowflake_at,
+)
 from raysync.models.work import (
     ChannelTally,
     ChannelTask,
@@ -48,6 +53,7 @@ from raysync.sync.page import (
     rest_of,
     tied_page,
 )
+from raysync.sync.rescue import write_page
 from raysync.sync.retry import Retrier, outage_of
 from raysync.sync.visits import with_visit
 from raysync.sync.window import LATE_ARRIVAL_S, cursor_above, fraction_read
@@ -174,6 +180,7 @@ class Reading:
         messages = await self._fetch(cursor)
         while True:
             step = judge(messages, cursor, bounds)
+            self._note_unplaced(messages, step, cursor)
             if step.is_tied:
                 bounds, cursor, messages = await self._pass_ties(claim, messages, step, bounds)
                 continue
@@ -189,6 +196,8 @@ class Reading:
                 self._saving = asyncio.create_task(self._save(claim, step.page))
             if step.beyond or (step.names_all and not step.is_end):
                 return True
+            if step.page is None and messages:
+                return True  # none of its records has a place: there is no way on
             if step.is_end:
                 cursor, messages = step.next_cursor, await self._behind(claim, step, bounds)
                 if not messages:
@@ -210,6 +219,8 @@ class Reading:
             claim.has_rows,
             settled=snowflake_at(now - late),
             ceiling=snowflake_at(now + late),
+            earliest=earliest_snowflake(self._task.channel_id),
+            latest=latest_snowflake(now),
         )
 
     async def _pass_ties(
@@ -222,7 +233,8 @@ class Reading:
         page = tied_page(messages, step, bounds)
         await self._saved()
         self._count(page.messages)
-        self._counted.add_tie(step.highest)
+        if not step.unplaced:  # they are named by themselves
+            self._counted.add_tie(step.highest)
         self._saving = asyncio.create_task(self._save(claim, page))
         cursor = cursor_above(step.highest)
         bounds = self._bounds(claim, bounds.wanted)
@@ -235,10 +247,15 @@ class Reading:
         to read the history is gone: Discord tells the first by an error of its own, the second
         shows when the next page is asked for, and the third is an error again. A page that was
         cut may have been cut within its last millisecond, so that is read once more. Where the API
-        lacks the route that tells, an empty page proves nothing, and nothing is written down.
+        lacks the route that tells, an empty page proves nothing, and nothing is written down. Where
+        records have no place, the newer message may be one of them.
         """
         if bounds.newest is None or not falls_short(step, bounds):
             return ()
+        if step.unplaced:
+            messages = await self._fetch(step.next_cursor)
+            goes_on = any(step.highest < each.id <= bounds.latest for each in messages)
+            return messages if goes_on else ()
         rest = rest_of(step, bounds)  # None where it is too young to prove anything by
         is_there = False if rest is None else await self._is_there(bounds.newest)
         if not is_there:
@@ -300,7 +317,10 @@ class Reading:
         return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
     async def _save(self, claim: Claim, page: PageWrite) -> None:
-        receipt = await self.again(lambda: self._engine.store.save_page(claim, page))
+        store = self._engine.store
+        receipt = await write_page(
+            lambda some: self.again(lambda: store.save_page(claim, some)), page
+        )
         self._counted.add_written(receipt)
 
     async def _saved(self) -> None:
@@ -312,6 +332,12 @@ class Reading:
     def _count(self, messages: Sequence[Message]) -> None:
         self._counted.add_page(messages)
         self._on_progress(self._progress())
+
+    def _note_unplaced(self, messages: Sequence[Message], step: Step, cursor: MessageId) -> None:
+        new = self._counted.add_unplaced(messages, step.unplaced, cursor)
+        if new:
+            told = where(self._task, "unplaced")
+            _log.warning("%d records of a page have no place", new, extra=told)
 
     def _progress(self) -> ChannelProgress:
         return ChannelProgress(

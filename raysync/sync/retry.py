@@ -22,6 +22,7 @@ from raysync.errors import (
     RetryableError,
     RunStoppedError,
     StoreUnavailableError,
+    told,
 )
 from raysync.models.header_values import seconds_in
 from raysync.models.status import FailureClass
@@ -164,8 +165,9 @@ class Retrier:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The class of *error*, for the result and for dead letters."""
-    return Failure(_class_of(error), type(error).__name__, str(error) or type(error).__name__)
+    """The class of *error*, for the result and for dead letters; what others say is not told."""
+    message = told(error) or type(error).__name__
+    return Failure(_class_of(error), type(error).__name__, message)
 
 
 def _class_of(error: BaseException) -> FailureClass:

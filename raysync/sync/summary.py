@@ -19,6 +19,7 @@ from raysync.models.results import (
     ParallelStats,
     SkippedChannel,
     SyncJobResult,
+    UnplacedRecord,
     Verification,
 )
 from raysync.models.status import JobStatus, SyncType
@@ -28,6 +29,8 @@ from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.progress import JobHeader
 from raysync.sync.timing import time_spent
 
+MOST_NAMED = 20
+"""Records without a place that a result names; its errors name the channels of all."""
 DOUBTED_PAGES = 100
 """Of so many pages, the requests are compared with them: the counts of a short run may be lost."""
 DOUBTED_SHARE = 0.5
@@ -90,6 +93,8 @@ def summarize(
             *(_unfinished(*each) for each in left.items()),
         ],
         verification=_verification(end) if header.sync_type is SyncType.VERIFY else None,
+        unplaced=sum(each.unplaced for each in tallies),
+        unplaced_records=_unplaced(outcomes),
     )
 
 
@@ -115,6 +120,17 @@ def _with_doubts(
     completed = end.status is JobStatus.COMPLETED
     status = JobStatus.PARTIAL if completed else end.status
     return replace(end, status=status, troubles=(*end.troubles, doubt))
+
+
+def _unplaced(outcomes: list[ChannelOutcome]) -> list[UnplacedRecord]:
+    records = [
+        UnplacedRecord(
+            channel_id=str(outcome.channel_id), after=str(each.after), position=each.position
+        )
+        for outcome in outcomes
+        for each in outcome.tally.unplaced_at
+    ]
+    return records[:MOST_NAMED]
 
 
 def _verification(end: JobEnd) -> Verification:

@@ -118,3 +118,12 @@ def test_what_the_api_has_no_route_for_is_a_line_of_its_own(log: Lines) -> None:
 
     (line,) = [each for each in log.lines if each["event"] == "not_covered"]
     assert (line["route"], line["tenant"], line["level"]) == (NO_SEARCH.route, "takaro", "info")
+
+
+def test_what_could_not_be_read_is_counted_at_the_end_where_there_is_any(log: Lines) -> None:
+    observer = LogObserver(HandTime().monotonic_s)
+    observer.finished(job_result(quarantined=2, unplaced=1))
+    observer.finished(job_result())
+
+    assert (log.lines[0]["quarantined"], log.lines[0]["unplaced"]) == (2, 1)
+    assert "quarantined" not in log.lines[1]

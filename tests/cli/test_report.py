@@ -25,7 +25,13 @@ from raysync.cli.job_report.picture import caption
 from raysync.models.events import ApiUsage
 from raysync.models.history import JobHistory
 from raysync.models.records import DeadLetter
-from raysync.models.results import ChannelError, CoverageGap, SkippedChannel, Verification
+from raysync.models.results import (
+    ChannelError,
+    CoverageGap,
+    QuarantinedRecord,
+    SkippedChannel,
+    Verification,
+)
 from raysync.models.samples import JobSample
 from raysync.models.status import FailureClass, JobStatus, SyncType
 from raysync.models.work import SyncWindow, VisitSpan
@@ -226,6 +232,19 @@ def test_what_was_given_up_and_left_out_comes_with_what_to_do():
     assert "archived threads: away" in text
     assert "the permission View Channel in the channel" in text
     assert "#s11 and 3 more" in text
+
+
+def test_what_could_not_be_read_whole_is_named_with_what_to_do():
+    named = [QuarantinedRecord(channel_id="1001", message_id="7", fields=["content", "<b>"])]
+    text = page_of(
+        with_result(finished([channel(1)]), quarantined=30, quarantined_messages=named)
+    ).text
+
+    assert "30 messages of the archive had fields" in text
+    assert "#channel-1" in text
+    assert "content, <b>" in text
+    assert "29 more messages: raysync export --tenant takaro" in text
+    assert "Not read whole" not in page_of(finished([channel(1)])).text
 
 
 # What is drawn

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from raysync.cli.status_view import SILENT_AFTER_S, job_as_json, render_job, render_overview
-from raysync.models.ids import TenantId
-from raysync.models.records import JobRecord
+from raysync.models.ids import ChannelId, MessageId, TenantId
+from raysync.models.records import JobRecord, Quarantine, QuarantinedMessage
 from raysync.models.results import Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
@@ -230,3 +230,43 @@ def test_what_the_api_has_no_route_for_is_told_as_the_run_told_it():
     assert f"not covered: {NO_SEARCH.what}" in text_of(render_job(done, NOW))
     assert job_as_json(done)["not_covered"] == [NO_SEARCH.model_dump()]
     assert job_as_json(record(result=None))["not_covered"] == []
+
+
+def test_what_could_not_be_read_whole_is_counted_and_named():
+    first = (QuarantinedMessage(ChannelId(5), "general", MessageId(7), ("content", "flags")),)
+    found = record(quarantine=Quarantine(3, 2, first))
+
+    assert "quarantined: 3 messages stored with fields that could not be read" in text_of(
+        render_job(found, NOW)
+    )
+    told = job_as_json(found)
+    assert told["quarantined"] == 3
+    assert told["quarantined_messages"] == [
+        {"channel_id": "5", "message_id": "7", "fields": ["content", "flags"]}
+    ]
+    assert "quarantined" not in text_of(render_job(record(), NOW))
+
+
+def test_the_state_of_now_is_told_whatever_the_job_found(run, takaro, database_url):
+    with psycopg.connect(database_url) as session:
+        (tenant,) = session.execute("SELECT id FROM tenants").fetchone()
+        session.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, status, completed_at)"
+            f" VALUES (gen_random_uuid(), {tenant}, 'full', 0, 'completed', now())"
+        )
+        (key,) = session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type)"
+            f" VALUES ({tenant}, 5, 'general', 0) RETURNING id"
+        ).fetchone()
+        session.execute(
+            "INSERT INTO messages (channel_id, platform_message_id, tenant_id, content, type,"
+            " platform_created_at, metadata, raw, quarantine)"
+            f" VALUES ({key}, 7, {tenant}, '', 0, now(), '{{}}', '{{}}', '{{content}}')"
+        )
+    (told,) = json.loads(run("status", "--json").stdout)["jobs"]
+    assert told["quarantined"] == 1
+    assert "1 message stored with fields" in run("status").stdout
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE messages SET quarantine = NULL")
+    (told,) = json.loads(run("status", "--json").stdout)["jobs"]
+    assert (told["quarantined"], told["quarantined_messages"]) == (0, [])

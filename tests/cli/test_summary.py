@@ -101,3 +101,12 @@ def test_what_the_api_has_no_route_for_is_told_and_fails_nothing():
 
     assert f"not covered {NO_SEARCH.what} (2 channels): {NO_SEARCH.reason}" in told
     assert exit_code(RunResult(jobs=[job])) == 0
+
+
+def test_the_summary_counts_what_could_not_be_read_whole_and_says_who_names_it():
+    text = " ".join(text_of(job_result(quarantined=3)).split())
+
+    assert "3 messages stored with fields that could not be read" in text
+    assert "raysync doctor --tenant takaro" in text
+    assert "quarantined" not in text_of(job_result())
+    assert exit_code(RunResult(jobs=[job_result(quarantined=3)])) == 0, "nothing is lost"

@@ -145,7 +145,8 @@ async def test_a_refusal_stays_one_whatever_its_body(world, body):
     assert isinstance(await failure(world, rule), RateLimitedError | BannedError)
 
 
-@pytest.mark.parametrize("name", ODD_BODIES.keys() - {"null"})  # an empty list, to Discord
+# an empty list, to Discord, and a page of two records that cannot be read
+@pytest.mark.parametrize("name", ODD_BODIES.keys() - {"null", "a-list"})
 async def test_a_success_is_what_its_body_says_or_an_error(world, name):
     error = await failure(world, answer(200, ODD_BODIES[name]))
 
@@ -207,6 +208,32 @@ async def test_a_message_is_unknown_only_where_discord_says_so_itself(world):
         assert await is_there()
 
 
+async def test_a_channel_is_unknown_only_where_discord_says_so_itself(world):
+    def of_channel(body: object, content_type: str = JSON) -> FaultRule:
+        return FaultRule(
+            Action.ANSWER, path=r"/channels/\d+$", status=404, body=body, nth=(1,),
+            content_type=content_type,
+        )  # fmt: skip
+
+    says, odd = (
+        [10003, 10004, 10008],
+        ["", "<html>", "[", "null", {}, {"code": 0}, {"code": "10003"}],
+    )
+    rules = [of_channel({"message": "Unknown", "code": code}) for code in says]
+    rules += [of_channel(body) for body in [*odd, {"code": 10014}]]
+    rules += [of_channel({"code": 10003}, "text/html")]
+    async with before_emulator(world, faults=rules) as setting:
+        channel_id = setting.channel_of(TEXT).id
+        for _ in says:
+            assert not await setting.client.has_channel(channel_id)
+        for _ in rules[len(says) :]:
+            with pytest.raises(NotFoundError):
+                await setting.client.has_channel(channel_id)
+
+        assert setting.emulator.faults.taken == [1] * len(rules)
+        assert await setting.client.has_channel(channel_id)
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/hal+json"]
 )
@@ -221,7 +248,7 @@ async def test_all_is_read_under_every_name_of_json(world, content_type):
         assert await setting.client.has_content_intent(anew=True)
 
 
-@pytest.mark.parametrize("body", [{"members": [7]}, {"members": 7}, {"threads": {}}, [], 7, "7"])
+@pytest.mark.parametrize("body", [{"threads": 7}, {"threads": {}}, [], 7, "7"])
 async def test_a_list_of_threads_that_is_none_is_told(world, body):
     rule = FaultRule(Action.ANSWER, path="/threads/active", status=200, body=json.dumps(body))
     async with before_emulator(world, faults=[replace(rule, content_type=JSON)]) as setting:
@@ -229,7 +256,9 @@ async def test_a_list_of_threads_that_is_none_is_told(world, body):
             await setting.client.list_active_threads(setting.guild.id)
 
 
-@pytest.mark.parametrize("flags", ["a", [1], {"a": 1}, "9" * 5_000])
+@pytest.mark.parametrize(
+    "flags", ["a", [1], {"a": 1}, "9" * 5_000, [], -1, 1.5, True, (1 << 64) - 1]
+)
 async def test_intents_that_are_no_number_are_told(world, flags):
     odd = FaultRule(Action.ANSWER, path="/applications/@me", status=200, body={"flags": flags})
     async with before_emulator(world) as setting:

@@ -1,12 +1,14 @@
 """What a client says when Discord, or the way there, fails."""
 
 import asyncio
+import json
 import pickle
 
 import orjson
 import pytest
 
 from raysync.emulator import Action, FaultRule, GuildSpec, World, generate_guild
+from raysync.emulator.faults import FaultScript
 from raysync.errors import (
     AccessDeniedError,
     BannedError,
@@ -64,7 +66,6 @@ def fault(action=Action.ANSWER, **more) -> FaultRule:
             id="a-wrong-content-type",
         ),
         pytest.param(fault(status=200, body={"no": "list"}), PayloadError, id="no-list"),
-        pytest.param(fault(status=200, body=[{"id": "1"}]), PayloadError, id="no-message"),
     ],
 )
 async def test_each_failure_has_an_error_of_ours_that_can_leave_the_process(world, rule, expected):
@@ -75,6 +76,66 @@ async def test_each_failure_has_an_error_of_ours_that_can_leave_the_process(worl
     assert (type(again), again.args) == (type(error), error.args)
     assert "token" not in str(error)
     assert setting.limiter.under_way == 0
+
+
+async def test_records_that_are_no_messages_cost_no_other(world):
+    body = [{"id": "1"}, None, {"id": "x"}, [[]], {"id": "2", "content": "hi"}]
+    async with before_emulator(world, faults=[fault(status=200, body=body)]) as setting:
+        page = await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+
+    assert [each.id for each in page] == [1, 0, 0, 0, 2]
+    assert page[4].content == "hi"
+    assert all(each.quarantine for each in page)
+
+
+@pytest.mark.parametrize("members", [7, None, [None, 5, [], {"user_id": []}, {"id": {}}]])
+async def test_odd_memberships_cost_no_thread(world, members):
+    thread = {"id": "70", "type": 12, "name": "t", "parent_id": "5", "thread_metadata": {}}
+    async with before_emulator(world) as setting:
+        bot = (await setting.client.identify()).user_id
+        joined = [{"id": "71", "user_id": str(bot)}] if isinstance(members, list) else []
+        told = [*members, *joined] if isinstance(members, list) else members
+        body = {"threads": [thread, None, thread | {"id": "71"}], "members": told}
+        route = "GET /guilds/{guild_id}/threads/active"
+        rule = FaultRule(
+            Action.ANSWER, route=route, status=200, body=body, content_type="application/json"
+        )
+        setting.emulator.faults = FaultScript(rule)
+        found = await setting.client.list_active_threads(setting.guild.id)
+
+    assert [each.id for each in found] == [70, 0, 71]
+    assert [each.thread and each.thread.bot_is_member for each in found] == [
+        False, None, bool(joined),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", ["x", [], -1, 1.5, True, 2**64 - 1])
+async def test_flags_that_cannot_be_read_switch_no_intent_off(world, flags):
+    rule = FaultRule(
+        Action.ANSWER, route="GET /oauth2/applications/@me", status=200,
+        body={"flags": flags}, content_type="application/json", nth=(1,),
+    )  # fmt: skip
+    async with before_emulator(world) as setting:
+        setting.emulator.faults = FaultScript(rule)
+        with pytest.raises(PayloadError):
+            await setting.client.has_content_intent(anew=True)
+
+        assert await setting.client.has_content_intent(), "and it is asked for again"
+
+
+async def test_bytes_that_are_no_text_are_kept_as_what_cannot_be_kept(world):
+    async with before_emulator(world) as setting:
+        channel = setting.channel_of(TEXT)
+        message_id = channel.log.ids[0]
+        text = json.dumps(world.message(channel, message_id) | {"content": "a\ud8ffb"})
+        broken = text.replace("\\ud8ff", "\ud8ff")  # written out as bytes that are no UTF-8
+        setting.emulator.edits.damage_message(channel.id, message_id, text=broken)
+        page = await setting.client.fetch_after(channel.id, 0, 100)
+
+    (found,) = (each for each in page if each.id == message_id)
+    assert found.content == "a\ufffd\ufffd\ufffdb"
+    assert json.loads(found.metadata)["replaced_text"] is True
+    assert [each.id for each in page if each.quarantine] == []
 
 
 async def test_a_long_pause_says_how_long(world):

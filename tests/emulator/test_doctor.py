@@ -528,3 +528,46 @@ def test_a_role_that_may_not_read_is_told_in_a_sentence(
 
     assert code == 1
     assert "grant-worker" in found["fail"][0]["says"]
+
+
+def test_messages_that_could_not_be_read_whole_are_counted_named_and_told_what_to_do(
+    emulator: Emulator, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as session:
+        session.execute(
+            "INSERT INTO channels (tenant_id, platform_channel_id, name, type)"
+            " SELECT id, 5, 'general', 0 FROM tenants"
+        )
+        session.execute(
+            "INSERT INTO messages (channel_id, platform_message_id, tenant_id, content, type,"
+            " platform_created_at, metadata, raw, quarantine)"
+            " SELECT c.id, given, c.tenant_id, '', 0, now(), '{}', '{}', '{content,flags}'"
+            " FROM channels c, generate_series(101, 107) given"
+        )
+    code, found = checks()
+
+    assert code == 0, "nothing is lost"
+    (warning,) = found["warn"]
+    assert (warning["name"], warning["tenant"]) == ("quarantine", "takaro")
+    assert "7 stored messages in 1 channels" in warning["says"]
+    assert "message 101 in general (5): content, flags" in warning["says"]
+    assert "and 2 more" in warning["says"]
+    assert "raysync start --tenant takaro --full" in warning["advice"]
+    with psycopg.connect(database_url) as session:
+        session.execute("UPDATE messages SET quarantine = NULL")
+    assert checks()[1]["warn"] == []
+
+
+def test_a_guild_with_odd_records_is_examined_all_the_same(emulator: Emulator) -> None:
+    (guild,) = emulator.world.guilds.values()
+    one, other, *_ = (each.id for each in guild.channels.values() if each.type == 0)
+    emulator.edits.damage_channel(one, text="null")
+    emulator.edits.damage_channel(other, {"permission_overwrites": None})
+    emulator.edits.damage_guild(guild.id, {"name": None, "owner_id": None})
+    code, found = checks()
+
+    assert code == 0
+    says = {each["says"]: each["advice"] for each in found["warn"]}
+    assert any("1 record has no readable id" in each for each in says)
+    (skipped,) = (each for each in says if "its permission overwrites" in each)
+    assert "newer version" in says[skipped]

@@ -1,9 +1,12 @@
 """Changes at run time, and the truth they keep."""
 
+import json
+
 import pytest
 
 from raysync.emulator import Edits, GuildSpec, World, generate_guild
 from raysync.emulator.edits import UnknownEditError
+from raysync.emulator.messages import CDN_BYTE
 from raysync.emulator.reactions import reactor_ids
 from raysync.emulator.rendering import render
 
@@ -185,3 +188,43 @@ def test_changes_are_made_by_name(world, edits, text):
     for wrong in ({"op": "_change"}, {"op": "world"}, {"op": "post_message", "colour": 1}):
         with pytest.raises(UnknownEditError):
             edits.apply(wrong)
+
+
+def pages(world, channel):
+    bot = world.bots["token"]
+    return dict(zip(channel.log.ids, render(world, bot, channel, channel.log.ids), strict=True))
+
+
+def test_a_damaged_message_is_served_damaged_and_known_whole(world, edits, text):
+    before, one, two = pages(world, text), text.log.ids[3], text.log.ids[4]
+    whole = world.message(text, one)
+    edits.damage_message(
+        text.id, one, {"author": {"id": None}, "n": float("nan")}, without=["content"]
+    )
+    edits.damage_message(text.id, two, text='{"id": ')
+    after = pages(world, text)
+
+    served = json.loads(after[one].replace(CDN_BYTE, b""))
+    assert "content" not in served
+    assert served["author"] == whole["author"] | {"id": None}
+    assert b'"n": NaN' in after[one]
+    assert after[two] == b'{"id": '
+    assert {each for each in after if after[each] != before[each]} == {one, two}
+    assert world.message(text, one) == whole
+    assert world.damaged(text.guild_id) == {(text.id, one), (text.id, two)}
+
+    edits.mend_message(text.id, one)
+    edits.delete_message(text.id, two)
+    assert pages(world, text)[one] == before[one]
+    assert world.damaged(text.guild_id) == set()
+    with pytest.raises(KeyError):
+        edits.damage_message(text.id, two, {})
+
+
+def test_damage_lies_over_what_the_bot_sees(world, edits, text):
+    message_id = edits.post_message(text.id, "withheld")
+    edits.withhold_content("token", True)
+    edits.damage_message(text.id, message_id, {"pinned": None})
+
+    served = json.loads(pages(world, text)[message_id])
+    assert (served["content"], served["pinned"]) == ("", None)

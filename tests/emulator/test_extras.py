@@ -400,6 +400,63 @@ async def test_an_emoji_that_discord_refuses_keeps_nothing_back(engine) -> None:
         assert len(await kept_reactors(archive)) > 100
 
 
+async def test_odd_reactors_take_nobody_away_and_keep_nothing_back(engine) -> None:
+    world = lively_world()
+    async with setting(engine, world) as (archive, emulator):
+        await archive.run(REACTORS)
+        truth = await kept_reactors(archive)
+        stranger = "123456789012345678"
+        body = [None, 7, {"id": None}, {"id": "x"}, {"username": "y"}, {"id": stranger}]
+        emulator.faults = FaultScript(
+            FaultRule(
+                route=REACTIONS, action=Action.ANSWER, status=200, body=body,
+                content_type="application/json", nth=(1, 2),
+            ),
+            FaultRule(
+                route=REACTIONS, action=Action.ANSWER, status=200, body={"id": 1},
+                content_type="application/json", nth=(1,),
+            ),
+        )  # fmt: skip
+        await archive.execute(
+            "UPDATE message_emoji_reactions SET read_count = NULL WHERE anonymized_user_id = ''"
+        )
+        end = await archive.run(REACTORS)
+
+        assert end.status is JobStatus.COMPLETED
+        kept = await kept_reactors(archive)
+        assert kept.keys() >= truth.keys()
+        added = {each[2] for each in kept.keys() - truth.keys()}
+        assert added == {Pseudonymizer(KEY).author_ref(stranger)}
+
+
+async def test_files_with_odd_fields_keep_no_other_back(engine, tmp_path) -> None:
+    world = lively_world(attachments=1.0)
+    async with setting(engine, world) as (archive, emulator):
+        every = [each for each in messages(world) if each[2]["attachments"]]
+        told = {"id": every[0][2]["attachments"][0]["id"]}
+        for number, odd in enumerate([told, told | {"url": "http://["}, None, [told, told]]):
+            _, channel, message = every[number]
+            listed = odd if isinstance(odd, list) else [odd]
+            emulator.edits.damage_message(channel.id, int(message["id"]), {"attachments": listed})
+        emulator.faults = FaultScript(
+            FaultRule(
+                route=REFRESH, action=Action.ANSWER, status=200,
+                body={"refreshed_urls": [None, {"original": 5}, {"refreshed": ""}]},
+                content_type="application/json", nth=(1,),
+            )
+        )  # fmt: skip
+        end = await archive.run(replace(PLAIN, extras=Extras(files=FileRules(str(tmp_path)))))
+
+        assert end.status is JobStatus.COMPLETED
+        rows = await archive.query(
+            "SELECT count(*) FILTER (WHERE blob_key IS NOT NULL) AS kept, count(*) AS every"
+            " FROM message_attachments a JOIN messages m USING (channel_id, platform_message_id)"
+            " WHERE m.tenant_id = :tenant AND a.file_size > 0"
+        )
+        assert rows[0].kept >= rows[0].every - 50, "those of the odd answer are tried again"
+        assert rows[0].kept > 50
+
+
 async def test_while_the_cdn_is_away_little_is_noted_against_files(engine, tmp_path) -> None:
     world = lively_world()
     away = FaultRule(cdn=True, action=Action.ANSWER, status=503)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from raysync.store import export, pages
+from raysync.store import export, pages, quarantine
 
 _FILL = """
 INSERT INTO tenants (slug, name, platform_id, token_ref) VALUES ('takaro', 'Takaro', 1, 'env:T');
@@ -100,3 +100,22 @@ def test_an_export_reads_in_order_without_sorting(session: psycopg.Connection[An
     assert set().union(*scans.values()) <= {"Index Scan", "Bitmap Heap Scan", "Index Only Scan"}
     assert scans["messages"] == {"Index Scan"}, "in the order of the key"
     assert plan.count("'Sort Key'") <= 2, "the parts of one message alone are sorted"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(str(quarantine._COUNT), id="count"),
+        pytest.param(str(quarantine._NAMED), id="names"),
+        pytest.param(quarantine._STORED, id="what-is-stored"),
+    ],
+)
+def test_what_is_quarantined_is_found_by_an_index(
+    session: psycopg.Connection[Any], statement: str
+) -> None:
+    session.execute("UPDATE messages SET quarantine = '{type}' WHERE platform_message_id < 50")
+    session.execute("ANALYZE messages")
+    asked = statement.replace(":tenant_id", "1").replace(":most", "20")
+    scans = _scans(session, asked, {"channel": 7, "ids": [1_000, 21_000]})
+
+    assert "Seq Scan" not in scans["messages"]

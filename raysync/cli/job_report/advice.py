@@ -7,7 +7,7 @@ import re
 from raysync.errors import AccessDeniedError, NotFoundError
 from raysync.models.ids import ChannelId
 from raysync.models.status import FailureClass
-from raysync.models.work import Failure
+from raysync.models.work import UNDOCUMENTED, Failure
 
 _PERMISSION = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b|\bCONNECT\b")
 _SETTINGS = {
@@ -46,6 +46,8 @@ def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple
 def about_skipped(reason: str, tenant: str) -> tuple[str, str]:
     """What to do about channels that were left out for *reason*, and the command for it."""
     doctor = f"raysync doctor --tenant {tenant}"
+    if UNDOCUMENTED in reason:
+        return "This version cannot read what Discord says of it: upgrade raysync; see", doctor
     found = _PERMISSION.search(reason)
     if found is None:
         return "Nothing can be read there. What the bot may read is told by", doctor

@@ -65,6 +65,8 @@ def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
         "channels_unchanged": figures.unchanged,
         "channels_skipped": figures.skipped,
         "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
+        "quarantined": result.quarantined if result else 0,
+        "unplaced": result.unplaced if result else 0,
         "startup_s": figures.startup_s and round(figures.startup_s, 3),
         "tail_s": figures.tail_s,
         "waits": {

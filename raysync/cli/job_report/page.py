@@ -50,6 +50,7 @@ def page(history: JobHistory, now: datetime) -> str:
     parts = [
         sections.efficiency(figures),
         troubles.problems(history),
+        troubles.quarantined(history),
         sections.over_time(history, figures),
         sections.who_read_what(history, figures),
         troubles.left_out(history),

@@ -76,6 +76,46 @@ def _with_command(told: str, command: str) -> Markup:
     return Markup("{} {}").format(told, code(command))
 
 
+def quarantined(history: JobHistory) -> Markup:
+    """Messages that are stored, and of which some fields could not be read."""
+    result = history.record.result
+    if result is None or not result.quarantined:
+        return Markup("")
+    tenant = history.record.tenant
+    names = {str(each.channel_id): f"#{words.printable(each.name)}" for each in history.channels}
+    rows = [
+        (
+            names.get(each.channel_id, each.channel_id),
+            each.message_id,
+            ", ".join(words.printable(name) for name in each.fields),
+        )
+        for each in result.quarantined_messages
+    ]
+    told = (
+        f"When the job ended, {words.counted(result.quarantined, 'message')} of the archive had "
+        "fields that this version could not read. Nothing is lost: the rest of each is stored, "
+        "and a newer version reads them again."
+    )
+    return section(
+        "quarantined",
+        "Not read whole",
+        [
+            paragraph(told),
+            table(
+                "Messages with fields that could not be read",
+                ("channel", "message", "fields"),
+                rows,
+            ),
+            more(
+                result.quarantined,
+                max(len(rows), 1),
+                "message",
+                f"raysync export --tenant {tenant} --format jsonl",
+            ),
+        ],
+    )
+
+
 def left_out(history: JobHistory) -> Markup:
     """Channels that were skipped, by reason."""
     result, view = history.record.result, history.record.view

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from raysync.discord_api.convert import channel_from, guild_from, message_from
+from raysync.discord_api.convert import channel_from, guild_from, member_from, message_from
 from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
 from raysync.discord_api.scrubbing import without_mentions
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Overwrite, Reaction, Role
-from raysync.models.ids import GuildId, UserId
+from raysync.models.ids import ChannelKey, GuildId, UserId
+from raysync.models.work import IdRange, StoredChannel
+from raysync.sync.estimate import is_unchanged
 from tests.unit.discord_api.payloads import ALICE_ID, BOB_ID, CHANNEL_ID, message, user
 
 FULL, PSEUDONYMOUS = FullIdentity(), Pseudonymizer(b"k" * 32)
@@ -168,8 +170,10 @@ def test_a_message_discord_would_not_send_is_an_error_of_ours(broken):
         converted(**broken)
 
 
-def channel(**more):
-    payload = {"id": CHANNEL_ID, "type": 0, "name": "general", "permission_overwrites": []} | more
+def channel(without=(), **more):
+    payload = {"id": CHANNEL_ID, "type": 0, "name": "general", "permission_overwrites": []}
+    payload |= {"last_message_id": None} | more
+    payload = {key: value for key, value in payload.items() if key not in without}
     return channel_from(payload, GuildId(1), UserId(int(ALICE_ID)), PSEUDONYMOUS)
 
 
@@ -193,6 +197,26 @@ def test_a_channel_of_an_unknown_type_and_without_a_name_is_kept():
     assert (found.type, found.name, found.thread) == (99, "", None)
 
 
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ({"without": ["last_message_id"]}, False),
+        ({"without": ["last_message_id"], "type": 2}, False),
+        ({"without": ["last_message_id"], "type": 11}, False),
+        ({"without": ["last_message_id"], "type": 4}, True),
+        ({"last_message_id": None}, True),
+        ({"last_message_id": "70"}, True),
+    ],
+)
+def test_a_missing_key_does_not_say_that_nothing_was_posted(more, is_told):
+    found = channel(**more)
+
+    assert ("last_message_id" not in found.unreadable) is is_told
+    nothing_stored = StoredChannel(ChannelKey(1), found.id, (), 0)
+    if found.last_message_id is None:
+        assert is_unchanged(found, nothing_stored, IdRange(0, 1 << 62), 0) is is_told
+
+
 def test_a_thread_tells_when_it_was_archived():
     state = {"archived": True, "archive_timestamp": "2023-05-02T13:02:11.123456+00:00"}
     found = channel(type=11, parent_id="9", thread_metadata=state, message_count=7)
@@ -207,3 +231,58 @@ def test_a_guild_has_its_roles():
     payload = {"id": "1", "name": "g", "owner_id": "2", "roles": [{"id": "1", "permissions": "8"}]}
 
     assert guild_from(payload).roles == (Role(1, 8),)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None, 7, "x", [], {}, {"id": "2"}, {"id": None, "permissions": "8"},
+        {"id": "2", "permissions": None}, {"id": "2", "permissions": "-8"},
+        {"id": "2", "permissions": 8.0}, {"id": "2", "permissions": "٨"},
+        {"id": "2", "permissions": True}, {"id": "9" * 30, "permissions": "8"},
+    ],
+)  # fmt: skip
+def test_an_odd_role_costs_no_other(odd):
+    payload = {"id": None, "roles": [odd, {"id": "1", "permissions": 10**40}, odd]}
+    guild = guild_from(payload, GuildId(1))
+
+    assert guild.roles == (Role(1, 10**40),)
+    assert (guild.id, guild.name, guild.owner_id, guild.unreadable_roles) == (1, "", 0, 2)
+    member = member_from({"roles": ["1", odd, 3]}, UserId(5))
+    assert member.role_ids == frozenset({1, 3}) | ({7} if odd == 7 else set())
+
+
+@pytest.mark.parametrize("roles", [None, {}, "1", 5, [], [None]])
+def test_without_any_role_nobody_knows_what_may_be_read(roles):
+    with pytest.raises(PayloadError, match="roles cannot be read"):
+        guild_from({"id": "1", "name": "g", "owner_id": "2", "roles": roles})
+
+
+@pytest.mark.parametrize("member", [None, [], {}, {"roles": None}, {"roles": {"1": 1}}])
+def test_a_member_without_a_list_of_roles_is_an_error(member):
+    with pytest.raises(PayloadError, match="roles cannot be read"):
+        member_from(member, UserId(5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_member"), [(0, False), ("0", False), ("role", False), (1, True), ("member", True)]
+)
+def test_overwrites_tell_members_from_roles(kind, is_member):
+    told = {"id": ALICE_ID, "type": kind, "allow": 1024, "deny": "0"}
+
+    assert channel(permission_overwrites=[told]).overwrites == (
+        Overwrite(int(ALICE_ID), is_member, 1024, 0),
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, 5, {}, {"type": True}, {"type": 2}, {"allow": None}, {"deny": "x"}, {"id": "0"}],
+)
+def test_an_overwrite_that_cannot_be_read_is_said_to_be_there(odd):
+    told = {"id": "5", "type": 0, "allow": "1024", "deny": "0"}
+    worse = {**told, **odd} if isinstance(odd, dict) and odd else odd
+    found = channel(permission_overwrites=[told, worse])
+
+    assert found.overwrites == (Overwrite(5, False, 1024, 0),)
+    assert found.unreadable == ("permission_overwrites",)

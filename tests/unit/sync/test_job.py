@@ -13,6 +13,7 @@ from raysync.errors import (
     AccessDeniedError,
     BannedError,
     ContentIntentError,
+    NotFoundError,
     RetryableError,
     SearchIndexError,
     UnknownChannelError,
@@ -105,6 +106,7 @@ class FakeGuild:
     searchable: dict[int, list[Channel]] = field(default_factory=dict)
     no_index: set[int] = field(default_factory=set)
     existing: set[int] = field(default_factory=set)
+    nobody_says: set[int] = field(default_factory=set)
     looked_for: list[int] = field(default_factory=list)
 
     async def identify(self) -> BotIdentity:
@@ -141,6 +143,8 @@ class FakeGuild:
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
         self.looked_for.append(channel_id)
+        if channel_id in self.nobody_says:
+            raise NotFoundError("404")
         return channel_id in self.existing
 
 
@@ -679,6 +683,21 @@ def test_a_named_thread_that_is_gone_is_marked_and_is_no_mistake() -> None:
 
     assert end.status is JobStatus.COMPLETED
     assert stage.catalog.deleted == {12}
+
+
+def test_a_404_that_does_not_say_what_is_gone_marks_nothing() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1)], nobody_says={2}))
+    stage.catalog.stored = [
+        KnownChannel(ChannelId(1), 0, None),
+        KnownChannel(ChannelId(2), 0, None),
+        KnownChannel(ChannelId(3), 0, None),
+    ]
+
+    end = stage.run()
+
+    assert stage.catalog.deleted == {3}
+    assert end.status is JobStatus.PARTIAL
+    assert [each.channel_id for each in end.troubles] == [2]
 
 
 def test_one_list_that_cannot_be_read_ends_no_job() -> None:

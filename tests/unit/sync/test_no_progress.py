@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 from raysync.models.entities import Message
-from raysync.models.ids import ChannelId, MessageId
+from raysync.models.ids import ChannelId, MessageId, snowflake_at
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelOutcome, IdRange
 from raysync.sync.channel import ChannelSync
@@ -103,13 +104,25 @@ def test_a_message_that_stands_twice_on_a_page_is_no_error() -> None:
     assert sorted(pages.rows) == ids
 
 
-def test_a_message_of_the_future_proves_nothing_of_the_time_until_then() -> None:
+@pytest.mark.parametrize("days", [1, 29])
+def test_a_message_of_the_future_proves_nothing_of_the_time_until_then(days: int) -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(5)
-    future = ids[-1] + (1 << 61)
+    future = snowflake_at(LoopClock.start + timedelta(days=days))
     history.post(*ids, future)
 
     sync(history, pages, future)
 
-    assert pages.coverage[-1].stop < future
-    later = ids[-1] + (1 << 58)
-    assert not any(later in part for part in pages.coverage)
+    assert set(pages.rows) == {*ids, future}
+    assert ids[-1] < pages.coverage[-1].stop < future - (1 << 40)
+
+
+def test_a_message_of_the_far_future_is_none_and_proves_nothing_at_all() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(5)
+    future = ids[-1] + (1 << 61)
+    history.post(*ids, future)
+
+    outcome = sync(history, pages, future)
+
+    assert outcome.tally.unplaced == 1
+    assert set(pages.rows) == set(ids)
+    assert pages.coverage == ()

@@ -1,0 +1,264 @@
+"""Records of a page that are not what Discord documents: read field by field, and marked.
+
+`read_message` takes whatever stands in a page. Nearly always that is a message, and `message_from`
+converts it. Otherwise each field is read by itself, and one that cannot be read gets its default:
+
+============================  ======================================================
+field                         default
+============================  ======================================================
+``type``                      0, a plain message
+``content``                   empty
+``author``                    none
+``timestamp``                 the time within the id
+``edited_timestamp``          none
+``message_reference``         none: it answers nothing
+``flags``, ``pinned``         0, false
+``attachments``               left out without an id; name and address empty, size 0
+``reactions``                 left out without an emoji; counts 0
+============================  ======================================================
+
+The message's `quarantine` names these fields, so that the store marks the row. A record whose id
+cannot be read has no row to be: its message has the id `NOWHERE`.
+
+What people wrote is kept as privacy lets it through, or not at all: where the payload cannot be
+scrubbed, or might be a forgotten person's, all that is kept is that there is a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from raysync.discord_api import fields
+from raysync.discord_api.convert import (
+    CONTENTS,
+    author_of,
+    flags_of,
+    forwarded,
+    is_blank,
+    may_be_empty,
+    message_from,
+    metadata_of,
+    original_text,
+    replied_to,
+    suppressed,
+)
+from raysync.discord_api.fields import UNREADABLE, Payload
+from raysync.discord_api.privacy import Identities, Kept
+from raysync.discord_api.storable import REPLACEMENT, Trimmer, is_unstorable, storable
+from raysync.models.entities import Attachment, Message, Reaction, without_payload
+from raysync.models.ids import NOWHERE, MessageId, moment_of
+
+_T = TypeVar("_T")
+_KNOWN: Final = frozenset(CONTENTS) | {
+    "application", "author", "channel_id", "edited_timestamp", "flags", "interaction",
+    "interaction_metadata", "member", "mentions", "message_reference", "nonce", "pinned",
+    "reactions", "referenced_message", "resolved", "thread", "timestamp", "type",
+}  # fmt: skip
+_OTHER: Final = "another field"
+"""In place of a name that is not Discord's: anything may stand in it."""
+
+
+def read_message(payload: Any, identities: Identities) -> Message:
+    """Convert one record of a page, whatever it is. Never raises."""
+    if type(payload) is not dict:  # it may be what was read in pieces
+        return _read_carefully(payload, identities)
+    try:
+        return message_from(payload, identities)
+    except Exception:  # noqa: BLE001 whatever the payload does to us, the page goes on
+        return _read_carefully(payload, identities)
+
+
+def _read_carefully(payload: Any, identities: Identities) -> Message:
+    try:
+        message_id = MessageId(fields.snowflake(fields.mapping(payload).get("id")))
+    except UNREADABLE:
+        return _without_place(payload)
+    try:
+        return _Careful(payload, message_id, identities).message()
+    except Exception:  # noqa: BLE001 whatever went wrong: that there is a message is known
+        return without_payload(_nothing_of(message_id))
+
+
+def _without_place(payload: Any) -> Message:
+    """What stands for a record that no row can be made of; equal records are equal."""
+    digest = hashlib.sha256(repr(Trimmer().value(payload)).encode(errors="surrogatepass")).digest()
+    return replace(_nothing_of(NOWHERE), raw=digest, may_be_empty=True, quarantine=("id",))
+
+
+def _nothing_of(message_id: MessageId) -> Message:
+    """What an id alone says."""
+    return Message(
+        id=message_id,
+        type=0,
+        content="",
+        author_ref=None,
+        reply_to_id=None,
+        created_at=moment_of(message_id),
+        edited_at=None,
+        metadata=b"{}",
+        raw=b"{}",
+    )
+
+
+class _Careful:
+    """One payload, read field by field."""
+
+    def __init__(self, payload: Payload, message_id: MessageId, identities: Identities) -> None:
+        self._id = message_id
+        self._identities = identities
+        self._unread: dict[str, None] = {}
+        trimmed = {key: self._trimmed(key, value) for key, value in payload.items()}
+        self._has_odd_text = is_unstorable(trimmed)
+        self._trimmed_payload = trimmed
+        self._payload: Payload = storable(trimmed, REPLACEMENT) if self._has_odd_text else trimmed
+
+    def message(self) -> Message:
+        """The message with what can be read of it."""
+        payload, identities = self._payload, self._identities
+        type_ = self._field("type", lambda: fields.small(payload["type"]), 0)
+        author_ref = self._field("author", lambda: author_of(payload, identities), None)
+        if author_ref is not None and identities.is_suppressed(author_ref):
+            return suppressed(self._placed(), author_ref, type_)
+        forwards = self._forwards()
+        kept = None if forwards is None or self._may_be_forgotten(author_ref) else self._kept()
+        if forwards is None or kept is None:
+            return without_payload(self._plain(type_, author_ref))
+        return self._whole(type_, author_ref, forwards, *kept)
+
+    def _whole(
+        self,
+        type_: int,
+        author_ref: str | None,
+        forwards: tuple[MessageId, ...],
+        kept: Payload,
+        raw: bytes,
+    ) -> Message:
+        payload = self._payload
+        plain = self._plain(type_, author_ref)
+        content = self._field("content", lambda: fields.text(kept["content"]), None)
+        edited_at = payload.get("edited_timestamp", "")
+        original = self._original() if self._has_odd_text else None
+        flags = self._field("flags", lambda: flags_of(kept), 0)
+        pinned = self._field("pinned", lambda: fields.flag(payload.get("pinned")), False)
+        return Message(
+            id=plain.id,
+            type=type_,
+            content=content or "",
+            author_ref=author_ref,
+            reply_to_id=self._field("message_reference", lambda: replied_to(kept), None),
+            created_at=plain.created_at,
+            edited_at=None
+            if edited_at is None
+            else self._field("edited_timestamp", lambda: fields.moment(edited_at), None),
+            metadata=metadata_of(payload, type_, flags, pinned, original),
+            raw=raw,
+            attachments=self._list("attachments", kept, self._attachment, lambda each: each.id),
+            reactions=self._list("reactions", kept, self._reaction, lambda each: each.emoji),
+            is_blank=content == "" and is_blank(payload, type_),
+            may_be_empty=content is None or may_be_empty(payload, type_),
+            forwards=forwards,
+            quarantine=tuple(self._unread) or (_OTHER,),
+        )
+
+    def _plain(self, type_: int, author_ref: str | None) -> Message:
+        """What can be said of it without its payload."""
+        nothing = _nothing_of(self._id)
+        created_at = self._field(
+            "timestamp", lambda: fields.moment(self._payload["timestamp"]), nothing.created_at
+        )
+        return replace(nothing, type=type_, author_ref=author_ref, created_at=created_at)
+
+    def _placed(self) -> Payload:
+        """The payload with an id and a time that can be read."""
+        created_at = self._plain(0, None).created_at
+        return {**self._payload, "id": self._id, "timestamp": created_at.isoformat()}
+
+    def _field(self, name: str, read: Callable[[], _T], default: _T) -> _T:
+        try:
+            return read()
+        except UNREADABLE:
+            self._unread[name] = None
+            return default
+
+    def _trimmed(self, key: str, value: Any) -> Any:
+        trimmer = Trimmer()
+        found = trimmer.value(value)
+        if trimmer.has_cut:
+            self._unread[key if key in _KNOWN else _OTHER] = None
+        return found
+
+    def _forwards(self) -> tuple[MessageId, ...] | None:
+        """Of which messages it holds copies; None where that cannot be told, and must be."""
+        if not self._identities.keeps_out:
+            return ()
+        return self._field("message_snapshots", lambda: forwarded(self._payload), None)
+
+    def _may_be_forgotten(self, author_ref: str | None) -> bool:
+        """Whether it may be of somebody of whom nothing is to be kept."""
+        return author_ref is None and self._identities.keeps_out
+
+    def _kept(self) -> Kept | None:
+        """The payload as it may be kept; None where it cannot be told what may."""
+        try:
+            kept, raw = self._identities.scrub(self._payload)
+            return kept, orjson.dumps(orjson.loads(raw))
+        except Exception:  # noqa: BLE001 whatever went wrong, nothing unscrubbed is kept
+            return None
+
+    def _original(self) -> str | None:
+        try:
+            return original_text(self._trimmed_payload, self._identities)
+        except Exception:  # noqa: BLE001 the replaced text is kept all the same
+            self._unread[_OTHER] = None
+            return None
+
+    def _list(
+        self,
+        name: str,
+        kept: Payload,
+        read: Callable[[Payload], _T],
+        key_of: Callable[[_T], object],
+    ) -> tuple[_T, ...]:
+        """The entries that can be read; of two with one key the last counts."""
+        nothing = list[Any]()
+        is_always_there = name == "attachments"
+        read_list = fields.listed if is_always_there else fields.listed_or_none
+        listed = self._field(name, lambda: read_list(kept.get(name)), nothing)
+        found: dict[object, _T] = {}
+        for each in listed:
+            try:
+                entry = read(fields.mapping(each))
+            except UNREADABLE:
+                self._unread[name] = None
+                continue
+            if key_of(entry) in found:
+                self._unread[name] = None
+            found[key_of(entry)] = entry
+        return tuple(found.values())
+
+    def _attachment(self, payload: Payload) -> Attachment:
+        content_type = payload.get("content_type")
+        return Attachment(
+            id=fields.snowflake(payload["id"]),
+            filename=self._field("attachments", lambda: fields.text(payload["filename"]), ""),
+            size=self._field("attachments", lambda: fields.count(payload["size"]), 0),
+            content_type=None
+            if content_type is None
+            else self._field("attachments", lambda: fields.text(content_type), None),
+            url=self._field("attachments", lambda: fields.text(payload["url"]), ""),
+        )
+
+    def _reaction(self, payload: Payload) -> Reaction:
+        details = payload.get("count_details")
+        return Reaction(
+            emoji=fields.emoji_name(payload["emoji"]),
+            count=self._field("reactions", lambda: fields.small(payload["count"]), 0),
+            burst_count=0
+            if not details
+            else self._field("reactions", lambda: fields.small(details["burst"]), 0),
+        )

@@ -1,0 +1,273 @@
+"""Discord's channels, threads and guilds as our models.
+
+One odd channel never costs the others. All that it must have is an id: what else cannot be read is
+named in `Channel.unreadable`, and the planner says what follows from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from raysync.discord_api.fields import (
+    UNREADABLE,
+    Payload,
+    listed,
+    listed_or_none,
+    mapping,
+    moment,
+    permission_bits,
+    small,
+    snowflake,
+    text,
+)
+from raysync.discord_api.privacy import Identities
+from raysync.discord_api.storable import REPLACEMENT, Trimmer, storable
+from raysync.errors import PayloadError
+from raysync.models import channel_types
+from raysync.models.entities import BotMember, Channel, Guild, Overwrite, Role, ThreadState
+from raysync.models.ids import (
+    MAX_SNOWFLAKE,
+    NO_CHANNEL,
+    ChannelId,
+    GuildId,
+    MessageId,
+    UserId,
+    moment_of,
+)
+
+_T = TypeVar("_T")
+NO_TYPE: Final = -1
+"""In place of a type that cannot be read."""
+_NOBODY_ID: Final = 0
+_MOST_NAME_CHARACTERS: Final = 1_000
+"""Ten times what Discord allows."""
+_OVERWRITE_KINDS: Final[Mapping[Any, bool]] = {
+    0: False, "0": False, "role": False, 1: True, "1": True, "member": True,
+}  # fmt: skip
+"""From the type of an overwrite to whether it is a member's."""
+
+
+def read_channel(
+    payload: Any,
+    guild_id: GuildId,
+    bot_id: UserId,
+    identities: Identities,
+    joined: Collection[str] = (),
+    latest: int = MAX_SNOWFLAKE,
+) -> Channel:
+    """Convert one record of a list, whatever it is: without an id it is the one of `NO_CHANNEL`."""
+    try:
+        return channel_from(payload, guild_id, bot_id, identities, joined, latest)
+    except PayloadError:
+        return Channel(NO_CHANNEL, guild_id, NO_TYPE, "", None, None, unreadable=("id",))
+
+
+def channel_from(
+    payload: Payload,
+    guild_id: GuildId,
+    bot_id: UserId,
+    identities: Identities,
+    joined: Collection[str] = (),
+    latest: int = MAX_SNOWFLAKE,
+) -> Channel:
+    """One channel or thread; *joined* are the ids of the threads the bot is a member of.
+
+    Of the overwrites for single members it keeps the bot's own: nothing else can concern us. What
+    it tells of messages or times beyond the id *latest* is not true.
+
+    Raises:
+        PayloadError: it has no id that can be read.
+    """
+    try:
+        channel_id = ChannelId(snowflake(mapping(payload)["id"]))
+    except UNREADABLE as error:
+        raise PayloadError(
+            f"A channel is not what Discord documents ({type(error).__name__})."
+        ) from None
+    return _Channel(payload, channel_id, identities).channel(
+        guild_id, bot_id, str(channel_id) in joined, latest
+    )
+
+
+class _Channel:
+    """One payload of a channel, read field by field."""
+
+    def __init__(self, payload: Payload, channel_id: ChannelId, identities: Identities) -> None:
+        self._id = channel_id
+        self._identities = identities
+        self._payload: Payload = storable(Trimmer().value(payload), REPLACEMENT)
+        self._unreadable: dict[str, None] = {}
+        self._type = self._field("type", lambda: small(self._payload["type"]), NO_TYPE)
+
+    def channel(
+        self, guild_id: GuildId, bot_id: UserId, bot_is_member: bool, latest: int
+    ) -> Channel:
+        """The channel with what can be read of it."""
+        kept = self._kept()
+        last_id = self._field("last_message_id", self._last_message_id, None)
+        if last_id is not None and last_id > latest:
+            self._unreadable["last_message_id"], last_id = None, None
+        parent_id = self._field("parent_id", lambda: self._id_or_none("parent_id"), None)
+        name = self._field("name", lambda: text(kept.get("name") or ""), "")
+        return Channel(
+            id=self._id,
+            guild_id=guild_id,
+            type=self._type,
+            name=name[:_MOST_NAME_CHARACTERS],
+            parent_id=None if parent_id is None else ChannelId(parent_id),
+            last_message_id=None if last_id is None else MessageId(last_id),
+            overwrites=tuple(
+                each for each in self._overwrites() if not each.is_member or each.id == bot_id
+            ),
+            thread=self._thread(bot_is_member, moment_of(latest)),
+            metadata=kept,
+            unreadable=tuple(self._unreadable),
+        )
+
+    def _field(self, name: str, read: Callable[[], _T], default: _T) -> _T:
+        try:
+            return read()
+        except UNREADABLE:
+            self._unreadable[name] = None
+            return default
+
+    def _id_or_none(self, name: str) -> int | None:
+        value = self._payload.get(name)
+        return None if value is None else snowflake(value)
+
+    def _last_message_id(self) -> int | None:
+        """Null means that nothing was ever posted; a key that is missing tells nothing."""
+        if self._type in channel_types.WITH_MESSAGES:
+            value = self._payload["last_message_id"]
+            return None if value is None else snowflake(value)
+        return self._id_or_none("last_message_id")
+
+    def _kept(self) -> dict[str, Any]:
+        """The payload as it may be kept; where that cannot be told, nothing that names anybody."""
+        with suppress(Exception):  # whatever went wrong, nothing unscrubbed is kept
+            kept, raw = self._identities.scrub(self._payload)
+            orjson.loads(raw)
+            return kept
+        self._unreadable["payload"] = None
+        return {"id": str(self._id), "type": self._type, "withheld_by_raysync": True}
+
+    def _overwrites(self) -> list[Overwrite]:
+        name, nothing = "permission_overwrites", list[Any]()
+        read = listed_or_none if self._type in channel_types.THREADS else listed
+        told = self._field(name, lambda: read(self._payload.get(name)), nothing)
+        found = readable(told, _overwrite)
+        if len(found) < len(told):
+            self._unreadable[name] = None
+        return found
+
+    def _thread(self, bot_is_member: bool, latest: datetime) -> ThreadState | None:
+        payload = self._payload
+        if payload.get("thread_metadata") is None:
+            return None
+        nothing: Payload = {}
+        state = self._field("thread_metadata", lambda: mapping(payload["thread_metadata"]), nothing)
+        archived_at, message_count = state.get("archive_timestamp"), payload.get("message_count")
+        return ThreadState(
+            archived=bool(state.get("archived")),
+            archived_at=None
+            if archived_at is None
+            else self._field("archive_timestamp", lambda: _moment_until(archived_at, latest), None),
+            message_count=None
+            if message_count is None
+            else self._field("message_count", lambda: small(message_count), None),
+            bot_is_member=bot_is_member or isinstance(payload.get("member"), dict),
+        )
+
+
+def _moment_until(value: Any, latest: datetime) -> datetime:
+    found = moment(value)
+    if found > latest:
+        raise ValueError("a time has come")
+    return found
+
+
+def _overwrite(payload: Any) -> Overwrite:
+    told = mapping(payload)
+    if isinstance(told["type"], bool):
+        raise TypeError("a type is a number")
+    return Overwrite(
+        id=snowflake(told["id"]),
+        is_member=_OVERWRITE_KINDS[told["type"]],
+        allow=permission_bits(told["allow"]),
+        deny=permission_bits(told["deny"]),
+    )
+
+
+def guild_from(payload: Payload, guild_id: GuildId | None = None) -> Guild:
+    """The guild with those of its roles that can be read.
+
+    *guild_id* is that which was asked for. An owner who cannot be read is nobody, and a role that
+    cannot be read grants nothing: the bot may be able to read more than is told, and never less.
+
+    Raises:
+        PayloadError: no role can be read, so nobody's permissions can be computed.
+    """
+    try:
+        told = mapping(payload)
+        roles = readable(told["roles"], _role)
+        if not roles:
+            raise ValueError("a guild has a role at least")
+        return Guild(
+            id=guild_id or GuildId(snowflake(told["id"])),
+            name=_or_default(lambda: text(storable(told["name"], REPLACEMENT)), ""),
+            owner_id=UserId(_or_default(lambda: snowflake(told["owner_id"]), _NOBODY_ID)),
+            roles=tuple(roles),
+            unreadable_roles=len(told["roles"]) - len(roles),
+        )
+    except UNREADABLE as error:
+        raise PayloadError(
+            "The guild's roles cannot be read, so it is not known what the bot may read "
+            f"({type(error).__name__}). Look for a newer version of raysync."
+        ) from None
+
+
+def _role(payload: Any) -> Role:
+    told = mapping(payload)
+    return Role(snowflake(told["id"]), permission_bits(told["permissions"]))
+
+
+def member_from(payload: Payload, user_id: UserId) -> BotMember:
+    """The bot as a member; roles that cannot be read are left out.
+
+    Raises:
+        PayloadError: it has no list of roles.
+    """
+    try:
+        told = mapping(payload)["roles"]
+        roles = readable(told, snowflake)
+        return BotMember(user_id, frozenset(roles), len(told) - len(roles))
+    except UNREADABLE as error:
+        raise PayloadError(
+            "The bot's roles cannot be read, so it is not known what it may read "
+            f"({type(error).__name__}). Look for a newer version of raysync."
+        ) from None
+
+
+def readable(values: Any, read: Callable[[Any], _T]) -> list[_T]:
+    """Return those of *values* that can be read. Raises TypeError where it is no list."""
+    if not isinstance(values, list):
+        raise TypeError("it is a list")
+    found = []
+    for each in values:
+        try:
+            found.append(read(each))
+        except UNREADABLE:
+            continue
+    return found
+
+
+def _or_default(read: Callable[[], _T], default: _T) -> _T:
+    try:
+        return read()
+    except UNREADABLE:
+        return default
