@@ -165,7 +165,8 @@ class JobStore:
                 async with self._engine.begin() as connection:
                     await connection.execute(new)
             except IntegrityError as error:
-                if "uq_sync_jobs_running_tenant" not in str(error.orig):
+                diagnosis = getattr(error.orig, "diag", None)
+                if getattr(diagnosis, "constraint_name", None) != "uq_sync_jobs_running_tenant":
                     raise
                 raise JobRunningError("The tenant has a running job already.") from None
         return job_id
