@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from raysync.actors.requests import OWN_CONNECTIONS, TENANTS_PER_WORKER
+from raysync.actors.requests import OWN_CONNECTIONS
 from raysync.credentials import (
     KEY_FILE,
     another_key,
@@ -34,7 +34,7 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
 from raysync.models.checks import Check, CheckStatus, CheckUp
-from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.models.entities import Privacy, Tenant
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
@@ -72,8 +72,7 @@ async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
             return CheckUp(checks=[*checks, Check(name="database", status=_FAIL, says=str(error))])
         store = TenantStore(engine)
         tenants = [await store.get(each) for each in slugs] or list(await store.list())
-        synced = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
-        checks += await _database(settings, engine, len(synced))
+        checks += await _database(settings, engine)
         if not tenants:
             advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
             checks.append(
@@ -155,7 +154,7 @@ async def _ray(settings: Settings) -> Check:
     return Check(name="ray", status=_OK, says=f"Something listens at {address}.")
 
 
-async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Check]:
+async def _database(settings: Settings, engine: Engine) -> list[Check]:
     state = await server_state(engine)
     kind = "embedded" if settings.database_url is None else "yours"
     checks = [
@@ -168,8 +167,7 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
         _clock("clock", "the database", state.now),
     ]
     workers = settings.max_channel_workers
-    under_way = max(1, min(tenants, TENANTS_PER_WORKER * workers))
-    needed = OWN_CONNECTIONS + workers * settings.channel_batch_size + under_way
+    needed = OWN_CONNECTIONS + workers * settings.channel_batch_size
     free = state.max_connections - state.used_connections
     enough = free >= needed
     checks.append(

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Connection, Engine, create_engine, pool, text
+from sqlalchemy.exc import IntegrityError
 
 from raysync.errors import ConfigurationError, JobRunningError, SchemaOutdatedError
 from raysync.store.engine import normalize_url, reaching
-from raysync.store.job_lock import LOCK_CLASS
+from raysync.store.locks import IS_HELD, LEGACY_CLASS
 from raysync.store.poolers import require_sessions
 from raysync.store.roles import renew_grants
 from raysync.store.sessions import connect_now, open_unprepared
@@ -26,12 +27,22 @@ _LOCK_WAIT_S = 120
 OLDEST_SERVER = 15_00_00
 """As servers number themselves: views with security_invoker came with 15."""
 
-_UPGRADE_LOCK = 0x7261_7973_796E_6300
-"""The advisory lock of whoever migrates; the number is 'raysync' in letters."""
-_DRIVERS = text("""
-SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-WHERE l.locktype = 'advisory' AND l.classid = :lock_class AND l.objsubid = 2 AND l.granted
-    AND d.datname = current_database()
+# Upgrades take turns by a table lock, because any role could take an advisory lock. The table is
+# Alembic's, so the first upgrade creates it the way Alembic does.
+_HAS_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
+_VERSION_TABLE = text("""
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))
+""")
+_TAKE_TURN = text("LOCK TABLE alembic_version IN EXCLUSIVE MODE")
+_BAR_HOLDERS = text("LOCK TABLE locks IN SHARE ROW EXCLUSIVE MODE")
+_HELD = text(f"SELECT count(*) FROM locks l WHERE l.tenant_id IS NOT NULL AND {IS_HELD}")  # noqa: S608
+# A version without the table took advisory locks. Only those of roles that may write jobs count.
+_LEGACY_HELD = text("""
+SELECT count(*) FROM pg_locks k JOIN pg_database d ON d.oid = k.database
+JOIN pg_stat_get_activity(NULL) a ON a.pid = k.pid
+WHERE k.locktype = 'advisory' AND k.classid = :lock_class AND k.objsubid = 2 AND k.granted
+    AND d.datname = current_database() AND has_table_privilege(a.usesysid, 'sync_jobs', 'INSERT')
 """)
 _SCHEMAS = """
 SELECT n.nspname::text FROM pg_namespace n
@@ -160,33 +171,19 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def _migrate(url: str, revision: str, *, downwards: bool) -> None:
-    from alembic import command  # a tenth of a second that no other command should pay
-    from alembic.config import Config
-
     address = normalize_url(url)
     engine = create_engine(
         address, poolclass=pool.NullPool, creator=lambda: _for_migrations(address)
     )
-    config = Config(output_buffer=io.StringIO(), stdout=io.StringIO())
-    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    with reaching(url), engine.begin() as connection:
-        session: Any = connection.connection.driver_connection
-        _require_version(session)
-        connection.execute(
-            text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{_LOCK_WAIT_S}s"}
-        )
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-        if connection.execute(_DRIVERS, {"lock_class": LOCK_CLASS}).scalar_one():
-            raise JobRunningError(
-                "A sync is running on this database, and would meet a schema that it does not "
-                "know: wait for it, or end it (`raysync status`, `raysync cancel --job-id ID`), "
-                "then upgrade."
-            )
-        config.attributes["connection"] = connection
-        step = command.downgrade if downwards else command.upgrade
-        step(config, revision)
-        if not downwards and revision == "head":
-            renew_grants(session)
+    with reaching(url):
+        try:
+            _run(engine, revision, downwards=downwards)
+        except _MadeMeanwhileError:
+            _run(engine, revision, downwards=downwards)
+
+
+class _MadeMeanwhileError(Exception):
+    """Another upgrade has created the first table."""
 
 
 def _for_migrations(address: str) -> _Session:
@@ -194,3 +191,54 @@ def _for_migrations(address: str) -> _Session:
     session = connect_now(address, "raysync migrate", timeout_s=0)
     session.autocommit = False  # SQLAlchemy ends transactions itself
     return session
+
+
+def _run(engine: Engine, revision: str, *, downwards: bool) -> None:
+    from alembic import command  # a tenth of a second that no other command should pay
+    from alembic.config import Config
+
+    config = Config(output_buffer=io.StringIO(), stdout=io.StringIO())
+    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
+    with engine.begin() as connection:
+        session: Any = connection.connection.driver_connection
+        _require_version(session)
+        _take_turn(connection)
+        _require_no_sync(connection)
+        config.attributes["connection"] = connection
+        step = command.downgrade if downwards else command.upgrade
+        step(config, revision)
+        if not downwards and revision == "head":
+            renew_grants(session)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until no other upgrade is running."""
+    connection.execute(
+        text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{_LOCK_WAIT_S}s"}
+    )
+    if not _has_table(connection, "alembic_version"):
+        try:
+            connection.execute(_VERSION_TABLE)
+        except IntegrityError:
+            raise _MadeMeanwhileError from None
+    connection.execute(_TAKE_TURN)
+
+
+def _require_no_sync(connection: Connection) -> None:
+    """Make sure that no tenant is held, and that none can be taken during the upgrade."""
+    if _has_table(connection, "locks"):
+        connection.execute(_BAR_HOLDERS)
+        held = connection.execute(_HELD).scalar_one()
+    elif _has_table(connection, "sync_jobs"):
+        held = connection.execute(_LEGACY_HELD, {"lock_class": LEGACY_CLASS}).scalar_one()
+    else:
+        held = 0
+    if held:
+        raise JobRunningError(
+            "A sync is running on this database, and would meet a schema that it does not know: "
+            "wait for it, or end it (`raysync status`, `raysync cancel --job-id ID`), then upgrade."
+        )
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    return bool(connection.execute(_HAS_TABLE, {"name": name}).scalar_one())

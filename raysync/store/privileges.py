@@ -37,6 +37,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "rate_limits": "SELECT, INSERT, UPDATE",
     "token_shares": "SELECT, INSERT, UPDATE, DELETE",
     "server_life": "SELECT, INSERT",
+    "locks": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT",
 }
 """By table, and nothing else: no tenant or role is added, and no entry of the log is changed.
@@ -60,6 +61,7 @@ ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "dead_letters": (),
     "job_api_calls": (),
     "job_samples": (),
+    "locks": ("tenant_id", "taken_at", "renewed_at", "expires_at"),
 }
 """The columns that an analyst may read, by table; none named: all of them."""
 
