@@ -40,6 +40,7 @@ from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
 from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
 from raysync.store.key_checks import KeyChecks
+from raysync.store.roles import RoleStore
 from raysync.store.rotation import Rotation
 from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
@@ -54,6 +55,8 @@ SKEW_S = 30.0
 SHOWN_CHANNELS = 20
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
+_OPEN = "{} may {}, as every role of this database may."
+_TAKE = "If nobody else needs it, have the database's administrator run  "
 _TO_GRANT: Mapping[str, str] = {
     "VIEW_CHANNEL": "View Channel",
     "READ_MESSAGE_HISTORY": "Read Message History",
@@ -181,6 +184,10 @@ async def _database(settings: Settings, engine: Engine) -> list[Check]:
             "SYNC_CHANNEL_BATCH_SIZE.",
         )
     )
+    checks += [
+        Check(name="roles", status=_WARN, says=_OPEN.format(role, what), advice=_TAKE + statement)
+        for role, what, statement in await RoleStore(engine).rights_left()
+    ]
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
     learned = await learned_limits(engine)
     more = f", and {learned} more that Discord's answers showed" if learned else ""
