@@ -17,7 +17,12 @@ from raysync.errors import (
     DatabaseUnavailableError,
     StoreUnavailableError,
 )
-from raysync.store.sessions import STATEMENT_TIMEOUT_S, connect, counting_variables
+from raysync.store.sessions import (
+    STATEMENT_TIMEOUT_S,
+    address_for_others,
+    connect,
+    counting_variables,
+)
 from raysync.store.sessions import connect_keywords as connect_keywords
 
 Engine = AsyncEngine
@@ -48,6 +53,12 @@ def normalize_url(url: str) -> str:
         )
     with_driver = parsed.set(drivername="postgresql+psycopg")
     return with_driver.render_as_string(hide_password=False)
+
+
+def url_for_others(url: str) -> str:
+    """Return *url* as psql and other clients read it, the password included."""
+    plain = address_for_others(make_url(url)).set(drivername="postgresql")
+    return plain.render_as_string(hide_password=False)
 
 
 def where_is(url: str) -> str:

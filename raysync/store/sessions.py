@@ -122,6 +122,11 @@ def embedded_address(address: str) -> str:
     return f"{address}&{_MARK[0]}={_MARK[1]}"
 
 
+def address_for_others(url: URL) -> URL:
+    """Return *url* without the mark: other clients might send it to the server as a setting."""
+    return url.difference_update_query([_MARK[0]]) if is_embedded(url) else url
+
+
 def is_embedded(url: URL) -> bool:
     """Return whether *url* is the embedded server's own. Another database there is a user's."""
     name, value = _MARK
@@ -176,8 +181,9 @@ async def connect(
         )
     try:
         _require_utf8(connection.info)
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):  # a pooler may have no server to give
-            await connection.execute(_preparation(connection.info.server_version, timeout_s))
+        with _permitted(connection.info):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):  # a pooler may have no server to give
+                await connection.execute(_preparation(connection.info.server_version, timeout_s))
     except TimeoutError:
         await connection.close()
         raise psycopg.OperationalError(
@@ -204,7 +210,8 @@ def connect_now(
     try:
         _require_utf8(connection.info)
         at_first(connection)
-        connection.execute(_preparation(connection.info.server_version, timeout_s))
+        with _permitted(connection.info):
+            connection.execute(_preparation(connection.info.server_version, timeout_s))
     except BaseException:
         connection.close()
         raise
@@ -260,6 +267,18 @@ def _readable() -> Iterator[None]:
         raise ConfigurationError(
             f"The database URL cannot be used: {reason}. It looks like "
             "postgresql://USER:PASSWORD@HOST:5432/DATABASE."
+        ) from None
+
+
+@contextmanager
+def _permitted(info: psycopg.ConnectionInfo) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege:  # of all settings one takes a superuser
+        raise ConfigurationError(
+            f"The role {info.user} has session_replication_role preset, which turns triggers and "
+            "foreign keys off, and may not change it. Have a superuser run  ALTER ROLE … RESET "
+            "session_replication_role  (or ALTER DATABASE …)."
         ) from None
 
 

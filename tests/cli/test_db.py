@@ -6,6 +6,7 @@ import json
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from raysync.store.embedded import embedded_running, stop_embedded
 from raysync.store.migrate import head
@@ -28,6 +29,16 @@ def test_url_is_one_that_any_client_reads(run, with_database):
 
     with psycopg.connect(url) as session:
         assert session.execute("SELECT count(*) FROM tenants").fetchone() == (0,)
+
+
+def test_the_url_of_the_embedded_server_holds_nothing_that_a_client_might_not_know(run, tmp_path):
+    try:
+        url = make_url(run("db", "url").stdout.strip())
+
+        assert (url.drivername, url.database) == ("postgresql", "raysync")
+        assert url.query.keys() == {"host", "port"}
+    finally:
+        stop_embedded(tmp_path / "home")
 
 
 def test_the_embedded_server_starts_on_demand_and_stops_when_told(run, tmp_path):

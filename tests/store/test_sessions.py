@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import pq
+from psycopg import pq, sql
 from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.database import open_store
 from raysync.errors import ConfigurationError, DatabaseUnavailableError
@@ -20,6 +22,7 @@ from raysync.settings import Settings
 from raysync.store import migrate, sessions
 from raysync.store.embedded import start_embedded, stop_embedded
 from raysync.store.engine import connect_alone, open_engine
+from raysync.store.roles import RoleStore
 from raysync.store.sessions import connect_now, counting_variables
 from raysync.store.tenants import TenantStore
 from tests.hostile import ENVIRONMENT, PRESETS, hostile_database
@@ -121,6 +124,23 @@ def test_a_server_that_is_too_old_is_refused_at_first_contact(
     monkeypatch.setattr(migrate, "OLDEST_SERVER", 990000)
     with pytest.raises(ConfigurationError, match=r"needs PostgreSQL 99 or later.*Upgrade it"):
         migrate.require_current(database_url)
+
+
+async def test_a_role_that_cannot_turn_triggers_on_is_told_who_can(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    role = f"role_worker_{uuid.uuid4().hex[:12]}"
+    await RoleStore(engine).grant_worker(role)
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        preset = sql.SQL("ALTER ROLE {} SET session_replication_role = replica")
+        owner.execute(preset.format(sql.Identifier(role)))
+    url = make_url(database_url).set(username=role).render_as_string(hide_password=False)
+    as_worker = open_engine(url, pool_size=1, application_name="tests")
+    with pytest.raises(ConfigurationError, match="RESET session_replication_role"):
+        migrate.require_current(url)
+    with pytest.raises(ConfigurationError, match="RESET session_replication_role"):
+        await TenantStore(as_worker).list()
+    await as_worker.dispose()
 
 
 def _variables() -> list[str]:
