@@ -20,7 +20,7 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 
-from raysync.discord_api.address import DISCORD_API_URL
+from raysync.discord_api.address import DISCORD_API_URL, is_same
 from raysync.errors import ConfigurationError, TokenUnavailableError
 from raysync.settings import Settings
 
@@ -141,7 +141,7 @@ def resolve_token(
     elif kind == "file":
         token = _read_token_file(Path(rest))
         missing = f"The token file {rest} is empty."
-    elif kind == DEMO and rest != api_url:
+    elif kind == DEMO and not is_same(rest, api_url):
         raise TokenUnavailableError(
             "The demo's Discord has ended: `raysync demo --keep` keeps one running. (Where it goes "
             f"on, set RAYSYNC_DISCORD_API_URL={rest}.)"

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from raysync.actors import limit_checks
 from raysync.actors.requests import OWN_CONNECTIONS
 from raysync.credentials import (
     KEY_FILE,
@@ -32,13 +32,21 @@ from raysync.credentials import (
 from raysync.database import open_store
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
-from raysync.errors import ConfigurationError, ContentIntentError, RaysyncError, RetryableError
+from raysync.discord_api.proxies import proxies_here
+from raysync.errors import (
+    ConfigurationError,
+    ContentIntentError,
+    RaysyncError,
+    RetryableError,
+    TokenRejectedError,
+)
 from raysync.models.checks import Check, CheckStatus, CheckUp
 from raysync.models.entities import Privacy, Tenant
+from raysync.models.header_values import moment_in
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
 from raysync.store.engine import Engine
-from raysync.store.health import abandoned_jobs, learned_limits, refusals, server_state
+from raysync.store.health import abandoned_jobs, refusals, server_state
 from raysync.store.key_checks import KeyChecks
 from raysync.store.roles import RoleStore
 from raysync.store.rotation import Rotation
@@ -65,9 +73,15 @@ _TO_GRANT: Mapping[str, str] = {
 }
 
 
-async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
-    """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError."""
-    checks = [_secret(settings), _files(settings), *_disks(settings), await _ray(settings)]
+async def examine(
+    settings: Settings, slugs: Sequence[str] = (), *, forget_limits: bool = False
+) -> CheckUp:
+    """Look at everything; *slugs*: of these tenants alone. Raises UnknownTenantError.
+
+    With *forget_limits*, what was learned of Discord's limits is forgotten before.
+    """
+    checks = [_secret(settings), _files(settings), *_disks(settings), *_way_out(settings)]
+    checks.append(await _ray(settings))
     async with AsyncExitStack() as stack:
         try:
             engine = await stack.enter_async_context(open_store(settings))
@@ -75,6 +89,8 @@ async def examine(settings: Settings, slugs: Sequence[str] = ()) -> CheckUp:
             return CheckUp(checks=[*checks, Check(name="database", status=_FAIL, says=str(error))])
         store = TenantStore(engine)
         tenants = [await store.get(each) for each in slugs] or list(await store.list())
+        if forget_limits:
+            checks.append(await limit_checks.forget_limits(engine, settings.discord_api_url))
         checks += await _database(settings, engine)
         if not tenants:
             advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
@@ -137,6 +153,16 @@ def _disk(what: str, path: Path) -> Check:
     return Check(name="disk", status=status, says=says, advice=advice)
 
 
+def _way_out(settings: Settings) -> list[Check]:
+    """Which proxy Discord is asked through, where any is named."""
+    proxies = proxies_here()
+    try:
+        says, status = proxies.in_words(settings.discord_api_url, "Discord's API"), _OK
+    except ConfigurationError as error:
+        says, status = str(error), _FAIL
+    return [Check(name="proxy", status=status, says=says)] if proxies.variables else []
+
+
 async def _ray(settings: Settings) -> Check:
     address = settings.ray_address
     if not address or address in ("local", "auto"):
@@ -189,11 +215,7 @@ async def _database(settings: Settings, engine: Engine) -> list[Check]:
         for role, what, statement in await RoleStore(engine).rights_left()
     ]
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
-    learned = await learned_limits(engine)
-    more = f", and {learned} more that Discord's answers showed" if learned else ""
-    told = f"Those known beforehand{more}."
-    checks.append(Check(name="rate limits", status=_OK, says=told))
-    return checks
+    return checks + await limit_checks.limit_checks(engine, settings.discord_api_url)
 
 
 def _refusals(count: int, limit: int) -> Check:
@@ -247,21 +269,14 @@ async def _tenant(settings: Settings, engine: Engine, tenant: Tenant) -> list[Ch
     except ConfigurationError as error:
         return [*checks, _about(tenant, "token", _FAIL, str(error))]
     slow = _SlowLimiter()
-    client = DiscordClient(
-        token,
-        settings.discord_api_url,
-        slow,
-        pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id)),
-    )
+    identities = pseudonymizer_for(tenant.privacy, tenant_key(secret, tenant.guild_id))
     try:
-        await client.login()
-        checks.append(_about(tenant, "token", _OK, "Discord accepts it."))
-        checks += await _guild(client, tenant)
+        async with DiscordClient(token, settings.discord_api_url, slow, identities) as client:
+            checks.append(_about(tenant, "token", _OK, "Discord accepts it."))
+            checks += await _guild(client, tenant)
     except RaysyncError as error:
-        name = "token" if isinstance(error, ConfigurationError) else "discord"
+        name = "token" if isinstance(error, TokenRejectedError) else "discord"
         checks.append(_about(tenant, name, _FAIL, str(error), _way_to_discord(error)))
-    finally:
-        await client.close()
     if slow.discord_says is not None:
         checks.append(_clock("clock", "Discord", slow.discord_says, tenant.slug))
     return checks
@@ -376,10 +391,7 @@ class _SlowLimiter:
         return None
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
-        try:
-            self.discord_says = parsedate_to_datetime(headers["date"])
-        except (KeyError, ValueError):
-            return
+        self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
 
     def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
         return 0.0

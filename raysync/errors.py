@@ -26,6 +26,8 @@
         │   │   └── UnknownEmojiError   the emoji, not its message
         │   ├── ExtrasRefusedError      who reacted, or an attachment's address; not the messages
         │   ├── PayloadError            an answer that is not what Discord documents
+        │   ├── NoProgressError         pages or lists that repeat instead of going on
+        │   ├── TiedMessagesError       more messages in a millisecond than pages can show
         │   ├── AttachmentGoneError     the CDN has no such file, or not for that address
         │   └── FileVaultError          attachments cannot be written where they are to go
         ├── ClaimLostError              another worker took the channel over
@@ -154,6 +156,14 @@ class UnknownEmojiError(NotFoundError):
 
 class PayloadError(PermanentError):
     """An answer is not what Discord documents."""
+
+
+class NoProgressError(PermanentError):
+    """Discord's pages or lists repeat what was read instead of going on: they would never end."""
+
+
+class TiedMessagesError(PermanentError):
+    """More messages share a millisecond than a page holds: nothing proves that all were read."""
 
 
 class AttachmentGoneError(PermanentError):

@@ -9,7 +9,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from raysync.discord_api.address import DISCORD_API_URL
+from raysync.discord_api.address import DISCORD_API_URL, normalized
 from raysync.errors import ConfigurationError
 from raysync.logs import LogFormat
 
@@ -47,10 +47,8 @@ class Settings(BaseSettings):
 
     @field_validator("discord_api_url")
     @classmethod
-    def _without_trailing_slash(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/")
+    def _in_one_spelling(cls, value: str) -> str:
+        return normalized(value)
 
     @field_validator("secret_key")
     @classmethod

@@ -20,6 +20,7 @@ from raysync.credentials import (
     unmarked_key,
 )
 from raysync.database import database_url
+from raysync.discord_api.proxies import Proxies, proxies_here
 from raysync.errors import ConfigurationError
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.extras import Extras
@@ -42,10 +43,16 @@ class RunKeys:
     tokens: Mapping[TenantId, str] = field(repr=False)
     missing: Mapping[TenantId, ConfigurationError] = field(default_factory=dict)
     variables: frozenset[str] = frozenset()  #: of the environment, that hold secrets
+    proxies: Proxies | None = None  #: where this process starts the Ray; a cluster's nodes have own
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
-        """Raises ConfigurationError where no tenant can be synced: by its token, or the key."""
+        """Raises ConfigurationError where no tenant can be synced: by its token, or the key.
+
+        The same where a proxy is named that cannot be used.
+        """
+        proxies = proxies_here()
+        proxies.way_to(settings.discord_api_url)
         secret = secret_key(settings)
         store = TenantStore(engine)
         tokens: dict[TenantId, str] = {}
@@ -65,9 +72,10 @@ class RunKeys:
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
         references = [each.token_ref for each in await store.list()]  # of those beside, too
-        variables = secret_variables(references, {*tokens.values()})
+        variables = secret_variables(references, {*tokens.values()}) | proxies.holding_password
         url = database_url(settings)
-        return cls(label, settings, url, secret, tokens, missing, variables)
+        own = proxies if settings.ray_address is None else None
+        return cls(label, settings, url, secret, tokens, missing, variables, own)
 
     def require(self, tenant: Tenant) -> None:
         """Make sure that the tenant can be synced. Raises ConfigurationError."""
@@ -94,6 +102,7 @@ class RunKeys:
             invalid_request_limit=self.settings.invalid_request_limit,
             page_size=self.settings.message_fetch_size,
             retry_base_s=self.settings.retry_delay_ms / 1000,
+            proxies=self.proxies,
         )
 
 

@@ -33,10 +33,22 @@ class LimitMemory:
         self._kept: dict[str, RoutePolicy] = {}
 
     async def recall(self) -> tuple[RoutePolicy, ...]:
-        """What earlier runs, and other workers of this one, have learned."""
-        policies = tuple(_policy(each) for each in await self._record.known())
-        self._kept = {each.route: each for each in policies}
-        return policies
+        """What earlier runs, and other workers of this one, have learned, as far as it can be."""
+        policies: dict[str, RoutePolicy] = {}
+        for each in await self._record.known():
+            policy = policy_of(each)
+            if policy is None:
+                _log.warning(
+                    "a stored limit makes no sense, and is ignored: %s in %s s for %s",
+                    each.limit,
+                    each.window_s,
+                    each.route,
+                    extra={"event": "limit_not_believed"},
+                )
+            else:
+                policies[each.route] = policy
+        self._kept = policies
+        return tuple(policies.values())
 
     async def keep(self, learned: Iterable[RoutePolicy]) -> None:
         """Write down what is new. A database that is away is told with the next channel."""
@@ -51,9 +63,14 @@ class LimitMemory:
             self._kept[each.route] = each
 
 
-def _policy(kept: LearnedLimit) -> RoutePolicy:
-    source, form = PolicySource(kept.source), BucketForm(kept.form)
-    return RoutePolicy(kept.route, kept.limit, kept.window_s, source, form)
+def policy_of(kept: LearnedLimit) -> RoutePolicy | None:
+    """Return the policy that is stored; None where it cannot be one, whoever wrote it."""
+    try:
+        source, form = PolicySource(kept.source), BucketForm(kept.form)
+    except ValueError:
+        return None
+    policy = RoutePolicy(kept.route, kept.limit, kept.window_s, source, form)
+    return policy if policy.is_believable and source is not PolicySource.PRIOR else None
 
 
 def _limit(policy: RoutePolicy) -> LearnedLimit:

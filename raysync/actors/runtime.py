@@ -17,6 +17,7 @@ import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
 
 NAMESPACE = "raysync"
@@ -24,6 +25,8 @@ LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
 
 LISTENER_TIMEOUT_S = 10.0
+_OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
+"""Where a machine of a cloud asks what it is; Ray does so at its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,9 @@ def connect(
     """Join the cluster at *address*, or start a local one where it is None.
 
     What a local Ray starts has this process's environment, but for the variables *hidden*: half a
-    dozen programs, and whoever asks them to report, have no use for a secret.
+    dozen programs, and whoever asks them to report, have no use for a secret. Nothing of Ray's own
+    goes through a proxy: none reaches this machine's loopback, and what it would be told of a cloud
+    is about the proxy's machine.
     Installs Ray's own SIGTERM handling: signal handlers of ours come after this.
 
     Raises:
@@ -66,7 +71,7 @@ def connect(
         }
     _keep_off_stdout()
     try:
-        with _without(hidden), _interrupted_after():
+        with asked_directly(_own_hosts()), _without(hidden), _interrupted_after():
             context = ray.init(**options)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
@@ -79,6 +84,15 @@ def connect(
         needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
         submission_id=_submission_id(),
     )
+
+
+def _own_hosts() -> tuple[str, ...]:
+    """Where the programs of one node find each other, and the cloud's word on it."""
+    if not proxies_here().are_set:
+        return ()
+    loopback = ("localhost", "127.0.0.1", "::1")
+    own: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call] # Ray has no types
+    return (*loopback, own, socket.gethostname(), *_OF_CLOUDS)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, field_serializer
 
 from raysync.credentials import Letterbox, seal_for
+from raysync.discord_api.proxies import Proxies
 from raysync.models.entities import BotIdentity, Privacy
 from raysync.models.extras import Extras
 from raysync.models.ids import GuildId, JobId
@@ -32,6 +33,7 @@ class JobSecrets(BaseModel):
     retry_base_s: float
     extras: Extras = Extras()
     people: PeopleRules = PeopleRules()
+    proxies: Proxies | None = None  #: of the driver; None: those of the node's environment
     identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
 
     @field_serializer("database_url", "token", when_used="json")

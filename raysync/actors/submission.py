@@ -19,6 +19,7 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
 from raysync.errors import ConfigurationError, RaysyncError
 from raysync.models.secret_texts import has_password, looks_like_token
 
@@ -26,6 +27,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 STOP_WAIT_S = 60
 """So long a job that is asked to stop may take before Ray kills it; Ray's own default is 3 s."""
 LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 2.0
 OUT_OF_SIGHT_S = 120.0
 """For so long a cluster that does not answer is asked again."""
 LISTENER_TIMEOUT_S = 10.0
@@ -65,12 +67,27 @@ class OutOfSightError(RaysyncError):
     """The cluster does not answer any more; the job may go on."""
 
 
+class _Client(JobSubmissionClient):
+    """Ray's client, which asks through the proxy that raysync finds, or through none."""
+
+    def __init__(self, address: str, proxy: Proxy | None) -> None:
+        through = None if proxy is None else proxy.url
+        self._proxies = dict.fromkeys(("http", "https", "all"), through)
+        super().__init__(address)
+
+    def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
+        return super()._do_request(method, endpoint, proxies=self._proxies, **given)
+
+
 class ClusterJobs:
     """The jobs of one cluster."""
 
-    def __init__(self, address: str, client: JobSubmissionClient) -> None:
+    def __init__(
+        self, address: str, client: JobSubmissionClient, proxy: Proxy | None = None
+    ) -> None:
         self.address = address
         self._client = client
+        self._proxy = proxy
 
     @classmethod
     def at(cls, address: str | None) -> ClusterJobs:
@@ -81,10 +98,11 @@ class ClusterJobs:
         """
         found = address or _address_of_environment()
         shown = _without_password(found)
-        _require_listener(found, shown)
-        with _told(shown), _no_other_address(found):
-            client = JobSubmissionClient(found)
-        return cls(shown, client)
+        proxy = _way_to(found)
+        _require_listener(found, shown, proxy)
+        with _told(shown, proxy), _no_other_address(found):
+            client = _Client(found, proxy)
+        return cls(shown, client, proxy)
 
     def submit(self, order: JobOrder) -> None:
         """Hand the job to the cluster, with time to end cleanly when it is stopped.
@@ -93,7 +111,7 @@ class ClusterJobs:
             ConfigurationError: its runtime environment cannot be used, or the cluster refuses.
         """
         runtime_env = _runtime_env(order)
-        with _told(self.address, "did not take the job"):
+        with _told(self.address, self._proxy, "did not take the job"):
             self._client.submit_job(
                 entrypoint=order.entrypoint,
                 submission_id=order.submission_id,
@@ -103,7 +121,7 @@ class ClusterJobs:
 
     def under_way(self) -> dict[str, Mapping[str, str]]:
         """The metadata of each job that was submitted and has not ended, by its id."""
-        with _told(self.address):
+        with _told(self.address, self._proxy):
             jobs = self._client.list_jobs()
         return {
             each.submission_id: each.metadata or {}
@@ -113,7 +131,7 @@ class ClusterJobs:
 
     def stop(self, submission_id: str) -> None:
         """Ask a job to end; it has `STOP_WAIT_S` for it."""
-        with _told(self.address):
+        with _told(self.address, self._proxy):
             self._client.stop_job(submission_id)
 
     async def follow(self, submission_id: str, write: Callable[[str], object]) -> JobEnd:
@@ -123,7 +141,8 @@ class ClusterJobs:
             OutOfSightError: the cluster has not answered for two minutes.
         """
         log = _Log(self._client, submission_id, write)
-        tail = asyncio.create_task(log.follow())
+        # Ray's tail of a log is a WebSocket that knows no proxy
+        tail = asyncio.create_task(log.follow() if self._proxy is None else log.poll())
         try:
             found = await self._ended(submission_id)
         finally:
@@ -171,6 +190,15 @@ class _Log:
                     read += len(chunk)
                     self._hand_on(chunk, read)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def poll(self) -> None:
+        """The same by asking for the whole log, again and again."""
+        while True:
+            with suppress(RuntimeError, OSError):
+                self.complete(
+                    await asyncio.to_thread(self._client.get_job_logs, self._submission_id)
+                )
+            await asyncio.sleep(POLL_EVERY_S)
 
     def complete(self, whole: str) -> None:
         """Hand on what is missing of the *whole* log."""
@@ -254,14 +282,26 @@ def _without_password(address: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-def _require_listener(address: str, shown: str) -> None:
+def _way_to(address: str) -> Proxy | None:
+    """Return the proxy for a cluster's address. This machine's loopback has none."""
+    host, _ = _host_and_port(address)
+    if is_loopback(host):
+        return None
+    return proxies_here().way_to(address if "://" in address else f"http://{address}")
+
+
+def _require_listener(address: str, shown: str, proxy: Proxy | None) -> None:
     """Refuse an address nobody listens on: Ray's client would wait for it without end."""
+    to, what = address, f"the Ray cluster at {shown}"
+    advice = "Name its dashboard with --address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
+    if proxy is not None:
+        to, what = proxy.shown, f"the proxy {proxy.shown} of {proxy.variable} to {what}"
+        advice = "Is it right? NO_PROXY lists hosts that are asked directly."
     try:
-        socket.create_connection(_host_and_port(address), timeout=LISTENER_TIMEOUT_S).close()
+        socket.create_connection(_host_and_port(to), timeout=LISTENER_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot reach the Ray cluster at {shown}: {error.strerror or 'nobody answers'}. "
-            "Name its dashboard with --address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
+            f"Cannot reach {what}: {error.strerror or 'nobody answers'}. {advice}"
         ) from None
 
 
@@ -280,7 +320,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 @contextmanager
-def _told(address: str, what: str = "cannot be used") -> Iterator[None]:
+def _told(address: str, proxy: Proxy | None, what: str = "cannot be used") -> Iterator[None]:
     """Whatever the client raises, as a sentence that says what to do."""
     try:
         yield
@@ -289,7 +329,10 @@ def _told(address: str, what: str = "cannot be used") -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
-        raise ConfigurationError(f"The Ray cluster at {address} {what}: {reason}.") from None
+        through = "" if proxy is None else f" (through the proxy {proxy.shown} of {proxy.variable})"
+        raise ConfigurationError(
+            f"The Ray cluster at {address} {what}: {reason}{through}."
+        ) from None
 
 
 def _about_token(address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from raysync.actors.limit_memory import LimitMemory
 from raysync.actors.reporting import JobReporter
 from raysync.actors.secrets import JobSecrets
 from raysync.clock import Clock, SystemClock
+from raysync.discord_api.address import api_of
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import pseudonymizer_for
 from raysync.errors import RunStoppedError
@@ -151,7 +153,7 @@ class JobSession:
     ) -> None:
         self.tenant = secrets.tenant
         self._limiter = limiter
-        self._memory = LimitMemory(LimitStore(engine))
+        self._memory = LimitMemory(LimitStore(engine, api_of(secrets.discord_api_url)))
         identities = pseudonymizer_for(secrets.privacy, secrets.key(), secrets.people)
         self.client = DiscordClient(
             token=secrets.token.get_secret_value(),
@@ -159,6 +161,7 @@ class JobSession:
             limiter=limiter,
             pseudonymizer=identities,
             identity=secrets.identity,
+            proxies=secrets.proxies,
         )
         self._engine = engine
         self._extras = JobExtras(secrets.extras, self.client, identities, engine, secrets.guild_id)
@@ -258,6 +261,9 @@ class ChannelWorker:
         return session
 
     async def _opened(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
+        if secrets.proxies is not None:  # for libraries of object stores: what was kept from Ray
+            for name, value in secrets.proxies.variables.items():
+                os.environ.setdefault(name, value)
         engine = self._engine(secrets.database_url.get_secret_value())
         session = JobSession(secrets, self.worker_id, engine, self._limiter(secrets), self._send)
         try:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -57,7 +58,8 @@ def demo(
     true limits, then once more after new messages. It takes under two minutes, has a home of its
     own and can be run again.
     """
-    from raysync.cli.demo_emulator import start_emulator
+    from raysync.cli.demo_emulator import LOOPBACK, start_emulator
+    from raysync.discord_api.proxies import asked_directly
     from raysync.settings import read_settings
 
     home = read_settings().home / "demo"
@@ -70,7 +72,8 @@ def demo(
         code = EXIT_FAILED
         try:
             _tell(f"Discord's API is at {emulator.url}; the copy will be under {home}.")
-            code = _two_runs(settings, emulator, fast=fast)
+            with asked_directly([LOOPBACK]):
+                code = _two_runs(settings, emulator, fast=fast)
         finally:
             if code != 0 or not keep:
                 _clean_up(emulator, settings)
@@ -191,8 +194,13 @@ def _next_steps(home: Path, kept: DemoEmulator | None) -> list[str]:
 
 
 def _when_kept(emulator: DemoEmulator, command: str) -> list[str]:
+    from raysync.discord_api.proxies import proxies_here
+
+    proxies = proxies_here()
+    exempt = ",".join((*proxies.exempt, urlsplit(emulator.url).hostname or ""))
     return [
         f"  export RAYSYNC_DISCORD_API_URL={emulator.url}",
+        *([f"  export NO_PROXY={exempt} no_proxy={exempt}"] if proxies.are_set else []),
         f"  {command} start --tenant {TENANT}",
         "",
         "The emulator and the database go on. To end them:",

@@ -25,6 +25,14 @@ def doctor(
             metavar="SLUG", help="Look at this tenant; may be repeated. [default: all of them]"
         ),
     ] = None,
+    forget_limits: Annotated[
+        bool,
+        typer.Option(
+            "--forget-limits",
+            help="Forget what was learned of Discord's limits, then look; the next run learns it "
+            "anew.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was found as JSON, and nothing else.")
     ] = False,
@@ -39,7 +47,7 @@ def doctor(
     from raysync.doctor import examine
     from raysync.settings import read_settings
 
-    found = asyncio.run(examine(read_settings(), tenant or ()))
+    found = asyncio.run(examine(read_settings(), tenant or (), forget_limits=forget_limits))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:

@@ -69,8 +69,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 class _Offer:
     """What is served, and where."""
 
-    guild: "Guild"
-    token: str
+    guilds: "list[Guild]"
+    tokens: list[str]
     limits: "Limits"
     faults: list["FaultRule"]
     latency: "Latency | None"
@@ -93,8 +93,18 @@ def serve(
     messages: Annotated[int | None, typer.Option(help="Messages in all.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels (uniform only).")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same guild.")] = 1,
-    token: Annotated[str | None, typer.Option(help="The bot's token. [default: new]")] = None,
-    guild_id: Annotated[int | None, typer.Option(help="The guild's id.")] = None,
+    guilds: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Number of guilds, with seeds of their own.")
+    ] = 1,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Token of a bot in all guilds; given once a guild: a bot each. [default: new]"
+        ),
+    ] = None,
+    guild_id: Annotated[
+        list[int] | None, typer.Option(help="Id of a guild; once a guild, in order.")
+    ] = None,
     limits: Annotated[LimitsChoice, typer.Option(help="Rate limits.")] = LimitsChoice.DISCORD,
     bucket: Annotated[BucketChoice, typer.Option(help="Route limits.")] = BucketChoice.SLIDING,
     headers: Annotated[HeadersChoice, typer.Option(help="Headers.")] = HeadersChoice.HONEST,
@@ -105,9 +115,16 @@ def serve(
     speed: Annotated[float, typer.Option(help="How much faster the limits' time runs.")] = 1.0,
     ready_file: Annotated[Path | None, typer.Option(help="Write URL and token here.")] = None,
 ) -> None:
-    """Serve a guild over HTTP until interrupted."""
+    """Serve guilds over HTTP until interrupted."""
     from raysync.emulator import Form, Headers, Latency, Limits
 
+    ids = _guild_ids(guild_id, guilds)
+    if corpus is not None and guilds > 1:
+        raise typer.BadParameter("a corpus is one guild", param_hint="--guilds")
+    made = [
+        _guild(corpus, preset, messages, channels, seed + number, ids[number])
+        for number in range(guilds)
+    ]
     leaky = global_form is GlobalChoice.LEAKY
     chosen_limits = Limits(
         enabled=limits is LimitsChoice.DISCORD,
@@ -118,8 +135,8 @@ def serve(
         speed=speed,
     )
     offer = _Offer(
-        guild=_guild(corpus, preset, messages, channels, seed, guild_id),
-        token=token or secrets.token_urlsafe(24),
+        guilds=made,
+        tokens=_tokens(token, guilds),
         limits=chosen_limits,
         faults=_fault_rules(faults),
         latency=Latency(latency_ms / 1000) if latency_ms else None,
@@ -128,6 +145,27 @@ def serve(
         ready_file=ready_file,
     )
     _run(offer)
+
+
+def _guild_ids(given: list[int] | None, guilds: int) -> list[int | None]:
+    """Return an id for each guild, or None for one of its own."""
+    ids: list[int | None] = [*(given or ())]
+    if len(ids) > guilds or len(set(ids)) < len(ids):
+        raise typer.BadParameter(
+            "give it at most once a guild, each another", param_hint="--guild-id"
+        )
+    return ids + [None] * (guilds - len(ids))
+
+
+def _tokens(given: list[str] | None, guilds: int) -> list[str]:
+    """Return one token for all guilds, or one for each."""
+    tokens = given or [secrets.token_urlsafe(24)]
+    if len(tokens) not in (1, guilds) or len(set(tokens)) < len(tokens):
+        raise typer.BadParameter(
+            f"give it once, or once for each of the {guilds} guilds, each another",
+            param_hint="--token",
+        )
+    return tokens
 
 
 def _guild(
@@ -186,8 +224,9 @@ async def _serve_until_stopped(offer: _Offer) -> None:
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    world = World(offer.guild)
-    world.add_bot(offer.token)
+    world = World(*offer.guilds)
+    for token, guild_ids in _bots(offer):
+        world.add_bot(token, guild_ids)
     async with serve_world(
         world,
         limits=offer.limits,
@@ -200,24 +239,44 @@ async def _serve_until_stopped(offer: _Offer) -> None:
         await stopped.wait()
 
 
+def _bots(offer: _Offer) -> list[tuple[str, list[int]]]:
+    """Return each token with the guilds that its bot is in."""
+    ids = [guild.id for guild in offer.guilds]
+    if len(offer.tokens) == 1:
+        return [(offer.tokens[0], ids)]
+    return [(token, [guild_id]) for token, guild_id in zip(offer.tokens, ids, strict=True)]
+
+
 def _announce(served: "Emulator", offer: _Offer) -> None:
-    guild_id = str(offer.guild.id)
+    bots = _bots(offer)
     if offer.ready_file is not None:
         ready = {
             "url": served.url,
             "port": int(served.origin.rpartition(":")[2]),
-            "guilds": [guild_id],
-            "token": offer.token,
+            "guilds": [str(guild.id) for guild in offer.guilds],
+            "token": offer.tokens[0],
+            "bots": [{"token": token, "guilds": [str(i) for i in ids]} for token, ids in bots],
             "pid": os.getpid(),
         }
         _write_whole(offer.ready_file, json.dumps(ready))
     if offer.host not in _LOOPBACK:
         typer.echo(f"Note: whoever reaches {offer.host} can use it.", err=True)
-    messages = sum(len(channel.log.ids) for channel in offer.guild.every_channel())
-    typer.echo(f"Emulator ready at {served.url}: guild {guild_id}, {messages} messages.")
+    counts = {
+        guild.id: sum(len(channel.log.ids) for channel in guild.every_channel())
+        for guild in offer.guilds
+    }
+    told = ", ".join(f"guild {guild_id}, {count} messages" for guild_id, count in counts.items())
+    typer.echo(f"Emulator ready at {served.url}: {told}.")
     typer.echo(f"  export RAYSYNC_DISCORD_API_URL={served.url}")
-    typer.echo(f"  export DISCORD_TOKEN={offer.token}")
-    typer.echo(f"  {invocation()} tenant add emulated --guild {guild_id} --token-env DISCORD_TOKEN")
+    for number, (token, ids) in enumerate(bots, 1):
+        variable = "DISCORD_TOKEN" if number == 1 else f"DISCORD_TOKEN_{number}"
+        typer.echo(f"  export {variable}={token}")
+        for guild_id in ids:
+            name = (
+                "emulated" if len(counts) == 1 else f"emulated-{list(counts).index(guild_id) + 1}"
+            )
+            add = f"tenant add {name} --guild {guild_id} --token-env {variable}"
+            typer.echo(f"  {invocation()} {add}")
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -1,12 +1,75 @@
-"""Where Discord's API is, and how to tell of it where it is somewhere else."""
+"""The address of Discord's API: one spelling inside of raysync, and how to name it to people."""
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 DISCORD_API_URL: Final = "https://discord.com/api/v10"
 VARIABLE: Final = "RAYSYNC_DISCORD_API_URL"
+_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_SLASHES: Final = re.compile("/{2,}")
+
+
+def parsed(text: str) -> URL:
+    """Return *text* as a URL. Raises ValueError, and nothing else, where it is none."""
+    try:
+        return URL(text)
+    except LookupError:  # of what looks like an IPv6 address
+        raise ValueError("not a URL") from None
+
+
+def normalized(address: str) -> str:
+    """Return the one spelling of an address of the API: requests are compared with it.
+
+    Case, default ports, IDNA, the forms of an IPv6 address, dots and slashes at the end, doubled
+    slashes and dot segments do not matter.
+
+    Raises:
+        ValueError: it cannot be one. The text goes on a sentence, and does not quote the address,
+            which may hold a password.
+    """
+    typed = address.strip()
+    if not typed.lower().startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    if any(each.isspace() or not each.isprintable() for each in typed):
+        raise ValueError("must not hold blanks or control characters")
+    if "?" in typed or "#" in typed:
+        raise ValueError("must end with its path: no query, no fragment")
+    try:
+        url = parsed(typed)
+        host = _host_in_url(url.raw_host or "")
+    except ValueError:
+        raise ValueError(f"is not an address such as {DISCORD_API_URL}") from None
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ValueError("must not hold a user or a password: the token is all that is sent")
+    if url.port == 0:
+        raise ValueError("must not name port 0: nothing can listen there")
+    port = "" if url.is_default_port() else f":{url.port}"
+    path = _SLASHES.sub("/", url.raw_path).rstrip("/")
+    return str(parsed(f"{url.scheme}://{host}{port}{path}")).rstrip("/")
+
+
+def _host_in_url(raw: str) -> str:
+    """Return a host as it stands in a URL. Raises ValueError where it is no host."""
+    if ":" in raw:
+        return f"[{IPv6Address(raw).compressed}]"
+    host = raw.removesuffix(".")
+    if not _NAME.fullmatch(host):
+        raise ValueError(raw)
+    return host
+
+
+def is_same(one: str, other: str) -> bool:
+    """Say whether two addresses lead to the same API, however they are spelled."""
+    try:
+        return normalized(one) == normalized(other)
+    except ValueError:
+        return one == other
 
 
 def host_of(url: str) -> str:
@@ -14,9 +77,14 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def api_of(url: str) -> str:
+    """The API's own name, by which it is told from others: its address as it may be shown."""
+    return elsewhere(url.rstrip("/")) or DISCORD_API_URL
+
+
 def elsewhere(url: str) -> str | None:
     """The address as it may be shown, or None where it is Discord's own."""
-    if url.rstrip("/") == DISCORD_API_URL:
+    if is_same(url, DISCORD_API_URL):
         return None
     parts = urlsplit(url)
     return f"{parts.scheme}://{host_of(url)}{parts.path}"

@@ -5,13 +5,17 @@ The CDN is outside of the API's limits, and is told nothing of the token.
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
 
 from raysync.discord_api.client import DiscordClient
+from raysync.discord_api.errors import by_proxy, refused_by_proxy
+from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
+from raysync.discord_api.proxies import Proxy
 from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
 from raysync.errors import (
     AttachmentBrokenError,
@@ -22,14 +26,20 @@ from raysync.errors import (
     UnknownMessageError,
 )
 from raysync.models.extras import MissingFile
+from raysync.models.header_values import bounded_wait, waits_of
 from raysync.models.ids import ChannelId, MessageId
 
 _CHUNK_BYTES: Final = 1 << 16
 _SILENCE_S: Final = 30.0
 _CONNECT_S: Final = 15.0
+_SLOWEST_BYTES_PER_S: Final = 4096
+"""A file that comes slower, after a first minute, is not waited for: it might never end."""
+_UNHURRIED_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 60.0
 _GONE: Final = frozenset({403, 404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _HTML: Final = "text/html"
+_PLAIN: Final = "identity"
 
 
 class AttachmentSource:
@@ -95,20 +105,31 @@ class AttachmentSource:
             AttachmentGoneError: the address leads nowhere, or is no longer valid.
             AttachmentBrokenError: what came is not the file; begin anew.
             RetryableError: it was cut short; go on from there.
+            ConfigurationError: there is a proxy, and it cannot be used.
         """
         wanted = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-        session = self._opened()
+        session, proxy = self._opened(), None
+        slowest_s = _UNHURRIED_S + (file.size - start) / _SLOWEST_BYTES_PER_S
+        until_s = asyncio.get_running_loop().time() + slowest_s
         try:
-            async with session.get(url, headers=wanted, allow_redirects=False) as response:
-                at = _begin_of(response, file, start)
+            proxy = self._client.proxies.way_to(url)
+            through = None if proxy is None else proxy.url
+            async with session.get(
+                url, headers=wanted, allow_redirects=False, proxy=through
+            ) as response:
+                at = _begin_of(response, file, start, proxy)
                 async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                     new = chunk[max(start - at, 0) :]
                     at += len(chunk)
                     if at > file.size:
                         raise AttachmentBrokenError("The CDN sends more than the file holds.")
+                    if asyncio.get_running_loop().time() > until_s:
+                        raise AttachmentBrokenError("The CDN sends the file too slowly.")
                     if new:
                         yield new
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, LookupError, OSError, ValueError) as error:
+            if proxy is not None and (told := by_proxy(error, "An attachment", proxy)) is not None:
+                raise told from None
             raise RetryableError(f"The CDN's answer broke off ({type(error).__name__}).") from None
         if at != file.size:
             raise AttachmentBrokenError("The CDN sends less than the file holds.")
@@ -127,17 +148,26 @@ class AttachmentSource:
         return self._session
 
 
-def _begin_of(response: aiohttp.ClientResponse, file: MissingFile, start: int) -> int:
+def _begin_of(
+    response: aiohttp.ClientResponse, file: MissingFile, start: int, proxy: Proxy | None = None
+) -> int:
     """Where in the file the answer begins. Raises where it is not the file."""
     status = response.status
+    if proxy is not None and status == PROXY_WANTS_PASSWORD:
+        raise refused_by_proxy(status, "An attachment", proxy)
     if status in _GONE:
         raise AttachmentGoneError(f"The CDN answers {status}: it has no such file any more.")
     if status >= 500 or status in _PASSING:
         raise RetryableError(f"The CDN answers {status}.", _pause_s(response))
     if response.content_type == _HTML and not (file.content_type or _HTML).startswith(_HTML):
         raise AttachmentBrokenError(f"The CDN answers {status} with a web page.")
-    told = response.content_length
-    if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+    is_plain = response.headers.get("Content-Encoding", _PLAIN).strip().lower() == _PLAIN
+    told = response.content_length if is_plain else None  # else it counts what is not the file
+    if (
+        status == 206
+        and is_plain
+        and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    ):
         begin = start
     elif status == 200:
         begin = 0
@@ -149,8 +179,5 @@ def _begin_of(response: aiohttp.ClientResponse, file: MissingFile, start: int) -
 
 
 def _pause_s(response: aiohttp.ClientResponse) -> float | None:
-    try:
-        pause_s = float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-    return pause_s if 0 <= pause_s < math.inf else None
+    """What the CDN asks for, within a bound: other files wait behind this one."""
+    return bounded_wait(waits_of(response.headers, datetime.now(UTC)), _LONGEST_PAUSE_S)

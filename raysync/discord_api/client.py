@@ -1,23 +1,12 @@
-"""A bot's client: discord.py's, without gateway or models, behind our gate.
-
-discord.py stays in charge of its own failures: it repeats a 429 and some 5xx. But its buckets are
-taken out of the way. They know nothing of other processes, withhold a page that has already
-arrived until the bucket refills (4.9 s of each fifth page), and scan all channels for each new
-one. The gate in front of every HTTP request knows better, and sees discord.py's repeats too.
-"""
+"""A bot's client: what raysync asks of Discord, route by route, as raysync's own models."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
-from json import JSONDecodeError, loads
 from types import TracebackType
 from typing import Any, Final, Self
-
-import aiohttp
-import discord
-from discord.http import HTTPClient, Ratelimit, Route
 
 from raysync.discord_api.convert import (
     Payload,
@@ -26,28 +15,23 @@ from raysync.discord_api.convert import (
     member_from,
     message_from,
 )
-from raysync.discord_api.errors import translated
-from raysync.discord_api.gate import Gate, RequestLimiter
+from raysync.discord_api.gate import RequestLimiter
 from raysync.discord_api.privacy import Identities
+from raysync.discord_api.proxies import Proxies
 from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
+from raysync.discord_api.transport import Transport
 from raysync.errors import (
     AccessDeniedError,
     GuildUnavailableError,
     NotFoundError,
     PayloadError,
     RetryableError,
-    TokenRejectedError,
     UnknownMessageError,
 )
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
 from raysync.models.ids import ChannelId, GuildId, MessageId, UserId
 
 REQUEST_TIMEOUT_S: Final = 30.0
-_WHOLE_CALL_S: Final = 240.0
-"""Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
-_CONNECT_S: Final = 15.0
-_LONGEST_PAUSE_S: Final = 30.0
-"""The least that discord.py takes; a longer pause comes back as an error with its length."""
 _PAGES: Final = "GET /channels/{channel_id}/messages"
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
@@ -55,24 +39,10 @@ _INTENT_AGAIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 5.0
 
 
-class _OpenBucket(Ratelimit):
-    """A bucket that holds nobody: the gate does."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def update(self, *_: object, **__: object) -> None:
-        """Take no notice."""
-
-
 class DiscordClient:
     """Reads one token's guilds. Satisfies the engine's `GuildSource` and `HistorySource`.
 
-    All it raises is of `raysync.errors`, and no call takes longer than four minutes. One base URL
-    a process: discord.py keeps it in a class.
+    All it raises is of `raysync.errors`, and no call takes longer than four minutes.
     """
 
     def __init__(
@@ -83,20 +53,19 @@ class DiscordClient:
         pseudonymizer: Identities,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         identity: BotIdentity | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         """*request_timeout_s* bounds the silence within one HTTP request.
 
-        With *identity*, as another client of the token learned it, login asks nothing.
+        With *identity*, as another client of the token learned it, login asks nothing. *proxies*
+        of None are those of this process's environment.
+
+        Raises:
+            ConfigurationError: the address or the proxy's cannot be used.
         """
-        self._token = token
-        self._base_url = base_url.rstrip("/")
+        self._transport = Transport(token, base_url, limiter, request_timeout_s, proxies)
         self._identities = pseudonymizer
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_S, sock_read=request_timeout_s
-        )
         self._limiter = limiter
-        self._gate = Gate(self._base_url, limiter)
-        self._discord: discord.Client | None = None
         self._identity: BotIdentity | None = None
         self._known = identity
         self._has_content, self._intent_at_s = True, -math.inf
@@ -115,6 +84,11 @@ class DiscordClient:
     ) -> None:
         await self.close()
 
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies that the client asks through, for whoever asks elsewhere for it."""
+        return self._transport.proxies
+
     async def login(self) -> None:
         """Have Discord accept the token: two requests, or none where it is known whose it is.
 
@@ -123,55 +97,13 @@ class DiscordClient:
         Raises:
             TokenRejectedError: it is no token, or not a bot's.
         """
-        if self._identity is not None:
-            return
-        await self.close()
-        client = self._discord = self._new_client()
-        try:
-            with translated("login", self._base_url):
-                async with asyncio.timeout(_WHOLE_CALL_S):
-                    self._identity = await self._log_in(client)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def _log_in(self, client: discord.Client) -> BotIdentity:
-        if self._known is None:
-            await client.login(self._token)
-            return _identity_of(client)
-        ask = client.http.request
-
-        async def nothing(*_: object, **__: object) -> dict[str, Any]:
-            return {}
-
-        # it opens the session and asks who the token is: that is known
-        client.http.request = nothing  # type: ignore[method-assign]
-        await client.http.static_login(self._token)
-        client.http.request = ask  # type: ignore[method-assign]
-        return self._known
-
-    def _new_client(self) -> discord.Client:
-        Route.BASE = self._base_url
-        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
-        client = discord.Client(
-            intents=discord.Intents(guilds=True),  # with none it warns; no gateway, so no effect
-            max_messages=None,
-            http_trace=self._gate.trace_config(),
-            max_ratelimit_timeout=_LONGEST_PAUSE_S,
-        )
-        bucket = _OpenBucket(None)
-
-        def open_bucket(key: str) -> Ratelimit:  # noqa: ARG001 the same for every key
-            return bucket
-
-        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # the seam for this
-        return client
+        if self._identity is None:
+            self._identity = await self._transport.open(self._known)
 
     async def close(self) -> None:
         """Close all connections. A closed client may log in again."""
-        client, self._discord, self._identity = self._discord, None, None
-        if client is not None:
-            await client.close()
+        self._identity = None
+        await self._transport.close()
 
     async def identify(self) -> BotIdentity:
         """Say who the token is, as login learned it: no request."""
@@ -263,7 +195,10 @@ class DiscordClient:
         now_s = asyncio.get_running_loop().time()
         if anew or now_s - self._intent_at_s > _INTENT_AGAIN_S:
             answer = _object(await self._get("/oauth2/applications/@me", {}))
-            self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
+            try:
+                self._has_content = bool(int(answer.get("flags") or 0) & _CONTENT_FLAGS)
+            except (TypeError, ValueError, OverflowError):
+                raise PayloadError("What Discord says of the bot's intents is no number.") from None
             self._intent_at_s = now_s
         return self._has_content
 
@@ -300,9 +235,8 @@ class DiscordClient:
 
     def _threads(self, answer: Payload, guild_id: GuildId) -> list[Channel]:
         bot_id = str(self._bot.user_id)
-        joined = frozenset(
-            each["id"] for each in _list(answer.get("members")) if each.get("user_id") == bot_id
-        )
+        members = [_object(each) for each in _list(answer.get("members"))]
+        joined = frozenset(str(each.get("id")) for each in members if each.get("user_id") == bot_id)
         return [self._channel(each, guild_id, joined) for each in _list(answer.get("threads"))]
 
     async def _get_of_guild(self, path: str, guild_id: GuildId, **ids: int) -> Any:
@@ -328,36 +262,7 @@ class DiscordClient:
         **ids: Any,
     ) -> Any:
         """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
-        if self._discord is None:
-            raise RuntimeError("the client is not logged in")
-        http, what = self._discord.http, f"{method} {path}"
-        given = {"params": params, "trace_request_ctx": head_start_s}
-        given |= {} if json is None else {"json": json}
-        with translated(what, self._base_url):
-            async with asyncio.timeout(_WHOLE_CALL_S):
-                answer = await self._ask(http, Route(method, path, **ids), given)
-        if isinstance(answer, str):
-            raise RetryableError(f"{what}: the answer is not Discord's JSON.")
-        return answer
-
-    async def _ask(self, http: HTTPClient, route: Route, given: dict[str, Any]) -> Any:
-        try:
-            return await http.request(route, timeout=self._timeout, **given)
-        except JSONDecodeError as error:
-            # orjson, with which discord.py parses, refuses half a surrogate pair; json does not
-            return loads(error.doc)
-
-
-def _identity_of(client: discord.Client) -> BotIdentity:
-    user, application = client.user, client.application
-    if user is None or application is None or not user.bot:
-        raise TokenRejectedError(
-            "The token is not a bot's. Discord forbids to automate a user's account: create an "
-            "application with a bot in the Discord Developer Portal and use its token."
-        )
-    flags = application.flags
-    has_content = flags.gateway_message_content or flags.gateway_message_content_limited
-    return BotIdentity(UserId(user.id), has_content)
+        return await self._transport.request(method, path, params, head_start_s, json, **ids)
 
 
 def _list(answer: Any) -> list[Any]:

@@ -7,73 +7,131 @@ which there is neither a token nor what anybody wrote.
 from __future__ import annotations
 
 import errno
-import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import aiohttp
 import discord
 
-from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of
+from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of, parsed
+from raysync.discord_api.answers import MOST_BYTES, AnswerTooLongError, NotJsonError, code_of
+from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
+from raysync.discord_api.proxies import Proxy
+from raysync.discord_api.refusal import error_of
 from raysync.errors import (
-    BAN_S,
     AccessDeniedError,
-    BannedError,
+    ConfigurationError,
     NotFoundError,
+    PayloadError,
     PermanentError,
-    RateLimitedError,
     RaysyncError,
     RetryableError,
     TokenRejectedError,
     UnknownEmojiError,
     UnknownMessageError,
 )
+from raysync.models.refusal import Refusal, Scope
 
 _UNKNOWN_MESSAGE = 10008
 _UNKNOWN_EMOJI = 10014
+_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 
-_PASSING_STATUSES = frozenset({408, 425})
-"""Refusals below 500 that may be different the next time."""
+_PASSING_STATUSES = frozenset({302, 303, 307, 408, 425})
+"""Of those below 500, what may be different the next time."""
+_ADVICE_ON_PROXY = "Ask whoever runs it, or name the host in NO_PROXY where it needs no proxy."
+_OF_GATEWAYS = frozenset({502, 503, 504})
+"""What a proxy answers, too, where it cannot reach the host; over TLS it answers CONNECT so."""
 
 
-_UNREADABLE = (discord.DiscordException, LookupError, TypeError, AttributeError, RecursionError)
-"""What discord.py raises over a body or header that is not what Discord documents."""
+_UNREADABLE = (
+    discord.DiscordException,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    aiohttp.ClientResponseError,
+)
+"""What discord.py and aiohttp raise over a body or header that is not what Discord documents."""
 _OF_LIBRARIES = (*_UNREADABLE, aiohttp.ClientError, OSError, ValueError)
 
 
 @contextmanager
-def translated(what: str, url: str = DISCORD_API_URL) -> Iterator[None]:
+def translated(what: str, url: str = DISCORD_API_URL, proxy: Proxy | None = None) -> Iterator[None]:
     """Raise raysync's errors in place of those of the libraries.
 
-    *what* names the request, *url* is that of the API it goes to.
+    *what* names the request, *url* is that of the API it goes to, through *proxy* if there is one.
     """
     try:
         yield
     except _OF_LIBRARIES as error:
-        raise translate(error, what, url) from None
+        raise translate(error, what, url, proxy) from None
 
 
-def translate(error: Exception, what: str, url: str) -> RaysyncError:
+def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None) -> RaysyncError:
     """The error of ours that says the same as *error*."""
+    if proxy is not None and (told := by_proxy(error, what, proxy)) is not None:
+        return told
     match error:
         case discord.LoginFailure():
             return _token_rejected(url)
         case discord.RateLimited():
-            return RateLimitedError(f"{what}: Discord asks for a pause.", error.retry_after)
+            return error_of(Refusal.asking(Scope.USER, [error.retry_after]), what)
         case discord.HTTPException():
-            return _of_status(error, what, url)
+            return _of_status(error, what, url, proxy)
         case TimeoutError():
-            return RetryableError(f"{what}: no answer in time.")
+            return RetryableError(f"{what}: no answer in time{_through(proxy)}.")
         case aiohttp.ClientConnectorError():  # before ValueError, which one of a certificate is
             return _out_of_reach(error, what, url)
+        case AnswerTooLongError():
+            return PayloadError(
+                f"{what}: the answer is longer than {MOST_BYTES >> 20} MB, which no answer of "
+                "Discord's is: the rest of it was not read."
+            )
+        case NotJsonError():
+            return RetryableError(f"{what}: the answer is not Discord's JSON{_through(proxy)}.")
         case aiohttp.ClientPayloadError() | ValueError():
             return RetryableError(f"{what}: the answer is not whole.")
         case _ if isinstance(error, _UNREADABLE):
             return RetryableError(f"{what}: the answer could not be read.")
         case _:
-            return RetryableError(f"{what}: the connection to {host_of(url)} broke off.")
+            whose = f"the connection to {host_of(url)}"
+            return RetryableError(f"{what}: {whose} broke off{_through(proxy)}.")
+
+
+def by_proxy(error: Exception, what: str, proxy: Proxy) -> RaysyncError | None:
+    """The error of ours where *proxy* is at fault, and not the host that was asked for."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return refused_by_proxy(error.status, what, proxy)
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientConnectorDNSError():
+            return RetryableError(
+                f"{what}: cannot reach the proxy {proxy.shown} ({_reason(error)}), which "
+                f"{proxy.variable} names. {_ADVICE_ON_PROXY}"
+            )
+        case _:
+            return None
+
+
+def refused_by_proxy(status: int, what: str, proxy: Proxy) -> RaysyncError:
+    """The error of ours where *proxy* answers in place of the host, with *status*."""
+    told = f"{what}: the proxy {proxy.shown} ({proxy.variable}) answers {status}"
+    if status == PROXY_WANTS_PASSWORD:
+        return ConfigurationError(
+            f"{told}: it wants a user and a password, or others. Put them into {proxy.variable}, "
+            "as in http://USER:PASSWORD@HOST:PORT."
+        )
+    if status >= 500:
+        return RetryableError(f"{told}: it does not reach the host. {_ADVICE_ON_PROXY}")
+    return ConfigurationError(f"{told}: it does not let the request pass. {_ADVICE_ON_PROXY}")
+
+
+def _through(proxy: Proxy | None) -> str:
+    return "" if proxy is None else f" (through the proxy {proxy.shown} of {proxy.variable})"
 
 
 def _out_of_reach(error: aiohttp.ClientConnectorError, what: str, url: str) -> RetryableError:
@@ -97,36 +155,53 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
             return "no connection"
 
 
-def _of_status(error: discord.HTTPException, what: str, url: str) -> RaysyncError:
+def _of_status(
+    error: discord.HTTPException, what: str, url: str, proxy: Proxy | None
+) -> RaysyncError:
     status, says = error.status, f"{what}: Discord answers {error.status}"
-    if error.code:
-        says += f" (code {error.code})"
+    code = code_of(error)
+    if code:
+        says += f" (code {code})"
+    if status == PROXY_WANTS_PASSWORD and proxy is not None:
+        return refused_by_proxy(status, what, proxy)
     if status == 429:
-        return _of_refusal(error, what)
+        body = str(error.text).encode(errors="replace")
+        return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
-    if status == 404 and error.code == _UNKNOWN_MESSAGE:
+    if status == 404 and code == _UNKNOWN_MESSAGE:
         return UnknownMessageError(f"{says}: the channel has no such message.")
-    if status in (400, 404) and error.code == _UNKNOWN_EMOJI:
+    if status in (400, 404) and code == _UNKNOWN_EMOJI:
         return UnknownEmojiError(f"{says}: there is no such emoji any more.")
     if status == 404:
         return NotFoundError(f"{says}: there is no such thing.")
+    if 300 <= status < 400:
+        says += _redirected(error, url).removesuffix(".")
+    elif status in _OF_GATEWAYS and not url.startswith("https:"):
+        says += _through(proxy)
     if status >= 500 or status in _PASSING_STATUSES:
         return RetryableError(f"{says}.")
     return PermanentError(f"{says}.")
 
 
-def _of_refusal(error: discord.HTTPException, what: str) -> RaysyncError:
-    """A 429 that says when to come back is a limit; one that does not is a ban."""
+def _redirected(error: discord.HTTPException, url: str) -> str:
+    """Say where an answer sends us. Nobody follows: the token is for the API's own host."""
+    to = _host_to(error.response.headers.get("location", ""), url)
+    where = elsewhere(url)
+    sent = f" and sends us to {to}" if to else ""
+    advice = f" {VARIABLE} is {where}" if where else ""
+    return f"{sent}. Redirects are not followed, for the token is for one host alone.{advice}"
+
+
+def _host_to(location: str, url: str) -> str | None:
+    """Return the host that a redirect leads to, and nothing else of what stands there."""
     try:
-        retry_after_s = float(error.response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=BAN_S))
-    if not 0 <= retry_after_s < math.inf:
-        retry_after_s = 0.0
-    return RateLimitedError(f"{what}: Discord asks for a pause.", retry_after_s)
+        host = parsed(url).join(parsed(location)).raw_host if location else None
+    except ValueError:
+        return None
+    return host if host is not None and _HOST.fullmatch(host) else None
 
 
 def _token_rejected(url: str) -> TokenRejectedError:

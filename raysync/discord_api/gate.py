@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final, Protocol
 
 import aiohttp
+from yarl import URL
+
+from raysync.discord_api.address import host_of, normalized
+from raysync.discord_api.common_cause import CommonCause
+from raysync.discord_api.refusal import read_refused
+from raysync.errors import RunStoppedError
 
 _PARAMETERS: Final[Mapping[str, str]] = {
     "channels": "{channel_id}",
@@ -18,6 +25,7 @@ _PARAMETERS: Final[Mapping[str, str]] = {
     "users": "{user_id}",
 }
 _MAJOR: Final = frozenset({"channels", "guilds", "webhooks"})
+PROXY_WANTS_PASSWORD: Final = 407
 
 
 class Passage(Protocol):
@@ -28,7 +36,10 @@ class Passage(Protocol):
         ...
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in how it ended; *status* is None without an answer."""
+        """Take in how it ended; *status* is None without an answer.
+
+        The headers of a 429 are those that Discord would have sent with what it means.
+        """
         ...
 
 
@@ -75,15 +86,38 @@ def route_of(method: str, path: str) -> tuple[str, str | None]:
     return f"{method} /{'/'.join(parts)}", major_id
 
 
+@dataclass(slots=True)
+class Trip:
+    """One call of discord.py's client: aiohttp's `trace_request_ctx` of all its requests."""
+
+    head_start_s: float = 0.0
+    response: aiohttp.ClientResponse | None = None  #: of the last request; None without an answer
+
+
 class Gate:
     """Makes aiohttp ask a limiter before each request to the API, and tell it the answer.
 
-    Requests to anywhere else, the CDN for one, pass.
+    A session behind the gate reaches nothing else: what is not recognised is not sent, for it
+    would count against the token without anybody knowing.
     """
 
     def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
-        self._prefix = base_url.rstrip("/") + "/"
+        self._base = URL(normalized(base_url))
         self._limiter = limiter
+        self._common = CommonCause()
+
+    def _path_of(self, url: URL) -> str:
+        """Return what follows the API's base in *url*. Raises where that is not its base."""
+        base, path = self._base, url.raw_path
+        prefix = base.raw_path.rstrip("/") + "/"
+        is_there = (url.scheme, url.raw_host, url.port) == (base.scheme, base.raw_host, base.port)
+        if not is_there or not path.startswith(prefix):
+            raise RunStoppedError(
+                f"A request to {host_of(str(url))} was not sent, for it is not one to the API at "
+                f"{self._base}, and the rate limiter would not count it. This is a bug: please "
+                "report it."
+            )
+        return path.removeprefix(prefix)
 
     def trace_config(self) -> aiohttp.TraceConfig:
         """What an aiohttp session needs to go through the gate."""
@@ -100,12 +134,12 @@ class Gate:
         context: SimpleNamespace,
         params: aiohttp.TraceRequestStartParams,
     ) -> None:
-        url = str(params.url.with_query(None))
-        if not url.startswith(self._prefix):
-            return
-        route, major_id = route_of(params.method, url.removeprefix(self._prefix))
-        head_start_s: float = context.trace_request_ctx or 0.0  # as the request was given it
-        context.passage = await self._limiter.enter(route, major_id, head_start_s)
+        trip = _trip_of(context)
+        trip.response = None
+        route, major_id = route_of(params.method, self._path_of(params.url))
+        self._common.require()
+        context.passage = await self._limiter.enter(route, major_id, trip.head_start_s)
+        context.asked = (route, major_id)
 
     async def _sent(
         self,
@@ -123,7 +157,17 @@ class Gate:
         context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
-        _leave(context, params.response.status, params.response.headers)
+        response = _trip_of(context).response = params.response
+        if response.status == PROXY_WANTS_PASSWORD:  # Discord has not heard of the request
+            _leave(context, None, {})
+            return
+        asked: tuple[str, str | None] = context.asked
+        refused = await read_refused(response) if response.status == 429 else None
+        _leave(context, response.status, refused.headers if refused else response.headers)
+        self._common.note(*asked, response.status, refused.refusal if refused else None)
+        self._common.require()
+        if refused:
+            refused.require_repeat(asked[0])
 
     async def _lost(
         self,
@@ -132,6 +176,12 @@ class Gate:
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
         _leave(context, None, {})
+
+
+def _trip_of(context: SimpleNamespace) -> Trip:
+    """Return what the request was given by whoever made it."""
+    trip = context.trace_request_ctx
+    return trip if isinstance(trip, Trip) else Trip()
 
 
 def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.privacy import Identities
-from raysync.errors import PayloadError
+from raysync.errors import NoProgressError, PayloadError
 from raysync.models.extras import ReactorPage
 from raysync.models.ids import ChannelId, MessageId, UserId
 
@@ -34,7 +34,8 @@ class ReactorLists:
     ) -> ReactorPage:
         """Those who gave *emoji*, as a burst or not, by ascending id.
 
-        Raises UnknownMessageError or UnknownEmojiError where either is gone.
+        Raises UnknownMessageError or UnknownEmojiError where either is gone, and NoProgressError
+        where the list holds users that *after* leaves out.
         """
         params = {"limit": str(_PER_PAGE), "type": "1" if burst else "0"}
         params |= {"after": str(after)} if after else {}
@@ -44,6 +45,12 @@ class ReactorLists:
             refs = [self._identities.author_ref(each["id"]) for each in users or ()]
             last = UserId(max(int(each["id"]) for each in users)) if users else None
             kept = [each for each in refs if not self._identities.is_suppressed(each)]
+            lowest = min((int(each["id"]) for each in users or ()), default=None)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise PayloadError("A list of reactors is not what Discord documents.") from None
+        if after is not None and lowest is not None and lowest <= after:
+            raise NoProgressError(
+                "Discord's list of reactors repeats users instead of going on: who reacted to "
+                f"message {message_id} cannot be read to the end."
+            )
         return ReactorPage(kept, last if len(refs) >= _PER_PAGE else None)

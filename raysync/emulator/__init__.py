@@ -8,7 +8,7 @@ from raysync.emulator.edits import Edits
 from raysync.emulator.entities import Guild
 from raysync.emulator.faults import Action, FaultRule
 from raysync.emulator.generator import GuildSpec, generate_guild
-from raysync.emulator.limits import BanBody, Form, Headers, Limits, RouteLimit
+from raysync.emulator.limits import BanBody, Form, Headers, Limits, Refusals, RouteLimit
 from raysync.emulator.quirks import Quirks
 from raysync.emulator.server import Emulator, EmulatorThread, Latency, serve
 from raysync.emulator.world import World
@@ -28,6 +28,7 @@ __all__ = [
     "Latency",
     "Limits",
     "Quirks",
+    "Refusals",
     "RouteLimit",
     "World",
     "generate_guild",

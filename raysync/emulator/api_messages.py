@@ -1,10 +1,5 @@
 """Routes about messages: pages, one, reactors, pins, poll voters, fresh addresses."""
 
-import zlib
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import groupby
 from typing import Final
 
 import orjson
@@ -12,13 +7,14 @@ import orjson
 from raysync.emulator import replies
 from raysync.emulator.access import reads_history, require_history, text_channel_named
 from raysync.emulator.entities import MESSAGE_TYPES, Channel
-from raysync.emulator.messages import MessageLog, PageQuery
+from raysync.emulator.messages import PageQuery
+from raysync.emulator.pages import page_ids
 from raysync.emulator.payloads import user_payload
 from raysync.emulator.reactions import emoji_known, reactor_ids, voter_ids
 from raysync.emulator.rendering import render
 from raysync.emulator.replies import Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Router, parse_limit, parse_snowflake
-from raysync.emulator.snowflakes import iso, iso_to_ms, made_at_ms, snowflake
+from raysync.emulator.snowflakes import iso, iso_to_ms
 
 _CURSORS: Final = ("before", "after", "around")
 _MAX_PAGE: Final = 100
@@ -45,11 +41,7 @@ def messages(request: ApiRequest) -> Reply:
     if channel.type not in MESSAGE_TYPES or not reads_history(request, channel):
         return json_reply([])
     now_ms = request.world.clock.now_ms()
-    chosen = _visible(channel.log, query, late_ids(channel.log, request.quirks.late_ms, now_ms))
-    if is_cut(query, request.quirks.cut_pages):
-        chosen = halved(chosen, query)
-    if request.quirks.scramble_ties:
-        chosen = scrambled(chosen, query.limit)
+    chosen = page_ids(channel.log, query, request.quirks, now_ms)
     if not chosen and request.quirks.null_for_empty:
         return json_reply(None)
     return Reply(200, b"[" + b",".join(render(request.world, request.bot, channel, chosen)) + b"]")
@@ -120,42 +112,6 @@ def refresh_urls(request: ApiRequest) -> Reply:
     fresh = [(url, request.world.cdn.refreshed(url, now_s)) for url in urls]
     listed = [{"original": url, "refreshed": refreshed} for url, refreshed in fresh]
     return json_reply({"refreshed_urls": listed})
-
-
-def late_ids(log: MessageLog, late_ms: int, now_ms: int) -> frozenset[int]:
-    """Return the messages that are not on pages yet, though later ones are."""
-    if not late_ms:
-        return frozenset()
-    young = log.ids[bisect_left(log.ids, snowflake(now_ms - late_ms)) :]
-    return frozenset(each for each in young if zlib.crc32(str(each).encode()) % 4 == 0)
-
-
-def _visible(log: MessageLog, query: PageQuery, late: frozenset[int]) -> Sequence[int]:
-    if not late:
-        return log.select(query)
-    wider = replace(query, limit=query.limit + 2 * len(late))
-    shown = [each for each in log.select(wider) if each not in late]
-    return shown[-query.limit :] if query.after is not None else shown[: query.limit]
-
-
-def is_cut(query: PageQuery, cut_pages: int) -> bool:
-    """Say whether a page comes cut: always the same ones."""
-    cursor = query.after or query.before or query.around or 0
-    return bool(cut_pages) and zlib.crc32(str(cursor).encode()) % cut_pages == 0
-
-
-def halved(message_ids: Sequence[int], query: PageQuery) -> Sequence[int]:
-    """Return the half of a page, newest first, that lies next to its cursor."""
-    kept = (len(message_ids) + 1) // 2
-    return message_ids[-kept:] if query.after is not None else message_ids[:kept]
-
-
-def scrambled(message_ids: Sequence[int], limit: int) -> list[int]:
-    """Order the messages of one millisecond by a rule that depends on *limit*."""
-    ordered: list[int] = []
-    for _, tied in groupby(message_ids, key=made_at_ms):
-        ordered += sorted(tied, key=lambda each: zlib.crc32(f"{each}/{limit}".encode()))
-    return ordered
 
 
 def parse_time(name: str, text: str) -> int:

@@ -87,7 +87,8 @@ def search(request: ApiRequest) -> Reply:
     start = _offset(query)
     chosen = found[start : start + limit]
     user_id = request.bot.user.id
-    answer = thread_list(chosen, user_id, has_more=len(found) > start + limit)
+    has_more = len(found) > start + limit or request.quirks.endless_lists
+    answer = thread_list(chosen, user_id, has_more=has_more)
     answer["total_results"] = len(found)
     if channel.type in POST_PARENT_TYPES:
         answer["first_messages"] = _first_messages(request, chosen)
@@ -125,7 +126,7 @@ def _by_archive_time(request: ApiRequest, threads: list[Thread]) -> Reply:
 
 
 def _page(request: ApiRequest, threads: list[Thread], limit: int) -> Reply:
-    has_more = len(threads) > limit
+    has_more = len(threads) > limit or request.quirks.endless_lists
     return json_reply(thread_list(threads[:limit], request.bot.user.id, has_more=has_more))
 
 

@@ -2,6 +2,7 @@
 
 from raysync.emulator.entities import Channel, ChannelType, Overwrite, Thread
 from raysync.emulator.messages import MessageLog
+from raysync.emulator.permissions import READER
 from raysync.emulator.thread_edits import ThreadEdits
 
 
@@ -70,3 +71,7 @@ class ChannelEdits(ThreadEdits):
         bot = self.world.bots[token]
         bot.guild_ids.discard(guild_id)
         self.world.guilds[guild_id].members.pop(bot.user.id, None)
+
+    def restore_bot(self, token: str, guild_id: int, permissions: int = READER) -> None:
+        """Invite a bot into a guild again."""
+        self.world.install(self.world.bots[token], guild_id, permissions)

@@ -13,7 +13,7 @@ import orjson
 from raysync.emulator.cdn import parse_query
 from raysync.emulator.edits import UnknownEditError
 from raysync.emulator.faults import FaultRule, FaultScript
-from raysync.emulator.limits import BanBody, Form, Headers, Limits
+from raysync.emulator.limits import BanBody, Form, Headers, Limits, Refusals
 from raysync.emulator.replies import Reply, json_reply
 from raysync.emulator.request_log import LogEntry
 
@@ -27,6 +27,7 @@ _ENUMS: Final[dict[str, type[StrEnum]]] = {
     "global_form": Form,
     "headers": Headers,
     "ban_body": BanBody,
+    "refusals": Refusals,
 }
 _UNCHANGEABLE: Final = frozenset({"clock", "routes", "shared_routes"})
 

@@ -3,6 +3,7 @@
 The HTTP server lies around it (`server`), the faults on demand in front of it (`faults`).
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,15 +11,20 @@ from typing import Final
 from raysync.emulator import api_guilds, api_identity, api_messages, api_threads, replies
 from raysync.emulator.entities import Bot
 from raysync.emulator.faults import Action, FaultRule, Incoming
-from raysync.emulator.limiter import GLOBAL, SHARED, Limiter, ban_reply, rate_limited
+from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import BanBody, Limits
 from raysync.emulator.quirks import Quirks
+from raysync.emulator.refusals import GLOBAL, SHARED, ban_reply, rate_limited
 from raysync.emulator.replies import ApiError, Reply, json_reply
 from raysync.emulator.routing import ApiRequest, Match, Router
 from raysync.emulator.world import World
 
 BAN: Final = "ban"
+BANS: Final = frozenset({Action.BAN, Action.BAN_HTML, Action.BAN_CODE})
+_HOUR_S: Final = 3600.0
 _BLOCKED_CLIENT: Final = {"message": "internal network error", "code": 40333}
+_TEXT: Final = "text/plain; charset=utf-8"
+_WITH_CHARSET: Final = "application/json; charset=utf-8"
 _PROXY_PAGE: Final = (
     b"<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>cloudflare</h1></center>"
     b"\r\n</body>\r\n</html>\r\n"
@@ -74,9 +80,11 @@ class Engine:
         if instead is None:
             outcome = self.answer(incoming, match)
             outcome.reply = spoil(outcome.reply, rule)
+            outcome.reply.overrides |= rule.headers
             return outcome
-        banned = rule.action in (Action.BAN, Action.BAN_HTML)
-        scope = BAN if banned else SHARED if rule.action is Action.SHARED else None
+        instead.overrides |= rule.headers
+        banned = rule.action in BANS
+        scope = BAN if banned else instead.headers.get("x-ratelimit-scope")
         outcome = Outcome(instead, match, self.bot_of(incoming.authorization), scope, banned)
         if instead.status in (401, 403, 429) and scope != SHARED:
             self.limiter.count_invalid(incoming.address)
@@ -124,33 +132,49 @@ class Engine:
 def spoiled(answer: Callable[[], Outcome], rule: FaultRule) -> Outcome:
     """Answer as a rule says, where neither bots nor limits are known."""
     instead = reply_instead(rule)
-    if instead is not None:
-        return Outcome(instead, None)
-    outcome = answer()
-    outcome.reply = spoil(outcome.reply, rule)
+    outcome = answer() if instead is None else Outcome(instead, None)
+    if instead is None:
+        outcome.reply = spoil(outcome.reply, rule)
+    outcome.reply.overrides |= rule.headers
     return outcome
 
 
 def reply_instead(rule: FaultRule) -> Reply | None:
     """Return what a rule answers by itself; None where it spoils the true answer."""
     match rule.action:
-        case Action.ANSWER if isinstance(rule.body, str):
-            return Reply(rule.status, rule.body.encode(), "text/plain; charset=utf-8")
         case Action.ANSWER:
-            default = {"message": f"{rule.status}: Error", "code": 0}
-            return json_reply(default if rule.body is None else rule.body, rule.status)
+            return _answer(rule)
+        case Action.REDIRECT:
+            status = rule.status if 300 <= rule.status < 400 else 302
+            return Reply(status, b"", _TEXT, {"location": rule.location})
         case Action.HTML:
             return Reply(rule.status, _PROXY_PAGE % rule.status, "text/html; charset=UTF-8")
         case Action.BAN:
             return ban_reply(BanBody.JSON)
         case Action.BAN_HTML:
             return ban_reply(BanBody.HTML)
+        case Action.BAN_CODE:
+            return ban_reply(BanBody.JSON, _HOUR_S)
         case Action.SHARED:
             return rate_limited(rule.retry_after_s, SHARED)
+        case Action.REFUSE:
+            return rate_limited(rule.retry_after_s, rule.scope, shape=rule.shape)
         case Action.RESET | Action.HANG:
             return Reply(0, b"")
         case _:
             return None
+
+
+def _answer(rule: FaultRule) -> Reply:
+    """Return the answer that a rule spells out."""
+    if rule.body_base64 is not None:
+        reply = Reply(rule.status, base64.b64decode(rule.body_base64))
+    elif isinstance(rule.body, str):
+        reply = Reply(rule.status, rule.body.encode(), _TEXT)
+    else:
+        default = {"message": f"{rule.status}: Error", "code": 0}
+        reply = json_reply(default if rule.body is None else rule.body, rule.status)
+    return reply if rule.content_type is None else replace(reply, content_type=rule.content_type)
 
 
 def spoil(reply: Reply, rule: FaultRule) -> Reply:
@@ -163,6 +187,6 @@ def spoil(reply: Reply, rule: FaultRule) -> Reply:
         case Action.EMPTY:
             return replace(reply, body=b"[]")
         case Action.CONTENT_TYPE:
-            return replace(reply, content_type=rule.content_type)
+            return replace(reply, content_type=rule.content_type or _WITH_CHARSET)
         case _:
             return reply

@@ -1,5 +1,6 @@
 """Faults on demand: ordered rules, each saying which request and what happens to it."""
 
+import base64
 import math
 import random
 import re
@@ -9,7 +10,9 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from raysync.emulator.entities import Bot
+from raysync.emulator.limits import Refusals
 from raysync.emulator.messages import Payload
+from raysync.emulator.refusals import Scope
 from raysync.emulator.routing import Match
 
 
@@ -38,6 +41,9 @@ class Action(StrEnum):
     HTML = "html"  #: *status* with a page as proxies make them
     BAN = "ban"  #: Cloudflare's answer to a banned address, JSON
     BAN_HTML = "ban-html"  #: the same as a page
+    REDIRECT = "redirect"  #: *status*, or 302 where that is no redirect's, to *location*
+    BAN_CODE = "ban-code"  #: the same as the text `error code: 1015`, with a Retry-After
+    REFUSE = "refuse"  #: Discord's own 429 of *scope* with *retry_after_s*, in *shape*
     SHARED = "shared"  #: 429 of the shared scope with *retry_after_s*
     RESET = "reset"  #: the connection is reset
     HANG = "hang"  #: no answer for *delay_s* (0: ever), then the connection closes
@@ -47,15 +53,28 @@ class Action(StrEnum):
     NULL = "null"  #: `null` in place of the body
     EMPTY = "empty"  #: `[]` in place of the body
     CONTENT_TYPE = "content-type"  #: the true body under *content_type*
+    DRIP = "drip"  #: the true answer, *keep_bytes* of its body at a time, *delay_s* apart
 
 
-_WHOLE: Final = ("every", "status", "keep_bytes", "seed")
+_WHOLE: Final = ("every", "status", "keep_bytes", "pad_bytes", "seed")
 _NUMBERS: Final = ("probability", "retry_after_s", "delay_s")
-_TEXTS: Final = ("method", "route", "path", "token", "content_type")
+_TEXTS: Final = ("method", "route", "path", "token", "content_type", "location", "body_base64")
+ENCODINGS: Final = ("gzip", "deflate")
+"""Content encodings an answer can be sent in, one on the other."""
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def _are_headers(value: Any) -> bool:
+    """Say whether an answer can carry them."""
+    if not isinstance(value, Mapping):
+        return False
+    texts = [*value]
+    for each in value.values():
+        texts += each if isinstance(each, list) else [] if each is None else [each]
+    return all(isinstance(each, str) and each.isprintable() for each in texts) and all(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,10 @@ class FaultRule:
     With *cdn* it is about requests to the CDN alone, else about those to the API.
     Of the fitting requests it takes the *nth* ones (1 is the first), every *every*-th, those
     that *probability* picks (repeatably, by *seed*), and at most *times* in all.
-    *before* and *after* are edits (see `Edits.apply`) made around the answer.
+    *before* and *after* are edits (see `Edits.apply`) made around the answer. *headers* take the
+    place of those that the answer would have, whatever the action: a text, several, or None for
+    none of that name. Whatever is answered, its body is padded with blanks in front to
+    *pad_bytes*, which leaves JSON the same, and sent in *encodings*, the first one innermost.
     """
 
     action: Action = Action.PASS
@@ -82,9 +104,16 @@ class FaultRule:
     seed: int = 0
     times: int | None = None
     status: int = 500
-    body: Any = None
-    content_type: str = "application/json; charset=utf-8"
+    body: Any = None  #: text as it is, anything else as JSON
+    body_base64: str | None = None  #: instead of *body*, where it is no text
+    content_type: str | None = None  #: None: what goes with the body
+    location: str = "https://elsewhere.invalid/"
+    pad_bytes: int = 0
+    encodings: tuple[str, ...] = ()
     retry_after_s: float = 1.0
+    scope: Scope = Scope.USER
+    shape: Refusals = Refusals.USUAL
+    headers: Mapping[str, str | list[str] | None] = field(default_factory=dict)
     delay_s: float = 0.0
     keep_bytes: int = 20
     before: tuple[Payload, ...] = ()
@@ -99,9 +128,11 @@ class FaultRule:
             raise ValueError(f"unknown in a fault rule: {', '.join(sorted(unknown))}")
         values = dict(rule)
         values["action"] = Action(values.get("action", Action.PASS))
+        values["scope"] = Scope(values.get("scope", Scope.USER))
+        values["shape"] = Refusals(values.get("shape", Refusals.USUAL))
         if values.get("channel_id") is not None:
             values["channel_id"] = int(values["channel_id"])
-        for name in ("nth", "before", "after"):
+        for name in ("nth", "before", "after", "encodings"):
             values[name] = tuple(values.get(name, ()))
         made = cls(**values)
         made._require_sense()
@@ -118,8 +149,16 @@ class FaultRule:
         wrong += [name for name in _TEXTS if not isinstance(getattr(self, name), str | None)]
         if not wrong and not (self.every >= 1 and 200 <= self.status <= 599):
             wrong = ["every", "status"]
+        if not set(self.encodings) <= set(ENCODINGS):
+            wrong.append("encodings")
+        if not _are_headers(self.headers):
+            wrong.append("headers")
         if wrong:
             raise ValueError(f"cannot be used in a fault rule: {', '.join(wrong)}")
+        try:
+            base64.b64decode(self.body_base64 or "", validate=True)
+        except ValueError:
+            raise ValueError("cannot be used in a fault rule: body_base64") from None
         try:
             re.compile(self.path or "")
         except re.error as error:

@@ -1,7 +1,6 @@
 """Holds the limits against the requests, and writes the refusals as Discord does."""
 
 import hashlib
-import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -10,29 +9,12 @@ from functools import lru_cache
 from typing import Final
 
 from raysync.emulator.buckets import Bucket, Verdict, make_bucket
-from raysync.emulator.limits import BanBody, Headers, Limits, RouteLimit
-from raysync.emulator.replies import Reply, json_reply
+from raysync.emulator.limits import Headers, Limits, RouteLimit
+from raysync.emulator.refusals import GLOBAL, SHARED, USER, ban_reply, rate_limited
+from raysync.emulator.replies import Reply
 from raysync.emulator.routing import Match
 
-USER: Final = "user"
-GLOBAL: Final = "global"
-SHARED: Final = "shared"
 _MASK: Final = Verdict(1000, 999, 1.0)
-_MESSAGES: Final = {
-    USER: "You are being rate limited.",
-    GLOBAL: "You are being rate limited.",
-    SHARED: "The resource is being rate limited.",
-}
-BAN_MESSAGE: Final = (
-    "You are being blocked from accessing our API temporarily due to exceeding our rate limits "
-    "frequently. Please read our docs at https://discord.com/developers/docs/topics/rate-limits "
-    "to prevent this moving forward."
-)
-_BAN_HTML: Final = (
-    b'<!doctype html>\n<html lang="en-US"><head><title>Access denied | discord.com used '
-    b"Cloudflare to restrict access</title></head><body><h1>Error 1015</h1>"
-    b"<h2>You are being rate limited</h2></body></html>\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +59,15 @@ class Limiter:
         return Admission(None, self._headers(own, name))
 
     def banned(self, address: str) -> Reply | None:
-        """Return the ban's answer while the address is banned: no Via, no Retry-After."""
+        """Return the ban's answer while the address is banned: no Via, nor any of Discord's."""
         until_s = self._banned_until_s.get(address)
         if until_s is None or not self.limits.enabled:
             return None
-        if self.limits.now_s() >= until_s:
+        left_s = (until_s - self.limits.now_s()) / self.limits.speed
+        if left_s <= 0:
             del self._banned_until_s[address]
             return None
-        return ban_reply(self.limits.ban_body)
+        return ban_reply(self.limits.ban_body, left_s if self.limits.ban_retry_after else None)
 
     def count_invalid(self, address: str) -> None:
         """Count a 401, 403 or 429 against the address; too many ban it."""
@@ -135,33 +118,11 @@ class Limiter:
 
     def _refuse(self, verdict: Verdict, scope: str, name: str) -> Reply:
         retry_after_s = verdict.retry_after_s / self.limits.speed
-        reply = rate_limited(retry_after_s, scope, self.limits.retry_header_extra_s)
+        limits = self.limits
+        reply = rate_limited(retry_after_s, scope, limits.retry_header_extra_s, limits.refusals)
         if scope != GLOBAL and self.limits.headers is not Headers.NONE:
             reply.headers |= bucket_headers(verdict, bucket_hash(name), self.limits.speed)
         return reply
-
-
-def rate_limited(retry_after_s: float, scope: str, header_extra_s: float = 0.0) -> Reply:
-    """Return a 429 of a scope, without the bucket's own headers."""
-    retry_after_s = max(0.001, math.ceil(retry_after_s * 1000) / 1000)
-    body = {
-        "message": _MESSAGES[scope],
-        "retry_after": retry_after_s,
-        "global": scope == GLOBAL,
-    }
-    reply = json_reply(body, 429)
-    reply.headers["retry-after"] = str(math.ceil(retry_after_s + header_extra_s))
-    reply.headers["x-ratelimit-scope"] = scope
-    if scope == GLOBAL:
-        reply.headers["x-ratelimit-global"] = "true"
-    return reply
-
-
-def ban_reply(body: BanBody) -> Reply:
-    """Return what Cloudflare answers a banned address."""
-    if body is BanBody.HTML:
-        return Reply(429, _BAN_HTML, "text/html; charset=UTF-8")
-    return json_reply({"code": 0, "message": BAN_MESSAGE}, 429)
 
 
 def bucket_headers(verdict: Verdict, bucket: str, speed: float) -> dict[str, str]:

@@ -31,6 +31,19 @@ class BanBody(StrEnum):
     HTML = "html"
 
 
+class Refusals(StrEnum):
+    """In which shape a 429 of Discord's own comes."""
+
+    USUAL = "usual"  #: as documented
+    HEADER_ONLY = "header-only"  #: `Retry-After`, and no `retry_after` in the body
+    BODY_ONLY = "body-only"  #: `retry_after`, and no `Retry-After` header
+    DATE = "date"  #: `Retry-After` is an HTTP date, as some proxies write it
+    NEGATIVE = "negative"  #: both are below 0
+    NAN = "nan"  #: both are NaN
+    HUGE = "huge"  #: both are 1,000,000,000 s
+    NO_VIA = "no-via"  #: a proxy took `Via` out
+
+
 @dataclass(frozen=True, slots=True)
 class RouteLimit:
     """*limit* requests in *window_s*; per channel or guild of the path, or for the bot."""
@@ -69,6 +82,8 @@ class Limits:
     *speed* makes the limits' time run faster: windows, and the waits told, shrink by it.
     *clock* (seconds, monotonic) may be a test's own. *retry_header_extra_s* is added to the
     Retry-After header alone, so that it differs from the body as Discord's sometimes does.
+    With *ban_retry_after* a ban says how long it still lasts, and, where it is no page, is the
+    text `error code: 1015`.
     """
 
     enabled: bool = True
@@ -83,6 +98,8 @@ class Limits:
     invalid_window_s: float = 600.0
     ban_s: float = 3600.0
     ban_body: BanBody = BanBody.JSON
+    ban_retry_after: bool = False
+    refusals: Refusals = Refusals.USUAL
     retry_header_extra_s: float = 0.0
     speed: float = 1.0
     clock: Callable[[], float] = time.monotonic

@@ -16,6 +16,8 @@ class Reply:
     body: bytes
     content_type: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, str | list[str] | None] = field(default_factory=dict)
+    """Headers in place of those the answer would go out with: several of a name, or none."""
 
 
 class ApiError(Exception):

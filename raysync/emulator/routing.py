@@ -30,8 +30,13 @@ class ApiRequest:
         return parse_snowflake(name, self.path_values[name])
 
     def query(self) -> dict[str, str]:
-        """Return the query's last value of each name."""
-        return {name: values[-1] for name, values in parse_query(self.query_string).items()}
+        """Return the query's last value of each name that is not ignored."""
+        ignored = self.quirks.ignored_cursors if self.quirks is not None else ()
+        return {
+            name: values[-1]
+            for name, values in parse_query(self.query_string).items()
+            if name not in ignored
+        }
 
 
 Handler = Callable[[ApiRequest], Reply]

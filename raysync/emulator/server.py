@@ -21,7 +21,13 @@ from raysync.emulator.limiter import Limiter
 from raysync.emulator.limits import Limits
 from raysync.emulator.quirks import Quirks
 from raysync.emulator.request_log import Counters, LogEntry, RequestLog
-from raysync.emulator.wire import CUTTING_ACTIONS, attachment_reply, cut_connection, respond
+from raysync.emulator.wire import (
+    CUTTING_ACTIONS,
+    attachment_reply,
+    cut_connection,
+    respond,
+    respond_in_pieces,
+)
 from raysync.emulator.world import World
 
 API_PREFIX: Final = "/api/v10"
@@ -150,6 +156,9 @@ class Emulator:
         if rule.action in CUTTING_ACTIONS:
             self._note(incoming, outcome, rule.action)
             return await cut_connection(request, rule, outcome)
+        if rule.action is Action.DRIP or rule.pad_bytes or rule.encodings:
+            self._note(incoming, outcome, rule.action)
+            return await respond_in_pieces(request, outcome.reply, rule)
         return self._respond(request, incoming, outcome, rule.action)
 
     def _respond(

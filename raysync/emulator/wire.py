@@ -1,10 +1,14 @@
 """Answers on the wire: Discord's headers, its CDN, and connections that break."""
 
+import asyncio
 import gzip
 import re
 import secrets
 import socket
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
 
@@ -19,6 +23,8 @@ from raysync.emulator.world import World
 
 CUTTING_ACTIONS: Final = frozenset({Action.RESET, Action.HANG, Action.TRUNCATE})
 _GZIP_LEVEL: Final = 1
+_WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
+_PIECE_BYTES: Final = 1 << 18
 _MEDIA_BYTES: Final = 4096
 _TEXT: Final = "text/plain; charset=utf-8"
 _RANGE: Final = re.compile(r"bytes=(\d+)-")
@@ -35,19 +41,61 @@ def respond(reply: Reply, *, banned: bool = False, gzipped: bool = False) -> web
     body = gzip.compress(reply.body, _GZIP_LEVEL) if gzipped else reply.body
     headers = wire_headers(reply, banned=banned)
     if gzipped:
-        headers["content-encoding"] = "gzip"
+        headers.append(("content-encoding", "gzip"))
     return web.Response(status=reply.status, body=body, headers=headers)
 
 
-def wire_headers(reply: Reply, *, banned: bool = False) -> dict[str, str]:
-    """Return the headers an answer goes out with."""
+async def respond_in_pieces(
+    request: web.BaseRequest, reply: Reply, rule: FaultRule
+) -> web.StreamResponse:
+    """Send an answer in chunks: padded and encoded as a rule says, or drop by drop."""
+    response = web.StreamResponse(status=reply.status, headers=wire_headers(reply))
+    if rule.encodings:
+        response.headers["content-encoding"] = ", ".join(rule.encodings)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    drips = rule.action is Action.DRIP
+    pieces = _padded(reply.body, rule.pad_bytes, rule.keep_bytes if drips else _PIECE_BYTES)
+    for encoding in rule.encodings:
+        pieces = _encoded(pieces, encoding)
+    with suppress(ConnectionResetError):  # the client has had enough
+        for piece in pieces:
+            await response.write(piece)
+            if drips:
+                await asyncio.sleep(rule.delay_s)
+        await response.write_eof()
+    return response
+
+
+def _padded(body: bytes, pad_bytes: int, piece_bytes: int) -> Iterator[bytes]:
+    blanks = b" " * piece_bytes
+    for left in range(pad_bytes - len(body), 0, -piece_bytes):
+        yield blanks[:left]
+    for at in range(0, len(body), piece_bytes):
+        yield body[at : at + piece_bytes]
+
+
+def _encoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    encoder = zlib.compressobj(_GZIP_LEVEL, wbits=_WINDOW_BITS[encoding])
+    for piece in pieces:
+        if encoded := encoder.compress(piece):
+            yield encoded
+    yield encoder.flush()
+
+
+def wire_headers(reply: Reply, *, banned: bool = False) -> list[tuple[str, str]]:
+    """Return the headers an answer goes out with; a name may come more than once."""
     headers = _WIRE | reply.headers
     if banned:
         del headers["via"]
     headers["content-type"] = reply.content_type
     headers["date"] = formatdate(usegmt=True)
     headers["cf-ray"] = f"{secrets.token_hex(8)}-FRA"
-    return headers
+    overrides = {name.lower(): values for name, values in reply.overrides.items()}
+    sent = [(name, value) for name, value in headers.items() if name not in overrides]
+    for name, values in overrides.items():
+        sent += [(name, each) for each in ([values] if isinstance(values, str) else values or ())]
+    return sent
 
 
 def attachment_reply(world: World, path: str, query: str, wanted: str | None) -> Reply:
@@ -76,7 +124,7 @@ async def cut_connection(
     """Break the connection: at once with a reset, or in the middle of the body."""
     response = web.StreamResponse(status=outcome.reply.status)
     if rule.action is Action.TRUNCATE:
-        response.headers.update(wire_headers(outcome.reply))
+        response.headers.extend(wire_headers(outcome.reply))
         response.content_length = len(outcome.reply.body)
         await response.prepare(request)
         await response.write(outcome.reply.body[: rule.keep_bytes])

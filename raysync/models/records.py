@@ -61,6 +61,14 @@ class LearnedLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class BelievedLimit:
+    """A limit that was learned, and until when it is believed if nothing is heard of it."""
+
+    limit: LearnedLimit
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ShareClaim:
     """What one governor has of a token's requests per second, and has a use for."""
 

@@ -41,6 +41,8 @@ class ChannelTally:
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
     extras: ExtraTally = field(default_factory=ExtraTally)
+    ties: int = 0  #: milliseconds with more messages than a page holds: not proven complete
+    first_tie: MessageId | None = None  #: a message of the first of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,12 @@ people observed (`policies.PRIORS`), what honest headers say, and what a 429 say
 success can lie: a masked route shows 999 of 1000 until the 429 shows 0 of 5; values as high as
 that bind nothing, so they are ignored.
 
+None of it is believed without bounds, or for good. What one answer says binds its own bucket, once
+(`claims`); of a route, its last answers have to agree (`votes`); and what is not heard again is
+forgotten. So whatever headers say, a channel stands still for eleven minutes at most between two
+requests: ten of a pause or window, and one of a route's longest window (for an hour where Discord
+says that others use the resource). Honest answers bring it back to full speed.
+
 Refusals cost more than time: 10,000 answers of 401, 403 or 429 in ten minutes ban the address.
 The `Governor` counts them over all tokens and stops long before.
 

@@ -14,11 +14,14 @@ from typing import Final
 _FITS: Final = 2
 """Answers of a bucket used at least twice that must fit before it is taken for leaky."""
 _MISFITS: Final = 2
-"""Answers that do not fit before a route is taken for not leaky, whatever comes."""
+"""Answers that do not fit before a route is taken for not leaky ..."""
+_SURE: Final = 20
+"""... until so many fit in a row, which no other form brings about: the misfits were errors."""
 _TOLERANCE: Final = 0.02
 _ROUNDING_S: Final = 0.002
 """Discord rounds to the millisecond, and so did what we compare with."""
-_PADDING: Final = 0.02
+PADDING: Final = 0.02
+"""What windows are rounded by."""
 
 
 class BucketForm(StrEnum):
@@ -47,6 +50,8 @@ class FormEvidence:
             self._fits, self.interval_s = 0, None
         elif fit is True:
             self._fits += 1
+        if self._fits >= _SURE:
+            self._misfits = 0
         if self._misfits >= _MISFITS:
             return BucketForm.FIXED
         return BucketForm.LEAKY if self._fits >= _FITS else BucketForm.UNKNOWN
@@ -55,9 +60,9 @@ class FormEvidence:
         """The leaky bucket's window, rather longer than shorter: the told times are rounded."""
         told_s = (self.interval_s or 0.0) * self.limit
         whole_s = round(told_s)
-        if whole_s and abs(told_s - whole_s) <= _PADDING * whole_s:
+        if whole_s and abs(told_s - whole_s) <= PADDING * whole_s:
             return float(whole_s)
-        return told_s * (1 + _PADDING)
+        return told_s * (1 + PADDING)
 
     def _fit(self, used: int, reset_after_s: float) -> bool | None:
         """Whether the answer fits a leaky bucket; None where it tells nothing."""

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from raysync.clock import SystemClock
-from raysync.errors import BAN_S, BannedError, RunStoppedError
+from raysync.errors import BannedError, RunStoppedError
+from raysync.models.header_values import seconds_in
+from raysync.models.refusal import Refusal, Scope
 from raysync.ratelimit.budget import (
     QUIET_S,
     VALID_S,
-    WINDOW_S,
     Demand,
     GlobalBudget,
     Lease,
@@ -31,7 +32,7 @@ from raysync.ratelimit.throttle import Throttle
 __all__ = ["Demand", "Governor", "Lease", "Sharer"]
 
 _SHARE_PAUSE_S: Final = 0.1
-_GLOBAL: Final = "global"
+_GLOBAL: Final = Scope.GLOBAL.value
 _NOW: Final = SystemClock().now
 
 
@@ -110,9 +111,11 @@ class Governor:
         self._used_s = now_s
         self._invalid.note(status, scope, now_s)
         if scope == BAN:
-            self._banned_until_s = now_s + BAN_S
+            pause_s = _believed(Scope.BAN, retry_after_s)
+            self._banned_until_s = max(self._banned_until_s, now_s + pause_s)
         elif scope == _GLOBAL:
-            self._budget(fingerprint, now_s).block(now_s + (retry_after_s or WINDOW_S))
+            pause_s = _believed(Scope.GLOBAL, retry_after_s)
+            self._budget(fingerprint, now_s).block(now_s + pause_s)
             self._throttle(fingerprint).note_refusal(now_s)
 
     def stop_at(self, invalid_requests: int) -> None:
@@ -157,3 +160,9 @@ class Governor:
 
     def _throttle(self, fingerprint: str) -> Throttle:
         return self._throttles.setdefault(fingerprint, Throttle(fingerprint))
+
+
+def _believed(scope: Scope, asked_s: float | None) -> float:
+    """How long to ask nothing: what is asked for, within bounds."""
+    told_s = seconds_in(asked_s)
+    return Refusal.asking(scope, [] if told_s is None else [told_s]).pause_s

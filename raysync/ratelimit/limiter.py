@@ -6,29 +6,25 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from raysync.clock import Clock
-from raysync.errors import BAN_S, BannedError
+from raysync.errors import BannedError
 from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage
 from raysync.models.rates import RateMeter
+from raysync.models.refusal import Refusal, Scope
+from raysync.ratelimit.headers import BucketHeaders
 from raysync.ratelimit.permit import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
-from raysync.ratelimit.policies import BucketHeaders, RoutePolicies, RoutePolicy
-from raysync.ratelimit.refusals import BAN
+from raysync.ratelimit.policies import RoutePolicies, RoutePolicy
 from raysync.ratelimit.turns import Turn, Turns
 
 _log = logging.getLogger(__name__)
 
 Report = Callable[[int, str | None, float | None], Awaitable[None]]
 """Tells the governor of a refusal: status, scope, seconds until asking again is allowed."""
-
-_USER: Final = "user"
-_GLOBAL: Final = "global"
-_UNTOLD_GLOBAL_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -49,12 +45,15 @@ class _Meter:
 class Passage:
     """One request under way. Whoever was let in leaves, exactly once."""
 
-    __slots__ = ("_limiter", "_permit", "_route", "_sent_s", "_turn")
+    __slots__ = ("_limiter", "_number", "_permit", "_route", "_sent_s", "_turn")
 
-    def __init__(self, limiter: WorkerLimiter, route: str, turn: Turn, permit: Permit) -> None:
+    def __init__(
+        self, limiter: WorkerLimiter, route: str, turn: Turn, number: int, permit: Permit
+    ) -> None:
         self._limiter = limiter
         self._route = route
         self._turn = turn
+        self._number = number
         self._permit = permit
         self._sent_s: float | None = None
 
@@ -63,15 +62,20 @@ class Passage:
         self._sent_s = self._limiter.note_sent(self._permit)
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in the answer; *status* is None where none came."""
+        """Take in the answer; *status* is None where none came.
+
+        The headers of a 429 are to say what it means: see `Refusal.headers`.
+        """
         if status is not None and self._sent_s is None:
             self.sent()
         if self._sent_s is not None:
             if status is not None:
                 self._limiter.note_answer_time(self._sent_s)
-            self._limiter.note_end(self._route, self._turn, self._permit, status, headers)
+            self._limiter.note_end(self._route, self._turn, self._permit, status)
+            if status is not None:
+                self._limiter.note_answer(self._route, self._turn, self._number, status, headers)
         else:
-            self._limiter.note_unsent(self._turn, self._permit)
+            self._limiter.note_unsent(self._turn, self._number, self._permit)
 
 
 class WorkerLimiter:
@@ -94,7 +98,7 @@ class WorkerLimiter:
         self._clock = clock
         self._report = report
         self._max_wait_s = max_wait_s
-        self._policies = RoutePolicies(known)
+        self._policies = RoutePolicies(known, clock.monotonic_s)
         self._turns = Turns(self._policies, clock)
         self._meter = _Meter()
         self._telling: set[asyncio.Task[None]] = set()
@@ -110,19 +114,19 @@ class WorkerLimiter:
             RunStoppedError: nothing may be asked any more.
         """
         turn, began_s = self._turns.of(route, major_id), self._clock.monotonic_s()
-        await turn.start(self._max_wait_s)
+        number = await turn.start(self._max_wait_s)
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
             permit = await self._permits.acquire(head_start_s)
         except BaseException:
-            turn.cancel()
+            turn.cancel(number)
             raise
         self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
         self._meter.permits += 1
         if self._meter.first_at is None:
             self._meter.first_at = self._clock.now()
-        return Passage(self, route, turn, permit)
+        return Passage(self, route, turn, number, permit)
 
     def pause_s(self, route: str, major_id: str | None) -> float:
         """How long a request would wait for its bucket now."""
@@ -155,34 +159,29 @@ class WorkerLimiter:
         """Count how long the answer took to a request that was sent at *sent_s*."""
         self._meter.answers.note(self._clock.monotonic_s() - sent_s)
 
-    def note_unsent(self, turn: Turn, permit: Permit) -> None:
+    def note_unsent(self, turn: Turn, number: int, permit: Permit) -> None:
         """See `Passage`: nothing was sent, so nothing counts."""
         self._permits.unused(permit)
-        turn.cancel()
+        turn.cancel(number)
 
-    def note_end(
-        self,
-        route: str,
-        turn: Turn,
-        permit: Permit,
-        status: int | None,
-        headers: Mapping[str, str],
-    ) -> None:
+    def note_end(self, route: str, turn: Turn, permit: Permit, status: int | None) -> None:
         """See `Passage`."""
         self._permits.ended(permit, lost=status is None)
         turn.finish()
         self._meter.last_at = now = self._clock.now()
         self._meter.rate.note(now.timestamp())
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
-        if status is None:
-            return
-        told = BucketHeaders.read(headers)
+
+    def note_answer(
+        self, route: str, turn: Turn, number: int, status: int, headers: Mapping[str, str]
+    ) -> None:
+        """See `Passage`."""
         if status == 429:
-            self._note_refusal(route, turn, told)
+            self._note_refusal(route, turn, headers)
         elif status in (401, 403):
-            self._tell(status, told.scope, None)
+            self._tell(status, None, None)
         else:
-            self._policies.note_answer(route, told)
+            turn.note_answer(BucketHeaders.read(headers), number)
 
     def usage(self) -> ApiUsage:
         """What has been asked and waited for so far."""
@@ -211,34 +210,24 @@ class WorkerLimiter:
         """Finish telling. The permits are their owner's to close: limiters may share them."""
         await asyncio.gather(*self._telling)
 
-    def _note_refusal(self, route: str, turn: Turn, told: BucketHeaders) -> None:
-        scope = told.scope or (BAN if told.retry_after_s is None else _USER)
+    def _note_refusal(self, route: str, turn: Turn, headers: Mapping[str, str]) -> None:
+        refusal = Refusal.read(headers, now=self._clock.now())
+        scope = refusal.scope.value
         self._meter.hits[scope] += 1
         _log.warning(
             "Discord refused %s (%s)", route, scope, extra={"event": "rate_limited", "scope": scope}
         )
-        if scope == BAN:
-            self._permits.stop(
-                BannedError.lasting_until(self._clock.now() + timedelta(seconds=BAN_S))
-            )
-        elif scope == _GLOBAL:
-            self._permits.block(told.retry_after_s or _UNTOLD_GLOBAL_S)
-        else:
-            self._close_bucket(route, scope, turn, told)
-        self._tell(429, scope, told.retry_after_s)
-
-    def _close_bucket(self, route: str, scope: str, turn: Turn, told: BucketHeaders) -> None:
-        now_s = self._clock.monotonic_s()
-        retry_after_s = told.retry_after_s or told.reset_after_s or _UNTOLD_GLOBAL_S
-        if scope == _USER:
-            known = self._policies.get(route)
-            let_through = turn.bucket.recent(known.window_s, now_s) - 1 if known else 0
-            self._policies.note_refusal(route, told, let_through)
-        policy = self._policies.get(route)
-        if policy is None or scope != _USER:
-            turn.bucket.block(retry_after_s, now_s)
-        else:
-            turn.bucket.drain(policy, retry_after_s, now_s)
+        match refusal.scope:
+            case Scope.BAN:
+                until = self._clock.now() + timedelta(seconds=refusal.pause_s)
+                self._permits.stop(BannedError.lasting_until(until))
+            case Scope.GLOBAL:
+                self._permits.block(refusal.pause_s)
+            case Scope.SHARED:
+                turn.block(refusal.pause_s)
+            case Scope.USER:
+                turn.note_refusal(_believable(BucketHeaders.read(headers), refusal))
+        self._tell(429, scope, refusal.retry_after_s)
 
     def _tell(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
         if self._report is not None:
@@ -252,3 +241,9 @@ class WorkerLimiter:
                 await self._report(status, scope, retry_after_s)
         except Exception as error:  # noqa: BLE001 an unreachable governor grants nothing anyway
             _log.warning("the governor was not told of a refusal: %s", type(error).__name__)
+
+
+def _believable(told: BucketHeaders, refusal: Refusal) -> BucketHeaders:
+    """What a refusal's headers say of its bucket, with a pause that is believed."""
+    pause_s = refusal.retry_after_s or (told.reset_after_s if told.is_believable else None)
+    return replace(told, retry_after_s=pause_s or refusal.pause_s)

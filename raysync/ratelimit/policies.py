@@ -1,19 +1,47 @@
-"""What each route's buckets allow: observed, read from headers, learned from refusals."""
+"""What each route's buckets allow: observed, read from headers, learned from refusals.
+
+Nothing that a peer says is believed without bounds, by itself, or for good:
+
+* A window of more than ten minutes does not exist, and teaches nothing. One of more than
+  `ROUTE_WINDOW_S` is believed of its own bucket alone (`claims`), and not of its route.
+* A limit or window of a route is what most of its last answers agree on (`votes`). A single
+  answer binds its own bucket. So later answers correct it, in both directions.
+* A refusal is believed at once, and more than answers let through, which may lie. Answers that go
+  on naming more are believed again after a minute; if that is refused, after ever longer.
+* Whatever is not heard again for a day is forgotten.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from raysync.ratelimit.forms import BucketForm, FormEvidence
+from raysync.ratelimit.headers import MASK_LIMIT, BucketHeaders, whole_s
+from raysync.ratelimit.votes import RouteVotes
 
-MASK_LIMIT: Final = 100
-"""A limit of so many or more binds nothing at 50 requests a second: it may be a mask."""
+__all__ = ["MASK_LIMIT", "BucketHeaders", "PolicySource", "RoutePolicies", "RoutePolicy"]
+
+_log = logging.getLogger(__name__)
+
+ROUTE_WINDOW_S: Final = 60.0
+"""The longest window that is believed of a route; those that read have up to half of it."""
+_COMMON_WINDOW_S: Final = 10.0
+"""A window of this at most is believed of a route as soon as one answer shows it."""
 _UNTOLD_WINDOW_S: Final = 1.0
+_CONFIRMED: Final = 3
+"""Answers that make a limit worth keeping for the next run, or looser than what was observed."""
+_BELIEVED_S: Final = 86_400.0
+_DOUBT_S: Final = 60.0
+"""So long after a refusal, answers let through may overrule it. Each time that is refused in its
+turn, it is four times as long, up to `_LONGEST_DOUBT_S`."""
+_LONGEST_DOUBT_S: Final = 3600.0
 
 
 class PolicySource(StrEnum):
@@ -39,6 +67,12 @@ class RoutePolicy:
     def interval_s(self) -> float:
         """How long a leaky bucket takes to drain by one request."""
         return self.window_s / self.limit
+
+    @property
+    def is_believable(self) -> bool:
+        """Whether it may be true of a route; what is told beforehand is, whatever it says."""
+        is_limit = 1 <= self.limit < MASK_LIMIT and 0 < self.window_s <= ROUTE_WINDOW_S
+        return is_limit or self.source is PolicySource.PRIOR
 
 
 def _prior(route: str, limit: int, window_s: float) -> tuple[str, RoutePolicy]:
@@ -67,149 +101,237 @@ PRIORS: Final[Mapping[str, RoutePolicy]] = MappingProxyType(
 in refusals years later."""
 
 
-@dataclass(frozen=True, slots=True)
-class BucketHeaders:
-    """The rate limit headers of one answer, as far as they are there and make sense."""
-
-    limit: int | None = None
-    reset_after_s: float | None = None
-    retry_after_s: float | None = None
-    scope: str | None = None
-    remaining: int | None = None
-
-    @classmethod
-    def read(cls, headers: Mapping[str, str]) -> BucketHeaders:
-        """Take them from *headers*, which must ignore case or be in lower case."""
-        limit = _number(headers.get("x-ratelimit-limit"))
-        remaining = _number(headers.get("x-ratelimit-remaining"))
-        return cls(
-            limit=None if limit is None or limit < 1 else int(limit),
-            reset_after_s=_number(headers.get("x-ratelimit-reset-after")),
-            retry_after_s=_number(headers.get("retry-after")),
-            scope=headers.get("x-ratelimit-scope"),
-            remaining=None if remaining is None else int(remaining),
-        )
-
-
-def _whole(reset_after_s: float) -> float:
-    """The least window that fits: all that were ever seen are of whole seconds.
-
-    A leaky bucket that refuses has drained by less than one request: it tells of a little less
-    than its window.
-    """
-    return float(max(1, math.ceil(reset_after_s)))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return number if number is not None and 0 <= number < float("inf") else None
-
-
 class RoutePolicies:
     """What is known of each route; shared by all buckets of one token."""
 
-    def __init__(self, known: Iterable[RoutePolicy] = ()) -> None:
-        self._policies = dict(PRIORS) | {each.route: each for each in known}
+    def __init__(
+        self, known: Iterable[RoutePolicy] = (), clock_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """*clock_s* is monotonic; without one, nothing is forgotten, and no refusal doubted."""
+        self._clock_s = clock_s
+        self._priors = dict(PRIORS)
+        self._policies = dict(PRIORS)
+        self._heard_s: dict[str, float] = {}
+        self._votes: defaultdict[str, RouteVotes] = defaultdict(RouteVotes)
         self._evidence: dict[str, FormEvidence] = {}
+        self._refused_s: dict[str, float] = {}
+        self._doubted: set[str] = set()
+        self._distrust: dict[str, int] = {}
+        self._disbelieved: set[str] = set()
+        self.learn(known)
 
     def get(self, route: str) -> RoutePolicy | None:
         """The policy of *route*; None while nothing limits it but the token's budget."""
+        heard_s = self._heard_s.get(route)
+        if heard_s is not None and self._clock_s() - heard_s > _BELIEVED_S:
+            self._forget(route)
         return self._policies.get(route)
 
     def learn(self, known: Iterable[RoutePolicy]) -> None:
-        """Take in what an earlier run learned."""
-        self._policies |= {each.route: each for each in known}
+        """Take in what an earlier run learned, as far as it can be true."""
+        for each in known:
+            if each.is_believable:
+                self._believe(each)
 
     def learned(self) -> tuple[RoutePolicy, ...]:
-        """What Discord itself has said, to be kept for the next run."""
+        """What Discord itself has said, to be kept for the next run.
+
+        What only one or two answers said is left out: the next run hears it again.
+        """
         return tuple(
-            each for each in self._policies.values() if each.source is not PolicySource.PRIOR
+            each
+            for each in self._policies.values()
+            if each.source is not PolicySource.PRIOR and self._is_confirmed(each)
         )
 
-    def note_answer(self, route: str, headers: BucketHeaders) -> None:
-        """Learn from an answer that was let through; what a refusal taught is not overruled."""
-        limit, reset_s = headers.limit, headers.reset_after_s
-        if limit is None or reset_s is None or limit >= MASK_LIMIT:
+    def note_answer(
+        self, route: str, headers: BucketHeaders, bucket: Hashable | None = None
+    ) -> None:
+        """Learn from an answer of *bucket* that was let through."""
+        if not headers.is_claim:
             return
-        known = self._policies.get(route)
-        if known is None:
-            known = RoutePolicy(route, limit, _whole(reset_s), PolicySource.HEADERS)
-        elif known.source is PolicySource.REFUSAL and limit > known.limit:
+        if not headers.is_believable:
+            self._disbelieve(route, headers)
             return
-        told = _told(known, limit, reset_s)
-        self._policies[route] = self._with_form(told, headers.remaining, reset_s)
+        limit, reset_s = headers.limit or 1, headers.reset_after_s or 0.0
+        known = self.get(route)
+        votes = self._votes[route]
+        is_round = votes.note(bucket, limit, whole_s(reset_s), known.limit if known else limit)
+        told = self._told(known, votes, limit, reset_s, is_round) if known else None
+        if told is None:
+            window_s = min(whole_s(reset_s), ROUTE_WINDOW_S)
+            told = RoutePolicy(route, limit, window_s, PolicySource.HEADERS)
+        if limit == told.limit:
+            told = self._with_form(told, headers.remaining, reset_s)
+        self._believe(told)
 
-    def note_refusal(self, route: str, headers: BucketHeaders, let_through: int = 0) -> None:
+    def note_refusal(
+        self,
+        route: str,
+        headers: BucketHeaders,
+        let_through: int = 0,
+        took: Callable[[float], int] = lambda _: 0,
+    ) -> None:
         """Learn from a 429 of the bucket itself. One that was taken for leaky is so no more.
 
         *let_through* is how many requests the bucket took in the window before. Where the 429
         names no limit, the limit is lowered by one, and not below what it took: without any,
         somebody else uses the bucket, which tells nothing of its limit.
+
+        *took* says the same of any number of seconds. A limit and window of which the bucket took
+        three times as much is none in any form, however late answers come: it teaches nothing.
         """
-        known = self._policies.get(route)
+        known = self.get(route)
+        self._note_refused(route)
         form = known.form if known else BucketForm.UNKNOWN
         if form is BucketForm.LEAKY:
             form = BucketForm.FIXED
         if headers.limit is not None and headers.limit < MASK_LIMIT:
-            told_s = _whole(headers.reset_after_s or headers.retry_after_s or 0.0)
-            limit, window_s = headers.limit, max(_longest_s(known), told_s)
+            told_s = min(_window_of(headers), ROUTE_WINDOW_S)
+            if took(told_s) > 3 * headers.limit + 2:
+                self._disbelieve(route, headers)
+                return
+            limit = min(headers.limit, self._most(route, known))
+            window_s = max(_longest_s(known), told_s)
         elif known is None:
-            limit, window_s = 1, max(headers.retry_after_s or 0.0, _UNTOLD_WINDOW_S)
+            told_s = max(headers.retry_after_s or 0.0, _UNTOLD_WINDOW_S)
+            limit, window_s = 1, min(told_s, ROUTE_WINDOW_S)
         elif known.form is BucketForm.LEAKY:
             limit, window_s = known.limit, _longest_s(known)
         else:
             if 0 < let_through < known.limit:
                 limit = max(let_through, known.limit - 1)
                 source = _later(known.source, PolicySource.INFERRED)
-                self._policies[route] = replace(known, limit=limit, source=source)
+                self._believe(replace(known, limit=limit, source=source))
             return
-        self._policies[route] = RoutePolicy(route, limit, window_s, PolicySource.REFUSAL, form)
+        self._believe(RoutePolicy(route, limit, window_s, PolicySource.REFUSAL, form))
+
+    def _most(self, route: str, known: RoutePolicy | None) -> int:
+        """The limit that a refusal may name: it is no reason to ask for more than before."""
+        prior = self._priors.get(route)
+        if known is None or prior is None:
+            return MASK_LIMIT
+        return max(known.limit, prior.limit)
+
+    def _told(
+        self, known: RoutePolicy, votes: RouteVotes, limit: int, reset_s: float, is_round: bool
+    ) -> RoutePolicy:
+        """What is known of a route, with what its last answers say of its limit and window."""
+        if limit == known.limit and known.form is BucketForm.LEAKY:
+            return known
+        may_loosen = known.source is not PolicySource.REFUSAL or self._may_doubt(known.route)
+        new_limit = min(votes.limit, known.limit)
+        if votes.limit > known.limit and may_loosen and votes.looser >= _needed(known, votes.limit):
+            new_limit = votes.limit
+        # reset-after is the window itself at most: in a leaky bucket, when it is used up
+        window_s, shown_s = known.window_s, whole_s(reset_s)
+        if shown_s <= _COMMON_WINDOW_S:
+            window_s = max(window_s, shown_s)
+        if is_round and votes.window_s > window_s and votes.rounds > 1:
+            window_s = min(votes.window_s, ROUTE_WINDOW_S)
+        elif is_round and votes.window_s < window_s and may_loosen:
+            window_s = max(votes.window_s, _prior_s(known.route))
+        if (new_limit, window_s) == (known.limit, known.window_s):
+            return known
+        is_looser = new_limit > known.limit or window_s < known.window_s
+        if is_looser and known.source is PolicySource.REFUSAL:
+            self._doubted.add(known.route)
+        return replace(
+            known,
+            limit=new_limit,
+            window_s=window_s,
+            source=PolicySource.HEADERS if is_looser else _later(known.source),
+            form=known.form if new_limit == known.limit else BucketForm.UNKNOWN,
+        )
 
     def _with_form(self, policy: RoutePolicy, remaining: int | None, reset_s: float) -> RoutePolicy:
         """The policy with the form that one more answer makes believable."""
-        if policy.form is BucketForm.FIXED or remaining is None:
+        is_settled = policy.form is BucketForm.FIXED and policy.source is PolicySource.REFUSAL
+        if is_settled or remaining is None:
             return policy
         evidence = self._evidence.get(policy.route)
         if evidence is None or evidence.limit != policy.limit:
             interval_s = policy.interval_s if policy.form is BucketForm.LEAKY else None
             evidence = self._evidence[policy.route] = FormEvidence(policy.limit, interval_s)
         form = evidence.note(remaining, reset_s)
-        if form is policy.form:
-            return policy
         leaky = form is BucketForm.LEAKY
-        window_s = evidence.window_s() if leaky else max(_longest_s(policy), _whole(reset_s))
-        source = _later(policy.source, PolicySource.HEADERS)
-        return replace(policy, window_s=window_s, source=source, form=form)
+        if form is policy.form or (policy.form is BucketForm.FIXED and not leaky):
+            return policy
+        window_s = evidence.window_s()
+        if leaky and window_s > ROUTE_WINDOW_S:
+            return policy
+        if not leaky:
+            window_s = max(_longest_s(policy), min(whole_s(reset_s), _COMMON_WINDOW_S))
+        return replace(policy, window_s=window_s, source=_later(policy.source), form=form)
+
+    def _believe(self, policy: RoutePolicy) -> None:
+        self._policies[policy.route] = policy
+        if policy.source is PolicySource.PRIOR:
+            self._priors[policy.route] = policy
+        else:
+            self._heard_s[policy.route] = self._clock_s()
+
+    def _forget(self, route: str) -> None:
+        for each in (self._policies, self._heard_s, self._votes, self._evidence, self._distrust):
+            each.pop(route, None)
+        if route in self._priors:
+            self._policies[route] = self._priors[route]
+
+    def _is_confirmed(self, policy: RoutePolicy) -> bool:
+        votes = self._votes.get(policy.route)
+        is_told = votes is None or votes.answers >= _CONFIRMED
+        return is_told or policy.source is not PolicySource.HEADERS
+
+    def _note_refused(self, route: str) -> None:
+        self._refused_s[route] = self._clock_s()
+        if route in self._doubted:  # wrongly, as it turns out
+            self._doubted.discard(route)
+            self._distrust[route] = self._distrust.get(route, 0) + 1
+        if route in self._votes:
+            self._votes[route].looser = 0
+
+    def _may_doubt(self, route: str) -> bool:
+        """Whether the last refusal is so long ago that answers let through may overrule it."""
+        times = 4.0 ** self._distrust.get(route, 0)
+        ago_s = self._clock_s() - self._refused_s.get(route, -math.inf)
+        return ago_s >= min(_DOUBT_S * times, _LONGEST_DOUBT_S)
+
+    def _disbelieve(self, route: str, headers: BucketHeaders) -> None:
+        """Say once that a route's headers make no sense."""
+        if route not in self._disbelieved:
+            self._disbelieved.add(route)
+            _log.warning(
+                "Discord names a limit of %s in %s s for %s. It cannot be, so it is ignored",
+                headers.limit,
+                headers.reset_after_s,
+                route,
+                extra={"event": "limit_not_believed"},
+            )
 
 
-def _told(known: RoutePolicy, limit: int, reset_s: float) -> RoutePolicy:
-    """What is known of a route, with what an answer says of its limit and window."""
-    if limit == known.limit and known.form is BucketForm.LEAKY:
-        return known
-    # reset-after is the window itself at most: in a leaky bucket, when it is used up
-    window_s = max(known.window_s, _whole(reset_s))
-    if (limit, window_s) == (known.limit, known.window_s):
-        return known
-    form = known.form if limit == known.limit else BucketForm.UNKNOWN
-    return replace(
-        known,
-        limit=limit,
-        window_s=window_s,
-        source=_later(known.source, PolicySource.HEADERS),
-        form=form,
-    )
+def _needed(known: RoutePolicy, limit: int) -> int:
+    """How many answers in a row must name more than is known, to be believed."""
+    prior = PRIORS.get(known.route)
+    if known.source is PolicySource.INFERRED and prior is not None and limit <= prior.limit:
+        return 1
+    return 2 if known.source is PolicySource.HEADERS else _CONFIRMED
+
+
+def _window_of(headers: BucketHeaders) -> float:
+    """The window that a refusal shows: what it says is bounded before it comes here, or not."""
+    told = (headers.reset_after_s if headers.is_believable else None, headers.retry_after_s)
+    return whole_s(next((each for each in told if each), 0.0))
+
+
+def _prior_s(route: str) -> float:
+    prior = PRIORS.get(route)
+    return prior.window_s if prior else 0.0
 
 
 def _longest_s(known: RoutePolicy | None) -> float:
     """The window to go back to where a shorter one turns out to be wrong."""
-    if known is None:
-        return 0.0
-    prior = PRIORS.get(known.route)
-    return max(known.window_s, prior.window_s if prior else 0.0)
+    return 0.0 if known is None else max(known.window_s, _prior_s(known.route))
 
 
-def _later(one: PolicySource, other: PolicySource) -> PolicySource:
+def _later(one: PolicySource, other: PolicySource = PolicySource.HEADERS) -> PolicySource:
     return max(one, other, key=list(PolicySource).index)

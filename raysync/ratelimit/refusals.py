@@ -6,10 +6,11 @@ from collections import deque
 from typing import Final
 
 from raysync.errors import RunStoppedError
+from raysync.models.refusal import Scope
 
-BAN: Final = "ban"
-"""The scope of a 429 that does not say when to come back: Cloudflare's, for the address."""
-SHARED: Final = "shared"
+BAN: Final = Scope.BAN.value
+"""The scope of a 429 that is none of Discord's: Cloudflare's, for the address."""
+SHARED: Final = Scope.SHARED.value
 INVALID_WINDOW_S: Final = 600.0
 INVALID_STOP: Final = 1_000
 """A tenth of what brings the ban: other programs behind the same address count too."""
@@ -34,7 +35,7 @@ class InvalidRequests:
 
     def note(self, status: int, scope: str | None, now_s: float) -> None:
         """Count an answer if it is one of those."""
-        if status in (401, 403, 429) and scope != SHARED:
+        if status in (401, 403) or (status == 429 and scope != SHARED):
             self._seen_s.append(now_s)
 
     def count(self, now_s: float) -> int:

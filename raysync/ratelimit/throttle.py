@@ -14,6 +14,8 @@ WITHIN_S: Final = 10.0
 """... in so many seconds slow the token down; as long without any, and it recovers by a step."""
 STEP: Final = 0.75
 LEAST_PER_SECOND: Final = 1.0
+_MOST_STEPS: Final = 25
+"""So it recovers within minutes, however often it was refused."""
 
 
 class Throttle:
@@ -37,7 +39,7 @@ class Throttle:
             self._refused_s.popleft()
         if len(self._refused_s) > REFUSALS:
             self._refused_s.clear()
-            self._steps += 1
+            self._steps = min(self._steps + 1, _MOST_STEPS)
             self._tell("slower: Discord refused it again and again", "token_slowed")
 
     def slowed(self, per_second: float, now_s: float) -> float:

@@ -41,8 +41,6 @@ SELECT j.id::text AS id, j.tenant_id, EXISTS (
 FROM sync_jobs j WHERE j.status = 'running' ORDER BY j.started_at
 """)
 
-_LIMITS = text("SELECT count(*) FROM rate_limits")
-
 # A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
 # scope are no fault of the bot's and do not count.
 _REFUSALS = text("""
@@ -93,13 +91,6 @@ async def running_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
 
 def _found(rows: Iterable[Any], *, is_held: bool) -> list[tuple[TenantId, JobId]]:
     return [(TenantId(row.tenant_id), JobId(row.id)) for row in rows if row.is_held == is_held]
-
-
-async def learned_limits(engine: AsyncEngine) -> int:
-    """How many limits other than the known ones were learned of Discord's answers."""
-    with translated():
-        async with engine.connect() as connection:
-            return int((await connection.execute(_LIMITS)).scalar_one())
 
 
 async def refusals(engine: AsyncEngine) -> int:

@@ -201,6 +201,7 @@ rate_limits = Table(
     "rate_limits",
     metadata,
     id_column(),
+    Column("api", Text, nullable=False, server_default=""),  # its address; '' for any
     Column("route", Text, nullable=False),
     Column("bucket", Text, nullable=False),  # Discord's hash; '' where it is all of the route's
     Column("limit", Integer, nullable=False),  # requests ...
@@ -209,7 +210,7 @@ rate_limits = Table(
     Column("form", Text, nullable=False, server_default="unknown"),  # how it is held
     created_at(),
     updated_at(),
-    UniqueConstraint("route", "bucket"),
+    UniqueConstraint("api", "route", "bucket"),
     CheckConstraint('"limit" > 0 AND window_s > 0', name="positive"),
 )
 

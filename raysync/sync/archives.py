@@ -8,7 +8,7 @@ new, provided that every thread that it found there was read to its end: only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -75,24 +75,22 @@ class ArchiveReader:
         return listed
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
+        """Read a list, and the search where lists lack threads; keep what came before a refusal."""
         threads: dict[ChannelId, Channel] = {}
+
+        async def collect(listing: AsyncIterator[Channel]) -> None:
+            async for thread in listing:
+                threads[thread.id] = thread
+
         try:
-            listed = await self.again(lambda: self._collect(archive, since))
-            threads.update((each.id, each) for each in listed)
+            await self.again(lambda: collect(self.planner.archived_threads(archive, since)))
             if archive.parent.id in self.searched and not archive.key.is_private:
-                found = await self.again(lambda: self._search(archive, since))
-                threads.update((each.id, each) for each in found)
+                await self.again(lambda: collect(self.planner.searched_threads(archive, since)))
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except (PermanentError, RetryableError) as error:
             return Listed(archive, tuple(threads.values()), str(error))
         return Listed(archive, tuple(threads.values()))
-
-    async def _collect(self, archive: Archive, since: datetime | None) -> list[Channel]:
-        return [each async for each in self.planner.archived_threads(archive, since)]
-
-    async def _search(self, archive: Archive, since: datetime | None) -> list[Channel]:
-        return [each async for each in self.planner.searched_threads(archive, since)]
 
     def _since(self, key: ArchiveKey) -> datetime | None:
         settled = self.settled.get(key)

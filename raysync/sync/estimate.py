@@ -5,10 +5,11 @@ The order of work depends on the latter, nothing else.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from raysync.models.entities import Channel
-from raysync.models.ids import moment_of
+from raysync.models.ids import MessageId, moment_of, snowflake_at
 from raysync.models.status import SyncType
 from raysync.models.work import Gap, IdRange, StoredChannel, SyncWindow
 from raysync.sync.window import LATE_ARRIVAL_S, without
@@ -16,6 +17,17 @@ from raysync.sync.window import LATE_ARRIVAL_S, without
 MESSAGES_PER_DAY = 20.0
 """A guess for a channel of which nothing but its age is known."""
 PAGE = 100
+
+
+def plausible(channel: Channel, now: datetime) -> Channel:
+    """Return the channel; a newest message of the future stands for one of some minutes ago.
+
+    No message can be proven to be there, or not, before its time has come.
+    """
+    last, late = channel.last_message_id, timedelta(seconds=LATE_ARRIVAL_S)
+    if last is None or last < snowflake_at(now + late):
+        return channel
+    return replace(channel, last_message_id=MessageId(snowflake_at(now - late) - 1))
 
 
 def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) -> float:

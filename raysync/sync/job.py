@@ -33,7 +33,7 @@ from raysync.models.work import (
     SyncWindow,
 )
 from raysync.sync.archives import ArchiveReader, announcing
-from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged
+from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged, plausible
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
@@ -294,7 +294,7 @@ class SyncJob:
         self, survey: Survey, group: asyncio.TaskGroup, found: Iterable[Channel]
     ) -> None:
         """Record channels not seen before, and start what is to be read of them."""
-        new = [each for each in found if each.id not in self._seen]
+        new = [plausible(each, self._clock.now()) for each in found if each.id not in self._seen]
         if not new:
             return
         self._seen.update(each.id for each in new)

@@ -15,32 +15,33 @@ from typing import TYPE_CHECKING
 
 from raysync.errors import (
     AccessDeniedError,
-    ContentIntentError,
     ExtrasRefusedError,
     NotFoundError,
-    PayloadError,
-    RetryableError,
     StoreRestartedError,
+    TiedMessagesError,
 )
 from raysync.models.entities import Message
 from raysync.models.events import ChannelProgress
 from raysync.models.extras import ExtraTally
-from raysync.models.ids import MessageId, snowflake_at
+from raysync.models.ids import TIMESTAMP_SHIFT, MessageId, moment_of, snowflake_at
 from raysync.models.work import ChannelTask, Claim, IdRange, PageWrite, Parked, VisitSpan
 from raysync.sync.extras import Visit
+from raysync.sync.fetching import PageFetcher
 from raysync.sync.page import (
+    MAX_PAGE,
     Bounds,
     Step,
-    comes_empty,
     falls_short,
+    first_cursor,
     judge,
-    nothing_in,
+    nothing_more,
     ranges_to_read,
     rest_of,
+    tied_page,
 )
 from raysync.sync.retry import Retrier, outage_of
 from raysync.sync.visits import with_visit
-from raysync.sync.window import LATE_ARRIVAL_S, fraction_read
+from raysync.sync.window import LATE_ARRIVAL_S, cursor_above, fraction_read
 
 if TYPE_CHECKING:
     from raysync.sync.channel import ChannelSync
@@ -58,15 +59,6 @@ HEAD_START_S = 5.0
 others wait, for visits in turn refill in turn; else by what is left."""
 HALF_START_PAGES = 15.0
 """With so many pages left, a channel has half of the head start."""
-
-MANY_BLANK = 5
-"""So many messages of one page that hold nothing are no coincidence."""
-WITHHELD = (
-    "Discord sends every message of a page empty, though it says that the bot has the Message "
-    "Content intent, so the channel is not read on, and nothing stored was emptied. Where all "
-    "channels are like that, switch the intent off and on again (Discord Developer Portal, your "
-    "application, Bot)."
-)
 
 
 class Reading:
@@ -92,8 +84,17 @@ class Reading:
         self.again = Retrier(
             engine.policy, engine.clock, engine.sleep, outage_of(engine.source.is_reachable)
         )
+        self._fetch = PageFetcher(
+            engine.source,
+            task.channel_id,
+            engine.page_size,
+            self.again,
+            self._head_start_s,
+            self._count_request,
+        )
         self.finished = False
         self._is_read = task.is_read
+        self._last_ids: frozenset[MessageId] = frozenset()  #: of the last millisecond counted
 
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
@@ -101,8 +102,9 @@ class Reading:
         try:
             if not self._is_read:
                 self._is_read = await self._read_messages(claim)
-            if self._is_read:
-                self.finished = await self._read_extras(claim)
+            if self._is_read and await self._read_extras(claim):
+                self._require_no_ties()
+                self.finished = True
         except StoreRestartedError as error:  # the next claim tells what is left of it
             _log.warning("%s", error, extra=where(self._task, "claimed_again"))
             self.come_back()
@@ -146,57 +148,102 @@ class Reading:
 
     async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
         """Read the range to its end. False: the channel was parked before."""
-        bounds = Bounds(
-            wanted,
-            self._engine.page_size,
-            self._task.last_message_id,
-            claim.has_rows,
-            snowflake_at(self._engine.clock.now() - timedelta(seconds=LATE_ARRIVAL_S)),
-        )
-        cursor = MessageId(max(wanted.start - 1, 0))
+        bounds = self._bounds(claim, wanted)
+        cursor = first_cursor(wanted)
         messages = await self._fetch(cursor)
         while True:
             step = judge(messages, cursor, bounds)
+            if step.is_tied:
+                bounds, cursor, messages = await self._pass_ties(claim, messages, step, bounds)
+                continue
+            bounds = self._bounds(claim, wanted)
+            following: Sequence[Message] | None = None
+            if step.holds_newest:
+                # An API that ignores the cursor sends its newest page: what comes next tells.
+                following = await self._fetch(step.next_cursor)
+                judge(following, step.next_cursor, bounds)
             await self._saved()
             if step.page is not None:
                 self._count(step.page.messages)
                 self._saving = asyncio.create_task(self._save(claim, step.page))
+            if step.beyond or (step.names_all and not step.is_end):
+                return True
             if step.is_end:
-                cursor, messages = step.highest, await self._behind(claim, step, bounds)
+                cursor, messages = step.next_cursor, await self._behind(claim, step, bounds)
                 if not messages:
                     return True
-            elif bounds.newest is not None and step.highest >= bounds.newest:
-                return True
+            elif following is not None:
+                cursor, messages = step.next_cursor, following
             elif self._gives_way():
                 return False
             else:
                 cursor = step.next_cursor
                 messages = await self._fetch(cursor)
 
+    def _bounds(self, claim: Claim, wanted: IdRange) -> Bounds:
+        now, late = self._engine.clock.now(), timedelta(seconds=LATE_ARRIVAL_S)
+        return Bounds(
+            wanted,
+            self._engine.page_size,
+            self._task.last_message_id,
+            claim.has_rows,
+            settled=snowflake_at(now - late),
+            ceiling=snowflake_at(now + late),
+        )
+
+    async def _pass_ties(
+        self, claim: Claim, messages: Sequence[Message], step: Step, bounds: Bounds
+    ) -> tuple[Bounds, MessageId, Sequence[Message]]:
+        """Get beyond a millisecond that fills a page: by a larger page, or without a proof."""
+        if bounds.limit < MAX_PAGE:
+            bounds = replace(bounds, limit=MAX_PAGE)
+            return bounds, step.next_cursor, await self._fetch(step.next_cursor, limit=MAX_PAGE)
+        page = tied_page(messages, step, bounds)
+        await self._saved()
+        self._count(page.messages)
+        self.tally = replace(
+            self.tally,
+            ties=self.tally.ties + 1,
+            first_tie=self.tally.first_tie or step.highest,
+        )
+        self._saving = asyncio.create_task(self._save(claim, page))
+        cursor = cursor_above(step.highest)
+        bounds = self._bounds(claim, bounds.wanted)
+        return bounds, cursor, await self._fetch(cursor)
+
+    def _require_no_ties(self) -> None:
+        """Raise where a millisecond held more messages than can be proven to be all."""
+        tally = self.tally
+        if tally.first_tie is None:
+            return
+        others = f", and {tally.ties - 1} more milliseconds are like it" if tally.ties > 1 else ""
+        raise TiedMessagesError(
+            f"At {moment_of(tally.first_tie):%Y-%m-%d %H:%M:%S.%f} UTC at least {MAX_PAGE} "
+            f"messages share one millisecond (message {tally.first_tie} is one of them){others}: "
+            "a page cannot show them all, so some may be missing. All else of the channel is read."
+        )
+
     async def _behind(self, claim: Claim, step: Step, bounds: Bounds) -> Sequence[Message]:
-        """What comes after a last page after all; where nothing does, that is written down.
+        """Return what comes after a last page after all; write down where nothing does.
 
         The channel names a newer message. It was deleted, or the page was cut, or the permission
         to read the history is gone: Discord tells the first by an error of its own, the second
-        shows when the next page is asked for, and the third is an error again.
+        shows when the next page is asked for, and the third is an error again. A page that was
+        cut may have been cut within its last millisecond, so that is read once more.
         """
         if bounds.newest is None or not falls_short(step, bounds):
             return ()
-        rest = rest_of(step, bounds)
-        if rest is None:  # too young to prove anything by
-            return await self._fetch(step.highest)
-        if await self._is_there(bounds.newest):
-            return await self._fetch(step.highest, is_there=True)
-        messages = await self._fetch(step.highest)
-        if not messages:
-            await self._saved()
-            await self._save(claim, nothing_in(rest, bounds))
-        return messages
-
-    async def _is_there(self, message_id: MessageId) -> bool:
-        self._asked()
-        source, channel_id = self._engine.source, self._task.channel_id
-        return await self.again(lambda: source.has_message(channel_id, message_id))
+        rest = rest_of(step, bounds)  # None where it is too young to prove anything by
+        if rest is None or not await self._fetch.is_there(bounds.newest):
+            messages = await self._fetch(step.highest)
+            if messages and step.page is None:
+                return messages
+            if not messages:
+                await self._saved()
+                if (proven := nothing_more(step, rest, bounds)) is not None:
+                    await self._save(claim, proven)
+                return ()
+        return await self._fetch(step.next_cursor, above=step.highest)
 
     def _gives_way(self) -> bool:
         """Park the channel if its bucket is empty, or its visit was long enough."""
@@ -236,41 +283,8 @@ class Reading:
             return None
         return max(self.tally.pages * (1 - fraction) / fraction, 1.0)
 
-    async def _fetch(self, after: MessageId, *, is_there: bool = False) -> Sequence[Message]:
-        """A page; where a message *is_there*, an empty one is asked for again."""
-        messages = await self.again(lambda: self._ask(after, is_there))
-        blank = _blank_in(messages)
-        if not blank:
-            return messages
-        is_empty = comes_empty(messages)
-        await self._require_content(anew=is_empty or blank >= MANY_BLANK)
-        if is_empty:  # the intent may have been off, and be on again
-            messages = await self.again(lambda: self._ask(after, is_there))
-            if comes_empty(messages) and _blank_in(messages) >= MANY_BLANK:
-                raise PayloadError(WITHHELD)
-        return messages
-
-    async def _ask(self, after: MessageId, is_there: bool) -> Sequence[Message]:
-        self._asked()
-        messages = await self._engine.source.fetch_after(
-            self._task.channel_id, after, self._engine.page_size, self._head_start_s()
-        )
-        if is_there and not messages:
-            raise RetryableError("Discord's pages lack a message that it has.")
-        return messages
-
-    def _asked(self) -> None:
+    def _count_request(self) -> None:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)
-
-    async def _require_content(self, *, anew: bool) -> None:
-        """Stop the run if messages come empty because the content intent was switched off."""
-        source = self._engine.source
-        if not await self.again(lambda: source.has_content_intent(anew=anew)):
-            raise ContentIntentError(
-                "The bot's Message Content intent was switched off: Discord sends every message "
-                "empty, so nothing more is read, and nothing stored was emptied. Switch it on "
-                "again (Discord Developer Portal, your application, Bot) and start again."
-            )
 
     async def _save(self, claim: Claim, page: PageWrite) -> None:
         receipt = await self.again(lambda: self._engine.store.save_page(claim, page))
@@ -288,8 +302,16 @@ class Reading:
             await saving
 
     def _count(self, messages: Sequence[Message]) -> None:
+        """Count a page; of its first millisecond, which the page before held, what is new."""
         seen = self.tally.last_message_id or 0
-        new = [each for each in messages if each.id > seen]
+        at = seen >> TIMESTAMP_SHIFT
+        known, self._last_ids = self._last_ids, _of_last_millisecond(messages)
+        new = [
+            each
+            for each in messages
+            if each.id > seen
+            or (known and each.id >> TIMESTAMP_SHIFT == at and each.id not in known)
+        ]
         kept = [each for each in new if not each.is_suppressed]
         first = self.tally.first_message_id
         self.tally = replace(
@@ -299,7 +321,9 @@ class Reading:
             reactions=self.tally.reactions + sum(len(each.reactions) for each in kept),
             attachments=self.tally.attachments + sum(len(each.attachments) for each in kept),
             first_message_id=first or min((each.id for each in new), default=None),
-            last_message_id=max((each.id for each in new), default=self.tally.last_message_id),
+            last_message_id=MessageId(max((seen, *(each.id for each in new))))
+            if seen or new
+            else None,
         )
         self._on_progress(self._progress())
 
@@ -330,8 +354,9 @@ class Reading:
         return fraction_read(first, at, last) if first and at and last else None
 
 
-def _blank_in(messages: Sequence[Message]) -> int:
-    return sum(each.is_blank for each in messages)
+def _of_last_millisecond(messages: Sequence[Message]) -> frozenset[MessageId]:
+    last = max((each.id for each in messages), default=MessageId(0)) >> TIMESTAMP_SHIFT
+    return frozenset(each.id for each in messages if each.id >> TIMESTAMP_SHIFT == last)
 
 
 async def _of_extras(reading: Awaitable[bool]) -> bool:

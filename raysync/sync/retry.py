@@ -23,6 +23,7 @@ from raysync.errors import (
     RunStoppedError,
     StoreUnavailableError,
 )
+from raysync.models.header_values import seconds_in
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
 from raysync.sync.ports import Moments
@@ -55,7 +56,7 @@ class RetryPolicy:
     max_attempts: int = 6
     base_s: float = 1.0  #: the first pause's upper end; doubles each time
     cap_s: float = 60.0  #: no pause is longer, unless Discord asks for it
-    total_s: float = 600.0  #: no new attempt starts later than this after the first
+    total_s: float = 660.0  #: no new attempt starts later: one longest pause of a limit fits in
     outage_s: float = 7_200.0  #: for so long what nobody can reach is waited for
 
     @property
@@ -73,14 +74,15 @@ class RetryPolicy:
         """Say whether attempt number *attempt* (1 is the first) is followed by another.
 
         The pause is random between half and all of ``base_s * 2 ** (attempt - 1)``, at most
-        ``cap_s``, and never shorter than what Discord asked for.
+        ``cap_s``, and never shorter than what Discord asked for, if that is a time.
         """
         if not isinstance(error, RetryableError):
             return GiveUp(f"{type(error).__name__} is not retryable")
         if attempt >= self.max_attempts:
             return GiveUp(f"gave up after {attempt} attempts")
         ceiling_s = min(self.cap_s, self.base_s * 2 ** min(attempt - 1, 30))
-        delay_s = max(ceiling_s * (0.5 + jitter() / 2), error.retry_after_s or 0.0)
+        asked_s = seconds_in(error.retry_after_s) or 0.0
+        delay_s = max(ceiling_s * (0.5 + jitter() / 2), asked_s)
         if elapsed_s + delay_s > self.total_s:
             return GiveUp(f"gave up after {elapsed_s:.0f} s")
         return Retry(delay_s)

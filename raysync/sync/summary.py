@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, cast
 
@@ -19,12 +20,16 @@ from raysync.models.results import (
     SyncJobResult,
     Verification,
 )
-from raysync.models.status import SyncType
+from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimates
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_end import JobEnd, Trouble
 from raysync.sync.progress import JobHeader
 from raysync.sync.timing import time_spent
+
+DOUBTED_PAGES = 100
+"""Of so many pages, the requests are compared with them: the counts of a short run may be lost."""
+DOUBTED_SHARE = 0.5
 
 
 def summarize(
@@ -43,6 +48,7 @@ def summarize(
     outcomes = sorted(end.outcomes, key=lambda each: each.channel_id)
     left = {each.channel_id: under_way.get(each.channel_id) for each in end.unfinished}
     tallies = [each.tally for each in (*outcomes, *left.values()) if each is not None]
+    end = _with_doubts(end, tallies, usage)
     extras = sum((each.extras for each in tallies), ExtraTally())
     return SyncJobResult(
         job_id=header.job_id,
@@ -75,6 +81,30 @@ def summarize(
         ],
         verification=_verification(end) if header.sync_type is SyncType.VERIFY else None,
     )
+
+
+def _with_doubts(
+    end: JobEnd, tallies: Sequence[ChannelTally], usage: Mapping[str, ApiUsage]
+) -> JobEnd:
+    """Add a trouble where far more pages were read than requests were counted.
+
+    Each page is a request, so requests went past the rate limiter. A worker that dies takes the
+    count of its last second with it, which is far from half of a run's.
+    """
+    written = sum(each.written.pages for each in usage.values())
+    pages = max(sum(each.pages for each in tallies), written)
+    calls = sum(sum(each.calls.values()) for each in usage.values())
+    if pages < DOUBTED_PAGES or calls > pages * DOUBTED_SHARE:
+        return end
+    doubt = Trouble(
+        None,
+        f"{pages:,} pages were read, and {calls:,} requests counted: the rate limiter has not seen "
+        "the others, so the run may have broken Discord's limits. What is stored is not affected. "
+        "This is a bug: please report it.",
+    )
+    completed = end.status is JobStatus.COMPLETED
+    status = JobStatus.PARTIAL if completed else end.status
+    return replace(end, status=status, troubles=(*end.troubles, doubt))
 
 
 def _verification(end: JobEnd) -> Verification:

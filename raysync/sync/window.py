@@ -91,6 +91,11 @@ def cursor_below(message_id: int) -> MessageId:
     return MessageId(max(((message_id >> TIMESTAMP_SHIFT) << TIMESTAMP_SHIFT) - 1, 0))
 
 
+def cursor_above(message_id: int) -> MessageId:
+    """Return the cursor that passes over the rest of the millisecond of *message_id*."""
+    return MessageId((((message_id >> TIMESTAMP_SHIFT) + 1) << TIMESTAMP_SHIFT) - 1)
+
+
 def fraction_read(first: int, position: int, last: int) -> float | None:
     """How much of the time from *first* to *last* lies before *position*; None if unknown."""
     if last <= first or position < first:

@@ -38,6 +38,21 @@ def test_the_emulator_answers_takes_news_and_ends(tmp_path):
     assert not answers(emulator.url)
 
 
+def test_the_demos_discord_is_asked_through_no_proxy(tmp_path, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "a.example")
+    emulator = start_emulator(tmp_path, limited=True, tethered=True, messages=1_000)
+    try:
+        with pytest.raises(DemoEmulatorError, match="400"):  # an answer of its own
+            emulator.post_messages([(1, "to a channel there is not")])
+        steps = demo._next_steps(tmp_path, emulator)
+    finally:
+        emulator.stop()
+
+    assert "  export NO_PROXY=a.example,127.0.0.1 no_proxy=a.example,127.0.0.1" in steps
+
+
 def test_a_tethered_emulator_ends_when_its_holder_is_killed(tmp_path):
     program = (
         "import os, sys; from pathlib import Path\n"

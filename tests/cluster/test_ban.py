@@ -34,7 +34,12 @@ def own_cluster(without_ray: Installation) -> Iterator[Installation]:
 
 
 @pytest.mark.parametrize(
-    "form", [pytest.param(Action.BAN, marks=pytest.mark.slow), Action.BAN_HTML]
+    "form",
+    [
+        pytest.param(Action.BAN, marks=pytest.mark.slow),
+        pytest.param(Action.BAN_HTML, marks=pytest.mark.slow),
+        Action.BAN_CODE,
+    ],
 )
 def test_a_ban_in_mid_run_stops_all_workers_and_the_next_run_goes_on(
     own_cluster: Installation, form: Action

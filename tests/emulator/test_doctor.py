@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import psycopg
 import pytest
@@ -23,6 +23,7 @@ from raysync.emulator import (
     generate_guild,
 )
 from raysync.emulator.faults import FaultScript
+from tests.forward_proxy import proxy_thread
 
 TOKEN = "a-token"
 READ_HISTORY = 1 << 16
@@ -57,9 +58,9 @@ def raysync(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
 
 
-def checks() -> tuple[int, dict[str, list[dict[str, str]]]]:
+def checks(*options: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
     """The exit code, and what was found by status."""
-    result = raysync("doctor", "--json")
+    result = raysync("doctor", "--json", *options)
     found: dict[str, list[dict[str, str]]] = {"ok": [], "warn": [], "fail": []}
     for each in json.loads(result.stdout)["checks"]:
         found[each["status"]].append(each)
@@ -114,6 +115,46 @@ def test_a_discord_out_of_reach_is_told_with_what_to_look_at(
         "RAYSYNC_DISCORD_API_URL is http://127.0.0.1:1/api/v10."
     )
     assert "RAYSYNC_DISCORD_API_URL if it is set" in told["advice"]
+
+
+def proxy_check() -> tuple[int, str, str]:
+    """The exit code, and the status and the words of the check of the proxy."""
+    result = raysync("doctor", "--json")
+    found = json.loads(result.stdout)["checks"]
+    ((status, says),) = [(c["status"], c["says"]) for c in found if c["name"] == "proxy"]
+    assert "hunter2" not in result.stdout + result.stderr + raysync("doctor").stdout
+    return result.exit_code, status, says
+
+
+def test_the_way_out_is_told(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    address = emulator.origin.removeprefix("http://")
+    here = ("127.0.0.1", int(address.rpartition(":")[2]))
+    assert "proxy" not in {each["name"] for each in checks()[1]["ok"]}
+
+    with proxy_thread({address: here}, wants_password=True) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url_with_password)
+        told = f"Discord's API is asked through the proxy {proxy.url} (HTTP_PROXY)."
+        assert proxy_check() == (0, "ok", told)
+        assert len(proxy.asked) == 2 * 6, "and it is"
+
+        monkeypatch.setenv("no_proxy", "elsewhere, 127.0.0.1")
+        told = "Discord's API is asked directly: no_proxy exempts 127.0.0.1 from HTTP_PROXY."
+        assert proxy_check() == (0, "ok", told)
+        assert len(proxy.asked) == 2 * 6
+
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        (refused,) = checks()[1]["fail"]
+        assert refused["name"] == "discord"
+        assert "(HTTP_PROXY) answers 407" in refused["says"]
+
+    monkeypatch.setenv("HTTP_PROXY", "socks5://me:hunter2@127.0.0.1")
+    code, status, says = proxy_check()
+    assert (code, status) == (1, "fail")
+    assert says.startswith("HTTP_PROXY names a socks5 proxy, which raysync cannot use.")
 
 
 def test_a_token_that_is_not_there_is_told(
@@ -382,6 +423,52 @@ def test_limits_that_were_learned_are_told(emulator: Emulator, database_url: str
 
     assert before == "Those known beforehand."
     assert told() == "Those known beforehand, and 1 more that Discord's answers showed."
+
+
+def test_each_limit_that_was_learned_is_told_with_until_when_and_can_be_forgotten(
+    emulator: Emulator, database_url: str
+) -> None:
+    rows = [
+        (emulator.url, "GET /guilds/{guild_id}/x", 3, 5.0, "refusal"),
+        (emulator.url, "GET /channels/{channel_id}/messages", 1, 60.0, "headers"),
+        (emulator.url, "GET /channels/{channel_id}/y", 5, 1e9, "headers"),
+        ("https://discord.com/api/v10", "GET /channels/{channel_id}/messages", 2, 5.0, "refusal"),
+    ]
+    with psycopg.connect(database_url) as session:
+        session.cursor().executemany(
+            'INSERT INTO rate_limits (api, route, bucket, "limit", window_s, source)'
+            " VALUES (%s, %s, '', %s, %s, %s)",
+            rows,
+        )
+
+    code, found = checks()
+    (slow,) = [each for each in found["warn"] if each["name"] == "rate limit"]
+    (fine,) = [each for each in found["ok"] if each["name"] == "rate limit"]
+    (all_,) = [each for each in found["ok"] if each["name"] == "rate limits"]
+
+    assert code == 0
+    assert all_["says"] == "Those known beforehand, and 2 more that Discord's answers showed."
+    assert slow["says"].startswith("GET /channels/{channel_id}/messages: 1 in 60 s, as Discord's")
+    assert slow["advice"].endswith("raysync doctor --forget-limits")
+    in_a_week = datetime.now(UTC) + timedelta(days=7, minutes=-5)
+    assert fine["says"].startswith("GET /guilds/{guild_id}/x: 3 in 5 s, as a refusal said. ")
+    assert f"Believed until {in_a_week:%Y-%m-%d}" in fine["says"]
+    assert fine["advice"] is None
+
+    _, after = checks("--forget-limits")
+    (forgotten,) = [each["says"] for each in after["ok"] if each["name"] == "rate limit"]
+    (left,) = [each["says"] for each in after["ok"] if each["name"] == "rate limits"]
+    assert forgotten.startswith("3 learned limits are forgotten.")
+    assert left == "Those known beforehand."
+    with psycopg.connect(database_url) as session:
+        logged = session.execute(
+            "SELECT details FROM audit_log WHERE action = 'limits forgotten'"
+        ).fetchall()
+        fresh = session.execute(
+            "SELECT route FROM rate_limits WHERE updated_at > now() - interval '1 day'"
+        ).fetchall()
+    assert logged == [({"api": emulator.url, "limits": 3},)]
+    assert fresh == [("GET /channels/{channel_id}/messages",)], "Discord's own are another API's"
 
 
 def test_a_role_that_may_not_read_is_told_in_a_sentence(

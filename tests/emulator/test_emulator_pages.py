@@ -127,16 +127,55 @@ def test_a_page_is_its_messages_encoded_each():
     assert reply.body == orjson.dumps(orjson.loads(reply.body))
 
 
-def test_ties_are_scrambled_by_the_limit_and_lose_nothing():
+def test_ties_are_scrambled_and_cut_by_an_order_that_depends_on_the_limit():
     spec = GuildSpec(text_channels=1, text_messages=400, tie_rate=0.8)
     reader = Reader(spec, scramble_ties=True)
     pages = [[int(each["id"]) for each in reader.messages(f"limit={n}")[1]] for n in (99, 100)]
     times = [[made_at_ms(each) for each in page] for page in pages]
+    ids = list(reader.text.log.ids)
 
-    assert sorted(pages[1]) == list(reader.text.log.ids[-100:])
+    assert [len(page) for page in pages] == [99, 100]
     assert any(page != sorted(page, reverse=True) for page in pages)
     assert [each for each in pages[1] if each in pages[0]] != pages[0]
     assert all(page == sorted(page, reverse=True) for page in times)
+    assert any(set(page) != set(ids[-len(page) :]) for page in pages)
+
+
+@pytest.mark.parametrize("cursor", ["after", "before"])
+def test_a_page_that_cuts_a_millisecond_leaves_out_others_than_by_id(cursor):
+    reader = Reader(GuildSpec(text_channels=1, text_messages=0), scramble_ties=True)
+    at_ms = reader.world.clock.now_ms() - 60_000
+    tied = sorted(reader.edits.post_message(reader.text.id, at_ms=at_ms) for _ in range(20))
+    far = 0 if cursor == "after" else tied[-1] + 1
+    nearest = tied[:7] if cursor == "after" else tied[-7:]
+    page = [int(each["id"]) for each in reader.messages(f"limit=7&{cursor}={far}")[1]]
+
+    assert len(set(page)) == 7
+    assert set(page) < set(tied)
+    assert set(page) != set(nearest)
+
+
+def test_ignored_cursors_bring_the_newest_page_whatever_is_asked():
+    reader = Reader(
+        GuildSpec(text_channels=1, text_messages=50), ignored_cursors=frozenset({"after"})
+    )
+
+    assert reader.messages("limit=10&after=0") == reader.messages("limit=10")
+
+
+def test_a_repeated_message_fills_the_page():
+    reader = Reader(GuildSpec(text_channels=1, text_messages=50), repeat_messages=True)
+    _, page = reader.messages("limit=10&after=0")
+
+    assert {each["id"] for each in page} == {str(reader.text.log.ids[0])}
+    assert len(page) == 10
+
+
+def test_endless_lists_always_have_more():
+    reader = Reader(GuildSpec(text_channels=1, threads=3, archived=1.0), endless_lists=True)
+    _, listed = reader.get(f"/channels/{reader.text.id}/threads/archived/public")
+
+    assert listed["has_more"] is True
 
 
 def test_an_empty_page_may_be_null():

@@ -70,6 +70,9 @@ def test_a_taken_port_is_one_sentence_and_exit_2():
         pytest.param(["--faults", "/nowhere.json"], id="no-such-script"),
         pytest.param(["--channels", "3"], id="channels-of-a-preset-without"),
         pytest.param(["--bucket", "round"], id="no-such-bucket"),
+        pytest.param(["--token", "a", "--token", "b"], id="more-tokens-than-guilds"),
+        pytest.param(["--guild-id", "4", "--guild-id", "5"], id="more-ids-than-guilds"),
+        pytest.param(["--guilds", "2", "--token", "a", "--token", "a"], id="a-token-twice"),
     ],
 )
 def test_a_wrong_option_is_exit_2(options):
@@ -111,3 +114,23 @@ def test_one_that_others_reach_says_so(tmp_path):
         output = line + program.stdout.read()
 
     assert "Note: whoever reaches 0.0.0.0 can use it." in output
+
+
+def test_it_serves_several_guilds_with_a_bot_each(tmp_path):
+    path = tmp_path / "ready.json"
+    options = ["--port", "0", "--ready-file", str(path), "--guilds", "3", "--guild-id", "42"]
+    tokens = [text for token in ("a", "b", "c") for text in ("--token", token)]
+    program = start(*options, *tokens)
+    with program:
+        ready, _ = ready_at(path, program)
+        seen = {bot["token"]: bot["guilds"] for bot in ready["bots"]}
+        own = [get({**ready, "token": token}, "/users/@me/guilds") for token in seen]
+        program.send_signal(signal.SIGTERM)
+        output = program.stdout.read()
+
+    assert [[each["id"] for each in guilds] for guilds in own] == list(seen.values())
+    assert [guild for guilds in seen.values() for guild in guilds] == ready["guilds"]
+    assert ready["guilds"][0] == "42"
+    assert len(set(ready["guilds"])) == 3
+    for number, guild_id in enumerate(ready["guilds"], 1):
+        assert f"tenant add emulated-{number} --guild {guild_id} --token-env DISCORD" in output

@@ -2,6 +2,7 @@
 
 import asyncio
 import urllib.request
+import zlib
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -126,6 +127,11 @@ async def test_a_wrong_user_agent_is_blocked_where_that_is_switched_on(open_site
         pytest.param({"action": "empty"}, 200, b"[]", id="empty"),
         pytest.param({"action": "malformed"}, 200, b'[{"type":', id="malformed"),
         pytest.param({"action": "content-type"}, 200, b'[{"type":', id="content-type"),
+        pytest.param({"action": "answer", "body_base64": "//4="}, 500, b"\xff\xfe", id="bytes"),
+        pytest.param({"action": "answer", "pad_bytes": 3, "body": "x"}, 500, b"  x", id="padded"),
+        pytest.param(
+            {"action": "drip", "keep_bytes": 30_000}, 200, b'[{"type":', id="drop-by-drop"
+        ),
     ],
 )
 async def test_a_fault_answers_once_as_its_rule_says(open_site, rule, status, body):
@@ -137,6 +143,60 @@ async def test_a_fault_answers_once_as_its_rule_says(open_site, rule, status, bo
     assert second.body.startswith(body)
     assert site.emulator.faults.taken == [1]
     assert [entry.fault for entry in site.emulator.log.entries] == [None, rule.action, None]
+
+
+async def test_an_answer_is_under_any_type_and_has_any_header(open_site):
+    told = {"content_type": "Application/JSON; a=b", "headers": {"X-Odd": "1"}}
+    rules = [
+        FaultRule.from_json(each | told | {"nth": [1], "status": 404, "body": "{}"})
+        for each in ({"action": "answer"}, {"action": "content-type"})
+    ]
+    site = await open_site(faults=rules)
+    for status in (404, 200):
+        answer = await site.get(site.path)
+        assert answer.status == status
+        assert answer.headers["content-type"] == told["content_type"]
+        assert answer.headers["x-odd"] == "1"
+
+
+@pytest.mark.parametrize(("given", "status"), [({}, 302), ({"status": 308}, 308)])
+async def test_a_redirect_leads_where_its_rule_says(open_site, given, status):
+    rule = {"action": "redirect", "location": "http://h.invalid/x"}
+    site = await open_site(faults=[FaultRule.from_json(rule | given)])
+    url = site.emulator.url + site.path
+    async with site.session.get(url, allow_redirects=False) as response:
+        assert (response.status, response.headers["location"]) == (status, "http://h.invalid/x")
+
+
+@pytest.mark.parametrize("encodings", [["gzip"], ["deflate"], ["gzip", "deflate"]])
+async def test_a_padded_body_is_encoded_and_says_the_same(open_site, encodings):
+    rule = FaultRule.from_json({"pad_bytes": 1_000_000, "encodings": encodings, "nth": [2]})
+    site = await open_site(faults=[rule])
+    plain = await site.get(site.path)
+    async with site.session.get(site.emulator.url + site.path, auto_decompress=False) as response:
+        body = await response.read()
+        assert response.headers["content-encoding"] == ", ".join(encodings)
+        assert len(body) < 100_000
+    for encoding in reversed(encodings):
+        body = zlib.decompress(body, {"gzip": 31, "deflate": 15}[encoding])
+    assert len(body) == 1_000_000
+    assert orjson.loads(body) == orjson.loads(plain.body)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"encodings": ["br"]},
+        {"headers": {"a": "b\r\nc: d"}},
+        {"headers": ["a"]},
+        {"body_base64": "?"},
+        {"pad_bytes": -1},
+        {"location": 7},
+    ],
+)
+def test_a_rule_that_cannot_be_served_is_refused(rule):
+    with pytest.raises(ValueError, match="cannot be used in a fault rule"):
+        FaultRule.from_json({"action": "answer"} | rule)
 
 
 @pytest.mark.parametrize(

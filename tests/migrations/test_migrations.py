@@ -89,7 +89,7 @@ def test_revisions_are_named_like_their_files_and_follow_each_other() -> None:
     numbers = [int(each[:3]) for each in revisions]
     assert numbers == sorted(set(numbers))
     assert all(re.fullmatch(r"\d{3}_[a-z_]{1,28}", each) for each in revisions)
-    assert migrate.head() == "017_add_locks"
+    assert migrate.head() == "019_add_locks"
 
 
 def test_tracking_of_channel_syncs_comes_with_007(empty_database_url: str) -> None:

@@ -220,7 +220,8 @@ class Guild(RuleBasedStateMachine):
         """A run that nothing disturbs holds its promise at its end."""
         end = self.do(self.archive.run(FULL if full else LOOKBACK))
 
-        assert end.status is JobStatus.COMPLETED, end.troubles
+        failures = [each.failure for each in end.outcomes if each.failure is not None]
+        assert end.status is JobStatus.COMPLETED, (end.troubles, failures)
         self.promise()
         self.is_fresh = True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ from sqlalchemy import make_url
 
 from raysync.cli import params
 from raysync.credentials import resolve_token
+from raysync.discord_api.address import DISCORD_API_URL
 from raysync.discord_api.attachments import AttachmentSource, _begin_of
 from raysync.discord_api.cdn import unsigned_url
 from raysync.discord_api.convert import channel_from, guild_from, member_from, message_from
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import route_of
 from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.proxies import Proxies
 from raysync.discord_api.reactors import ReactorLists
 from raysync.discord_api.thread_lists import archived_threads, searched_threads
 from raysync.emulator import EmulatorThread, GuildSpec, Limits, World, generate_guild
@@ -272,6 +275,14 @@ def check_addresses(text: str) -> None:
         Settings(
             RAYSYNC_DISCORD_API_URL=text, RAYSYNC_SECRET_KEY=text, SYNC_MAX_CHANNEL_WORKERS=text
         )
+    for url in (DISCORD_API_URL, f"http://{text}"):
+        for name, value in itertools.product(("HTTPS_PROXY", "all_proxy"), (text, f"u:{text}@h")):
+            with suppress(ConfigurationError, ValueError):  # the latter of an address that is none
+                proxies = Proxies.of({name: value, "NO_PROXY": text})
+                proxies.way_to(url)
+                proxies.in_words(url, "it")
+    Proxies.of({"https_proxy": "http://proxy", "no_proxy": text}).way_to(DISCORD_API_URL)
+
     unsigned_url(text)
     unsigned_url(f"https://{text}?ex=1&hm=2")
     route_of("GET", text)

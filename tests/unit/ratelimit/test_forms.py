@@ -70,6 +70,27 @@ def test_what_was_once_leaky_and_is_not_any_more_is_noticed_at_the_first_answer(
     assert second.get(ROUTE).form is BucketForm.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("form", "believed"),
+    [
+        (Form.SLIDING, BucketForm.LEAKY),
+        (Form.FIXED, BucketForm.FIXED),
+        (Form.SLIDING_LOG, BucketForm.FIXED),
+    ],
+)
+def test_two_wrong_answers_hide_a_leaky_route_for_a_while_only(form, believed):
+    policies = RoutePolicies()
+    for _ in range(2):
+        note(policies, Form.SLIDING, 0.0, 0.02)
+        policies.note_answer(ROUTE, BucketHeaders(5, 4.9, None, None, 3))
+    hidden = policies.get(ROUTE).form
+    for _ in range(8):
+        note(policies, form, *(n * 0.2 for n in range(5)))
+
+    assert hidden is BucketForm.FIXED
+    assert policies.get(ROUTE).form is believed
+
+
 def test_a_mask_tells_no_form():
     policies = RoutePolicies()
     for _ in range(5):

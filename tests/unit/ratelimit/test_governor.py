@@ -148,6 +148,54 @@ def test_a_ban_stops_every_token():
     assert governor.lease("other", Sharer("run", "worker"), Demand(1), 48.0, 100.0 + 3601).starts
 
 
+@pytest.mark.parametrize("retry_after_s", [1e9, float("inf"), 601.0])
+def test_no_refusal_stops_a_token_for_longer_than_ten_minutes(retry_after_s):
+    governor = Governor(LONG_AGO_S)
+    governor.observe("token", 429, "global", retry_after_s, 100.0)
+
+    assert not governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 600.0).starts
+    assert governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 700.0).starts
+
+
+@pytest.mark.parametrize("retry_after_s", [float("nan"), -5.0, 0.0, None])
+def test_a_global_refusal_without_a_time_stops_its_token_for_a_second(retry_after_s):
+    governor = Governor(LONG_AGO_S)
+    governor.observe("token", 429, "global", retry_after_s, 100.0)
+
+    assert not governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 100.5).starts
+    assert governor.lease("token", Sharer("run", "worker"), Demand(1), 48.0, 101.0).starts
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "lasts_s"),
+    [(7200.0, 7200.0), (1e9, 86_400.0), (float("nan"), BAN_S), (-1.0, BAN_S), (5.0, 60.0)],
+)
+def test_a_ban_lasts_as_long_as_it_says_within_bounds(retry_after_s, lasts_s):
+    noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    governor = Governor(LONG_AGO_S, now=lambda: noon)
+    governor.observe("token", 429, BAN, retry_after_s, 100.0)
+
+    banned = governor.stopped_by(100.0)
+    assert isinstance(banned, BannedError)
+    assert banned.until == noon + timedelta(seconds=lasts_s)
+    assert governor.stopped_by(100.0 + lasts_s) is None
+
+
+def test_a_shorter_ban_does_not_end_a_longer_one():
+    governor = Governor(LONG_AGO_S)
+    governor.observe("token", 429, BAN, 7200.0, 100.0)
+    governor.observe("token", 429, BAN, 60.0, 200.0)
+
+    assert isinstance(governor.stopped_by(7000.0), BannedError)
+
+
+def test_a_403_counts_toward_a_ban_whatever_scope_it_names():
+    governor = Governor(LONG_AGO_S)
+    governor.observe("token", 403, "shared", None, 0.0)
+
+    assert governor.invalid_requests(0.0) == 1
+
+
 def test_too_many_refusals_stop_everything_until_ten_minutes_have_passed():
     governor = Governor(LONG_AGO_S, invalid_stop=3)
     for status in (401, 403, 429):

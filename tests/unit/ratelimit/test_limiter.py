@@ -1,6 +1,9 @@
 """A worker's limiter, in virtual time: what it counts, forgets and refuses to wait for."""
 
 import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -177,6 +180,88 @@ def test_a_ban_stops_everything_at_once():
         return scene.reported, asyncio.get_running_loop().time()
 
     assert in_scene(play) == ([(429, "ban", None)], 0.0)
+
+
+@pytest.mark.parametrize("retry_after", ["1000000000", "inf", "9" * 400])
+@pytest.mark.parametrize(("scope", "most_s"), [("user", 600.0), ("shared", 3600.0)])
+def test_a_pause_of_decades_is_bounded_and_of_its_bucket_alone(scope, most_s, retry_after):
+    async def play(scene):
+        await scene.ask(MESSAGES, "1", 429, refused(scope, retry_after))
+        other_at_s = await scene.ask(MESSAGES, "2")
+        return other_at_s, scene.limiter.pause_s(MESSAGES, "1"), scene.reported
+
+    other_at_s, pause_s, reported = in_scene(play)
+
+    assert other_at_s == 0.0
+    assert pause_s == pytest.approx(most_s)
+    assert reported == [(429, scope, most_s)]
+
+
+def test_a_global_pause_of_decades_is_bounded():
+    async def play(scene):
+        await scene.ask(ME, None, 429, refused("global", "1000000000"))
+        while True:
+            with suppress(PermitUnavailableError):
+                return await scene.ask(MESSAGES, "1")
+
+    assert in_scene(play) == pytest.approx(600.0, abs=60)
+
+
+@pytest.mark.parametrize("retry_after", ["-1", "nan", "soon", "0", ""])
+@pytest.mark.parametrize("scope", ["user", "global", "shared"])
+def test_a_pause_that_makes_no_sense_is_a_short_one(scope, retry_after):
+    async def play(scene):
+        await scene.ask(ME, None, 429, refused(scope, retry_after))
+        return await scene.ask(ME, None), scene.reported
+
+    asked_at_s, reported = in_scene(play)
+
+    assert asked_at_s == pytest.approx(1.0)
+    assert reported == [(429, scope, None)]
+
+
+def test_a_ban_that_says_until_when_is_one_and_says_so():
+    async def play(scene):
+        await scene.ask(MESSAGES, "1", 429, {"retry-after": "7200"})
+        with pytest.raises(BannedError) as caught:
+            await scene.ask(MESSAGES, "2")
+        return scene.reported, caught.value.until - LoopClock().now()
+
+    reported, left = in_scene(play)
+
+    assert reported == [(429, "ban", 7200.0)]
+    assert left.total_seconds() == pytest.approx(7200.0)
+
+
+def test_a_date_is_a_pause_and_no_ban():
+    async def play(scene):
+        until = format_datetime(LoopClock().now() + timedelta(seconds=9), usegmt=True)
+        signed = {"via": "1.1 google", "retry-after": until}
+        await scene.ask(MESSAGES, "1", 429, signed)
+        return await scene.ask(MESSAGES, "1"), scene.reported
+
+    asked_at_s, reported = in_scene(play)
+
+    assert asked_at_s == pytest.approx(9.0)
+    assert reported == [(429, "user", 9.0)]
+
+
+@pytest.mark.parametrize("scope", ["ban", "everybody", "USER "])
+def test_a_scope_is_one_that_is_known(scope):
+    async def play(scene):
+        await scene.ask(MESSAGES, "1", 429, refused(scope, "3") | {"x-ratelimit-limit": "5"})
+        return scene.reported, scene.limiter.usage().rate_limit_hits
+
+    assert in_scene(play) == ([(429, "user", 3.0)], {"user": 1})
+
+
+def test_a_403_counts_whatever_scope_it_names():
+    async def play(scene):
+        await scene.ask(MESSAGES, "1", 403, {"x-ratelimit-scope": "shared"})
+        await asyncio.sleep(0)
+        return scene.reported
+
+    assert in_scene(play) == [(403, None, None)]
 
 
 def test_what_counts_toward_a_ban_is_reported_and_the_rest_is_not():

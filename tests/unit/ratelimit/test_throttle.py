@@ -44,6 +44,12 @@ def test_there_is_a_least_rate():
     assert throttle.slowed(0.5, 0.0) == 0.5
 
 
+def test_it_recovers_within_minutes_however_often_it_was_refused():
+    throttle = refused(Throttle("token"), *[0.0] * 4_000)
+
+    assert throttle.slowed(48.0, 300.0) == 48.0
+
+
 def test_the_governor_grants_less_of_that_token_alone():
     governor = Governor(-1_000.0)
     for at_s in range(4):

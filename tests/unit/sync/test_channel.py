@@ -22,8 +22,9 @@ from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Claim, IdRange
 from raysync.sync.channel import ChannelSync
-from raysync.sync.page import Bounds, judge
+from raysync.sync.page import Bounds, first_cursor, judge
 from raysync.sync.retry import RetryPolicy
+from raysync.sync.window import cursor_below
 from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,
@@ -60,13 +61,23 @@ def test_everything_is_read_once_and_proven_complete() -> None:
     assert pages.coverage == (IdRange(0, ids[-1] + 1),)
 
 
-def test_the_known_last_message_saves_the_empty_page() -> None:
-    history, pages, ids = FakeHistory(), FakePages(), snowflakes(10)
+def test_a_short_page_with_the_known_last_message_saves_a_request() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(9)
     history.post(*ids)
 
     sync(history, pages, make_task(last_message_id=ids[-1]))
 
     assert len(history.asked) == 1
+
+
+def test_a_full_page_with_the_known_last_message_is_not_taken_for_the_last() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(10)
+    history.post(*ids)
+
+    sync(history, pages, make_task(last_message_id=ids[-1]))
+
+    assert history.asked == [0, cursor_below(ids[-1])]
+    assert pages.coverage == (IdRange(0, ids[-1] + 1),)
 
 
 def test_a_short_page_below_the_known_last_message_is_asked_once_more() -> None:
@@ -383,14 +394,31 @@ def test_any_history_is_copied_exactly_in_two_runs(
 
 
 def test_a_page_beyond_the_window_ends_the_reading() -> None:
-    page = [make_message(each) for each in (100, 200, 300)]
+    ids = snowflakes(4)
+    page = [make_message(each) for each in ids[1:]]
+    wanted = IdRange(ids[0], ids[3] - 1)
 
-    step = judge(page, MessageId(50), Bounds(IdRange(60, 250), 3))
+    step = judge(page, first_cursor(wanted), Bounds(wanted, 3))
 
-    assert step.is_end
+    assert step.beyond
     assert step.page is not None
-    assert [each.id for each in step.page.messages] == [100, 200]
-    assert step.page.covered == IdRange(51, 250)
+    assert [each.id for each in step.page.messages] == ids[1:3]
+    assert step.page.covered == IdRange(ids[0], ids[3] - 1)
+
+
+def test_a_page_that_cuts_the_windows_last_millisecond_does_not_end_the_reading() -> None:
+    ids = snowflakes(3)
+    wanted = IdRange(ids[0], ids[2] + 5)
+
+    step = judge(
+        [make_message(each) for each in (*ids[:2], ids[2] + 9)],
+        first_cursor(wanted),
+        Bounds(wanted, 3),
+    )
+
+    assert not step.beyond
+    assert step.page is not None
+    assert step.page.covered == IdRange(ids[0], ids[2])
 
 
 def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:

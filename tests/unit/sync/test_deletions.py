@@ -279,7 +279,7 @@ def test_a_blank_message_with_the_intent_on_is_only_odd(
 def test_pages_that_lack_what_is_there_fail_the_channel_and_delete_nothing(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
-    history.cut = [0] * 20
+    history.cut = [0] * 100
 
     outcome = read(history, pages, ids[-1], full=True)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from raysync import errors
 from raysync.errors import PermanentError, RaysyncError, RetryableError
+from raysync.models.refusal import LONGEST_PAUSE_S, Scope
 from raysync.models.status import FailureClass
 from raysync.sync.retry import GiveUp, Retrier, Retry, RetryPolicy, failure_of
 from tests.virtual_time import LoopClock, run_virtual
@@ -19,6 +22,9 @@ from tests.virtual_time import LoopClock, run_virtual
         pytest.param(5, 40.0, Retry(40.0), id="discords-word-wins-when-longer"),
         pytest.param(6, None, GiveUp("gave up after 6 attempts"), id="attempts-spent"),
         pytest.param(2, 1200.0, GiveUp("gave up after 10 s"), id="no-time-left"),
+        pytest.param(2, math.inf, GiveUp("gave up after 10 s"), id="not-for-ever"),
+        pytest.param(2, math.nan, Retry(2.0), id="nan-is-no-time"),
+        pytest.param(2, -5.0, Retry(2.0), id="nor-is-what-is-over"),
     ],
 )
 def test_decide_backs_off_then_gives_up(
@@ -149,3 +155,18 @@ def test_a_pause_that_discord_asks_for_is_never_cut_short(error: RetryableError)
         run_virtual(Retrier(RetryPolicy(), clock, is_outage=is_outage)(ask))
 
     assert len(asked) == 1, "the pause is longer than anybody waits, so nothing is asked again"
+
+
+def test_one_longest_pause_of_a_limit_is_waited_for_and_a_second_is_not() -> None:
+    longest_s = LONGEST_PAUSE_S[Scope.USER]
+    asked: list[float] = []
+    clock = LoopClock()
+
+    async def ask() -> None:
+        asked.append(clock.monotonic_s())
+        raise errors.RateLimitedError("429", longest_s)
+
+    with pytest.raises(errors.RateLimitedError):
+        run_virtual(Retrier(RetryPolicy(), clock)(ask))
+
+    assert asked == [0.0, longest_s]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "017_add_locks"
-down_revision = "014_add_key_checks"
+revision = "019_add_locks"
+down_revision = "016_add_api_of_limits"
 
 _HELD = (
     "holder IS NULL OR (backend_pid IS NOT NULL AND backend_start IS NOT NULL"

@@ -1,0 +1,210 @@
+"""discord.py's HTTP client behind our guards: every request of it, those of its login included.
+
+discord.py stays in charge of its own failures: it repeats a 429 and some 5xx. But its buckets are
+taken out of the way. They know nothing of other processes, withhold a page that has already
+arrived until the bucket refills (4.9 s of each fifth page), and scan all channels for each new
+one. The gate in front of every HTTP request knows better, and sees discord.py's repeats too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from json import JSONDecodeError
+from typing import Any, Final, Self
+
+import aiohttp
+import discord
+from discord.http import Ratelimit, Route
+
+from raysync.discord_api.address import normalized
+from raysync.discord_api.answers import bounded, failure_of, is_success, value_in, value_of
+from raysync.discord_api.errors import translated
+from raysync.discord_api.gate import Gate, RequestLimiter, Trip
+from raysync.discord_api.proxies import Proxies, proxies_here
+from raysync.errors import ConfigurationError, TokenRejectedError
+from raysync.models.entities import BotIdentity
+from raysync.models.ids import UserId
+
+_WHOLE_CALL_S: Final = 240.0
+"""Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
+_CONNECT_S: Final = 15.0
+_LONGEST_PAUSE_S: Final = 30.0
+"""The least that discord.py takes; a longer pause comes back as an error with its length."""
+_CHOKING: Final = (
+    aiohttp.ClientError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What discord.py, aiohttp and orjson raise over a body, or over a connection."""
+
+
+class _OpenBucket(Ratelimit):
+    """A bucket that holds nobody: the gate does."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def update(self, *_: object, **__: object) -> None:
+        """Take no notice."""
+
+
+class Transport:
+    """Sends one token's requests to one API. All it raises is of `raysync.errors`.
+
+    One base URL a process: discord.py keeps it in a class.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        limiter: RequestLimiter,
+        request_timeout_s: float,
+        proxies: Proxies | None = None,
+    ) -> None:
+        """*request_timeout_s* bounds the silence within one HTTP request.
+
+        *proxies* of None are those of this process's environment.
+
+        Raises:
+            ConfigurationError: the address or the proxy's cannot be used.
+        """
+        try:
+            self.base_url = normalized(base_url)
+        except ValueError as error:
+            raise ConfigurationError(f"The address of Discord's API {error}.") from None
+        self._token = token
+        self.proxies = proxies_here() if proxies is None else proxies
+        self._proxy = self.proxies.way_to(self.base_url)
+        self._gate = Gate(self.base_url, limiter)
+        self._guards: dict[str, Any] = {
+            "allow_redirects": False,  # the token goes to no other host
+            "middlewares": (bounded,),
+            "timeout": aiohttp.ClientTimeout(
+                total=None, sock_connect=_CONNECT_S, sock_read=request_timeout_s
+            ),
+        }
+        if self._proxy is not None:
+            self._guards["proxy"] = self._proxy.url
+        self._discord: discord.Client | None = None
+
+    async def open(self, known: BotIdentity | None) -> BotIdentity:
+        """Have Discord accept the token: two requests, or none where it is *known* whose it is.
+
+        Raises:
+            TokenRejectedError: it is no token, or not a bot's.
+        """
+        await self.close()
+        client = self._discord = self._new_client()
+        try:
+            with translated("login", self.base_url, self._proxy):
+                async with asyncio.timeout(_WHOLE_CALL_S):
+                    return await self._log_in(client, known)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _log_in(self, client: discord.Client, known: BotIdentity | None) -> BotIdentity:
+        if known is None:
+            await client.login(self._token)
+            return _identity_of(client)
+        ask = client.http.request
+
+        async def nothing(*_: object, **__: object) -> dict[str, Any]:
+            return {}
+
+        # it opens the session and asks who the token is: that is known
+        client.http.request = nothing  # type: ignore[method-assign]
+        await client.http.static_login(self._token)
+        client.http.request = ask  # type: ignore[method-assign]
+        return known
+
+    def _new_client(self) -> discord.Client:
+        Route.BASE = self.base_url
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+        client = discord.Client(
+            intents=discord.Intents(guilds=True),  # with none it warns; no gateway, so no effect
+            max_messages=None,
+            http_trace=self._gate.trace_config(),
+            max_ratelimit_timeout=_LONGEST_PAUSE_S,
+        )
+        bucket = _OpenBucket(None)
+
+        def open_bucket(key: str) -> Ratelimit:  # noqa: ARG001 the same for every key
+            return bucket
+
+        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # the seam for this
+        # every request goes through it, also those that discord.py makes by itself
+        client.http.request = partial(self._guarded, client.http.request)  # type: ignore[method-assign]
+        return client
+
+    async def _guarded(self, ask: Callable[..., Awaitable[Any]], route: Route, **given: Any) -> Any:
+        """Ask, and return the answer's JSON; where it is a failure, its status decides which."""
+        trip: Trip = given.setdefault("trace_request_ctx", Trip())
+        try:
+            found = await ask(route, **self._guards, **given)
+        except discord.RateLimited:
+            raise
+        except (discord.HTTPException, *_CHOKING) as error:
+            response = trip.response
+            if response is None:  # the connection failed, or the gate let nothing pass
+                raise
+            if is_success(response) and isinstance(error, JSONDecodeError):
+                return value_in(error)
+            if is_success(response) or _is_refusal(error):
+                raise
+            raise await failure_of(response) from None
+        return found if trip.response is None else value_of(trip.response, found)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str],
+        head_start_s: float = 0.0,
+        json: Any = None,
+        **ids: Any,
+    ) -> Any:
+        """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
+        if self._discord is None:
+            raise RuntimeError("the client is not logged in")
+        http, what = self._discord.http, f"{method} {path}"
+        given: dict[str, Any] = {"params": params, "trace_request_ctx": Trip(head_start_s)}
+        given |= {} if json is None else {"json": json}
+        with translated(what, self.base_url, self._proxy):
+            async with asyncio.timeout(_WHOLE_CALL_S):
+                return await http.request(Route(method, path, **ids), **given)
+
+    async def close(self) -> None:
+        """Close all connections. What was closed may be opened again."""
+        client, self._discord = self._discord, None
+        if client is not None:
+            await client.close()
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Say whether discord.py itself has understood a 429."""
+    return isinstance(error, discord.HTTPException) and error.status == 429
+
+
+def _identity_of(client: discord.Client) -> BotIdentity:
+    user, application = client.user, client.application
+    if user is None or application is None or not user.bot:
+        raise TokenRejectedError(
+            "The token is not a bot's. Discord forbids to automate a user's account: create an "
+            "application with a bot in the Discord Developer Portal and use its token."
+        )
+    flags = application.flags
+    has_content = flags.gateway_message_content or flags.gateway_message_content_limited
+    return BotIdentity(UserId(user.id), has_content)
