@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 from sqlalchemy import make_url
 
 PRESETS: Final = {
@@ -79,6 +80,30 @@ _SINCE: Final = {"transaction_timeout": 17_00_00}
 _DECOYS: Final = ("alembic_version", "tenants", "messages", "sync_progress", "locks", "audit_log")
 
 
+def hostile_role(server_url: str) -> str:
+    """Create a superuser whose presets are against it in every database, and return its name."""
+    name = f"role_owner_{uuid.uuid4().hex[:12]}"
+    role = sql.Identifier(name)
+    with psycopg.connect(server_url, autocommit=True) as session:
+        session.execute(sql.SQL("CREATE ROLE {} LOGIN SUPERUSER").format(role))
+        preset = sql.SQL("ALTER ROLE {} SET {} = {}")
+        for setting, value in _presets_of(session.info.server_version).items():
+            session.execute(preset.format(role, sql.Identifier(setting), value))
+        session.execute(sql.SQL("ALTER ROLE {} SET search_path = decoy").format(role))
+    return name
+
+
+def _presets_of(server_version: int) -> dict[str, str]:
+    return {name: value for name, value in PRESETS.items() if server_version >= _SINCE.get(name, 0)}
+
+
+def plain_session(url: str) -> psycopg.Connection[TupleRow]:
+    """Connect for a test's own questions, in spite of `ENVIRONMENT`. The caller closes it."""
+    session = psycopg.connect(url, autocommit=True, client_encoding="UTF8")
+    session.execute("SET DateStyle = ISO")
+    return session
+
+
 @contextmanager
 def hostile_database(server_url: str, encoding: str = "UTF8") -> Iterator[str]:
     """The URL of an empty database whose owner finds nothing as it should be."""
@@ -100,11 +125,8 @@ def hostile_database(server_url: str, encoding: str = "UTF8") -> Iterator[str]:
                     decoy = sql.Identifier(name)
                     owner.execute(sql.SQL("CREATE TABLE decoy.{} (version_num text)").format(decoy))
                 owner.execute("INSERT INTO decoy.alembic_version VALUES ('099_from_elsewhere')")
-            version = session.info.server_version
-            known = {name for name in PRESETS if version >= _SINCE.get(name, 0)}
-            for number, (name, value) in enumerate(PRESETS.items()):
-                if name not in known:
-                    continue
+            presets = _presets_of(session.info.server_version)
+            for number, (name, value) in enumerate(presets.items()):
                 whose = sql.SQL("DATABASE {}").format(database)
                 if number % 2:
                     whose = sql.SQL("ROLE {} IN DATABASE {}").format(role, database)

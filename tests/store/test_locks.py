@@ -31,6 +31,7 @@ from raysync.store.roles import RoleStore
 from raysync.store.schedules import ScheduleStore
 from raysync.store.tenants import TenantStore
 from raysync.store.token_shares import TokenShares
+from tests.hostile import plain_session
 from tests.store.rows import add_tenant
 
 FULL = SyncWindow(SyncType.FULL)
@@ -68,7 +69,7 @@ async def tenant(engine: AsyncEngine) -> Tenant:
 
 @pytest.fixture
 def owner(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    with psycopg.connect(database_url, autocommit=True) as session:
+    with plain_session(database_url) as session:
         yield session
 
 

@@ -471,7 +471,7 @@ async def test_the_log_says_which_role_was_connected_whoever_is_named(peopled: P
     (entry, earlier, *_) = await AuditLog(peopled.engine).recent()
 
     assert (entry.actor, entry.db_role) == ("the.owner@elsewhere", peopled.worker)
-    assert (earlier.actor, earlier.db_role) == ("me", make_url(peopled.url).username)
+    assert (earlier.actor, earlier.db_role) == ("me", peopled.engine.url.username)
 
 
 async def test_a_worker_that_takes_another_role_is_named_by_who_connected(
