@@ -100,6 +100,15 @@ def another_key(slug: str) -> ConfigurationError:
     )
 
 
+def unmarked_key(slug: str) -> ConfigurationError:
+    """Return the error for a worker's run of a tenant whose key the owner has not named yet."""
+    return ConfigurationError(
+        f"Nothing says yet under which RAYSYNC_SECRET_KEY {slug} is synced, and the role that "
+        "raysync connects as may not say it first. As the owner of the tables, with the key of "
+        f"these runs, run `raysync privacy accept-key --tenant {slug}` once."
+    )
+
+
 def token_fingerprint(secret: bytes, token: str) -> str:
     """Names a token without telling it: what limits and logs are keyed by."""
     return hmac.new(secret, b"raysync/token/v1/" + token.encode(), hashlib.sha256).hexdigest()[:24]

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from raysync.actors import limit_checks
-from raysync.actors.requests import OWN_CONNECTIONS, TENANTS_PER_WORKER
+from raysync.actors.requests import OWN_CONNECTIONS
 from raysync.credentials import (
     KEY_FILE,
     another_key,
@@ -40,7 +40,7 @@ from raysync.errors import (
     TokenRejectedError,
 )
 from raysync.models.checks import Check, CheckStatus, CheckUp
-from raysync.models.entities import BotIdentity, Privacy, Tenant, TenantStatus
+from raysync.models.entities import BotIdentity, Privacy, Tenant
 from raysync.models.work import UNDOCUMENTED
 from raysync.privacy import scrubbing_checks
 from raysync.ratelimit.slow import SlowLimiter
@@ -50,6 +50,7 @@ from raysync.store.engine import Engine
 from raysync.store.health import abandoned_jobs, refusals, server_state
 from raysync.store.key_checks import KeyChecks
 from raysync.store.quarantine import quarantine_of
+from raysync.store.roles import RoleStore
 from raysync.store.rotation import Rotation
 from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
@@ -65,6 +66,8 @@ SHOWN_CHANNELS = 20
 SHOWN_MESSAGES = 5
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
+_OPEN = "{} may {}, as every role of this database may."
+_TAKE = "If nobody else needs it, have the database's administrator run  "
 _TO_GRANT: Mapping[str, str] = {
     "VIEW_CHANNEL": "View Channel",
     "READ_MESSAGE_HISTORY": "Read Message History",
@@ -91,8 +94,7 @@ async def examine(
         tenants = [await store.get(each) for each in slugs] or list(await store.list())
         if forget_limits:
             checks.append(await limit_checks.forget_limits(engine, settings.discord_api_url))
-        synced = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
-        checks += await _database(settings, engine, len(synced))
+        checks += await _database(settings, engine)
         if not tenants:
             advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
             checks.append(
@@ -184,7 +186,7 @@ async def _ray(settings: Settings) -> Check:
     return Check(name="ray", status=_OK, says=f"Something listens at {address}.")
 
 
-async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Check]:
+async def _database(settings: Settings, engine: Engine) -> list[Check]:
     state = await server_state(engine)
     kind = "embedded" if settings.database_url is None else "yours"
     checks = [
@@ -197,8 +199,7 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
         _clock("clock", "the database", state.now),
     ]
     workers = settings.max_channel_workers
-    under_way = max(1, min(tenants, TENANTS_PER_WORKER * workers))
-    needed = OWN_CONNECTIONS + workers * settings.channel_batch_size + under_way
+    needed = OWN_CONNECTIONS + workers * settings.channel_batch_size
     free = state.max_connections - state.used_connections
     enough = free >= needed
     checks.append(
@@ -212,6 +213,10 @@ async def _database(settings: Settings, engine: Engine, tenants: int) -> list[Ch
             "SYNC_CHANNEL_BATCH_SIZE.",
         )
     )
+    checks += [
+        Check(name="roles", status=_WARN, says=_OPEN.format(role, what), advice=_TAKE + statement)
+        for role, what, statement in await RoleStore(engine).rights_left()
+    ]
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
     return checks + await limit_checks.limit_checks(engine, settings.discord_api_url)
 

@@ -52,7 +52,7 @@ from raysync.settings import Settings
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
-from raysync.store.job_lock import JobLease
+from raysync.store.job_lock import JobLease, TenantHolder
 from raysync.store.jobs import JobStore
 from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
@@ -181,6 +181,7 @@ class _Run:
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
+        self._holder = TenantHolder(engine)
         self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size
         self._actors = RunActors(
@@ -276,7 +277,7 @@ class _Run:
     async def _sync_tenant(self, tenant: Tenant) -> SyncJobResult:
         window = self._request.window
         store = JobStore(self._engine)
-        async with store.lease(tenant.id) as lease:
+        async with self._holder.hold(tenant.id) as lease:
             people = await people_rules(self._engine, tenant, self._clock.now())
             job_id = await self._begin(store, lease, window)
             lease.job_id = self._begun[tenant.slug] = job_id

@@ -294,7 +294,7 @@ class TenantPrivacy:
             await self._audit("privacy export", lines=lines)
 
     async def accept_key(self, settings: Settings) -> bool:
-        """Go on under a secret key that is not the one before; False where it is.
+        """Go on under a secret key that is not the one before, or the first; False where it is.
 
         Raises:
             ConfigurationError: the tenant keeps people by their ids, or there is no key.
@@ -307,11 +307,12 @@ class TenantPrivacy:
         secret, checks = secret_key(settings), KeyChecks(self.engine)
         mark = key_mark(secret, self.tenant.guild_id)
         async with hold_tenant(self.engine, self.tenant.id):
-            is_another = bool(await checks.differing({self.tenant.id: mark}))
-            if is_another:
+            marked = {self.tenant.id: mark}
+            is_new = await checks.differing(marked) or await checks.unmarked(marked)
+            if is_new:
                 await checks.replace(self.tenant.id, mark)
                 await self._audit("privacy accept-key")
-        return is_another
+        return bool(is_new)
 
     async def _key(self, settings: Settings) -> bytes:
         secret, tenant = secret_key(settings), self.tenant

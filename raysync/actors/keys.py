@@ -17,6 +17,7 @@ from raysync.credentials import (
     secret_variables,
     tenant_key,
     token_fingerprint,
+    unmarked_key,
 )
 from raysync.database import database_url
 from raysync.discord_api.proxies import Proxies, proxies_here
@@ -64,8 +65,8 @@ class RunKeys:
                 )
             except ConfigurationError as error:
                 missing[each.id] = error
-        for each in await _under_another_key(engine, secret, tenants):
-            missing.setdefault(each.id, another_key(each.slug))
+        for tenant_id, wrong in (await _wrong_keys(engine, secret, tenants)).items():
+            missing.setdefault(tenant_id, wrong)
         if len(missing) == len(tenants):
             raise next(iter(missing.values()))
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
@@ -105,13 +106,14 @@ class RunKeys:
         )
 
 
-async def _under_another_key(
+async def _wrong_keys(
     engine: Engine, secret: bytes, tenants: Sequence[Tenant]
-) -> list[Tenant]:
-    """Whose pseudonyms would fit none of those that are stored; the others' key is remembered."""
-    named = [each for each in tenants if each.privacy is not Privacy.FULL]
-    marks = {each.id: key_mark(secret, each.guild_id) for each in named}
+) -> dict[TenantId, ConfigurationError]:
+    """Whose pseudonyms might fit none of those that are stored; the others' key is remembered."""
+    named = {each.id: each for each in tenants if each.privacy is not Privacy.FULL}
+    marks = {each.id: key_mark(secret, each.guild_id) for each in named.values()}
     checks = KeyChecks(engine)
-    await checks.note(marks)
+    unmarked = await checks.note(marks)
     differing = await checks.differing(marks)
-    return [each for each in named if each.id in differing]
+    wrong = {each: unmarked_key(named[each].slug) for each in unmarked}
+    return wrong | {each: another_key(named[each].slug) for each in differing}

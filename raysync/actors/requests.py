@@ -24,8 +24,8 @@ from raysync.store.vault import open_vault
 _log = logging.getLogger(__name__)
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
-OWN_CONNECTIONS = 10
-"""Of a run beside its workers: driver, planner, tracker, governor."""
+OWN_CONNECTIONS = 11
+"""Of a run beside its workers: driver, planner, tracker, governor, and one that holds tenants."""
 TENANTS_PER_WORKER = 10
 """So many are under way for each worker: most of them wait for a bucket, or have little to read."""
 
@@ -135,7 +135,7 @@ async def room_of(engine: Engine, request: SyncRequest, settings: Settings, tena
     if room.workers < 1:
         raise ConfigurationError(
             f"The database has {free} of {state.max_connections} connections left, and a run needs "
-            f"{OWN_CONNECTIONS + 1 + each} at least: raise max_connections, end what else uses it, "
+            f"{OWN_CONNECTIONS + each} at least: raise max_connections, end what else uses it, "
             "or lower SYNC_CHANNEL_BATCH_SIZE."
         )
     if room.workers < wanted:
@@ -146,13 +146,12 @@ async def room_of(engine: Engine, request: SyncRequest, settings: Settings, tena
 
 
 def room_within(connections: int, workers: int, slots: int, tenants: int) -> Room:
-    """Of so many workers and tenants those for which there are connections.
+    """Of so many workers those for which there are connections, and tenants for them.
 
-    A worker takes one for each of its *slots*, a tenant that is under way one that holds it.
+    A worker takes a connection for each of its *slots*; tenants take none of their own.
     """
-    left = connections - OWN_CONNECTIONS
-    workers = min(workers, max((left - 1) // slots, 0))
-    return Room(workers, min(tenants, TENANTS_PER_WORKER * workers, left - workers * slots))
+    workers = min(workers, max((connections - OWN_CONNECTIONS) // slots, 0))
+    return Room(workers, min(tenants, TENANTS_PER_WORKER * workers))
 
 
 async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:

@@ -28,7 +28,8 @@ def audit(
 ) -> None:
     """Show who did what and when, the latest first.
 
-    Entries can be added to the log, and neither changed nor taken out.
+    Entries can be added to the log, and neither changed nor taken out. Who acted is what their
+    machine says; the role is the one that was connected, as the database knows it.
     """
     entries = asyncio.run(_entries(tenant, limit))
     if as_json:
@@ -39,6 +40,7 @@ def audit(
                 "action": each.action,
                 "tenant": each.tenant,
                 "details": dict(each.details),
+                "db_role": each.db_role,
             }
             for each in entries
         ]
@@ -50,13 +52,14 @@ def audit(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("at (UTC)", "who", "what", "tenant", "details"):
+    for column in ("at (UTC)", "who", "as role", "what", "tenant", "details"):
         table.add_column(column, overflow="fold")
     for each in entries:
         details = ", ".join(f"{name} {value}" for name, value in each.details.items())
         cells = (
             f"{each.at:%Y-%m-%d %H:%M:%S}",
             each.actor,
+            each.db_role or "",
             each.action,
             each.tenant or "",
             details,

@@ -49,9 +49,9 @@ def url() -> None:
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
+    from raysync.store.engine import url_for_others
 
-    # without the driver's name, which only SQLAlchemy knows
-    tell("postgresql://" + database_url(read_settings()).partition("://")[2])
+    tell(url_for_others(database_url(read_settings())))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli.console import say
+from raysync.cli.key_marks import note_keys
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ def grant_analyst(tenant: _Tenant, role: _Role) -> None:
     settings = read_settings()
     granted = asyncio.run(_grant_analyst(settings, tenant, role))
     say(f"{role} reads the tenant {tenant}, and no other.")
+    for what, statement in granted.left:
+        say(
+            f"Note: like all roles here, {role} may {what}. If nobody else needs it, have the "
+            f"database's administrator run  {statement}"
+        )
     _tell_of_login(settings, role, granted)
 
 
@@ -112,9 +118,11 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
     from raysync.database import open_store
     from raysync.store.audit import AuditLog
     from raysync.store.roles import RoleStore
+    from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
         granted = await RoleStore(engine).grant_worker(role)
+        await note_keys(settings, engine, await TenantStore(engine).list())
         await AuditLog(engine).record(operator_name(), "db grant-worker", None, {"role": role})
     return granted
 

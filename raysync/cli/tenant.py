@@ -16,6 +16,7 @@ from raysync.cli import params, words
 from raysync.cli.confirm import ask
 from raysync.cli.console import out, plain_table, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.key_marks import note_keys
 from raysync.cli.lookup import find_tenant
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.operators import operator_name
@@ -124,7 +125,10 @@ async def _add(
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
-        await TenantStore(engine).add(slug, GuildId(guild_id), name, reference, privacy, sealed)
+        added = await TenantStore(engine).add(
+            slug, GuildId(guild_id), name, reference, privacy, sealed
+        )
+        await note_keys(settings, engine, [added])
         details = {"guild_id": str(guild_id), "token": reference, "privacy": privacy.value}
         await AuditLog(engine).record(operator_name(), "tenant add", slug, details)
 

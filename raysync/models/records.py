@@ -97,11 +97,23 @@ class ShareClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class LockRecord:
+    """Holder of a tenant's lock, alive or vanished."""
+
+    host: str  #: its machine
+    taken_at: datetime
+    renewed_at: datetime  #: last sign of life ...
+    seen_ago_s: float  #: ... and its age, by the database's clock
+    is_held: bool  #: False: the holder is gone, and the next one may take the lock
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what."""
 
     at: datetime
-    actor: str
+    actor: str  #: as the client's machine names its user
     action: str
     tenant: str | None
     details: Mapping[str, Any] = field(default_factory=dict)
+    db_role: str | None = None  #: role that was connected; None: an entry of before it was kept

@@ -1,4 +1,8 @@
-"""Who did what: entries are added and never changed, which the database itself sees to."""
+"""Who did what: entries are added and never changed, which the database itself sees to.
+
+The actor is what the machine says that asked. The role that was connected, and the time, are what
+the database says: only the tables' owner could write others.
+"""
 
 from __future__ import annotations
 
@@ -43,5 +47,6 @@ class AuditLog:
             async with self._engine.connect() as connection:
                 rows = await connection.execute(query)
         return tuple(
-            AuditEntry(row.at, row.actor, row.action, row.tenant, row.details) for row in rows
+            AuditEntry(row.at, row.actor, row.action, row.tenant, row.details, row.db_role)
+            for row in rows
         )

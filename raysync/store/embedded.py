@@ -31,11 +31,11 @@ from urllib.parse import quote
 
 from raysync.errors import DatabaseUnavailableError
 from raysync.store.server_account import ServerAccount, account_for, client_name
+from raysync.store.sessions import EMBEDDED_DATABASE, embedded_address
 
 _MAJOR: Final = 18
 _PORT: Final = 5432  # names the socket's file; nothing listens on a network
 _LOG: Final = "log"  # in the data directory
-_DATABASE: Final = "raysync"
 _MAX_SOCKET_BYTES: Final = 103  # what macOS allows; Linux has 107
 _DEADLINE_S: Final = 120
 _WAITING: Final = ("-w", "-t", str(_DEADLINE_S))
@@ -155,7 +155,7 @@ def _url_if_ready(data_dir: Path) -> str | None:
     if known is None or not known.ready or not _accepts(known.socket_dir):
         return None
     host, user = quote(str(known.socket_dir), safe=""), quote(client_name(), safe="")
-    return f"postgresql://{user}@/{_DATABASE}?host={host}&port={_PORT}"
+    return embedded_address(f"postgresql://{user}@/{EMBEDDED_DATABASE}?host={host}&port={_PORT}")
 
 
 def _accepts(socket_dir: Path) -> bool:
@@ -321,7 +321,7 @@ def _create(programs: _Programs) -> None:
         os.chown(draft, programs.account.uid, programs.account.gid)
     making = programs.on(draft)
     making.run("initdb", *_initdb_arguments())
-    create_database = f"CREATE DATABASE {_DATABASE}\n"
+    create_database = f"CREATE DATABASE {EMBEDDED_DATABASE}\n"
     making.run("postgres", "--single", "-F", "template1", stdin=create_database)
     making.run("initdb", "--sync-only")
     draft.rename(programs.data_dir)

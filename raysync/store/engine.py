@@ -17,32 +17,24 @@ from raysync.errors import (
     DatabaseUnavailableError,
     StoreUnavailableError,
 )
+from raysync.store.sessions import (
+    STATEMENT_TIMEOUT_S,
+    address_for_others,
+    connect,
+    counting_variables,
+)
+from raysync.store.sessions import connect_keywords as connect_keywords
 
 Engine = AsyncEngine
 """A pool of connections, as the layers above hand it on."""
-CONNECT_TIMEOUT_S = 10
-STATEMENT_TIMEOUT_S = 60
-"""No statement of a sync takes seconds; one that does waits for something that will not come."""
 POOL_TIMEOUT_S = 30
 
 _ACCEPTED = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
-_KEEPALIVE: dict[str, Any] = {
-    "keepalives": 1,
-    "keepalives_idle": 20,
-    "keepalives_interval": 5,
-    "keepalives_count": 4,
-    "tcp_user_timeout": 30_000,  # milliseconds: a peer that vanished is noticed within them
-}
 _LIMITS = "54"
 """The class of errors over what is too large or too deep: psycopg calls them operational."""
 _OF_VALUES = frozenset({"21", "22", _LIMITS})
 _OF_ONE_VALUE = frozenset({"23502", "XX000"})
 """A null where there must be none; and what PostgreSQL says of more memory than it ever takes."""
-_SESSION = (
-    "SELECT set_config('TimeZone', 'UTC', false), "
-    "set_config('statement_timeout', %s, false), "
-    "set_config('idle_in_transaction_session_timeout', %s, false)"
-)
 
 
 def normalize_url(url: str) -> str:
@@ -68,6 +60,12 @@ def normalize_url(url: str) -> str:
     return with_driver.render_as_string(hide_password=False)
 
 
+def url_for_others(url: str) -> str:
+    """Return *url* as psql and other clients read it, the password included."""
+    plain = address_for_others(make_url(url)).set(drivername="postgresql")
+    return plain.render_as_string(hide_password=False)
+
+
 def where_is(url: str) -> str:
     """The database's host, port and name, for people: never the password."""
     parsed = make_url(normalize_url(url))
@@ -86,53 +84,30 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
     A connection that died while idle is replaced when it is asked for, at the price of one
     ``poll``; one that dies in use shows as `StoreUnavailableError`.
     """
+    address = make_url(normalize_url(url))
+
+    async def pooled() -> psycopg.AsyncConnection[Any]:
+        connection = await connect(address, application_name)
+        await connection.set_autocommit(False)  # SQLAlchemy ends transactions itself
+        return connection
+
     engine = create_async_engine(
-        normalize_url(url),
+        address,
         hide_parameters=True,  # they hold what people wrote
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": application_name,
-            **_KEEPALIVE,
-        },
+        async_creator=pooled,
     )
-    event.listen(engine.sync_engine, "connect", _prepare_session)
     event.listen(engine.sync_engine, "checkout", _refuse_dead)
     return engine
 
 
-async def connect_alone(engine: AsyncEngine, application_name: str) -> psycopg.AsyncConnection[Any]:
+async def connect_alone(
+    engine: AsyncEngine, application_name: str, *, timeout_s: int = STATEMENT_TIMEOUT_S
+) -> psycopg.AsyncConnection[Any]:
     """A connection to the same database, beside the pool, in autocommit; the caller closes it."""
-    keywords = {
-        **connect_keywords(engine.url),
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "application_name": application_name,
-        **_KEEPALIVE,
-    }
-    return await psycopg.AsyncConnection.connect(autocommit=True, **keywords)
-
-
-def connect_keywords(url: URL) -> dict[str, Any]:
-    """What libpq is to be told, each by its name: an address that it cannot read it would repeat.
-
-    The password included.
-    """
-    query = {
-        name: value if isinstance(value, str) else ",".join(value)
-        for name, value in url.query.items()
-    }
-    return {**url.translate_connect_args(username="user", database="dbname"), **query}
-
-
-def _prepare_session(connection: Any, _record: object) -> None:
-    """Statements, not start-up options: connection poolers refuse those."""
-    timeout = f"{STATEMENT_TIMEOUT_S}s"
-    cursor = connection.cursor()
-    cursor.execute(_SESSION, (timeout, timeout))
-    cursor.close()
-    connection.commit()
+    return await connect(engine.url, application_name, timeout_s=timeout_s)
 
 
 def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
@@ -194,9 +169,11 @@ def reaching(url: str) -> Iterator[None]:
         with translated():
             yield
     except StoreUnavailableError as error:
+        variables = counting_variables(make_url(normalize_url(url)))
+        counting = f" The environment counts, too: {', '.join(variables)}." if variables else ""
         raise DatabaseUnavailableError(
             f"Cannot use the database {where_is(url)}. {error} "
-            "Is it running, and is RAYSYNC_DATABASE_URL right?"
+            f"Is it running, and is RAYSYNC_DATABASE_URL right?{counting}"
         ) from None
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import JobId, TenantId
 from raysync.store.engine import translated
-from raysync.store.job_lock import is_held
+from raysync.store.job_lock import TENANT_LOCKS
+from raysync.store.locks import IS_HELD, LEGACY_CLASS
 
 _SERVER = text("""
 SELECT current_setting('server_version') AS version,
@@ -22,11 +24,22 @@ SELECT current_setting('server_version') AS version,
     clock_timestamp() AS now
 """)
 
-_RUNNING = text("""
-SELECT id::text AS id, tenant_id FROM sync_jobs WHERE status = 'running' ORDER BY started_at
-""")
+_RUNNING = text(f"""
+SELECT j.id::text AS id, j.tenant_id, coalesce({IS_HELD}, false) AS is_held
+FROM sync_jobs j LEFT JOIN locks l ON l.name = '{TENANT_LOCKS}' || j.tenant_id
+WHERE j.status = 'running' ORDER BY j.started_at
+""")  # noqa: S608 of constants
 
-_HAS_JOBS = text("SELECT to_regclass('sync_jobs') IS NOT NULL")
+_TABLES = text("SELECT to_regclass('sync_jobs') IS NOT NULL, to_regclass('locks') IS NOT NULL")
+
+# For a driver of a version without the table.
+_LEGACY_RUNNING = text("""
+SELECT j.id::text AS id, j.tenant_id, EXISTS (
+    SELECT FROM pg_locks k JOIN pg_database d ON d.oid = k.database
+    WHERE k.locktype = 'advisory' AND k.classid = :lock_class AND k.objid = j.tenant_id
+        AND k.objsubid = 2 AND k.granted AND d.datname = current_database()) AS is_held
+FROM sync_jobs j WHERE j.status = 'running' ORDER BY j.started_at
+""")
 
 # A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
 # scope are no fault of the bot's and do not count.
@@ -58,28 +71,26 @@ async def server_state(engine: AsyncEngine) -> ServerState:
 
 async def abandoned_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
     """Jobs that are called running, and whose driver is gone."""
-    return await _called_running(engine, has_driver=False)
+    with translated():
+        async with engine.connect() as connection:
+            return _found(await connection.execute(_RUNNING), is_held=False)
 
 
 async def running_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
-    """Jobs whose driver lives; none where the database is empty still."""
+    """Jobs whose driver lives, also where the database is empty, or of an earlier version."""
     with translated():
         async with engine.connect() as connection:
-            has_jobs = (await connection.execute(_HAS_JOBS)).scalar_one()
-    return await _called_running(engine, has_driver=True) if has_jobs else []
+            has_jobs, has_locks = (await connection.execute(_TABLES)).one()
+            if not has_jobs:
+                return []
+            if has_locks:
+                return _found(await connection.execute(_RUNNING), is_held=True)
+            legacy = await connection.execute(_LEGACY_RUNNING, {"lock_class": LEGACY_CLASS})
+            return _found(legacy, is_held=True)
 
 
-async def _called_running(
-    engine: AsyncEngine, *, has_driver: bool
-) -> Sequence[tuple[TenantId, JobId]]:
-    with translated():
-        async with engine.connect() as connection:
-            rows = (await connection.execute(_RUNNING)).all()
-            return [
-                (TenantId(row.tenant_id), JobId(row.id))
-                for row in rows
-                if await is_held(connection, TenantId(row.tenant_id)) == has_driver
-            ]
+def _found(rows: Iterable[Any], *, is_held: bool) -> list[tuple[TenantId, JobId]]:
+    return [(TenantId(row.tenant_id), JobId(row.id)) for row in rows if row.is_held == is_held]
 
 
 async def refusals(engine: AsyncEngine) -> int:

@@ -1,172 +1,138 @@
-"""At most one job of a tenant at a time, by an advisory lock that dies with its driver.
+"""At most one job of a tenant at a time, by the tenant's lock.
 
-The lock is held by a connection of the driver's own, which dies with the process: a driver that
-was killed has let go before anybody can ask. Nothing has to expire, and no clocks are compared.
+`raysync.store.locks` defines how long a lock outlives its holder.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
-from psycopg.rows import TupleRow
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raysync.errors import JobRunningError
+from raysync.errors import JobRunningError, UnknownTenantError
 from raysync.models.ids import JobId, TenantId
-from raysync.store.engine import connect_alone, translated
+from raysync.models.records import LockRecord
+from raysync.store.engine import translated
+from raysync.store.locks import IS_HELD, Lease, LockHolder, lock_row
 
-_log = logging.getLogger(__name__)
-_Connection = psycopg.AsyncConnection[TupleRow]
-
-RETAKE_EVERY_S = 1.0
-LOCK_CLASS: Final = 0x7279_6A62
-"""The first half of the lock; the second is the tenant's key."""
-_CANCELLATIONS: Final = "raysync_cancel"
-"""Where `cancel` notifies; the payload is the job's id."""
-
-_IS_RUNNING = """
-SELECT count(*) > 0 FROM sync_jobs
-WHERE id = %s AND status = 'running' AND options ->> 'driver' = %s
-"""
-_RUNNING = """
-SELECT id::text, started_at FROM sync_jobs WHERE tenant_id = %s AND status = 'running'
-"""
-_FAIL_VANISHED = """
+_RUNNING = text("""
+SELECT id::text, started_at FROM sync_jobs WHERE tenant_id = :tenant_id AND status = 'running'
+""")
+_FAIL_VANISHED = text("""
 WITH vanished AS (
     UPDATE sync_jobs SET status = 'failed', error = 'its driver vanished',
         completed_at = heartbeat_at, updated_at = now()
-    WHERE tenant_id = %(tenant_id)s AND status = 'running'
+    WHERE tenant_id = :tenant_id AND status = 'running'
     RETURNING id
 )
 UPDATE channel_sync_jobs SET status = 'pending', updated_at = now()
 WHERE parent_job_id IN (SELECT id FROM vanished) AND status = 'in_progress'
-"""
-_FREE_CLAIMS = """
+""")
+_FREE_CLAIMS = text("""
 UPDATE sync_progress SET status = 'idle', worker_id = NULL, lease_expires_at = NULL,
     epoch = epoch + 1, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND lease_expires_at IS NOT NULL
-"""
+WHERE tenant_id = :tenant_id AND lease_expires_at IS NOT NULL
+""")
+_HOLDER = text(f"""
+SELECT l.host, l.taken_at, l.renewed_at, {IS_HELD} AS is_held,
+    extract(epoch FROM clock_timestamp() - l.renewed_at)::float8 AS seen_ago_s
+FROM locks l WHERE l.name = :name AND l.holder IS NOT NULL
+""")  # noqa: S608 of constants
+_CANCEL = text("UPDATE locks SET cancel_job_id = :job_id WHERE name = :name")
+
+TENANT_LOCKS: Final = "tenant/"
+"""Prefix of the names of tenants' locks. The tenant's key follows."""
 
 
-@dataclass(slots=True)
-class JobLease:
+@dataclass(slots=True, eq=False, kw_only=True)
+class JobLease(Lease):
     """The right to run jobs of one tenant.
 
-    The connection that holds it may break, as when the server restarts. It is then taken again,
-    unless another driver has begun meanwhile.
+    If the connection that holds it breaks, a running job keeps it unless another has begun. Work
+    without a job loses it, and is to be repeated.
     """
 
     tenant_id: TenantId
-    driver: str = field(default_factory=lambda: uuid.uuid4().hex)  #: tells drivers of a job apart
-    job_id: JobId | None = None  #: the driver's job, once it has begun
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it cannot be had again: another driver has begun, and this one must stop."""
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody asked the tenant's job to end."""
+
+
+class TenantHolder:
+    """Holder of one process's tenants, with one connection for all of them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._locks = LockHolder(engine, "raysync driver")
+
+    @asynccontextmanager
+    async def hold(self, tenant_id: TenantId) -> AsyncIterator[JobLease]:
+        """Hold the tenant for one driver.
+
+        What a driver that vanished left behind is put in order first: its job has failed, and its
+        workers' claims are void, so that one still writing is refused.
+
+        Raises:
+            JobRunningError: another driver holds it; the sentence names the job.
+            UnknownTenantError: the tenant was removed meanwhile.
+        """
+
+        async def put_in_order(connection: AsyncConnection) -> None:
+            await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
+            await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
+
+        lease = JobLease(name=_name(tenant_id), tenant_id=tenant_id)
+        try:
+            is_taken = await self._locks.take(lease, tenant_id, put_in_order)
+        except IntegrityError:
+            raise UnknownTenantError(
+                "The tenant was removed a moment ago: `raysync tenant list` shows those there are."
+            ) from None
+        if not is_taken:
+            with translated():
+                async with self._engine.connect() as connection:
+                    raise await _job_running(connection, tenant_id)
+        try:
+            yield lease
+        finally:
+            await self._locks.release(lease)
 
 
 @asynccontextmanager
 async def hold_tenant(engine: AsyncEngine, tenant_id: TenantId) -> AsyncIterator[JobLease]:
-    """Hold the tenant for one driver.
-
-    What a driver that vanished left behind is put in order first: its job has failed, and its
-    workers' claims are void, so that one still writing is refused.
-
-    Raises:
-        JobRunningError: another driver holds it; the sentence names the job.
-    """
-    with translated():
-        held = [await connect_alone(engine, "raysync driver")]  # the last one counts
-        try:
-            await _take(held[-1], tenant_id)
-        except BaseException:
-            await held[-1].close()
-            raise
-    lease = JobLease(tenant_id)
-    watch = asyncio.create_task(_watch(engine, held, lease))
-    try:
+    """Hold one tenant. See `TenantHolder.hold`."""
+    async with TenantHolder(engine).hold(tenant_id) as lease:
         yield lease
-    finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
-        await held[-1].close()
 
 
-async def _take(connection: _Connection, tenant_id: TenantId) -> None:
-    if not await _try_lock(connection, tenant_id):
-        running = await connection.execute(_RUNNING, (tenant_id,))
-        raise _job_running(await running.fetchone())
-    async with connection.transaction():
-        await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
-        await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
-
-
-async def _watch(engine: AsyncEngine, held: list[_Connection], lease: JobLease) -> None:
-    """Wait on the socket for a cancellation; where it breaks, hold the tenant anew."""
-    while True:
-        try:
-            async for note in held[-1].notifies():
-                if note.payload == lease.job_id:
-                    lease.cancelled.set()
-        except psycopg.Error:
-            _log.warning("the connection that holds the tenant broke; it is taken again")
-        await held[-1].close()
-        again = await _take_again(engine, lease)
-        if again is None:
-            lease.lost.set()
-            return
-        held.append(again)
-
-
-async def _take_again(engine: AsyncEngine, lease: JobLease) -> _Connection | None:
-    """The tenant, held by a new connection; None: its job is another driver's by now.
-
-    The server may take a while to notice that the old connection is gone, or to be back.
-    """
-    while True:
-        try:
-            connection = await connect_alone(engine, "raysync driver")
-        except psycopg.Error:
-            await asyncio.sleep(RETAKE_EVERY_S)
-            continue
-        try:
-            is_held = await _try_lock(connection, lease.tenant_id)
-            found = await connection.execute(_IS_RUNNING, (lease.job_id, lease.driver))
-            is_ours = await found.fetchone() == (True,)
-            if is_ours and is_held:
-                return connection
-        except psycopg.Error:
-            is_ours = True  # it broke again: nothing was learned
-        except BaseException:
-            await connection.close()
-            raise
-        await connection.close()
-        if not is_ours:
-            return None
-        await asyncio.sleep(RETAKE_EVERY_S)
-
-
-async def _try_lock(connection: _Connection, tenant_id: TenantId) -> bool:
-    taken = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, tenant_id))
-    if await taken.fetchone() != (True,):
-        return False
-    await connection.execute(f"LISTEN {_CANCELLATIONS}")
-    return True
+async def add_lock(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """Create the lock of a new tenant, held by nobody."""
+    await lock_row(connection, _name(tenant_id), tenant_id)
 
 
 async def is_held(connection: AsyncConnection, tenant_id: TenantId) -> bool:
-    """Whether a driver holds the tenant; if not, none can before the transaction ends."""
-    taken = await connection.exec_driver_sql(
-        "SELECT pg_try_advisory_xact_lock(%s, %s)", (LOCK_CLASS, tenant_id)
-    )
-    return not taken.scalar_one()
+    """Return whether a driver holds the tenant. If not, none can before the transaction ends."""
+    return await lock_row(connection, _name(tenant_id), tenant_id)
+
+
+async def holder(connection: AsyncConnection, tenant_id: TenantId) -> LockRecord | None:
+    """Return who took the tenant and did not release it, alive or not. Lock nothing."""
+    found = await connection.execute(_HOLDER, {"name": _name(tenant_id)})
+    row = found.mappings().one_or_none()
+    return None if row is None else LockRecord(**row)
+
+
+async def refuse_if_held(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """Refuse if the tenant is held. A job may begin right afterwards.
+
+    Raises:
+        JobRunningError: one is running.
+    """
+    found = await holder(connection, tenant_id)
+    if found is not None and found.is_held:
+        raise await _job_running(connection, tenant_id)
 
 
 async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId) -> None:
@@ -176,16 +142,21 @@ async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId)
         JobRunningError: one is running.
     """
     if await is_held(connection, tenant_id):
-        running = await connection.exec_driver_sql(_RUNNING, (tenant_id,))
-        raise _job_running(running.one_or_none())
+        raise await _job_running(connection, tenant_id)
 
 
-async def ask_to_cancel(connection: AsyncConnection, job_id: JobId) -> None:
-    """Tell the driver of the job to end it, when the transaction commits."""
-    await connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (_CANCELLATIONS, str(job_id)))
+async def ask_to_cancel(connection: AsyncConnection, tenant_id: TenantId, job_id: JobId) -> None:
+    """Ask the job's driver to end it, which takes a second or two."""
+    await connection.execute(_CANCEL, {"name": _name(tenant_id), "job_id": job_id})
 
 
-def _job_running(job: Any) -> JobRunningError:
+def _name(tenant_id: TenantId) -> str:
+    return f"{TENANT_LOCKS}{tenant_id}"
+
+
+async def _job_running(connection: AsyncConnection, tenant_id: TenantId) -> JobRunningError:
+    found = await connection.execute(_RUNNING, {"tenant_id": tenant_id})
+    job: Any = found.one_or_none()
     if job is None:
         return JobRunningError("Another command is at work on this tenant: try again shortly.")
     job_id, started_at = job

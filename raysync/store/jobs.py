@@ -27,7 +27,7 @@ from raysync.store.job_lock import (
     ask_to_cancel,
     hold_tenant,
     is_held,
-    refuse_while_running,
+    refuse_if_held,
 )
 from raysync.store.job_records import read_job, read_jobs, read_usage
 from raysync.store.job_rows import (
@@ -165,7 +165,8 @@ class JobStore:
                 async with self._engine.begin() as connection:
                     await connection.execute(new)
             except IntegrityError as error:
-                if "uq_sync_jobs_running_tenant" not in str(error.orig):
+                diagnosis = getattr(error.orig, "diag", None)
+                if getattr(diagnosis, "constraint_name", None) != "uq_sync_jobs_running_tenant":
                     raise
                 raise JobRunningError("The tenant has a running job already.") from None
         return job_id
@@ -199,8 +200,8 @@ class JobStore:
     async def require_free(self, tenant_id: TenantId) -> None:
         """Say what `lease` would say, and hold nothing. Raises JobRunningError."""
         with translated():
-            async with self._engine.begin() as connection:
-                await refuse_while_running(connection, tenant_id)
+            async with self._engine.connect() as connection:
+                await refuse_if_held(connection, tenant_id)
 
     async def save_progress(
         self,
@@ -261,7 +262,7 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 if await is_held(connection, record.tenant_id):
-                    await ask_to_cancel(connection, job_id)
+                    await ask_to_cancel(connection, record.tenant_id, job_id)
                     return True
                 values = {
                     "job_id": job_id,

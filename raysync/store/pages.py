@@ -13,6 +13,7 @@ where the database says that it stands.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -224,7 +225,7 @@ class PostgresPages:
     """
 
     def __init__(self, engine: AsyncEngine, lease_s: float = 60.0) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._lease_s = lease_s
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
@@ -331,12 +332,17 @@ class PostgresPages:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Driver]:
-        """The driver's own connection in autocommit: each statement here is a transaction."""
+        """The driver's own connection in autocommit: each statement here is a transaction.
+
+        SQLAlchemy's isolation level is not used: it loses the connection of a task that is
+        cancelled while it is set.
+        """
         with translated():
             async with self._engine.connect() as connection:
                 pooled = await connection.get_raw_connection()
                 driver: _Driver = pooled.driver_connection  # type: ignore[assignment]  # untyped there
                 try:
+                    await driver.set_autocommit(True)
                     if not pooled.info.get("plans_once"):
                         await driver.execute(_PLAN_ONCE)
                         pooled.info["plans_once"] = True
@@ -345,6 +351,17 @@ class PostgresPages:
                     if driver.closed:
                         await connection.invalidate()
                     raise
+                finally:
+                    await asyncio.shield(_end_autocommit(driver))  # before another task has it
+
+
+async def _end_autocommit(driver: _Driver) -> None:
+    """Make the connection fit for the pool again, or close it, which the pool notices."""
+    try:
+        if not driver.closed:
+            await driver.set_autocommit(False)
+    except psycopg.Error:
+        await driver.close()
 
 
 def refusal(claim: Claim, *, is_same_server: bool) -> ClaimLostError | StoreRestartedError:

@@ -28,7 +28,7 @@ WORKERS: Final[Mapping[str, str]] = {
     "erased_messages": "SELECT, INSERT",
     "pseudonym_generations": "SELECT",
     "scrubbings": "SELECT",
-    "key_checks": "SELECT, INSERT",
+    "key_checks": "SELECT",
     "sync_progress": "SELECT, INSERT, UPDATE",
     "sync_jobs": "SELECT, INSERT, UPDATE",
     "channel_sync_jobs": "SELECT, INSERT, UPDATE",
@@ -38,12 +38,18 @@ WORKERS: Final[Mapping[str, str]] = {
     "rate_limits": "SELECT, INSERT, UPDATE",
     "token_shares": "SELECT, INSERT, UPDATE, DELETE",
     "server_life": "SELECT, INSERT",
+    "locks": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT",
 }
 """By table, and nothing else: no tenant or role is added, and no entry of the log is changed.
 
 A run ends with what is past retention: hence the right to take messages out.
 """
+WORKER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    # when an entry was written, and by which role, the database says itself
+    "audit_log": ("actor", "action", "tenant", "details"),
+}
+"""Columns that a worker may insert, by table. Not listed: all of them."""
 
 ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     # where the token is, and the token itself sealed, are nobody's to read
@@ -61,8 +67,12 @@ ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "dead_letters": (),
     "job_api_calls": (),
     "job_samples": (),
+    "locks": ("tenant_id", "taken_at", "renewed_at", "expires_at"),
 }
 """The columns that an analyst may read, by table; none named: all of them."""
+
+ANALYST_CONNECTIONS: Final = 10
+ANALYST_TIMEOUT_S: Final = 600
 
 _UNPROTECTED: Final = frozenset({"alembic_version"})  # Alembic's own: the revision, and no tenant's
 
@@ -71,10 +81,11 @@ def worker_grants(role: str) -> list[str]:
     """The statements that let *role* run syncs."""
     to = sql.Identifier(role)
     grants = [
-        sql.SQL("GRANT {} ON public.{} TO {}").format(sql.SQL(allowed), sql.Identifier(table), to)
-        for table, allowed in WORKERS.items()
+        sql.SQL("GRANT {} ON public.{} TO {}").format(_rights(table), sql.Identifier(table), to)
+        for table in WORKERS
     ]
-    return _texts([sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(to), *grants])
+    usage = sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(to)
+    return _texts([_taken_back(to), usage, *grants])
 
 
 def worker_policies(roles: Iterable[str]) -> list[str]:
@@ -96,6 +107,7 @@ def analyst_grants(role: str) -> list[str]:
     """The statements that let *role* read what row security shows it."""
     to = sql.Identifier(role)
     made: list[sql.Composable] = [
+        _taken_back(to),
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(_names(READ_SCHEMAS), to),
         sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO {}").format(to),
     ]
@@ -123,8 +135,40 @@ def login_role(role: str) -> str:
     return sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)).as_string()
 
 
+def analyst_limits(role: str) -> list[str]:
+    """Return the statements that limit the load of a new *role*.
+
+    The role can change its timeouts, but not its number of connections.
+    """
+    name = sql.Identifier(role)
+    set_timeout = sql.SQL("ALTER ROLE {} SET {} = {}")
+    timeouts = ("statement_timeout", "idle_in_transaction_session_timeout")
+    return _texts(
+        [
+            sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, ANALYST_CONNECTIONS),
+            *(
+                set_timeout.format(name, sql.Identifier(each), f"{ANALYST_TIMEOUT_S}s")
+                for each in timeouts
+            ),
+        ]
+    )
+
+
+def _rights(table: str) -> sql.SQL | sql.Composed:
+    columns = WORKER_COLUMNS.get(table)
+    if columns is None:
+        return sql.SQL(WORKERS[table])
+    before, after = WORKERS[table].split("INSERT")
+    return sql.SQL("{}INSERT ({}){}").format(sql.SQL(before), _names(columns), sql.SQL(after))
+
+
+def _taken_back(role: sql.Identifier) -> sql.Composed:
+    """Return the statement that revokes all that any version granted on tables."""
+    return sql.SQL("REVOKE ALL ON {} FROM {}").format(_names({*WORKERS, *ANALYSTS}), role)
+
+
 def _names(each: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, each))
+    return sql.SQL(", ").join(map(sql.Identifier, sorted(each)))
 
 
 def _texts(statements: Iterable[sql.Composable]) -> list[str]:

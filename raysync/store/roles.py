@@ -21,10 +21,17 @@ from raysync.store.engine import connect_alone, translated
 from raysync.store.privileges import (
     WORKER_POLICY,
     analyst_grants,
+    analyst_limits,
     login_role,
     revocations,
     worker_grants,
     worker_policies,
+)
+from raysync.store.public_rights import (
+    CREATING,
+    revoke_from_public,
+    revoke_from_public_now,
+    rights_left,
 )
 
 _Connection = psycopg.AsyncConnection[TupleRow]
@@ -48,12 +55,16 @@ _BINDINGS: Final[LiteralString] = """
 SELECT b.role FROM tenant_roles b JOIN pg_roles r ON r.rolname = b.role
 """
 
+_SEES_BINDINGS: Final = "SELECT has_table_privilege('tenant_roles', 'SELECT')"
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
     """What was done."""
 
     created: bool  #: the role is new, and has no password yet
+    left: tuple[tuple[str, str], ...] = ()
+    """What it still may do and should not, each with an administrator's statement against it."""
 
 
 class RoleStore:
@@ -67,7 +78,8 @@ class RoleStore:
 
         Raises:
             ConfigurationError: the role cannot be one that sees a single tenant, or it is another
-                tenant's, or it does not exist and the owner may not create it.
+                tenant's, or it does not exist and the owner may not create it, or it could put
+                functions of its own among raysync's.
         """
         async with self._changing(role) as connection:
             if role in await _workers(connection):
@@ -86,8 +98,11 @@ class RoleStore:
                 "INSERT INTO tenant_roles (role, tenant_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (role, tenant.id),
             )
+            if created:
+                await _run(connection, analyst_limits(role))
             await _run(connection, analyst_grants(role))
-            return Granted(created)
+            await revoke_from_public(connection)
+            return Granted(created, await _left(connection, role))
 
     async def revoke_analyst(self, role: str, tenant: Tenant) -> None:
         """Take from *role* all that it may read.
@@ -136,12 +151,36 @@ class RoleStore:
             await _run(connection, worker_policies(workers - {role}))
             await _run(connection, revocations(role))
 
+    async def workers(self) -> frozenset[str]:
+        """Return the roles that run syncs."""
+        with translated():
+            connection = await connect_alone(self._engine, "raysync roles")
+            async with connection:
+                return frozenset(await _workers(connection))
+
+    async def rights_left(self) -> list[tuple[str, str, str]]:
+        """Return what analysts may do and should not: role, right and the statement against it.
+
+        Return nothing to a role that may not see the analysts.
+        """
+        with translated():
+            connection = await connect_alone(self._engine, "raysync roles")
+            async with connection:
+                if await (await connection.execute(_SEES_BINDINGS)).fetchone() != (True,):
+                    return []
+                rows = await (await connection.execute(_BINDINGS)).fetchall()
+                return [
+                    (role, right.what, statement)
+                    for (role,) in rows
+                    for right, statement in await rights_left(connection, role)
+                ]
+
     @asynccontextmanager
     async def _changing(self, role: str) -> AsyncIterator[_Connection]:
         """A transaction of its own, for a role whose name can be one."""
         _require_name(role)
         with translated():
-            connection = await connect_alone(self._engine, "raysync roles")
+            connection = await connect_alone(self._engine, "raysync roles", timeout_s=0)
             async with connection, connection.transaction():
                 await connection.execute(_LOCK_WAIT)
                 yield connection
@@ -159,6 +198,8 @@ def renew_grants(session: Any) -> None:
     granted += [each for role in analysts for each in analyst_grants(role)]
     for each in granted:
         session.execute(each)
+    if analysts:
+        revoke_from_public_now(session)
 
 
 def _require_name(role: str) -> None:
@@ -188,6 +229,18 @@ async def _ensure(connection: _Connection, role: str) -> bool:
             f"administrator run  {login_role(role)}  and try again."
         ) from None
     return True
+
+
+async def _left(connection: _Connection, role: str) -> tuple[tuple[str, str], ...]:
+    left = await rights_left(connection, role)
+    for right, statement in left:
+        if right is CREATING:
+            raise ConfigurationError(
+                f"Every role of this database may {right.what}, {role} too: what others then run "
+                f"could be its own. Have the database's administrator run  {statement}  and try "
+                "again."
+            )
+    return tuple((right.what, statement) for right, statement in left)
 
 
 async def _exists(connection: _Connection, role: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -10,12 +11,11 @@ from typing import Final
 from sqlalchemy import select
 
 from raysync.store.audit import AuditLog
-from raysync.store.engine import Engine, connect_alone, translated
+from raysync.store.engine import Engine, translated
+from raysync.store.locks import Lease, LockHolder
 from raysync.store.schema import audit_log
 
 ACTION: Final = "schedule"
-LOCK_CLASS: Final = 0x7279_7363
-"""The first half of the lock; the second is made of the schedule's name."""
 
 
 class ScheduleStore:
@@ -47,15 +47,11 @@ class ScheduleStore:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[bool]:
-        """Hold the schedule, by a connection that dies with its process; False: another does."""
-        with translated():
-            connection = await connect_alone(self._engine, "raysync schedule")
+        """Hold the schedule, by a lock that ends with its process; False: another does."""
+        digest = hashlib.sha256(self._name.encode()).hexdigest()  # the name may be a long one
+        lease, holder = Lease(f"schedule/{digest}"), LockHolder(self._engine, "raysync schedule")
+        is_held = await holder.take(lease)
         try:
-            with translated():
-                taken = await connection.execute(
-                    "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (LOCK_CLASS, self._name)
-                )
-                is_held = await taken.fetchone() == (True,)
             yield is_held
         finally:
-            await connection.close()
+            await holder.release(lease)

@@ -172,6 +172,31 @@ server_life = Table(
     prefixes=["UNLOGGED"],
 )
 
+# See raysync.store.locks. A tenant has a row for as long as it is there; a token's is locked only.
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE")),
+    Column("holder", Text),  # null: nobody
+    Column("host", Text),
+    Column("backend_pid", Integer),  # the process that the server has for the holder ...
+    Column("backend_start", Moment),  # ... and since when, for numbers come again
+    Column("taken_at", Moment),
+    Column("renewed_at", Moment),
+    Column("expires_at", Moment),
+    Column("cancel_job_id", UUID(as_uuid=False)),  # the holder's job that is to end
+    Index("ix_locks_holder", "holder", postgresql_where=text("holder IS NOT NULL")),
+    Index(None, "tenant_id"),
+    CheckConstraint(
+        "holder IS NULL OR (backend_pid IS NOT NULL AND backend_start IS NOT NULL"
+        " AND taken_at IS NOT NULL AND renewed_at IS NOT NULL AND expires_at IS NOT NULL)",
+        name="held",
+    ),
+    # renewed again and again: room for the new version beside the old one
+    postgresql_with={"fillfactor": "50"},
+)
+
 rate_limits = Table(
     "rate_limits",
     metadata,
@@ -244,6 +269,8 @@ audit_log = Table(
     Column("action", Text, nullable=False),
     Column("tenant", Text),  # its slug: an entry outlives the tenant
     Column("details", JSONB, nullable=False, server_default=EMPTY_OBJECT),
+    # who was connected, as the server knows it; null: an entry of an earlier version
+    Column("db_role", Text, server_default=text("SESSION_USER")),
 )
 
 channel_sync_jobs = Table(

@@ -15,7 +15,7 @@ from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
 from raysync.store.engine import translated
-from raysync.store.job_lock import refuse_while_running
+from raysync.store.job_lock import add_lock, refuse_while_running
 from raysync.store.message_tables import (
     message_attachments,
     message_emoji_reactions,
@@ -73,6 +73,7 @@ class TenantStore:
                     added = await connection.execute(new.returning(*tenants.c))
                     tenant = _tenant(added.mappings().one())
                     await note_scrubbed(connection, tenant.id)
+                    await add_lock(connection, tenant.id)
                     return tenant
             except IntegrityError as error:
                 raise _refusal(error, slug, guild_id) from None

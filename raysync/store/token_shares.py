@@ -14,7 +14,10 @@ from raysync.store.engine import translated
 REMEMBERED_S: Final = 6.0
 """A row is kept for so long after its end: what was sent under it may still count at Discord."""
 
-_LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('raysync/' || :token, 0))")
+_LOCK: Final = text(
+    "INSERT INTO locks (name) VALUES ('token/' || :token) "
+    "ON CONFLICT (name) DO UPDATE SET name = excluded.name"
+)
 _FORGET: Final = text(
     "DELETE FROM token_shares WHERE fingerprint = :token AND "
     "expires_at < clock_timestamp() - make_interval(secs => :remembered)"

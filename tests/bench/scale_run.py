@@ -489,8 +489,8 @@ class ScaleRun:
 
     @property
     def connections(self) -> int:
-        """To the database: one holds each tenant that is under way."""
-        return self.most_tenants + self.shape.workers * self.shape.slots + OWN_CONNECTIONS
+        """To the database."""
+        return self.shape.workers * self.shape.slots + OWN_CONNECTIONS
 
 
 async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> ScaleRun:

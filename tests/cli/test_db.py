@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
+import pytest
+from sqlalchemy import make_url
 
 from raysync.store.embedded import embedded_running, stop_embedded
-from raysync.store.job_lock import LOCK_CLASS
 from raysync.store.migrate import head
 from tests.cli.samples import JOB_ID
+from tests.hostile import hostile_database
+from tests.pgbouncer import pooled
 
 
 def test_upgrade_makes_the_tables_and_is_harmless_again(run, monkeypatch, empty_database_url):
@@ -24,6 +29,16 @@ def test_url_is_one_that_any_client_reads(run, with_database):
 
     with psycopg.connect(url) as session:
         assert session.execute("SELECT count(*) FROM tenants").fetchone() == (0,)
+
+
+def test_the_url_of_the_embedded_server_holds_nothing_that_a_client_might_not_know(run, tmp_path):
+    try:
+        url = make_url(run("db", "url").stdout.strip())
+
+        assert (url.drivername, url.database) == ("postgresql", "raysync")
+        assert url.query.keys() == {"host", "port"}
+    finally:
+        stop_embedded(tmp_path / "home")
 
 
 def test_the_embedded_server_starts_on_demand_and_stops_when_told(run, tmp_path):
@@ -48,7 +63,12 @@ def test_the_embedded_server_is_not_stopped_under_a_running_sync(run, tmp_path):
                 "SELECT %s, id, 'full', 0 FROM tenants",
                 (JOB_ID,),
             )
-            driver.execute("SELECT pg_advisory_lock(%s, id::integer) FROM tenants", (LOCK_CLASS,))
+            driver.execute(
+                "UPDATE locks SET holder = 'it', backend_pid = a.pid, taken_at = now(),"
+                " backend_start = a.backend_start, renewed_at = now(),"
+                " expires_at = now() + interval '1 hour'"
+                " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"
+            )
 
             refused = run("db", "stop")
 
@@ -76,3 +96,38 @@ def test_a_server_of_the_user_is_not_stopped(run, with_database):
 
     assert result.exit_code == 2
     assert "RAYSYNC_DATABASE_URL" in result.stderr
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII", "a pooler of transactions"])
+def unusable(request, postgres_url, empty_database_url):
+    """The URL of a database that raysync cannot use, and what is wrong with it."""
+    if request.param.startswith("a pooler"):
+        with pooled(empty_database_url, "transaction") as url:
+            yield url, "pool_mode = session"
+    else:
+        with hostile_database(postgres_url, request.param) as url:
+            yield url, f"has the encoding {request.param}"
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence_by_every_command(
+    run, monkeypatch, unusable
+):
+    url, wrong = unusable
+    monkeypatch.setenv("RAYSYNC_DATABASE_URL", url)
+    monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a secret key of the tests alone")
+    for command in (
+        ("db", "upgrade"),
+        ("db", "current"),
+        ("start",),
+        ("resume", "--job-id", JOB_ID),
+        ("status",),
+        ("tenant", "list"),
+        ("tenant", "add", "takaro", "--guild", "5", "--token-env", "T"),
+        ("db", "grant-worker", "--role", "role_worker"),
+    ):
+        result = run(*command)
+        assert (result.exit_code, wrong in result.stderr) == (2, True), (command, result.stderr)
+        assert "Traceback" not in result.stderr
+    found = json.loads(run("doctor", "--json").stdout)["checks"]
+
+    assert [each["status"] for each in found if wrong in each["says"]] == ["fail"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -11,7 +12,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import sql
 from sqlalchemy import create_engine, pool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import (
     ConfigurationError,
@@ -19,11 +22,13 @@ from raysync.errors import (
     JobRunningError,
     SchemaOutdatedError,
 )
-from raysync.models.ids import TenantId
 from raysync.store import migrate
-from raysync.store.engine import normalize_url, open_engine
+from raysync.store.engine import normalize_url
 from raysync.store.job_lock import hold_tenant
+from raysync.store.locks import LEGACY_CLASS
 from raysync.store.schema import metadata
+from tests.store.rows import add_tenant
+from tests.store.test_roles import as_role
 
 _CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
@@ -83,7 +88,7 @@ def test_revisions_are_named_like_their_files_and_follow_each_other() -> None:
     assert [script.get_current_head()] == [migrate.head()]
     assert [int(each[:3]) for each in revisions] == list(range(1, len(revisions) + 1))
     assert all(re.fullmatch(r"\d{3}_[a-z_]{1,28}", each) for each in revisions)
-    assert migrate.head() == "018_add_scrubbings"
+    assert migrate.head() == "019_add_locks"
 
 
 def test_tracking_of_channel_syncs_comes_with_007(empty_database_url: str) -> None:
@@ -120,16 +125,51 @@ def test_two_upgrades_at_once_take_turns(empty_database_url: str) -> None:
     assert migrate.current(empty_database_url) == migrate.head()
 
 
-async def test_an_upgrade_waits_for_no_running_sync_and_does_not_disturb_it(
+async def test_no_step_waits_for_a_running_sync_or_disturbs_it(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    tenant = await add_tenant(engine)
+    async with hold_tenant(engine, tenant.id) as lease:
+        for step in (migrate.upgrade, migrate.downgrade):
+            with pytest.raises(JobRunningError, match="A sync is running"):
+                await asyncio.to_thread(step, database_url, migrate.revisions()[-2])
+        assert not lease.lost.is_set()
+    await asyncio.to_thread(migrate.downgrade, database_url, migrate.revisions()[-2])
+    await asyncio.to_thread(migrate.upgrade, database_url)
+
+    assert migrate.current(database_url) == migrate.head()
+
+
+_LEGACY_LOCK = "SELECT pg_advisory_lock(%s, 1)"
+
+
+def test_an_upgrade_sees_a_sync_of_a_version_that_locked_by_number(
     empty_database_url: str,
 ) -> None:
-    migrate.upgrade(empty_database_url, migrate.revisions()[-2])
-    engine = open_engine(empty_database_url, pool_size=2, application_name="tests")
-    async with hold_tenant(engine, TenantId(1)):
+    """And no lock of a role that may run none."""
+    migrate.upgrade(empty_database_url, "014_add_key_checks")
+    with psycopg.connect(empty_database_url, autocommit=True) as driver:
+        driver.execute(_LEGACY_LOCK, (LEGACY_CLASS,))
         with pytest.raises(JobRunningError, match="A sync is running"):
-            await asyncio.to_thread(migrate.upgrade, empty_database_url)
-    await engine.dispose()
-    await asyncio.to_thread(migrate.upgrade, empty_database_url)
+            migrate.upgrade(empty_database_url)
+    role = f"role_analyst_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    with psycopg.connect(as_role(empty_database_url, role), autocommit=True) as analyst:
+        analyst.execute(_LEGACY_LOCK, (LEGACY_CLASS,))
+        migrate.upgrade(empty_database_url)
+
+    assert migrate.current(empty_database_url) == migrate.head()
+
+
+def test_a_role_without_rights_cannot_keep_an_upgrade_waiting(empty_database_url: str) -> None:
+    """By no number at all: not by the one that earlier versions took turns by, either."""
+    role = f"role_stranger_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    with psycopg.connect(as_role(empty_database_url, role), autocommit=True) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(x'72617973796E6300'::bigint)")
+        migrate.upgrade(empty_database_url)
 
     assert migrate.current(empty_database_url) == migrate.head()
 

@@ -12,6 +12,7 @@ from raysync.models.ids import ChannelId, MessageId
 from raysync.models.work import ArchiveKey, IdRange
 from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
+from tests.hostile import plain_session
 from tests.store.rows import add_tenant, channel, message, page, task
 
 
@@ -56,7 +57,7 @@ async def test_a_renamed_channel_is_the_same_channel(
         7, "new \x00", type=5, parent_id=ChannelId(3), metadata={"topic": "a\x00b", "nsfw": True}
     )
     await channels.record([renamed, renamed])
-    with psycopg.connect(database_url) as session:
+    with plain_session(database_url) as session:
         rows = session.execute(
             "SELECT name, type, parent_channel_id, metadata FROM channels"
         ).fetchall()

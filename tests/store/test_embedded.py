@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 from raysync.errors import DatabaseUnavailableError
 from raysync.store.embedded import embedded_running, start_embedded, stop_embedded
 from raysync.store.server_account import account_for, first_closed
+from raysync.store.sessions import connect_now
 
 _START = "import sys, pathlib; from raysync.store.embedded import start_embedded; "
 _SAY_URL = _START + "print(start_embedded(pathlib.Path(sys.argv[1])))"
@@ -156,6 +157,29 @@ def test_the_server_inherits_no_secret(home: Path, monkeypatch: pytest.MonkeyPat
     start_embedded(home)
 
     assert b"hunter2" not in Path(f"/proc/{_pid(home)}/environ").read_bytes()
+
+
+def test_the_servers_programs_are_told_nothing_by_variables_of_theirs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made, started, found and stopped by its own settings alone."""
+    for name, value in {
+        "PGDATA": "/nowhere",
+        "PGPORT": "1",
+        "PGOPTIONS": "-c no_such_setting=1",
+        "PGHOST": "/nowhere",
+        "PGDATABASE": "nowhere",
+        "PGUSER": "nobody",
+        "PGCTLTIMEOUT": "0",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGTZ": "nowhere",
+        "PG_COLOR": "always",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with connect_now(start_embedded(home), "tests") as session:
+        assert session.execute("SHOW data_directory").fetchone() == (str(home / "postgres"),)
+        assert session.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+    assert stop_embedded(home)
 
 
 def test_data_of_another_version_is_refused(home: Path) -> None:

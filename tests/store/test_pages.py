@@ -19,6 +19,7 @@ from raysync.models.entities import Attachment, Reaction
 from raysync.models.ids import MessageId
 from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
 from raysync.store.pages import PostgresPages
+from tests.hostile import plain_session
 from tests.store.rows import NOON, add_channel, add_tenant, message, page, task
 
 
@@ -36,8 +37,8 @@ async def claim(engine: AsyncEngine, pages: PostgresPages) -> Claim:
 
 
 def _rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(database_url) as session:
-        return session.execute(query).fetchall()
+    with plain_session(database_url) as session:
+        return session.execute(query.encode()).fetchall()
 
 
 async def test_a_message_is_stored_with_all_it_has(

@@ -15,14 +15,17 @@ from psycopg import sql
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.actors.keys import RunKeys
 from raysync.errors import ConfigurationError
 from raysync.models.entities import Attachment, Reaction, Tenant
 from raysync.models.ids import GuildId
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
+from raysync.privacy import TenantPrivacy
+from raysync.settings import Settings
 from raysync.store import migrate
 from raysync.store.audit import AuditLog
-from raysync.store.engine import connect_keywords
+from raysync.store.engine import connect_keywords, open_engine
 from raysync.store.jobs import JobStore
 from raysync.store.pages import PostgresPages
 from raysync.store.privileges import ANALYSTS, WORKERS
@@ -252,6 +255,22 @@ async def test_views_for_analysts_show_one_tenant_and_not_as_their_owner(peopled
         "CREATE POLICY mine ON messages USING (true)",
         "COPY messages TO PROGRAM 'cat'",
         "CREATE TABLE public.mine (a int)",
+        "CREATE TEMP TABLE mine (a int)",
+        "CREATE TEMP VIEW mine AS SELECT 1",
+        "CREATE FUNCTION pg_temp.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL'",
+        "CREATE SCHEMA mine",
+        "DO $$ BEGIN LOOP END LOOP; END $$",
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_from_bytea(0, 'filled')",
+        "SELECT lo_import('/etc/passwd')",
+        "ALTER ROLE CURRENT_USER CONNECTION LIMIT -1",
+        "CREATE PUBLICATION mine",
+        "SELECT last_value FROM audit_log_id_seq",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
+        "SELECT * FROM key_checks",
+        "INSERT INTO locks (name) VALUES ('tenant/1')",
     ],
 )
 async def test_an_analyst_has_no_way_around(peopled: Peopled, trick: str) -> None:
@@ -279,16 +298,17 @@ async def test_row_security_costs_a_worker_nothing(peopled: Peopled) -> None:
 
 
 async def test_what_an_analyst_computes_on_a_row_sees_no_strangers_row(peopled: Peopled) -> None:
-    """A function of one's own is cheap to the planner, which would love to call it early."""
-    with peopled.session(peopled.analyst) as session:
-        session.execute(
-            "CREATE FUNCTION pg_temp.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS"
+    """A function that somebody made is cheap to the planner, which would love to call it early."""
+    with peopled.session() as owner:
+        owner.execute(
+            "CREATE FUNCTION public.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS"
             " $$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
         )
+    with peopled.session(peopled.analyst) as session:
         heard: list[str] = []
         session.add_notice_handler(lambda each: heard.append(each.message_primary or ""))
-        session.execute("SELECT count(*) FROM messages WHERE pg_temp.peek(content)")
-        session.execute("SELECT count(*) FROM message_versions WHERE pg_temp.peek(content)")
+        session.execute("SELECT count(*) FROM messages WHERE peek(content)")
+        session.execute("SELECT count(*) FROM message_versions WHERE peek(content)")
 
     assert heard == ["said better in takaro", "said in takaro"]
 
@@ -349,6 +369,12 @@ async def test_a_revoked_worker_writes_nothing(peopled: Peopled) -> None:
         "CREATE TABLE public.mine (a int)",
         "DELETE FROM tenants",
         "INSERT INTO tenant_roles VALUES (current_user, 1)",
+        "INSERT INTO audit_log (actor, action, db_role) VALUES ('it', 'looked', 'another')",
+        "INSERT INTO audit_log (actor, action, at) VALUES ('it', 'looked', '2020-01-01')",
+        "INSERT INTO audit_log (id, actor, action) OVERRIDING SYSTEM VALUE VALUES (1, 'it', 'it')",
+        "COPY audit_log (actor, action, db_role) FROM STDIN",
+        "INSERT INTO key_checks (tenant_id, mark) SELECT id, 'mine' FROM tenants",
+        "DELETE FROM locks",
     ],
 )
 async def test_a_worker_undoes_no_log_and_changes_no_schema(
@@ -434,3 +460,220 @@ def test_an_upgrade_renews_what_was_granted(database_url: str, names: tuple[str,
     migrate.upgrade(database_url)
     with psycopg.connect(as_role(database_url, worker)) as session:
         assert session.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+
+
+async def test_the_log_says_which_role_was_connected_whoever_is_named(peopled: Peopled) -> None:
+    as_worker = open_engine(
+        as_role(peopled.url, peopled.worker), pool_size=1, application_name="tests"
+    )
+    await AuditLog(as_worker).record("the.owner@elsewhere", "db grant-worker", None, {"role": "x"})
+    await as_worker.dispose()
+    (entry, earlier, *_) = await AuditLog(peopled.engine).recent()
+
+    assert (entry.actor, entry.db_role) == ("the.owner@elsewhere", peopled.worker)
+    assert (earlier.actor, earlier.db_role) == ("me", peopled.engine.url.username)
+
+
+async def test_a_worker_that_takes_another_role_is_named_by_who_connected(
+    peopled: Peopled,
+) -> None:
+    member = f"role_member_{uuid.uuid4().hex[:12]}"
+    with peopled.session() as owner:
+        owner.execute(
+            sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(
+                sql.Identifier(member), sql.Identifier(peopled.worker)
+            )
+        )
+    with peopled.session(member) as session:
+        session.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(peopled.worker)))
+        session.execute("INSERT INTO audit_log (actor, action) VALUES ('it', 'looked')")
+    (entry, *_) = await AuditLog(peopled.engine).recent()
+
+    assert entry.db_role == member
+
+
+async def test_a_worker_syncs_only_tenants_whose_key_the_owner_has_named(
+    peopled: Peopled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could be the one to say under which key everybody else has to sync."""
+    monkeypatch.setenv("TOKEN", "a-token")
+    settings = Settings(RAYSYNC_DATABASE_URL=peopled.url, RAYSYNC_SECRET_KEY="a key of the tests")
+    as_worker = open_engine(
+        as_role(peopled.url, peopled.worker), pool_size=2, application_name="tests"
+    )
+    with pytest.raises(ConfigurationError, match="accept-key --tenant takaro` once"):
+        await RunKeys.find(settings, as_worker, [peopled.tenant])
+    with peopled.session() as owner:
+        assert owner.execute("SELECT count(*) FROM key_checks").fetchone() == (0,)
+        owner.execute("UPDATE sync_jobs SET status = 'failed'")
+    assert await TenantPrivacy(peopled.engine, peopled.tenant, "me").accept_key(settings)
+    keys = await RunKeys.find(settings, as_worker, [peopled.tenant, peopled.other])
+    await as_worker.dispose()
+
+    keys.require(peopled.tenant)
+    with pytest.raises(ConfigurationError, match="accept-key --tenant other` once"):
+        keys.require(peopled.other)
+
+
+async def test_a_new_analyst_has_limits_of_which_one_is_for_good(peopled: Peopled) -> None:
+    with peopled.session(peopled.analyst) as session:
+        shown = session.execute("SHOW statement_timeout").fetchone()
+        session.execute("ALTER ROLE CURRENT_USER SET statement_timeout = 0")
+        limit = session.execute(
+            "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+
+    assert (shown, limit) == (("10min",), (10,))
+
+
+async def test_what_the_statistics_tell_an_analyst_is_totals_and_no_values(
+    peopled: Peopled,
+) -> None:
+    """Of other tenants' rows, nothing that they say; docs/security.md says what is told."""
+    with peopled.session() as owner, peopled.session(peopled.analyst) as analyst:
+        owner.execute("ANALYZE")
+        values = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"
+        assert owner.execute(values).fetchone() != (0,)
+        assert analyst.execute(values).fetchone() == (0,)
+        sizes = "SELECT reltuples FROM pg_class WHERE oid = 'public.messages'::regclass"
+        assert analyst.execute(sizes).fetchone() == (2,)
+        counted = "SELECT count(*) FROM pg_sequences WHERE last_value IS NOT NULL"
+        assert analyst.execute(counted).fetchone() == (0,)
+        texts = (
+            "SELECT count(*) FROM pg_stat_activity WHERE usename <> current_user"
+            " AND query <> '<insufficient privilege>' AND query <> ''"
+        )
+        assert analyst.execute(texts).fetchone() == (0,)
+
+
+def _lesser_owner(server_url: str, *, owns_database: bool) -> tuple[str, str]:
+    """A database whose tables belong to a role that is no superuser: their URL, and the server's.
+
+    As on servers that somebody else administers.
+    """
+    role, name = f"role_owner_{uuid.uuid4().hex[:12]}", f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as session:
+        session.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(role)))
+        session.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+        )
+        if owns_database:
+            session.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
+                    sql.Identifier(name), sql.Identifier(role)
+                )
+            )
+    admin = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as session:
+        if not owns_database:
+            session.execute(
+                sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+                    sql.Identifier(name), sql.Identifier(role)
+                )
+            )
+            session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    return as_role(admin, role), admin
+
+
+@pytest.fixture(params=[True, False], ids=["owns-the-database", "owns-its-tables"])
+def lesser(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[tuple[str, str, bool]]:
+    url, admin = _lesser_owner(postgres_url, owns_database=request.param)
+    migrate.upgrade(url)
+    yield url, admin, request.param
+    with psycopg.connect(postgres_url, autocommit=True) as session:
+        name = sql.Identifier(str(make_url(url).database))
+        session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+async def test_what_an_owner_cannot_take_from_all_is_named_with_the_statement_for_it(
+    lesser: tuple[str, str, bool], names: tuple[str, str]
+) -> None:
+    url, admin, owns_database = lesser
+    analyst, _ = names
+    engine = open_engine(url, pool_size=2, application_name="tests")
+    tenant, roles = await add_tenant(engine), RoleStore(engine)
+    if not owns_database:  # and whoever may create in public is refused
+        with pytest.raises(ConfigurationError, match="REVOKE CREATE ON SCHEMA public FROM PUBLIC"):
+            await roles.grant_analyst(analyst, tenant)
+        with psycopg.connect(admin, autocommit=True) as session:
+            session.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            session.execute(
+                sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(
+                    sql.Identifier(str(make_url(url).username))
+                )
+            )
+    granted = await roles.grant_analyst(analyst, tenant)
+    left = {statement for _, statement in granted.left}
+
+    assert any(each.startswith("REVOKE TEMPORARY") for each in left) != owns_database
+    assert any("lo_create" in each for each in left)
+    assert {what for _, what, _ in await roles.rights_left()} == {what for what, _ in granted.left}
+    with psycopg.connect(admin, autocommit=True) as session:
+        for statement in left:
+            session.execute(statement.encode())
+    assert await roles.rights_left() == []
+    await engine.dispose()
+
+
+async def test_what_others_in_the_database_may_depend_on_is_left_to_them(
+    database_url: str, engine: AsyncEngine, names: tuple[str, str]
+) -> None:
+    analyst, stranger = names[0], f"role_stranger_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        name = sql.Identifier(stranger)
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+        owner.execute(sql.SQL("CREATE SCHEMA theirs AUTHORIZATION {}").format(name))
+        owner.execute("CREATE TABLE theirs.things (a int)")
+        owner.execute(sql.SQL("ALTER TABLE theirs.things OWNER TO {}").format(name))
+    granted = await RoleStore(engine).grant_analyst(analyst, await add_tenant(engine))
+    with psycopg.connect(as_role(database_url, stranger), autocommit=True) as session:
+        session.execute("CREATE TEMP TABLE mine (a int)")
+        session.execute("DO $$ BEGIN END $$")
+
+    assert {what for what, _ in granted.left} == {
+        "make temporary tables and functions",
+        "store large objects",
+        "run programs in plpgsql",
+    }
+
+
+def test_an_upgrade_brings_roles_of_before_to_what_they_may_do_now(
+    empty_database_url: str, names: tuple[str, str]
+) -> None:
+    analyst, worker = names
+    migrate.upgrade(empty_database_url, "014_add_key_checks")
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        for role in names:
+            owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            grant = sql.SQL("GRANT SELECT, INSERT ON audit_log, key_checks, tenants TO {}")
+            owner.execute(grant.format(sql.Identifier(role)))
+        owner.execute(
+            sql.SQL("CREATE POLICY worker ON audit_log TO {} USING (true)").format(
+                sql.Identifier(worker)
+            )
+        )
+        owner.execute(
+            "INSERT INTO tenants (slug, name, platform_id, token_ref) VALUES ('t', 'T', 1, 'env:T')"
+        )
+        owner.execute(
+            "INSERT INTO tenant_roles (role, tenant_id) SELECT %s, id FROM tenants", (analyst,)
+        )
+    migrate.upgrade(empty_database_url)
+    rights = "SELECT has_table_privilege(%s, %s, %s), has_any_column_privilege(%s, %s, %s)"
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+
+        def may(role: str, right: str, table: str) -> tuple[bool, bool]:
+            asked = (role, table, right) * 2
+            row = owner.execute(rights, asked).fetchone()
+            assert row is not None
+            return row[0], row[1]
+
+        assert may(worker, "INSERT", "key_checks") == (False, False)
+        assert may(worker, "INSERT", "audit_log") == (False, True)
+        assert may(worker, "UPDATE", "locks") == (True, True)
+        assert may(analyst, "SELECT", "audit_log") == (False, False)
+        assert may(analyst, "SELECT", "tenants") == (False, True)
+        temporary = owner.execute(
+            "SELECT has_database_privilege(%s, current_database(), 'TEMPORARY')", (analyst,)
+        )
+        assert temporary.fetchone() == (False,)

@@ -161,9 +161,9 @@ async def test_whose_turn_it_is_those_synced_longest_ago_first_and_never_synced_
     [
         (1000, 10, 3, Room(10, 3)),  # no more than there are
         (1000, 10, 500, Room(10, 100)),  # ten for each worker
-        (90, 10, 500, Room(10, 30)),  # one connection for each, beside those of the workers
-        (40, 10, 500, Room(5, 5)),
-        (16, 10, 500, Room(1, 1)),
+        (61, 10, 500, Room(10, 100)),  # tenants take no connections
+        (40, 10, 500, Room(5, 50)),
+        (16, 10, 500, Room(1, 10)),
     ],
 )
 def test_a_run_has_room_for_as_many_as_there_are_connections(
@@ -172,5 +172,5 @@ def test_a_run_has_room_for_as_many_as_there_are_connections(
     assert room_within(connections, asked, 5, tenants) == room
 
 
-def test_a_run_without_a_connection_for_a_worker_and_a_tenant_has_no_room() -> None:
+def test_a_run_without_connections_for_a_worker_has_no_room() -> None:
     assert room_within(15, 10, 5, 1).workers == 0

@@ -313,9 +313,11 @@ def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("installed", "stopped"),
     [
-        pytest.param([], ["prometheus", "prometheus-node-exporter"], id="was-not-there"),
-        pytest.param(["prometheus"], ["prometheus-node-exporter"], id="ran-before"),
-        pytest.param(["chromium", "prometheus"], [], id="nothing-to-install"),
+        pytest.param(
+            [], ["prometheus", "prometheus-node-exporter", "pgbouncer"], id="was-not-there"
+        ),
+        pytest.param(["prometheus"], ["prometheus-node-exporter", "pgbouncer"], id="ran-before"),
+        pytest.param(["chromium", "prometheus", "pgbouncer"], [], id="nothing-to-install"),
     ],
 )
 def test_ci_stops_the_services_alone_that_it_has_installed(
