@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from raysync import doctor
 from raysync.cli.app import app
+from raysync.doctor import machine, sentences, tenant
 from raysync.emulator import (
     Action,
     Emulator,
@@ -24,6 +25,7 @@ from raysync.emulator import (
     generate_guild,
 )
 from raysync.emulator.faults import FaultScript
+from raysync.errors import ConfigurationError
 from tests.forward_proxy import proxy_thread
 
 TOKEN = "a-token"
@@ -33,7 +35,7 @@ READ_HISTORY = 1 << 16
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path) -> Iterator[Emulator]:
     """A tenant, and nothing wrong."""
-    monkeypatch.setattr(doctor, "PAUSE_S", 0.0)
+    monkeypatch.setattr(tenant, "PAUSE_S", 0.0)
     world = World(generate_guild(GuildSpec(text_channels=3, text_messages=30)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
@@ -339,7 +341,7 @@ def test_a_disk_that_fills_up_is_told(
     status: str,
 ) -> None:
     usage = type("Usage", (), {"free": free, "total": total})()
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(doctor, "open_store", nowhere)
     _, found = checks()
 
@@ -351,7 +353,7 @@ def test_a_disk_that_fills_up_is_told(
 
 
 def nowhere(_: object) -> object:
-    raise doctor.ConfigurationError("not asked here")
+    raise ConfigurationError("not asked here")
 
 
 def test_a_clock_that_is_wrong_is_told_against_both(
@@ -362,7 +364,7 @@ def test_a_clock_that_is_wrong_is_told_against_both(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(minutes=5)
 
-    monkeypatch.setattr(doctor, "datetime", Late)
+    monkeypatch.setattr(sentences, "datetime", Late)
     code, found = checks()
 
     assert code == 0

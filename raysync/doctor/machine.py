@@ -1,0 +1,108 @@
+"""What this machine has for a run: keys, room on its disks, a way out, Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from raysync.credentials import (
+    KEY_FILE,
+    readable_by_others,
+    secret_key,
+)
+from raysync.discord_api.proxies import proxies_here
+from raysync.doctor.sentences import FAIL, OK, WARN
+from raysync.errors import (
+    ConfigurationError,
+)
+from raysync.models.checks import Check
+from raysync.settings import Settings
+
+LITTLE_DISK, NO_DISK = 5 * 10**9, 5 * 10**8
+LITTLE_SHARE = 0.1
+
+
+def check_secret(settings: Settings) -> Check:
+    """Look for the key that pseudonyms and stored tokens need."""
+    try:
+        secret_key(settings)
+    except ConfigurationError as error:
+        return Check(name="secret key", status=FAIL, says=str(error))
+    where = settings.home / KEY_FILE if settings.secret_key is None else "RAYSYNC_SECRET_KEY"
+    says = f"It is in {where}; keep a copy elsewhere."
+    return Check(name="secret key", status=OK, says=says)
+
+
+def check_files(settings: Settings) -> Check:
+    """The secret key is for its owner alone; `tenant add` looks at a token's file."""
+    path = settings.home / KEY_FILE
+    if settings.secret_key is not None or not path.exists():
+        return Check(name="files", status=OK, says="No secret key is read from a file.")
+    if readable_by_others(path):
+        return Check(
+            name="files",
+            status=FAIL,
+            says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
+            advice=f"Close it: chmod 600 {path}",
+        )
+    return Check(name="files", status=OK, says=f"Others cannot read {path}.")
+
+
+def check_disks(settings: Settings) -> list[Check]:
+    """Room wherever files come to be; an external database has a disk of its own."""
+    used = {"home": settings.home, "temporary files": Path(tempfile.gettempdir())}
+    if settings.database_url is None:
+        used["the embedded database"] = settings.home / "postgres"
+    by_volume: dict[int, tuple[str, Path]] = {}
+    for what, path in used.items():
+        there = next(each for each in (path, *path.parents) if each.exists())
+        known = by_volume.get(there.stat().st_dev)
+        by_volume[there.stat().st_dev] = (f"{known[0]}, {what}" if known else what, there)
+    return [_disk(what, path) for what, path in by_volume.values()]
+
+
+def _disk(what: str, path: Path) -> Check:
+    room = shutil.disk_usage(path)
+    share = room.free / room.total
+    says = f"{room.free / 1e9:,.1f} GB ({share:.0%}) free for {what}, at {path}."
+    if room.free < NO_DISK:
+        status = FAIL
+    else:
+        status = WARN if room.free < LITTLE_DISK or share < LITTLE_SHARE else OK
+    advice = None if status is OK else "Make room, or set RAYSYNC_HOME or TMPDIR to another disk."
+    return Check(name="disk", status=status, says=says, advice=advice)
+
+
+def check_way_out(settings: Settings) -> list[Check]:
+    """Which proxy Discord is asked through, where any is named."""
+    proxies = proxies_here()
+    try:
+        says, status = proxies.in_words(settings.discord_api_url, "Discord's API"), OK
+    except ConfigurationError as error:
+        says, status = str(error), FAIL
+    return [Check(name="proxy", status=status, says=says)] if proxies.variables else []
+
+
+async def check_ray(settings: Settings) -> Check:
+    """Look whether the Ray cluster of the settings listens."""
+    address = settings.ray_address
+    if not address or address in ("local", "auto"):
+        return Check(name="ray", status=OK, says="A run starts a Ray of its own.")
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        _, writer = await asyncio.wait_for(
+            asyncio.open_connection(parts.hostname, parts.port or 6379), 5.0
+        )
+        writer.close()
+    except (OSError, TimeoutError, ValueError, socket.gaierror):
+        return Check(
+            name="ray",
+            status=FAIL,
+            says=f"No Ray cluster answers at RAY_ADDRESS ({address}).",
+            advice="Start it (`ray start --head`, `ray up cluster.yaml`), or unset RAY_ADDRESS.",
+        )
+    return Check(name="ray", status=OK, says=f"Something listens at {address}.")
