@@ -7,13 +7,13 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from raysync.actors.cluster import RunActors
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
 from raysync.actors.nodes import hear_of_draining, require_nodes
+from raysync.actors.observer import RunObserver
 from raysync.actors.policies import ClusterScaling, LocalScaling
 from raysync.actors.quarantine import with_quarantine
 from raysync.actors.requests import (
@@ -71,20 +71,6 @@ SHOWN_CHANNELS = 30
 MOST_LISTINGS_AT_ONCE = 64  # of all tenants: at 0.1 s each, about what one process can ask
 FIRST_LOGIN_ATTEMPTS = 3
 """Before anything is read, an unreachable Discord is told soon; later it is waited for."""
-
-
-class RunObserver(Protocol):
-    """Watches a run, for a terminal or a log."""
-
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None: ...
-
-    def started(self, tenant: str, job_id: JobId) -> None: ...
-
-    def progress(self, views: Sequence[JobView]) -> None:
-        """The running jobs, about twice a second."""
-        ...
-
-    def finished(self, result: SyncJobResult) -> None: ...
 
 
 def sync(request: SyncRequest, settings: Settings, observer: RunObserver) -> RunResult:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from raysync.discord_api.careful import read_message
 from raysync.discord_api.convert import channel_from, message_from
 from raysync.discord_api.privacy import Pseudonymizer
 from raysync.discord_api.scrubbing import without_people
@@ -27,7 +28,7 @@ CDN = "https://cdn.discordapp.com"
 
 
 def kept(**more: Any) -> Message:
-    return message_from(message(**more), PEOPLE)
+    return read_message(message(**more), PEOPLE)
 
 
 def raw(**more: Any) -> Any:
