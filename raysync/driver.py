@@ -41,7 +41,6 @@ from raysync.errors import (
 )
 from raysync.logs import configure_logs, log_place
 from raysync.models.entities import Tenant
-from raysync.models.events import JobView
 from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
