@@ -162,7 +162,7 @@ def replied_to(kept: Payload) -> MessageId | None:
     if reference is None or small(mapping(reference).get("type", _REPLY)) != _REPLY:
         return None
     replied_id = reference.get("message_id")
-    if replied_id is None or _is_pseudonym(replied_id):
+    if replied_id is None or (isinstance(replied_id, str) and is_ref(replied_id)):
         return None
     return MessageId(snowflake(replied_id))
 
@@ -170,11 +170,7 @@ def replied_to(kept: Payload) -> MessageId | None:
 def flags_of(kept: Payload) -> int:
     """Return the scrubbed message's flags; SQL takes them for a number."""
     flags = kept.get("flags")
-    return 0 if flags is None or _is_pseudonym(flags) else count(flags)
-
-
-def _is_pseudonym(value: Any) -> bool:
-    return isinstance(value, str) and is_ref(value)
+    return 0 if flags is None else count(flags)
 
 
 def forwarded(payload: Payload) -> tuple[MessageId, ...]:

@@ -14,6 +14,7 @@ from raysync.models.not_covered import MissingRoute
 
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
 """Of an application: the message content intent, unlimited or for a bot in few guilds."""
+_ODD: Final = "GET /users/@me: the answer is not Discord's JSON."
 
 Ask = Callable[[str], Awaitable[Any]]
 """Returns the answer to a GET of a path."""
@@ -26,7 +27,7 @@ async def identity_of(user: Any, ask: Ask) -> BotIdentity:
     tell that it is not.
     """
     if not isinstance(user, dict):
-        raise RetryableError("GET /users/@me: the answer is not Discord's JSON.")
+        raise RetryableError(_ODD)
     if not user.get("bot"):
         raise TokenRejectedError(
             "The token is not a bot's. Discord forbids to automate a user's account: create an "
@@ -35,7 +36,7 @@ async def identity_of(user: Any, ask: Ask) -> BotIdentity:
     try:
         user_id = UserId(snowflake(user["id"]))
     except UNREADABLE:
-        raise PayloadError("What Discord says of who the token is has no id.") from None
+        raise RetryableError(_ODD) from None
     try:
         return BotIdentity(user_id, await has_content_intent(ask))
     except RouteMissingError as error:

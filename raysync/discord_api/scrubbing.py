@@ -362,10 +362,10 @@ def _is_person(value: Mapping[str, Any]) -> bool:
 
 
 def _storable(value: float) -> Any:
-    """Round an integer of more than 64 bits, as reading it from JSON does."""
-    if not isinstance(value, int) or -(1 << 63) <= value < 1 << 64:
-        return value
-    try:
-        return float(value)
-    except OverflowError:
-        return str(value)
+    """Round an integer of more than 64 bits, as reading it from JSON does.
+
+    Raises:
+        OverflowError: it is beyond a double.
+    """
+    is_rounded = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64
+    return float(value) if is_rounded else value

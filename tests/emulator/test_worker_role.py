@@ -75,7 +75,7 @@ async def test_a_worker_reads_everything_and_follows_what_changes(
 def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_sentence(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
-    monkeypatch.setattr(doctor, "PAUSE_S", 0.0)
+    monkeypatch.setattr(doctor.tenant, "PAUSE_S", 0.0)
     world = World(generate_guild(GuildSpec(text_channels=2, text_messages=30)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds

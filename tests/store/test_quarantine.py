@@ -42,7 +42,8 @@ async def claim(engine: AsyncEngine, pages: PostgresPages) -> Claim:
 
 
 def _rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(database_url) as session:
+    with psycopg.connect(database_url, client_encoding="utf8") as session:
+        session.execute("SET DateStyle = ISO")  # psycopg reads no other, and here it is preset
         return session.execute(query).fetchall()
 
 
