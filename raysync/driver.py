@@ -23,7 +23,7 @@ from raysync.actors.requests import (
     bound_to_here,
     check_vault,
     chosen_tenants,
-    require_free,
+    require_any,
     room_of,
 )
 from raysync.actors.run_metrics import RunMetrics
@@ -122,8 +122,8 @@ async def run_sync(
     async with open_store(settings, pool_size=4) as engine:
         request = await as_begun(engine, request)
         tenants = await chosen_tenants(engine, request)
-        await require_free(engine, tenants)
         keys = await RunKeys.find(settings, engine, tenants)
+        await require_any(engine, tenants, keys.missing)
         await check_vault(request.extras, tenants)
         room = await room_of(engine, request, settings, len(tenants))
         runtime = connect(settings.ray_address, hidden=keys.variables)

@@ -1,7 +1,7 @@
 """Every error raysync raises on purpose.
 
     RaysyncError                        exit 1
-    ├── ConfigurationError              exit 2: the user can mend it before anything ran
+    ├── ConfigurationError              exit 2 where nothing was begun: the user can mend it
     │   ├── UnknownTenantError
     │   ├── TenantTakenError            slug or guild already belongs to a tenant
     │   ├── TokenUnavailableError       the reference leads nowhere
@@ -21,6 +21,7 @@
         │   └── AttachmentBrokenError   what came is not the file
         ├── PermanentError              asking again gives the same answer
         │   ├── AccessDeniedError       403
+        │   ├── PermissionLostError     403, and the bot's permissions say why
         │   ├── NotFoundError           404
         │   │   ├── UnknownMessageError the message, not its channel
         │   │   └── UnknownEmojiError   the emoji, not its message
@@ -141,6 +142,10 @@ class PermanentError(SyncError):
 
 class AccessDeniedError(PermanentError):
     """Discord answers 403."""
+
+
+class PermissionLostError(PermanentError):
+    """The bot's permission to read the channel was taken away while it was read."""
 
 
 class NotFoundError(PermanentError):

@@ -34,7 +34,7 @@ from raysync.store.tenants import TenantStore
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """The secrets of a run, found before anything else: a missing one is told at once."""
+    """The secrets of a run, found before anything else."""
 
     label: str  #: of the run, in the names of its actors
     settings: Settings
@@ -47,9 +47,10 @@ class RunKeys:
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
-        """Raises ConfigurationError where no tenant can be synced: by its token, or the key.
+        """Find them; `missing` says for which tenants one is, or is another than before.
 
-        The same where a proxy is named that cannot be used.
+        Raises:
+            ConfigurationError: there is no secret key, or a proxy is named that cannot be used.
         """
         proxies = proxies_here()
         proxies.way_to(settings.discord_api_url)
@@ -67,8 +68,6 @@ class RunKeys:
                 missing[each.id] = error
         for tenant_id, wrong in (await _wrong_keys(engine, secret, tenants)).items():
             missing.setdefault(tenant_id, wrong)
-        if len(missing) == len(tenants):
-            raise next(iter(missing.values()))
         whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
         label = f"{whose}/{uuid.uuid4().hex[:8]}"
         references = [each.token_ref for each in await store.list()]  # of those beside, too

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from raysync.errors import ConfigurationError, UnknownTenantError
+from raysync.errors import ConfigurationError, JobRunningError, UnknownTenantError
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.ids import ChannelId, JobId, TenantId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.settings import Settings
@@ -86,13 +86,35 @@ async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
     )
 
 
-async def require_free(engine: Engine, tenants: Sequence[Tenant]) -> None:
-    """Say at once, before Ray starts, that the only tenant is busy. Raises JobRunningError.
+async def require_any(
+    engine: Engine, tenants: Sequence[Tenant], missing: Mapping[TenantId, ConfigurationError]
+) -> None:
+    """Say at once, before Ray starts, that no tenant can be synced, and why not.
 
-    Of several, those that are free are synced, and the others are told of at the end.
+    *missing* is what is wrong with the secrets of some. Of several tenants, those that can be
+    synced are, and the others are told of at the end.
+
+    Raises:
+        JobRunningError: the only tenant is being synced.
+        ConfigurationError: each has a reason of its own.
     """
-    if len(tenants) == 1:
-        await JobStore(engine).require_free(tenants[0].id)
+    jobs = JobStore(engine)
+    reasons: dict[str, list[str]] = {}
+    last: ConfigurationError | None = None
+    for each in tenants:
+        last = missing.get(each.id)
+        if last is None:
+            try:
+                await jobs.require_free(each.id)
+            except JobRunningError as error:
+                last = error
+            else:
+                return
+        reasons.setdefault(str(last), []).append(each.slug)
+    if len(tenants) == 1 and last is not None:
+        raise last
+    told = " ".join(f"{', '.join(slugs)}: {reason}" for reason, slugs in reasons.items())
+    raise ConfigurationError(f"None of the {len(tenants)} tenants can be synced. {told}")
 
 
 async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:

@@ -58,10 +58,12 @@ ORDER BY c.platform_channel_id
 _NOTES = text("""
 SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
     p.channel_id, p.coverage, p.message_count, d.message,
-    CASE WHEN d.error_class = ANY(:errors)
+    CASE WHEN d.error_class = ANY(:errors) AND s.status <> 'failed'
         AND d.last_seen_at > now() - make_interval(days => :days)
     THEN d.last_seen_at + make_interval(days => :days) END AS cools_until
 FROM dead_letters d
+JOIN channel_sync_jobs j ON j.id = d.channel_sync_job_id
+JOIN sync_jobs s ON s.id = j.parent_job_id
 JOIN channels c ON c.id = d.channel_id
 JOIN sync_progress p ON p.channel_id = d.channel_id
 WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
@@ -92,7 +94,8 @@ async def open_letters(
 ) -> Mapping[ChannelId, DeadLetterNote]:
     """The channels that were given up and have not been read to their end since.
 
-    What Discord refused cools down for some days: to ask in each run counts toward a ban.
+    What Discord refused cools down for some days: to ask in each run counts toward a ban. What it
+    refused in a job that failed as a whole does not: what ended the job may have been the cause.
     """
     values = {"tenant_id": tenant_id, "days": COOL_DOWN_DAYS, "errors": list(_REFUSALS)}
     with translated():

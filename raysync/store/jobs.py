@@ -198,7 +198,11 @@ class JobStore:
         return await self.load(job_id)
 
     async def require_free(self, tenant_id: TenantId) -> None:
-        """Say what `lease` would say, and hold nothing. Raises JobRunningError."""
+        """Refuse what `lease` would refuse now, and hold nothing.
+
+        Raises:
+            JobRunningError: the tenant is being synced.
+        """
         with translated():
             async with self._engine.connect() as connection:
                 await refuse_if_held(connection, tenant_id)

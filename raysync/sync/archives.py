@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from raysync.errors import (
+    AccessDeniedError,
+    NotFoundError,
     PermanentError,
     PermitUnavailableError,
     RetryableError,
@@ -43,6 +45,7 @@ class Listed:
     threads: Sequence[Channel]
     trouble: str | None = None  #: why it is not all
     is_whole: bool = True  #: every route that tells of it was there, and answered
+    is_refused: bool = False  #: for want of a permission, or of the channel
 
 
 def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> frozenset[ChannelId]:
@@ -85,7 +88,7 @@ class ArchiveReader:
         ways: list[Way] = [self.planner.archived_threads]
         if archive.parent.id in self.searched and not archive.key.is_private:
             ways.append(self.planner.searched_threads)
-        is_whole, trouble = True, None
+        is_whole, is_refused, trouble = True, False, None
         try:
             for way in ways:
                 if not await self._collect(threads, way, archive, since):
@@ -94,10 +97,11 @@ class ArchiveReader:
             raise
         except (PermanentError, RetryableError) as error:
             is_whole, trouble = False, str(error)
+            is_refused = isinstance(error, AccessDeniedError | NotFoundError)
         placed, without_id = placeable(threads.values())
         if without_id is not None:
             is_whole, trouble = False, trouble or without_id
-        return Listed(archive, placed, trouble, is_whole)
+        return Listed(archive, placed, trouble, is_whole, is_refused)
 
     async def _collect(
         self,

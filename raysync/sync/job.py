@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from raysync.errors import (
+    ConfigurationError,
     NotFoundError,
     PermanentError,
     RetryableError,
@@ -34,6 +35,7 @@ from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchange
 from raysync.sync.gone import GoneChannels
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
+from raysync.sync.membership import Membership
 from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
@@ -86,6 +88,8 @@ class SyncJob:
         self._rechecks = Rechecks(window, self._ids, catalog)
         self._troubles: list[Trouble] = []
         self._gone = GoneChannels(planner, catalog, retrier, self._troubles.append)
+        self._membership = Membership(planner, retrier, clock)
+        self._channels: dict[ChannelId, Channel] = {}  #: of tasks under way
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
         self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
@@ -98,7 +102,11 @@ class SyncJob:
             self._work.cancel()
 
     async def run(self) -> JobEnd:
-        """Do the job to its end, however it ends. Errors of the user are raised."""
+        """Do the job to its end, however it ends.
+
+        Raises:
+            ConfigurationError: the user's to mend, and nothing was begun yet.
+        """
         self._work = asyncio.create_task(self._sync())
         if self._cancelled:
             self._work.cancel()
@@ -110,7 +118,9 @@ class SyncJob:
             if not self._cancelled or (task is not None and task.cancelling()):
                 raise  # not by `cancel`: whoever runs it wants no more of it
             status = JobStatus.CANCELLED
-        except (RunStoppedError, RetryableError, PermanentError) as error:
+        except (RunStoppedError, RetryableError, PermanentError, ConfigurationError) as error:
+            if isinstance(error, ConfigurationError) and not self._tasks:
+                raise
             self._troubles.append(Trouble(None, str(error)))
             status = JobStatus.FAILED
         return self._end(status)
@@ -233,6 +243,8 @@ class SyncJob:
     ) -> None:
         """Admit the archived threads of one list."""
         listed = await archives.read(archive)
+        if listed.is_refused:
+            await self._membership.look()
         if listed.trouble is not None:
             trouble = Trouble(archive.parent.id, f"archived threads: {listed.trouble}")
             if trouble not in self._troubles:
@@ -337,6 +349,7 @@ class SyncJob:
         return is_unchanged(channel, stored, self._ids, self._lookback_start)
 
     def _task(self, channel: Channel, stored: StoredChannel) -> ChannelTask:
+        self._channels[channel.id] = channel
         recheck = self._rechecks.of(channel.id)
         rests = self._rests(channel, stored) and self._rechecks.stored_of(channel.id) is not None
         pages = 0.0 if rests else expected_pages(channel, stored, self._window)
@@ -361,13 +374,14 @@ class SyncJob:
         if _is_not_found(outcome) and not await self._gone.exists(task.channel_id):
             await self._gone.mark({task.channel_id})
             outcome = replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
+        outcome = await self._membership.explain(outcome, self._channels.pop(task.channel_id))
+        if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
+            raise RunStoppedError(outcome.failure.message)  # it is no fault of the channel's
         self._outcomes[task.channel_id] = outcome
         self._planner.uncovered.add(outcome.tally.not_covered, task.channel_id)
         if outcome.tally.unplaced:
             self._left.add(task.channel_id)
         await self._sink.settle(outcome)
-        if outcome.failure and outcome.failure.failure_class is FailureClass.FATAL:
-            raise RunStoppedError(outcome.failure.message)
 
 
 def _is_not_found(outcome: ChannelOutcome) -> bool:

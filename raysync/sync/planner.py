@@ -147,6 +147,20 @@ class GuildPlanner:
         )
         return placeable(channels)[0], threads
 
+    async def look_at_permissions(self) -> Survey:
+        """Return the guild, the bot and the channels as they are now, without threads.
+
+        Raises:
+            GuildUnavailableError: the bot is not in the guild.
+        """
+        identity = await self.source.identify()
+        guild, member, channels = await asyncio.gather(
+            self.source.fetch_guild(self.guild_id),
+            self.source.fetch_member(self.guild_id, identity.user_id),
+            self.source.list_channels(self.guild_id),
+        )
+        return Survey(guild, member, {each.id: each for each in placeable(channels)[0]}, ())
+
     async def active_threads(self) -> Sequence[Channel]:
         """The active threads now: some may have been archived, or revived, since the survey.
 

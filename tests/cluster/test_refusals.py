@@ -74,6 +74,31 @@ def test_a_guild_the_bot_is_not_in(small: tuple[Installation, Emulator, int]) ->
     assert_refused(here.start("--tenant", "takaro"), str(guild_id))
 
 
+def test_a_guild_that_throws_the_bot_out_in_mid_run(installation: Installation) -> None:
+    with served(wide_world()) as emulator:
+        (guild_id,) = emulator.world.guilds
+        here = installation.for_emulator(emulator)
+        here.add_tenant("takaro", guild_id)
+        kick = {"op": "remove_bot", "token": TOKEN, "guild_id": guild_id}
+        out = FaultRule(Action.PASS, route=MESSAGES, nth=(20,), after=[kick])
+        emulator.faults = FaultScript(out)
+
+        run = here.start("--tenant", "takaro", "--json")
+
+        (job,) = json.loads(run.out)["jobs"]
+        assert (run.code, job["status"]) == (1, "failed")
+        assert job["messages_processed"] > 0, "what was stored before is told"
+        (error,) = job["errors"]
+        assert (error["channel_id"], str(guild_id) in error["error"]) == (None, True)
+        listed = here.raysync("dead-letters", "list", "--tenant", "takaro", "--json")
+        assert json.loads(listed.out) == {"dead_letters": []}
+
+        emulator.faults = FaultScript()
+        emulator.edits.restore_bot(TOKEN, guild_id, 1 << 10 | 1 << 16)
+        assert here.start("--tenant", "takaro").code == 0
+        here.assert_complete("takaro", emulator)
+
+
 def test_files_that_machines_would_keep_each_for_itself(
     small: tuple[Installation, Emulator, int], tmp_path: Path
 ) -> None:

@@ -430,6 +430,20 @@ async def test_a_letter_tells_of_its_channel_what_is_stored(
 
 
 @pytest.mark.parametrize(
+    ("status", "cools"), [(JobStatus.FAILED, False), (JobStatus.PARTIAL, True)]
+)
+async def test_a_refusal_in_a_job_that_failed_as_a_whole_lets_no_channel_rest(
+    engine: AsyncEngine, jobs: JobStore, work: ChannelTask, status: JobStatus, cools: bool
+) -> None:
+    await jobs.save_progress(_view(work.job_id), [_failed(work)], {})
+    await jobs.finish(work.job_id, status)
+
+    (letter,) = (await ChannelStore(engine, work.tenant_id).letters()).values()
+
+    assert (letter.cools_until is not None) is cools
+
+
+@pytest.mark.parametrize(
     ("window", "closes"),
     [
         pytest.param(SyncWindow(SyncType.INCREMENTAL), True, id="all that is new"),
@@ -500,13 +514,15 @@ async def test_a_driver_whose_connection_broke_holds_its_tenant_again(
         lease.job_id = await jobs.begin(tenant.id, FULL, driver=lease.driver)
         with psycopg.connect(database_url, autocommit=True) as session:
             for _ in range(2):
-                session.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE application_name = 'raysync driver'"
-                )
+                (broken,) = session.execute(
+                    "SELECT backend_pid FROM locks WHERE pg_terminate_backend(backend_pid)"
+                ).fetchone()
                 async with asyncio.timeout(30):
-                    while not await _is_held(engine, tenant):
+                    while session.execute(
+                        "SELECT 1 FROM locks WHERE backend_pid = %s", (broken,)
+                    ).fetchone():
                         await asyncio.sleep(0.01)
+                assert await _is_held(engine, tenant)
         with pytest.raises(JobRunningError):
             await jobs.lease(tenant.id).__aenter__()
 
