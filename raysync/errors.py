@@ -225,7 +225,7 @@ class BannedError(RunStoppedError):
         return cls(
             "Discord blocks this address for exceeding its limits: nothing more is asked. Wait "
             f"until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at least; such a block lasts from "
-            "one hour to a day. Then run it again: it goes on where it stopped.",
+            "one hour to a day. Then resume the run: it goes on where it stopped.",
             until,
         )
 

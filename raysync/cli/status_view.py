@@ -21,6 +21,7 @@ from raysync.cli.summary import (
     time_lines,
     verified,
 )
+from raysync.cli.way_on import resume_command
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
@@ -176,7 +177,7 @@ def _obituary(record: JobRecord) -> str:
     return (
         f"Its last sign of life is {words.seconds(record.heartbeat_age_s)} old, so its process has "
         "probably died. What was stored stays; go on with: "
-        f"{invocation()} start --tenant {record.tenant}"
+        f"{resume_command(record.id)}"
     )
 
 

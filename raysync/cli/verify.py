@@ -8,7 +8,7 @@ import typer
 
 from raysync.cli import options, words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.console import tell_json
+from raysync.cli.console import say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.start import run
 
@@ -52,6 +52,10 @@ def verify(
         tell_json(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
+        if job.status in ("cancelled", "failed"):
+            again = ["--repair"] * repair + ["--sample", str(sample)] * bool(sample)
+            command = " ".join([invocation(), "verify", "--tenant", tenant, *again])
+            say(f"The verification did not come to its end. Verify again: {command}")
     raise typer.Exit(exit_code(job))
 
 

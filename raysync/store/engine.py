@@ -118,7 +118,7 @@ def translated() -> Iterator[None]:
         if isinstance(_cause_of(error), psycopg.errors.DiskFull):
             raise DatabaseFullError(
                 "The database's disk is full, so the run was ended; what was stored stays. Make "
-                "room there, then go on: `raysync start`, or `raysync resume`."
+                "room there, then go on with it by `raysync resume`."
             ) from None
         denied = _cause_of(error)
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):

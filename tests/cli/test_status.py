@@ -96,7 +96,7 @@ def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
     text = text_of(render_job(record(heartbeat_age_s=SILENT_AFTER_S + 300), NOW))
 
     assert "last sign of life is 5 min 30 s old" in text
-    assert "start --tenant takaro" in text
+    assert f"resume --job-id {JOB_ID}" in text
 
 
 def test_a_job_that_failed_says_why():

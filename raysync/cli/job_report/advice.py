@@ -19,8 +19,10 @@ _SETTINGS = {
 """Permissions by the names that Discord's settings give them."""
 
 
-def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple[str, str]:
-    """What to do about a channel that was given up, and the command for it."""
+def about_failure(
+    failure: Failure, tenant: str, channel_id: ChannelId, job_id: str
+) -> tuple[str, str]:
+    """What to do about a channel that was given up in a job, and the command for it."""
     retry = f"raysync dead-letters retry --tenant {tenant} --channel {channel_id}"
     if failure.error == AccessDeniedError.__name__:
         told = "Give the bot View Channel and Read Message History there, then ask again."
@@ -38,8 +40,8 @@ def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple
         case FailureClass.PERMANENT:
             return "The same request will fail again until its cause is mended.", retry
         case FailureClass.FATAL:
-            return "It ended the run. Mend its cause, then begin anew.", (
-                f"raysync start --tenant {tenant}"
+            return "It ended the run. Mend its cause, then go on with the run.", (
+                f"raysync resume --job-id {job_id}"
             )
 
 

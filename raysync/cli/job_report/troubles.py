@@ -63,7 +63,8 @@ def _given_up(history: JobHistory, channel: ChannelHistory) -> tuple[object, ...
     state = "read to its end since"
     if letter is not None:
         state = f"open, {words.counted(letter.attempts, 'attempt')}"
-    told, command = about_failure(failure, history.record.tenant, channel.channel_id)
+    record = history.record
+    told, command = about_failure(failure, record.tenant, channel.channel_id, record.id)
     return (
         f"#{words.printable(channel.name)}",
         words.printable(f"{failure.error}: {failure.message}"),
