@@ -10,6 +10,7 @@
     │   ├── UnknownChannelError         the guild has no channel that was named
     │   ├── ContentIntentError          syncing would store empty messages
     │   ├── DatabaseUnavailableError    cannot connect, or lost for good
+    │   ├── NotPermittedError           the database's role may not do it
     │   ├── SchemaOutdatedError         migrations are behind, or ahead
     │   └── JobRunningError             the tenant has a running job
     └── SyncError
@@ -90,6 +91,18 @@ class ContentIntentError(ConfigurationError):
 
 class DatabaseUnavailableError(ConfigurationError):
     """The database cannot be reached."""
+
+
+class NotPermittedError(ConfigurationError):
+    """The role that raysync connects as may not do this."""
+
+    def __init__(self, message: str, refusal: str = "") -> None:
+        """*refusal* is what the database says."""
+        super().__init__(message, refusal)
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SchemaOutdatedError(ConfigurationError):

@@ -20,7 +20,6 @@ from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_k
 from raysync.discord_api.redaction import Redaction
 from raysync.discord_api.rescrubbing import Rescrubber
 from raysync.errors import ConfigurationError, JobRunningError
-from raysync.models.checks import Check, CheckStatus
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
 from raysync.models.privacy import (
@@ -34,7 +33,8 @@ from raysync.models.privacy import (
 )
 from raysync.settings import Settings
 from raysync.store.archive_ranges import Progress
-from raysync.store.audit import AuditLog
+from raysync.store.audit import AuditLog, Note
+from raysync.store.audit import entry as audit_entry
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
@@ -50,6 +50,7 @@ from raysync.store.stored_files import Due, any_due, places, sweep
 from raysync.store.subject_export import subject_lines
 from raysync.store.suppressions import SuppressionStore, people_rules
 from raysync.store.tenants import TenantStore
+from raysync.store.vault import open_vault
 
 _PSEUDONYM: Final = re.compile(PSEUDONYM)
 
@@ -129,6 +130,7 @@ class TenantPrivacy:
         """
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
+            _require_places(elsewhere, self.tenant)
             entry = await self._suppress(SuppressedKind.USER, ref)
             names = Names.of(ref, typed)
             erased = await self._erasure(self._while_held(lease)).erase_user(
@@ -142,6 +144,7 @@ class TenantPrivacy:
         """Erase a channel with its threads, and keep it out. Raises as `forget_user`."""
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
+            _require_places(elsewhere, self.tenant)
             erasure = self._erasure(self._while_held(lease))
             entry = await self._suppress(SuppressedKind.CHANNEL, str(channel_id))
             rows = await erasure.channel_and_threads(channel_id)
@@ -156,10 +159,12 @@ class TenantPrivacy:
             JobRunningError: it is being synced.
         """
         async with hold_tenant(self.engine, self.tenant.id) as lease:
-            await self._audit("forget begun", what="tenant")
+            _require_places(elsewhere, self.tenant)
+            store = TenantStore(self.engine)
+            await store.begin_removal(self._entry("forget begun", what="tenant"))
             erased = await self._erasure(self._while_held(lease)).erase_all()
             files = await sweep(self.engine, self.tenant, await self._places(elsewhere))
-            await TenantStore(self.engine).remove(self.tenant.slug, is_held=True)
+            await store.remove(self.tenant.slug, is_held=True)
         total = replace(erased, files=files)
         await self._audit(
             "forget", what="tenant", passed_over=sorted(elsewhere.without), **asdict(total)
@@ -234,10 +239,10 @@ class TenantPrivacy:
             )
         key = await self._key(settings)
         async with hold_tenant(self.engine, self.tenant.id) as lease:
-            await self._audit("privacy rotate begun")
             rotation = Rotation(self.engine, self.tenant.id, self._while_held(lease))
             generation = await rotation.run(
-                lambda salt: partial(pseudonym, rotation_key(key, salt))
+                lambda salt: partial(pseudonym, rotation_key(key, salt)),
+                self._entry("privacy rotate begun"),
             )
             await self._audit("privacy rotate", generation=generation)
         return generation
@@ -262,7 +267,6 @@ class TenantPrivacy:
         key = b"" if is_full else await self._key(settings)
         async with hold_tenant(self.engine, tenant.id) as lease:
             rules = await people_rules(self.engine, tenant, SystemClock().now())
-            await self._audit("privacy rescrub begun", rules=SCRUBBING_RULES)
             channels = await ChannelStore(self.engine, tenant.id).ids()
             guild_id = str(tenant.guild_id)
             people, reports = (
@@ -272,7 +276,8 @@ class TenantPrivacy:
                 for known in ({guild_id}, {guild_id, *map(str, channels)})
             )
             work = Rescrubbing(self.engine, tenant.id, self._while_held(lease))
-            done = await work.run(Rescrubber(people, reports))
+            begun = self._entry("privacy rescrub begun", rules=SCRUBBING_RULES)
+            done = await work.run(Rescrubber(people, reports), begun)
             await self._audit("privacy rescrub", rules=SCRUBBING_RULES, **asdict(done))
         return done
 
@@ -284,14 +289,19 @@ class TenantPrivacy:
         *typed* as in `forget_user`; *with_mentions*: also where others name them.
         """
         lines, names = 0, Names.of(ref, typed)
+        is_refused = False
         try:
             async for block in subject_lines(
                 self.engine, self.tenant.id, names, with_mentions=with_mentions
             ):
                 lines += block.count(b"\n")
                 yield block
+        except ConfigurationError:
+            is_refused = not lines
+            raise
         finally:
-            await self._audit("privacy export", lines=lines)
+            if not is_refused:
+                await self._audit("privacy export", lines=lines)
 
     async def accept_key(self, settings: Settings) -> bool:
         """Go on under a secret key that is not the one before, or the first; False where it is.
@@ -338,9 +348,9 @@ class TenantPrivacy:
         return told
 
     async def _suppress(self, kind: SuppressedKind, ref: str) -> int:
-        entry = await SuppressionStore(self.engine, self.tenant.id).add(kind, ref)
-        await self._audit("forget begun", what=kind.value, suppression=entry)
-        return entry
+        return await SuppressionStore(self.engine, self.tenant.id).add(
+            kind, ref, lambda entry: self._entry("forget begun", what=kind.value, suppression=entry)
+        )
 
     async def _erased(
         self,
@@ -360,25 +370,14 @@ class TenantPrivacy:
         known = await places(self.engine, self.tenant.id)
         return (known | elsewhere.more) - elsewhere.without
 
+    def _entry(self, action: str, **details: object) -> Note:
+        return audit_entry(self.actor, action, self.tenant.slug, details)
+
     async def _audit(self, action: str, **details: object) -> None:
         await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)
 
 
-async def scrubbing_checks(engine: Engine, tenant: Tenant) -> list[Check]:
-    """What is to be done where rows may be there that were kept under earlier rules."""
-    scrubbing = await scrubbing_of(engine, tenant.id)
-    if not scrubbing.is_due:
-        return []
-    parts = "A text that was one address with parameters named ex, is or hm may lack them."
-    left = "Ids of people may be left in texts and payloads. " * (
-        tenant.privacy is not Privacy.FULL
-    )
-    says = f"Rows of before were kept under earlier rules. {left}{parts}"
-    if scrubbing.is_unfinished:
-        says = "Bringing rows of before to today's rules was begun and did not come to its end."
-    advice = (
-        f"Bring them up: raysync privacy rescrub --tenant {tenant.slug}. Such texts come back from "
-        f"Discord alone: raysync start --tenant {tenant.slug} --full"
-    )
-    warn = CheckStatus.WARN
-    return [Check(name="scrubbing", status=warn, says=says, advice=advice, tenant=tenant.slug)]
+def _require_places(elsewhere: Elsewhere, tenant: Tenant) -> None:
+    """Refuse before anything is erased what cannot be a place of files. ConfigurationError."""
+    for url in sorted(elsewhere.more):
+        open_vault(url, tenant.guild_id)

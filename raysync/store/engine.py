@@ -12,9 +12,9 @@ from sqlalchemy import URL, event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raysync.errors import (
-    ConfigurationError,
     DatabaseFullError,
     DatabaseUnavailableError,
+    NotPermittedError,
     StoreUnavailableError,
 )
 from raysync.store.addresses import read_address, spelled
@@ -122,10 +122,14 @@ def translated() -> Iterator[None]:
             ) from None
         denied = _cause_of(error)
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
-            raise ConfigurationError(
+            refusal = (
                 "The database does not allow this to the role that raysync connects as: "
-                f"{_sentence(denied)} Use the tables' owner, or a role of `raysync db "
-                "grant-worker`, which may run syncs and no more."
+                f"{_sentence(denied)}"
+            )
+            raise NotPermittedError(
+                f"{refusal} Use the tables' owner, or a role of `raysync db grant-worker`, which "
+                "may run syncs and no more.",
+                refusal,
             ) from None
         cause = _driver_error(error)
         if cause is None:
