@@ -23,8 +23,10 @@ from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
 from raysync.models.privacy import (
+    AS_KNOWN,
     PSEUDONYM,
     SCRUBBING_RULES,
+    Elsewhere,
     ErasureCounts,
     PurgeCounts,
     RescrubCounts,
@@ -61,17 +63,6 @@ def is_pseudonym(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Where attachments' bytes are, beside where runs were told to keep them."""
-
-    more: frozenset[str] = frozenset()  #: they were moved there
-    without: frozenset[str] = frozenset()  #: it is gone for good, with all that was in it
-
-
-AS_KNOWN: Final = Elsewhere()
-
-
-@dataclass(frozen=True, slots=True)
 class TenantPrivacy:
     """One tenant's privacy; *actor* is who acts, *progress* is told of messages that are done."""
 
@@ -99,20 +90,35 @@ class TenantPrivacy:
         people = pseudonymizer_for(self.tenant.privacy, await self._key(settings), rules)
         return people.author_ref(user)
 
-    async def count_user(self, ref: str, typed: str | None = None) -> ErasureCounts:
+    async def count_user(
+        self, ref: str, typed: str | None = None, elsewhere: Elsewhere = AS_KNOWN
+    ) -> ErasureCounts:
         """What forgetting a user would erase; see `forget_user`."""
-        return await self._erasure(self.progress).count_user(Names.of(ref, typed))
+        names = Names.of(ref, typed)
+        counts = await self._erasure(self.progress).count_user(names)
+        return await self._with_files(counts, elsewhere, Due(authors=names.refs))
 
-    async def count_channel(self, channel_id: ChannelId) -> ErasureCounts:
+    async def count_channel(
+        self, channel_id: ChannelId, elsewhere: Elsewhere = AS_KNOWN
+    ) -> ErasureCounts:
         """What forgetting a channel, with its threads, would erase."""
         erasure = self._erasure(self.progress)
         rows = await erasure.channel_and_threads(channel_id)
-        return await erasure.count_channels([each.key for each in rows])
+        counts = await erasure.count_channels(rows)
+        return await self._with_files(counts, elsewhere, Due(channels=[row.key for row in rows]))
 
-    async def count_all(self) -> ErasureCounts:
+    async def count_all(self, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
         """What forgetting the tenant would erase."""
         erasure = self._erasure(self.progress)
-        return await erasure.count_channels(await erasure.all_keys())
+        due = Due(channels=await erasure.all_keys())
+        return await self._with_files(await erasure.count_all(), elsewhere, due)
+
+    async def _with_files(
+        self, counts: ErasureCounts, elsewhere: Elsewhere, due: Due
+    ) -> ErasureCounts:
+        places_now = await self._places(elsewhere)
+        files = await sweep(self.engine, self.tenant, places_now, due, is_preview=True)
+        return replace(counts, files=files)
 
     async def forget_user(
         self, ref: str, elsewhere: Elsewhere = AS_KNOWN, typed: str | None = None
@@ -201,6 +207,19 @@ class TenantPrivacy:
             await TenantStore(self.engine).change_settings(tenant.slug, settings)
         await self._audit("privacy retention", **settings)
 
+    async def count_purge(self) -> PurgeCounts:
+        """What `purge` would erase."""
+        due, files = self._past_retention(), 0
+        if await any_due(self.engine, self.tenant.id, due):
+            known = await self._places(AS_KNOWN)
+            files = await sweep(self.engine, self.tenant, known, due, is_preview=True)
+        work = Purge(self.engine, self.tenant.id, self.progress)
+        return replace(await work.count(due.before, due.deleted_after), files=files)
+
+    def _past_retention(self) -> Due:
+        retention = Retention.of(self.tenant.settings)
+        return Due(retention.horizon(SystemClock().now()), retention.purge_deleted_after)
+
     async def purge(self) -> PurgeCounts:
         """Erase what is past retention. Raises JobRunningError."""
         async with hold_tenant(self.engine, self.tenant.id) as lease:
@@ -208,15 +227,13 @@ class TenantPrivacy:
 
     async def purge_held(self, lease: JobLease) -> PurgeCounts:
         """The same for who holds the tenant already."""
-        retention = Retention.of(self.tenant.settings)
-        horizon = retention.horizon(SystemClock().now())
-        due, files = Due(horizon, retention.purge_deleted_after), 0
+        due, files = self._past_retention(), 0
         # the bytes first: where that fails, or is cut short, the rows are due the next time
         if await any_due(self.engine, self.tenant.id, due):
             files = await sweep(self.engine, self.tenant, await self._places(AS_KNOWN), due)
         work = Purge(self.engine, self.tenant.id, self._while_held(lease))
-        done = await work.erase_before(horizon)
-        done += await work.empty_deleted(retention.purge_deleted_after)
+        done = await work.erase_before(due.before)
+        done += await work.empty_deleted(due.deleted_after)
         done = replace(done, files=files)
         if done != PurgeCounts():
             await self._audit("privacy purge", **asdict(done))

@@ -223,11 +223,26 @@ def test_retention_is_set_shown_and_lifted_one_by_one(run):
 def test_purge_erases_what_is_past_it(run, with_database):
     run("privacy", "retention", *PRIVACY, "--max-age", "1d")
 
-    purged = json.loads(run("privacy", "purge", "--json").stdout)["purged"]
+    purged = json.loads(run("privacy", "purge", "--yes", "--json").stdout)["purged"]
 
     assert [(each["tenant"], each["erased"]) for each in purged] == [("takaro", 3)]
     assert dumped(with_database)["messages"] == ""
-    assert "0 messages erased" in run("privacy", "purge", *PRIVACY).stderr
+    again = run("privacy", "purge", *PRIVACY)
+    assert again.exit_code == 0, "where nothing is due, nobody is asked"
+    assert "0 messages erased" in again.stderr
+
+
+@pytest.mark.usefixtures("takaro")
+def test_purge_shows_what_would_go_and_asks(run, with_database):
+    run("privacy", "retention", *PRIVACY, "--max-age", "1d")
+    before = dumped(with_database)
+
+    result = run("privacy", "purge")
+
+    assert result.exit_code == 2
+    assert "takaro: this would erase 3 messages, empty 0 deleted messages" in result.stderr
+    assert "--yes" in result.stderr
+    assert dumped(with_database) == before, "no entry of the audit log either"
 
 
 @pytest.mark.usefixtures("takaro")
@@ -262,7 +277,7 @@ def test_a_tenant_whose_files_cannot_be_reached_keeps_no_other_from_its_purge(
             " WHERE content = 'old'"
         )
 
-    result = run("privacy", "purge", "--json")
+    result = run("privacy", "purge", "--yes", "--json")
 
     assert result.exit_code == 1
     assert "aloft was not purged. There is no folder" in " ".join(result.stderr.split())

@@ -92,9 +92,7 @@ def test_the_command_that_is_advised_asks_for_the_same(run, monkeypatch, request
         (ConfigurationError("The token is not here."), False),
     ],
 )
-def test_a_run_that_ends_without_a_result_says_how_to_go_on(
-    capsys, monkeypatch, error, is_advised
-):
+def test_a_run_that_ends_without_a_result_says_how_to_go_on(capsys, monkeypatch, error, is_advised):
     def ended(_request, _settings, observer):
         observer.started("takaro", JOB_ID)
         observer.started("other", "another-job")
