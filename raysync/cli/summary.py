@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
+from raysync.cli.channel_counts import counts_of_result
 from raysync.models.results import (
     ChannelError,
     NotCoveredRoute,
@@ -80,22 +81,11 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
 
 
 def _channels(job: SyncJobResult) -> str:
-    states = Counter(each.status for each in job.channel_results)
-    parts = [f"{job.channels_processed:,} synced"]
-    if job.channels_unchanged:
-        parts.append(f"{job.channels_unchanged:,} unchanged")
-    if states["failed"]:
-        parts.append(f"{states['failed']:,} failed")
-    begun = sum(e.status == "pending" and e.started_at is not None for e in job.channel_results)
-    if begun:
-        parts.append(f"{begun:,} not finished")
-    if states["pending"] > begun:
-        parts.append(f"{states['pending'] - begun:,} not begun")
-    if job.channels_deleted:
-        parts.append(f"{job.channels_deleted:,} deleted on Discord")
-    if job.skipped:
-        parts.append(f"{len(job.skipped):,} skipped")
-    return ", ".join(parts)
+    counts = counts_of_result(job)
+    told = f"{counts.total:,}: {', '.join(counts.parts())}"
+    if job.channels_deleted:  # some of them were read to their end, others are in no list
+        told += f"; {job.channels_deleted:,} deleted on Discord"
+    return told
 
 
 def _messages(job: SyncJobResult) -> str:

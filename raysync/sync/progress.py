@@ -24,7 +24,7 @@ from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
+from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
 from raysync.sync.efficiency import efficiency, ideal_s
 from raysync.sync.ports import Moments
 
@@ -99,7 +99,7 @@ class ProgressBoard:
         self._longest_waiting: list[tuple[float, ChannelId]] = []
         self._longest_ends_at = clock.now()  # the channel that takes longest, when last looked at
         self._totals = _Totals()
-        self._skipped: dict[ChannelId, Skipped] = {}
+        self._left_out: dict[LeftOut, set[ChannelId]] = {kind: set() for kind in LeftOut}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
         self._changed: set[ChannelId] = set()
         self._rate = _Rate()
@@ -110,7 +110,8 @@ class ProgressBoard:
         for task in tasks:
             if task.channel_id not in self._rows:
                 self._put(ChannelRow(task))
-        self._skipped.update({each.channel_id: each for each in skipped})
+        for each in skipped:
+            self._left_out[each.kind].add(each.channel_id)
 
     def planned(self) -> None:
         """No more channels will come."""
@@ -227,7 +228,9 @@ class ProgressBoard:
             channels_total=len(self._rows),
             channels_completed=totals.states[ChannelJobStatus.COMPLETED],
             channels_failed=totals.states[ChannelJobStatus.FAILED],
-            channels_skipped=len(self._skipped),
+            channels_skipped=len(self._left_out[LeftOut.SKIPPED]),
+            channels_unchanged=len(self._left_out[LeftOut.UNCHANGED]),
+            channels_cooling=len(self._left_out[LeftOut.COOLING]),
             messages=totals.messages,
             requests=requests,
             rate_limit_encounters=sum(

@@ -30,7 +30,7 @@ def test_the_summary_explains_the_efficiency():
 def test_the_summary_counts_what_was_skipped_by_reason():
     text = text_of(job_result())
 
-    assert "56 synced, 3 unchanged, 3 skipped" in text
+    assert "62: 56 synced, 3 unchanged, 3 skipped" in text
     assert "2 × no VIEW_CHANNEL" in text
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from raysync.cli.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.status_view import seems_dead
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
@@ -80,11 +81,12 @@ class Figures:
     tail_s: float | None
     efficiency: Efficiency | None
     waits: Waits
-    channels: int
+    channels: int  #: that were to be read
     completed: int
     failed: int
     unchanged: int | None  #: None: told at the end
     skipped: int
+    counts: ChannelCounts  #: all that were found, by what came of them
 
     @property
     def took_s(self) -> float:
@@ -122,7 +124,18 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         failed=view.channels_failed if view else 0,
         unchanged=result.channels_unchanged if result else None,
         skipped=len(result.skipped) if result else view.channels_skipped if view else 0,
+        counts=_counts(history, is_over=is_over),
     )
+
+
+def _counts(history: JobHistory, *, is_over: bool) -> ChannelCounts:
+    record = history.record
+    if record.result is not None:
+        return counts_of_result(record.result)
+    if record.view is not None:
+        return counts_of_view(record.view, is_running=not is_over)
+    left = len(history.channels)
+    return ChannelCounts(not_finished=left) if is_over else ChannelCounts(to_go=left)
 
 
 def _seen_at(history: JobHistory) -> datetime | None:

@@ -59,7 +59,9 @@ def key_figures(figures: Figures) -> Markup:
         ("Answers of 429", words.count(figures.rate_limit_encounters)),
         (
             "Channels",
-            Markup("{:,} <small>of {:,}</small>").format(figures.completed, figures.channels),
+            Markup("{:,} <small>of {:,}</small>").format(
+                figures.counts.synced, figures.counts.total
+            ),
         ),
         ("Efficiency", "–" if found is None else f"{found.share:.2f}"),
     ]
