@@ -104,7 +104,8 @@ def _forget(
     if user is not None:
         what, told = "user", f"the user {user} from {tenant}"
     elif channel is not None:
-        what, told = "channel", f"channel {channel} and its threads from {tenant}"
+        named = words.channel(asyncio.run(with_privacy(tenant, _name_of(channel))), channel)
+        what, told = "channel", f"{named} and its threads from {tenant}"
     else:
         what, told = "tenant", f"the whole tenant {tenant}, its token and its files"
     if not yes:
@@ -119,6 +120,16 @@ def _forget(
     say(f"Erased: {_sentence(erased, what)}.")
     if what != "tenant":
         say("Later runs leave it out. Backups of the database and of the files have it still.")
+
+
+def _name_of(channel: int) -> Callable[[TenantPrivacy], Awaitable[str | None]]:
+    async def look_up(office: TenantPrivacy) -> str | None:
+        from raysync.store.channels import ChannelStore
+
+        store = ChannelStore(office.engine, office.tenant.id)
+        return (await store.names([_channel(channel)])).get(_channel(channel))
+
+    return look_up
 
 
 def _counting(

@@ -202,11 +202,14 @@ def _not_covered(missing: NotCoveredRoute) -> str:
 
 
 def _errors(errors: Sequence[ChannelError]) -> list[str]:
-    told = [_error(each) for each in errors[:MAX_ERRORS]]
+    told = [error_line(each) for each in errors[:MAX_ERRORS]]
     hidden = len(errors) - len(told)
     return [*told, f"and {hidden} more: --json names all"] if hidden else told
 
 
-def _error(error: ChannelError) -> str:
+def error_line(error: ChannelError) -> str:
+    """Return what went wrong, and where."""
     reason = words.printable(error.error)
-    return reason if error.channel_id is None else f"channel {error.channel_id}: {reason}"
+    if error.channel_id is None:
+        return reason
+    return f"{words.channel(error.name, error.channel_id)}: {reason}"

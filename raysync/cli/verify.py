@@ -91,7 +91,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
-    from raysync.cli.summary import not_covered, quarantine_line
+    from raysync.cli.summary import error_line, not_covered, quarantine_line
 
     console = out()
     verification = job.verification
@@ -105,7 +105,7 @@ def _show(job: SyncJobResult, sample: int) -> None:
     for gap in verification.gaps[:MAX_GAPS]:
         kind = "not synced yet" if gap.is_news else "gap"
         console.print(
-            f"  {kind}: {words.printable(gap.name)} ({gap.channel_id}), "
+            f"  {kind}: {words.channel(gap.name, gap.channel_id)}, "
             f"{gap.after:%Y-%m-%d %H:%M} to {gap.before:%Y-%m-%d %H:%M} UTC",
             markup=False,
         )
@@ -130,6 +130,6 @@ def _show(job: SyncJobResult, sample: int) -> None:
     if job.quarantined:
         console.print(f"  {quarantine_line(job.quarantined, job.tenant)}", markup=False)
     for error in job.errors[:MAX_GAPS]:
-        console.print(f"  not verified: {words.printable(error.error)}", markup=False)
+        console.print(f"  not verified: {error_line(error)}", markup=False)
     if _holes(job):
         console.print(f"Read them with: {invocation()} verify --tenant {job.tenant} --repair")

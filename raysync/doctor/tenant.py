@@ -93,7 +93,9 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
     if not letters:
         return []
     advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
-    says = f"{len(letters)} channels were given up and not read to their end since."
+    named = ", ".join(f"#{each.name} ({each.channel_id})" for each in letters[:SHOWN_CHANNELS])
+    more = f" and {len(letters) - SHOWN_CHANNELS} more" if len(letters) > SHOWN_CHANNELS else ""
+    says = f"{len(letters)} channels were given up and not read to their end since: {named}{more}."
     return [about_tenant(tenant, "dead letters", WARN, says, advice)]
 
 
