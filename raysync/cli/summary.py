@@ -142,7 +142,7 @@ def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
     fastest = max(series.requests) / series.bin_s
     time = (
         f"{words.seconds(spent.startup_s)} to the first request, "
-        f"{words.seconds(spent.tail_s)} of tail"
+        f"{words.seconds(spent.tail_s)} with less than nine tenths of the budget at the end"
     )
     waited = (
         f"{words.seconds(spent.permit_wait_s)} for the token's budget, "

@@ -17,6 +17,8 @@ from raysync.models.status import JobStatus, SyncType
 
 FULL_SHARE = 0.9
 """Of the budget: a stretch that used less of it is not a full one. As `tail_s` has it."""
+_SHOWN_AS = {"tail": "unused at the end"}
+"""Labels of costs that would be another thing's name in prose: `tail_s` is a length of time."""
 _ROUNDED_S = 0.01
 _SHOWN_S = 0.05
 _PAGE = "GET /channels/{channel_id}/messages 200"
@@ -33,9 +35,14 @@ class Bound(StrEnum):
 class Cost:
     """A part of a run's time that its bound did not ask for."""
 
-    label: str
+    label: str  #: as `report --json` has it
     seconds: float
     why: str
+
+    @property
+    def shown(self) -> str:
+        """The label as people read it."""
+        return _SHOWN_AS.get(self.label, self.label)
 
 
 @dataclass(frozen=True, slots=True)
