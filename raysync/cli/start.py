@@ -130,14 +130,15 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
 
 def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None) -> None:
     """Print the result on stdout, and on stderr how to go on with what was ended early."""
-    if as_json:
-        tell_json(result.model_dump_json(indent=2))
-        return
     from raysync.cli.console import out, say
-    from raysync.cli.summary import print_result
     from raysync.cli.way_on import ways_on
 
-    print_result(out(), result)
+    if as_json:
+        tell_json(result.model_dump_json(indent=2))
+    else:
+        from raysync.cli.summary import print_result
+
+        print_result(out(), result)
     for told in ways_on(result.jobs, request):
         say(told)
 
