@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.errors import ConfigurationError, NotPermittedError
+from raysync.errors import ConfigurationError, NotPermittedError, RaysyncError
 from raysync.models.entities import Tenant
 from raysync.store.engine import connect_alone, translated
 from raysync.store.privileges import (
@@ -195,9 +195,12 @@ class RoleStore:
 
 async def refused_to(engine: AsyncEngine, error: NotPermittedError) -> NotPermittedError:
     """Return *error* with what helps the role that is connected: a worker is one already."""
-    with translated():
-        async with engine.connect() as connection:
-            is_worker = bool((await connection.execute(_IS_WORKER)).scalar_one())
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                is_worker = bool((await connection.execute(_IS_WORKER)).scalar_one())
+    except RaysyncError:  # the database went away meanwhile: what it refused is the news
+        return error
     if not is_worker:
         return error
     return NotPermittedError(
