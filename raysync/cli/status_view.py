@@ -148,6 +148,9 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
     told = [Text(f"  {each}") for each in lines]
     if record.error:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))
+    stopped = record.status in (JobStatus.FAILED, JobStatus.CANCELLED)
+    if stopped and not _is_verification(record):
+        told.append(Text(f"  go on with it: {resume_command(record.id)}"))
     if seems_dead(record):
         told.append(Text(f"  {_obituary(record)}", style="yellow"))
     return told

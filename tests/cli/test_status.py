@@ -102,7 +102,9 @@ def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
 def test_a_job_that_failed_says_why():
     stopped = record(status=JobStatus.FAILED, completed_at=NOW, error="Discord blocks this address")
 
-    assert "Discord blocks this address" in text_of(render_job(stopped, NOW))
+    text = " ".join(text_of(render_job(stopped, NOW)).split())
+    assert "Discord blocks this address" in text
+    assert f"go on with it: raysync resume --job-id {JOB_ID}" in text
 
 
 def test_a_job_with_no_word_yet_is_shown_all_the_same():
