@@ -104,7 +104,7 @@ def test_a_job_that_failed_says_why():
 
     text = " ".join(text_of(render_job(stopped, NOW)).split())
     assert "Discord blocks this address" in text
-    assert f"go on with it: raysync resume --job-id {JOB_ID}" in text
+    assert f"raysync resume --job-id {JOB_ID}" in text
 
 
 def test_a_job_with_no_word_yet_is_shown_all_the_same():
