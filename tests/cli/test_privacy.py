@@ -11,7 +11,6 @@ import pytest
 
 from raysync.credentials import key_mark, tenant_key
 from raysync.discord_api.privacy import Pseudonymizer
-from raysync.store.job_lock import LOCK_CLASS
 from tests.dump import dumped
 
 GUILD = 41771983423143937
@@ -355,10 +354,55 @@ def test_all_takes_those_that_have_rows_of_earlier_rules(run):
     assert (again.exit_code, "Nothing was kept" in again.stderr) == (0, True)
 
 
+def hold_all(driver: psycopg.Connection) -> None:
+    """Hold every tenant for as long as the connection lives, as a driver does."""
+    driver.execute(
+        "UPDATE locks SET holder = 'it', backend_pid = a.pid, taken_at = now(),"
+        " backend_start = a.backend_start, renewed_at = now(),"
+        " expires_at = now() + interval '1 hour'"
+        " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"
+    )
+
+
+@pytest.mark.usefixtures("takaro")
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*FORGET, "--user", BOB, "--yes"),
+        (*FORGET, "--channel", str(CHANNEL), "--yes"),
+        (*FORGET, "--all", "--yes"),
+        (*FORGET, "--user", BOB),
+        ("privacy", "purge", *PRIVACY, "--yes"),
+        ("privacy", "purge", *PRIVACY),
+        ("privacy", "rotate", *PRIVACY),
+        ("privacy", "rescrub", *PRIVACY, "--yes"),
+        ("privacy", "rescrub", *PRIVACY),
+        ("privacy", "accept-key", *PRIVACY, "--yes"),
+        ("reset", *PRIVACY, "--yes"),
+        ("reset", *PRIVACY),
+        ("tenant", "remove", "takaro", "--yes"),
+        ("tenant", "remove", "takaro"),
+        (*FORGET, "--all", "--attachments", "nonsense://x", "--yes"),
+        ("start", *PRIVACY),
+        ("schedule", "--every", "1h", *PRIVACY),
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_by_a_lock_or_by_nobodys_yes_leaves_no_entry(run, with_database, command):
+    run("privacy", "retention", *PRIVACY, "--max-age", "1d")
+    before = dumped(with_database)["audit_log"]
+    with psycopg.connect(with_database, autocommit=True) as driver:
+        hold_all(driver)
+        result = run(*command)
+
+    assert result.exit_code == 2, result.output
+    assert dumped(with_database)["audit_log"] == before
+
+
 @pytest.mark.usefixtures("older")
 def test_a_tenant_that_is_synced_is_left_out_and_told(run, with_database):
-    with psycopg.connect(with_database) as driver:
-        driver.execute("SELECT pg_advisory_lock(%s, id::integer) FROM tenants", (LOCK_CLASS,))
+    with psycopg.connect(with_database, autocommit=True) as driver:
+        hold_all(driver)
         result = run("privacy", "rescrub", "--all", "--yes")
         alone = run("privacy", "rescrub", *PRIVACY, "--yes")
 

@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from raysync import doctor
 from raysync.cli.app import app
+from raysync.doctor import tenant as doctor_of_tenant
 from raysync.emulator import EmulatorThread, GuildSpec, World, generate_guild
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
@@ -76,7 +76,7 @@ async def test_a_worker_reads_everything_and_follows_what_changes(
 def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_sentence(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
-    monkeypatch.setattr(doctor, "PAUSE_S", 0.0)
+    monkeypatch.setattr(doctor_of_tenant, "PAUSE_S", 0.0)
     world = World(generate_guild(GuildSpec(text_channels=2, text_messages=30)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
