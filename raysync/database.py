@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from raysync.errors import NotPermittedError
 from raysync.settings import Settings
 from raysync.store.embedded import start_embedded
 from raysync.store.engine import Engine, normalize_url, open_engine
 from raysync.store.migrate import require_current, upgrade
+from raysync.store.roles import refused_to
 
 
 def database_url(settings: Settings) -> str:
@@ -41,10 +43,16 @@ def ready_database_url(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[Engine]:
-    """An engine on the database in use, its schema checked; disposed of at the end."""
+    """An engine on the database in use, its schema checked; disposed of at the end.
+
+    Raises:
+        NotPermittedError: what was done needs another role; the sentence says which.
+    """
     url = await asyncio.to_thread(ready_database_url, settings)
     engine = open_engine(url, pool_size=pool_size, application_name="raysync")
     try:
         yield engine
+    except NotPermittedError as error:
+        raise await refused_to(engine, error) from None
     finally:
         await engine.dispose()

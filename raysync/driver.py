@@ -12,6 +12,7 @@ from raysync.actors.cluster import RunActors
 from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.keys import RunKeys
+from raysync.actors.naming import with_names
 from raysync.actors.nodes import hear_of_draining, require_nodes
 from raysync.actors.observer import RunObserver
 from raysync.actors.policies import ClusterScaling, LocalScaling
@@ -274,6 +275,7 @@ class _Run:
                 self._clock.now(),
                 self._settings.global_requests_per_second,
                 self._settings.channel_pages_per_second,
+                window.extras,
             )
             self._secrets[job_id] = self._keys.of(tenant, job_id, window.extras, people)
             obeying = asyncio.create_task(self._obey(lease, job_id))
@@ -282,6 +284,7 @@ class _Run:
                     await self._audit(tenant, job_id, window)
                     result = await self._run_job(header, tenant, window, lease)
                     result = await with_quarantine(self._engine, tenant.id, result)
+                    result = await with_names(self._engine, tenant.id, result)
             except BaseException as error:
                 stopped = isinstance(error, asyncio.CancelledError)
                 status = JobStatus.CANCELLED if stopped else JobStatus.FAILED

@@ -10,6 +10,7 @@
     │   ├── UnknownChannelError         the guild has no channel that was named
     │   ├── ContentIntentError          syncing would store empty messages
     │   ├── DatabaseUnavailableError    cannot connect, or lost for good
+    │   ├── NotPermittedError           the database's role may not do it
     │   ├── SchemaOutdatedError         migrations are behind, or ahead
     │   └── JobRunningError             the tenant has a running job
     └── SyncError
@@ -91,6 +92,18 @@ class ContentIntentError(ConfigurationError):
 
 class DatabaseUnavailableError(ConfigurationError):
     """The database cannot be reached."""
+
+
+class NotPermittedError(ConfigurationError):
+    """The role that raysync connects as may not do this."""
+
+    def __init__(self, message: str, refusal: str = "") -> None:
+        """*refusal* is what the database says."""
+        super().__init__(message, refusal)
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SchemaOutdatedError(ConfigurationError):
@@ -230,7 +243,7 @@ class BannedError(RunStoppedError):
         return cls(
             "Discord blocks this address for exceeding its limits: nothing more is asked. Wait "
             f"until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at least; such a block lasts from "
-            "one hour to a day. Then run it again: it goes on where it stopped.",
+            "one hour to a day. Then resume the run: it goes on where it stopped.",
             until,
         )
 

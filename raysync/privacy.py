@@ -20,12 +20,13 @@ from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_k
 from raysync.discord_api.redaction import Redaction
 from raysync.discord_api.rescrubbing import Rescrubber
 from raysync.errors import ConfigurationError, JobRunningError
-from raysync.models.checks import Check, CheckStatus
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
 from raysync.models.privacy import (
+    AS_KNOWN,
     PSEUDONYM,
     SCRUBBING_RULES,
+    Elsewhere,
     ErasureCounts,
     PurgeCounts,
     RescrubCounts,
@@ -34,7 +35,8 @@ from raysync.models.privacy import (
 )
 from raysync.settings import Settings
 from raysync.store.archive_ranges import Progress
-from raysync.store.audit import AuditLog
+from raysync.store.audit import AuditLog, Note
+from raysync.store.audit import entry as audit_entry
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
 from raysync.store.erasure import Erasure
@@ -50,6 +52,7 @@ from raysync.store.stored_files import Due, any_due, places, sweep
 from raysync.store.subject_export import subject_lines
 from raysync.store.suppressions import SuppressionStore, people_rules
 from raysync.store.tenants import TenantStore
+from raysync.store.vault import open_vault
 
 _PSEUDONYM: Final = re.compile(PSEUDONYM)
 
@@ -57,17 +60,6 @@ _PSEUDONYM: Final = re.compile(PSEUDONYM)
 def is_pseudonym(text: str) -> bool:
     """Whether *text* looks like one."""
     return _PSEUDONYM.fullmatch(text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Where attachments' bytes are, beside where runs were told to keep them."""
-
-    more: frozenset[str] = frozenset()  #: they were moved there
-    without: frozenset[str] = frozenset()  #: it is gone for good, with all that was in it
-
-
-AS_KNOWN: Final = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +90,35 @@ class TenantPrivacy:
         people = pseudonymizer_for(self.tenant.privacy, await self._key(settings), rules)
         return people.author_ref(user)
 
-    async def count_user(self, ref: str, typed: str | None = None) -> ErasureCounts:
+    async def count_user(
+        self, ref: str, typed: str | None = None, elsewhere: Elsewhere = AS_KNOWN
+    ) -> ErasureCounts:
         """What forgetting a user would erase; see `forget_user`."""
-        return await self._erasure(self.progress).count_user(Names.of(ref, typed))
+        names = Names.of(ref, typed)
+        counts = await self._erasure(self.progress).count_user(names)
+        return await self._with_files(counts, elsewhere, Due(authors=names.refs))
 
-    async def count_channel(self, channel_id: ChannelId) -> ErasureCounts:
+    async def count_channel(
+        self, channel_id: ChannelId, elsewhere: Elsewhere = AS_KNOWN
+    ) -> ErasureCounts:
         """What forgetting a channel, with its threads, would erase."""
         erasure = self._erasure(self.progress)
         rows = await erasure.channel_and_threads(channel_id)
-        return await erasure.count_channels([each.key for each in rows])
+        counts = await erasure.count_channels(rows)
+        return await self._with_files(counts, elsewhere, Due(channels=[row.key for row in rows]))
 
-    async def count_all(self) -> ErasureCounts:
+    async def count_all(self, elsewhere: Elsewhere = AS_KNOWN) -> ErasureCounts:
         """What forgetting the tenant would erase."""
         erasure = self._erasure(self.progress)
-        return await erasure.count_channels(await erasure.all_keys())
+        due = Due(channels=await erasure.all_keys())
+        return await self._with_files(await erasure.count_all(), elsewhere, due)
+
+    async def _with_files(
+        self, counts: ErasureCounts, elsewhere: Elsewhere, due: Due
+    ) -> ErasureCounts:
+        places_now = await self._places(elsewhere)
+        files = await sweep(self.engine, self.tenant, places_now, due, is_preview=True)
+        return replace(counts, files=files)
 
     async def forget_user(
         self, ref: str, elsewhere: Elsewhere = AS_KNOWN, typed: str | None = None
@@ -129,6 +136,7 @@ class TenantPrivacy:
         """
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
+            _require_places(elsewhere, self.tenant)
             entry = await self._suppress(SuppressedKind.USER, ref)
             names = Names.of(ref, typed)
             erased = await self._erasure(self._while_held(lease)).erase_user(
@@ -142,6 +150,7 @@ class TenantPrivacy:
         """Erase a channel with its threads, and keep it out. Raises as `forget_user`."""
         async with hold_tenant(self.engine, self.tenant.id) as lease:
             await people_rules(self.engine, self.tenant, SystemClock().now())
+            _require_places(elsewhere, self.tenant)
             erasure = self._erasure(self._while_held(lease))
             entry = await self._suppress(SuppressedKind.CHANNEL, str(channel_id))
             rows = await erasure.channel_and_threads(channel_id)
@@ -156,10 +165,12 @@ class TenantPrivacy:
             JobRunningError: it is being synced.
         """
         async with hold_tenant(self.engine, self.tenant.id) as lease:
-            await self._audit("forget begun", what="tenant")
+            _require_places(elsewhere, self.tenant)
+            store = TenantStore(self.engine)
+            await store.begin_removal(self._entry("forget begun", what="tenant"))
             erased = await self._erasure(self._while_held(lease)).erase_all()
             files = await sweep(self.engine, self.tenant, await self._places(elsewhere))
-            await TenantStore(self.engine).remove(self.tenant.slug, is_held=True)
+            await store.remove(self.tenant.slug, is_held=True)
         total = replace(erased, files=files)
         await self._audit(
             "forget", what="tenant", passed_over=sorted(elsewhere.without), **asdict(total)
@@ -196,6 +207,19 @@ class TenantPrivacy:
             await TenantStore(self.engine).change_settings(tenant.slug, settings)
         await self._audit("privacy retention", **settings)
 
+    async def count_purge(self) -> PurgeCounts:
+        """What `purge` would erase."""
+        due, files = self._past_retention(), 0
+        if await any_due(self.engine, self.tenant.id, due):
+            known = await self._places(AS_KNOWN)
+            files = await sweep(self.engine, self.tenant, known, due, is_preview=True)
+        work = Purge(self.engine, self.tenant.id, self.progress)
+        return replace(await work.count(due.before, due.deleted_after), files=files)
+
+    def _past_retention(self) -> Due:
+        retention = Retention.of(self.tenant.settings)
+        return Due(retention.horizon(SystemClock().now()), retention.purge_deleted_after)
+
     async def purge(self) -> PurgeCounts:
         """Erase what is past retention. Raises JobRunningError."""
         async with hold_tenant(self.engine, self.tenant.id) as lease:
@@ -203,15 +227,13 @@ class TenantPrivacy:
 
     async def purge_held(self, lease: JobLease) -> PurgeCounts:
         """The same for who holds the tenant already."""
-        retention = Retention.of(self.tenant.settings)
-        horizon = retention.horizon(SystemClock().now())
-        due, files = Due(horizon, retention.purge_deleted_after), 0
+        due, files = self._past_retention(), 0
         # the bytes first: where that fails, or is cut short, the rows are due the next time
         if await any_due(self.engine, self.tenant.id, due):
             files = await sweep(self.engine, self.tenant, await self._places(AS_KNOWN), due)
         work = Purge(self.engine, self.tenant.id, self._while_held(lease))
-        done = await work.erase_before(horizon)
-        done += await work.empty_deleted(retention.purge_deleted_after)
+        done = await work.erase_before(due.before)
+        done += await work.empty_deleted(due.deleted_after)
         done = replace(done, files=files)
         if done != PurgeCounts():
             await self._audit("privacy purge", **asdict(done))
@@ -234,10 +256,10 @@ class TenantPrivacy:
             )
         key = await self._key(settings)
         async with hold_tenant(self.engine, self.tenant.id) as lease:
-            await self._audit("privacy rotate begun")
             rotation = Rotation(self.engine, self.tenant.id, self._while_held(lease))
             generation = await rotation.run(
-                lambda salt: partial(pseudonym, rotation_key(key, salt))
+                lambda salt: partial(pseudonym, rotation_key(key, salt)),
+                self._entry("privacy rotate begun"),
             )
             await self._audit("privacy rotate", generation=generation)
         return generation
@@ -262,7 +284,6 @@ class TenantPrivacy:
         key = b"" if is_full else await self._key(settings)
         async with hold_tenant(self.engine, tenant.id) as lease:
             rules = await people_rules(self.engine, tenant, SystemClock().now())
-            await self._audit("privacy rescrub begun", rules=SCRUBBING_RULES)
             channels = await ChannelStore(self.engine, tenant.id).ids()
             guild_id = str(tenant.guild_id)
             people, reports = (
@@ -272,7 +293,8 @@ class TenantPrivacy:
                 for known in ({guild_id}, {guild_id, *map(str, channels)})
             )
             work = Rescrubbing(self.engine, tenant.id, self._while_held(lease))
-            done = await work.run(Rescrubber(people, reports))
+            begun = self._entry("privacy rescrub begun", rules=SCRUBBING_RULES)
+            done = await work.run(Rescrubber(people, reports), begun)
             await self._audit("privacy rescrub", rules=SCRUBBING_RULES, **asdict(done))
         return done
 
@@ -284,14 +306,19 @@ class TenantPrivacy:
         *typed* as in `forget_user`; *with_mentions*: also where others name them.
         """
         lines, names = 0, Names.of(ref, typed)
+        is_refused = False
         try:
             async for block in subject_lines(
                 self.engine, self.tenant.id, names, with_mentions=with_mentions
             ):
                 lines += block.count(b"\n")
                 yield block
+        except ConfigurationError:
+            is_refused = not lines
+            raise
         finally:
-            await self._audit("privacy export", lines=lines)
+            if not is_refused:
+                await self._audit("privacy export", lines=lines)
 
     async def accept_key(self, settings: Settings) -> bool:
         """Go on under a secret key that is not the one before, or the first; False where it is.
@@ -338,9 +365,9 @@ class TenantPrivacy:
         return told
 
     async def _suppress(self, kind: SuppressedKind, ref: str) -> int:
-        entry = await SuppressionStore(self.engine, self.tenant.id).add(kind, ref)
-        await self._audit("forget begun", what=kind.value, suppression=entry)
-        return entry
+        return await SuppressionStore(self.engine, self.tenant.id).add(
+            kind, ref, lambda entry: self._entry("forget begun", what=kind.value, suppression=entry)
+        )
 
     async def _erased(
         self,
@@ -360,25 +387,14 @@ class TenantPrivacy:
         known = await places(self.engine, self.tenant.id)
         return (known | elsewhere.more) - elsewhere.without
 
+    def _entry(self, action: str, **details: object) -> Note:
+        return audit_entry(self.actor, action, self.tenant.slug, details)
+
     async def _audit(self, action: str, **details: object) -> None:
         await AuditLog(self.engine).record(self.actor, action, self.tenant.slug, details)
 
 
-async def scrubbing_checks(engine: Engine, tenant: Tenant) -> list[Check]:
-    """What is to be done where rows may be there that were kept under earlier rules."""
-    scrubbing = await scrubbing_of(engine, tenant.id)
-    if not scrubbing.is_due:
-        return []
-    parts = "A text that was one address with parameters named ex, is or hm may lack them."
-    left = "Ids of people may be left in texts and payloads. " * (
-        tenant.privacy is not Privacy.FULL
-    )
-    says = f"Rows of before were kept under earlier rules. {left}{parts}"
-    if scrubbing.is_unfinished:
-        says = "Bringing rows of before to today's rules was begun and did not come to its end."
-    advice = (
-        f"Bring them up: raysync privacy rescrub --tenant {tenant.slug}. Such texts come back from "
-        f"Discord alone: raysync start --tenant {tenant.slug} --full"
-    )
-    warn = CheckStatus.WARN
-    return [Check(name="scrubbing", status=warn, says=says, advice=advice, tenant=tenant.slug)]
+def _require_places(elsewhere: Elsewhere, tenant: Tenant) -> None:
+    """Refuse before anything is erased what cannot be a place of files. ConfigurationError."""
+    for url in sorted(elsewhere.more):
+        open_vault(url, tenant.guild_id)

@@ -3,6 +3,10 @@
 A tick is a moment at which a run is due: one period after the tick before. Which tick was run
 last is in the database, written when its run has ended, so a schedule that was killed in
 mid-run runs it again, and ticks that were missed are one run, not many.
+
+What only the one who keeps the schedule can mend is refused when it begins: a tenant that does not
+exist, a token or a key that is not here. What ends by itself is waited out: a database that is
+away, another job of the tenant, a pause, an outage.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +22,13 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from raysync.clock import Clock
-from raysync.errors import RaysyncError
+from raysync.credentials import another_key, key_mark, resolve_token, secret_key
+from raysync.errors import ConfigurationError, RaysyncError, UnknownTenantError
+from raysync.models.entities import Privacy, Tenant, TenantStatus
+from raysync.settings import Settings
+from raysync.store.engine import Engine
+from raysync.store.key_checks import KeyChecks
+from raysync.store.tenants import TenantStore
 
 _T = TypeVar("_T")
 
@@ -50,6 +60,62 @@ class Period:
         return last + (now - last) // self.every * self.every
 
 
+async def require_tenants(engine: Engine, slugs: Sequence[str]) -> list[Tenant]:
+    """Return the tenants that a schedule names; all there are, where it names none.
+
+    Raises:
+        UnknownTenantError: one of them does not exist, or there is none at all.
+    """
+    store = TenantStore(engine)
+    if slugs:
+        return [await store.get(slug) for slug in dict.fromkeys(slugs)]
+    tenants = list(await store.list())
+    if not tenants:
+        raise UnknownTenantError(
+            "There is no tenant to sync yet: add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`, then begin the schedule."
+        )
+    return tenants
+
+
+async def require_runnable(engine: Engine, settings: Settings, slugs: Sequence[str]) -> list[str]:
+    """Refuse a schedule whose runs could not begin as long as this process lives.
+
+    Of tenants that are named, each must be one that can be synced; else one is enough. Return
+    what is to be said of a schedule that waits.
+
+    Raises:
+        ConfigurationError: a tenant does not exist, or its token or the key is not here.
+    """
+    tenants = await require_tenants(engine, slugs)
+    active = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
+    if not active:
+        return ["All tenants are paused: the schedule waits until one is unpaused."]
+    secret, missing = secret_key(settings), []
+    for tenant in active:
+        try:
+            await _require_secrets(engine, settings, tenant, secret)
+        except ConfigurationError as error:
+            if slugs:
+                raise
+            missing.append(error)
+    if len(missing) == len(active):
+        raise missing[0]
+    return []
+
+
+async def _require_secrets(
+    engine: Engine, settings: Settings, tenant: Tenant, secret: bytes
+) -> None:
+    """Raise ConfigurationError where a run of the tenant lacks its token, or has another key."""
+    sealed = await TenantStore(engine).sealed_token(tenant.slug)
+    resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
+    if tenant.privacy is not Privacy.FULL:
+        marks = {tenant.id: key_mark(secret, tenant.guild_id)}
+        if await KeyChecks(engine).differing(marks):
+            raise another_key(tenant.slug)
+
+
 class Ledger(Protocol):
     """Which tick was run last, for all who keep the same schedule."""
 
@@ -75,19 +141,25 @@ class Schedule:
         clock: Clock,
         tell: Callable[[str], None],
         chance: Callable[[], float] = random.random,
+        require: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """*run* gives a run's exit code; *tell* takes sentences for the user."""
+        """*run* gives a run's exit code; *tell* takes sentences for the user.
+
+        *require* is called before each run. It raises UnknownTenantError if a tenant was removed.
+        """
         self._period = period
         self._ledger = ledger
         self._run = run
         self._clock = clock
         self._tell = tell
         self._chance = chance
+        self._require = require
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Keep the schedule until *stop*; whoever sets it ends the run under way, too.
 
         Raises:
+            UnknownTenantError: a tenant was removed: no run could begin any more.
             RaysyncError: the ledger cannot be read at the beginning. Later it is waited for.
         """
         last = await self._ledger.last_tick()
@@ -108,6 +180,8 @@ class Schedule:
             found = await self._ledger.last_tick()
             if found != last:
                 return found
+            if self._require is not None:
+                await self._require()
             tick = self._period.tick(last, self._clock.now())
             code = await self._run()
             if code in CANCELLED and stop.is_set():
@@ -131,6 +205,8 @@ class Schedule:
         while True:
             try:
                 return await call()
+            except UnknownTenantError:  # it does not come back by itself
+                raise
             except RaysyncError as error:
                 if not is_told:
                     self._tell(f"{error} The schedule waits for it.")

@@ -10,7 +10,7 @@ _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 
 
 def dumped(url: str) -> dict[str, str]:
     """By table, its rows as COPY writes them."""
-    with psycopg.connect(url, client_encoding="utf8") as session:
+    with psycopg.connect(url, client_encoding="UTF8") as session:
         tables = [name for (name,) in session.execute(_TABLES)]
         return {each: _copied(session, each) for each in tables}
 

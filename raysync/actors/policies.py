@@ -65,7 +65,7 @@ class ClusterScaling:
     """On a cluster: as many workers as the channels fill, so that nodes come and go with them.
 
     All that are wanted are asked for at once, *starting_at_once* at most: actors that wait for
-    room are what the cluster's autoscaler sees. In the tail of a run the surplus is let go, and
+    room are what the cluster's autoscaler sees. At the end of a run the surplus is let go, and
     with it nodes.
     """
 

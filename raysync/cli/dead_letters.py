@@ -98,8 +98,9 @@ def retry(
     from raysync.actors.requests import SyncRequest
 
     channels = frozenset(each.channel_id for each in letters)
-    result = run(SyncRequest(tenants=(tenant,), channels=channels))
-    show_result(result, as_json=as_json)
+    request = SyncRequest(tenants=(tenant,), channels=channels)
+    result = run(request)
+    show_result(result, as_json=as_json, request=request)
     raise typer.Exit(exit_code(result))
 
 

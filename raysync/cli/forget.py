@@ -104,33 +104,46 @@ def _forget(
     if user is not None:
         what, told = "user", f"the user {user} from {tenant}"
     elif channel is not None:
-        what, told = "channel", f"channel {channel} and its threads from {tenant}"
+        named = words.channel(asyncio.run(with_privacy(tenant, _name_of(channel))), channel)
+        what, told = "channel", f"{named} and its threads from {tenant}"
     else:
         what, told = "tenant", f"the whole tenant {tenant}, its token and its files"
     if not yes:
-        would = asyncio.run(with_privacy(tenant, _counting(user, channel)))
-        said = _sentence(would) if user is not None else _of_own(would)
-        say(f"This would erase {said}.")
+        would = asyncio.run(with_privacy(tenant, _counting(user, channel, places)))
+        say(f"This would erase {_sentence(would, what)}.")
     ask(f"Erase {told}, for good?", yes=yes)
     erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
     if as_json:
         shown = {"tenant": tenant, "what": what, "erased": asdict(erased)}
         tell_json(json.dumps(shown, indent=2))
         return
-    say(f"Erased: {_sentence(erased)}.")
+    say(f"Erased: {_sentence(erased, what)}.")
     if what != "tenant":
         say("Later runs leave it out. Backups of the database and of the files have it still.")
 
 
+def _name_of(channel: int) -> Callable[[TenantPrivacy], Awaitable[str | None]]:
+    async def look_up(office: TenantPrivacy) -> str | None:
+        from raysync.store.channels import ChannelStore
+
+        store = ChannelStore(office.engine, office.tenant.id)
+        return (await store.names([_channel(channel)])).get(_channel(channel))
+
+    return look_up
+
+
 def _counting(
-    user: str | None, channel: int | None
+    user: str | None, channel: int | None, places: tuple[Sequence[str], Sequence[str]]
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
     async def count(office: TenantPrivacy) -> ErasureCounts:
+        from raysync.models.privacy import Elsewhere
+
+        elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
-            return await office.count_user(await _ref(office, user), user)
+            return await office.count_user(await _ref(office, user), user, elsewhere)
         if channel is not None:
-            return await office.count_channel(_channel(channel))
-        return await office.count_all()
+            return await office.count_channel(_channel(channel), elsewhere)
+        return await office.count_all(elsewhere)
 
     return count
 
@@ -139,7 +152,7 @@ def _erasing(
     user: str | None, channel: int | None, places: tuple[Sequence[str], Sequence[str]]
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
     async def erase(office: TenantPrivacy) -> ErasureCounts:
-        from raysync.privacy import Elsewhere
+        from raysync.models.privacy import Elsewhere
 
         elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
@@ -216,21 +229,16 @@ def _day(moment: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _of_own(counts: ErasureCounts) -> str:
-    parts = (
+def _sentence(counts: ErasureCounts, what: str) -> str:
+    """Return what would be erased, or was, in the same words."""
+    parts = [
         words.counted(counts.messages, "message"),
         words.counted(counts.versions, "earlier version"),
         words.counted(counts.reactions, "reaction"),
         words.counted(counts.attachments, "attachment"),
-    )
-    return ", ".join(parts)
-
-
-def _sentence(counts: ErasureCounts) -> str:
-    parts = [
-        _of_own(counts),
-        f"{words.counted(counts.mentions, 'mention')} in what others wrote",
     ]
+    if what == "user" or counts.mentions:
+        parts.append(f"{words.counted(counts.mentions, 'mention')} in what others wrote")
     if counts.files:
         parts.append(words.counted(counts.files, "file"))
     return ", ".join(parts)

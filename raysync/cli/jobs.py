@@ -11,8 +11,8 @@ import typer
 from raysync.cli import options, params
 from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import say
-from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, run, show
+from raysync.cli.way_on import resume_command
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def resume(
     from raysync.actors.requests import SyncRequest
     from raysync.models.ids import JobId
 
-    result = run(SyncRequest(resume=JobId(job_id), workers=workers))
-    show(result, as_json=as_json)
+    request = SyncRequest(resume=JobId(job_id), workers=workers)
+    result = run(request)
+    show(result, as_json=as_json, request=request)
     raise typer.Exit(exit_code(result))
 
 
@@ -63,7 +64,7 @@ def how_it_ended(record: JobRecord) -> str:
     told = f"Job {record.id} of {record.tenant} is {record.status.value}."
     if record.status.value not in ("cancelled", "failed"):
         return told
-    return f"{told} Go on with it: {invocation()} resume --job-id {record.id}"
+    return f"{told} Go on with it: {resume_command(record.id)}"
 
 
 async def _cancel(job_id: str) -> JobRecord:

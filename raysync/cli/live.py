@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
+from raysync.cli.channel_counts import counts_of_view
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.models.events import ChannelView, JobView
 from raysync.models.extras import ExtraTally
@@ -78,14 +79,12 @@ def render(views: Sequence[JobView], now: datetime, width: int, height: int = 24
 
 
 def _head(view: JobView, now: datetime) -> Text:
-    done = view.channels_completed + view.channels_failed
+    counts = counts_of_view(view)
     elapsed = words.clock((now - view.started_at).total_seconds())
     line = Text.assemble((view.tenant, "bold"), f"  {view.sync_type}  {elapsed}  ")
-    line.append(f"{done} of {words.counted(view.channels_total, 'channel')} done")
-    if view.channels_failed:
-        line.append(f", {view.channels_failed} failed", "red")
-    if view.channels_skipped:
-        line.append(f", {view.channels_skipped} skipped")
+    line.append(f"{words.counted(counts.total, 'channel')}:")
+    for number, part in enumerate(counts.parts()):
+        line.append(f"{',' * bool(number)} {part}", "red" * part.endswith(" failed"))
     if view.planning:
         line.append(", looking for more")
     return _one_line(line)

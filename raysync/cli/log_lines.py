@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from raysync.cli.channel_counts import counts_of_result
 from raysync.cli.paced import PacedObserver
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
@@ -30,7 +31,7 @@ class LogObserver(PacedObserver):
         _say("job_progress", "job under way", **_figures(view))
 
     def finished(self, result: SyncJobResult) -> None:
-        stats = result.parallel_stats
+        stats, counts = result.parallel_stats, counts_of_result(result)
         level = logging.INFO if result.status == "completed" else logging.WARNING
         took_s = (result.completed_at - result.started_at).total_seconds()
         _say(
@@ -43,7 +44,10 @@ class LogObserver(PacedObserver):
             took_s=round(took_s, 3),
             channels=result.channels_processed,
             channels_unchanged=result.channels_unchanged,
-            channels_failed=sum(each.status == "failed" for each in result.channel_results),
+            channels_failed=counts.failed,
+            channels_skipped=counts.skipped,
+            channels_left=counts.left,
+            channels_total=counts.total,
             messages=result.messages_processed,
             added=result.messages_added,
             edited=result.messages_edited,
@@ -94,6 +98,9 @@ def _figures(view: JobView) -> dict[str, object]:
         "channels_total": view.channels_total,
         "channels_completed": view.channels_completed,
         "channels_failed": view.channels_failed,
+        "channels_skipped": view.channels_skipped,
+        "channels_unchanged": view.channels_unchanged,
+        "channels_left_alone": view.channels_cooling,
         "planning": view.planning,
         "eta_s": None if view.eta_s is None else round(view.eta_s, 1),
         **{name: count for name, count in asdict(view.extras).items() if count},

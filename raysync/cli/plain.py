@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from raysync.cli import words
+from raysync.cli.channel_counts import counts_of_view
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
 from raysync.cli.paced import PacedObserver
@@ -22,17 +23,15 @@ def progress_line(view: JobView) -> str:
         return f"{view.tenant}: reading what the bot can see"
     total = totals([view])
     share = words.percent(total.requests_per_second / total.budget_per_second)
-    done = view.channels_completed + view.channels_failed
+    counts = counts_of_view(view)
     more = "+" if view.planning else ""
     messages = words.counted(view.messages, "message")
     parts = [
         f"{view.tenant}: {messages} ({words.rate(view.messages_per_second)}/s)",
-        f"{done} of {view.channels_total}{more} channels",
+        f"{counts.total:,}{more} channels ({', '.join(counts.parts())})",
         f"{words.rate(view.requests_per_second)} requests/s ({share} of the limit)",
     ]
     parts += words.extras(view.extras)
-    if view.channels_failed:
-        parts.append(f"{view.channels_failed} failed")
     if view.rate_limit_encounters:
         parts.append(f"{view.rate_limit_encounters} × 429")
     parts.append(f"ETA {words.clock(view.eta_s)}")

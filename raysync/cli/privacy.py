@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -17,12 +17,13 @@ from raysync.cli.confirm import ask
 from raysync.cli.console import out, raw_stdout, say, tell_json
 from raysync.cli.export import STDOUT, ExportError, put
 from raysync.cli.hints import invocation
-from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.lookup import with_privacy
 from raysync.cli.private_file import private_file, target
+from raysync.cli.purge import purge
 from raysync.cli.rescrub import rescrub
 
 if TYPE_CHECKING:
-    from raysync.models.privacy import PurgeCounts, Retention
+    from raysync.models.privacy import Retention
     from raysync.privacy import TenantPrivacy
 
 app = typer.Typer(
@@ -166,49 +167,6 @@ def _told(length: timedelta | None, none: str, before: str = "") -> str:
 
 
 @app.command()
-def purge(
-    tenant: Annotated[
-        str | None,
-        typer.Option(metavar="SLUG", help="This tenant alone. [default: every one]"),
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Erase now what is past retention; a tenant that is being synced does it itself at the end."""
-    from raysync.errors import JobRunningError, RaysyncError
-
-    done: dict[str, PurgeCounts] = {}
-    failed = False
-    for slug in [tenant] if tenant is not None else asyncio.run(every_tenant()):
-        try:
-            done[slug] = asyncio.run(with_privacy(slug, lambda office: office.purge()))
-        except JobRunningError as error:
-            if tenant is not None:
-                raise
-            say(f"{slug} is left to its run. {error}")
-        except RaysyncError as error:  # which the others have no part in
-            if tenant is not None:
-                raise
-            failed = True
-            say(f"{slug} was not purged. {error}")
-    if as_json:
-        listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
-        tell_json(json.dumps({"purged": listed}, indent=2))
-    else:
-        for slug, each in done.items():
-            say(f"{slug}: {_purged(each)}.")
-    if failed:
-        raise typer.Exit(1)
-
-
-def _purged(counts: PurgeCounts) -> str:
-    return (
-        f"{words.counted(counts.erased, 'message')} erased, "
-        f"{words.counted(counts.emptied, 'deleted message')} emptied, "
-        f"{words.counted(counts.files, 'file')} removed"
-    )
-
-
-@app.command()
 def rotate(tenant: _Slug) -> None:
     """Give everybody another pseudonym, in all that is stored.
 
@@ -222,6 +180,7 @@ def rotate(tenant: _Slug) -> None:
     say(f"Everybody in {tenant} has another pseudonym now (generation {generation}).")
 
 
+app.command()(purge)
 app.command()(rescrub)
 
 

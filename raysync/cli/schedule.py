@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -53,21 +53,26 @@ def schedule(
     one is kept twice on one database, each run is made once. A failed run is told, and the next
     one comes. Ctrl-C and SIGTERM end the run under way cleanly, and then the schedule.
 
+    Refused at once: a tenant that does not exist, a token or a key that is not here.
+
     Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 2 usage or configuration.
     """
     if every < SHORTEST:
         raise typer.BadParameter("--every must be 1s at least.")
     words = ["start", *context.args]
     refuse_secrets(words)
-    checked(context, words)
+    slugs: list[str] = checked(context, words).get("tenant") or []
     from raysync.clock import SystemClock
     from raysync.schedule import Period, Schedule
     from raysync.settings import read_settings
 
     runs = _Runs(context.args)
     period = Period(every, min(every / 10, MOST_JITTER) if jitter is None else jitter)
-    ledger = _DatabaseLedger(read_settings(), shlex.join(words))
-    asyncio.run(runs.until_signalled(Schedule(period, ledger, runs.run, SystemClock(), say)))
+    ledger = _DatabaseLedger(read_settings(), shlex.join(words), slugs)
+    for note in asyncio.run(ledger.require_runnable()):
+        say(note)
+    kept = Schedule(period, ledger, runs.run, SystemClock(), say, require=ledger.require)
+    asyncio.run(runs.until_signalled(kept))
     if runs.is_interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -75,9 +80,27 @@ def schedule(
 class _DatabaseLedger:
     """The schedule's ticks, the database being opened for each look: a run takes hours."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, slugs: Sequence[str]) -> None:
         self._settings = settings
         self._name = name
+        self._slugs = slugs
+
+    async def require_runnable(self) -> list[str]:
+        """See `raysync.schedule.require_runnable`."""
+        from raysync.database import open_store
+        from raysync.schedule import require_runnable
+
+        async with open_store(self._settings) as engine:
+            return await require_runnable(engine, self._settings, self._slugs)
+
+    async def require(self) -> None:
+        if not self._slugs:  # tenants may be added yet
+            return
+        from raysync.database import open_store
+        from raysync.schedule import require_tenants
+
+        async with open_store(self._settings) as engine:
+            await require_tenants(engine, self._slugs)
 
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[ScheduleStore]:

@@ -81,7 +81,7 @@ def start(
         workers=workers,
     )
     result = run(request)
-    show(result, as_json=as_json)
+    show(result, as_json=as_json, request=request)
     raise typer.Exit(exit_code(result))
 
 
@@ -92,12 +92,23 @@ def _refuse_if(contradicts: bool, why: str) -> None:
 
 def run(request: SyncRequest) -> RunResult:
     """Sync as the environment says, with progress on stderr."""
+    from raysync.cli.way_on import Begun, say_ways_on
     from raysync.driver import sync
+    from raysync.errors import ConfigurationError
+    from raysync.models.status import SyncType
     from raysync.settings import read_settings
 
     settings = read_settings()
     with observer(is_json=settings.log_format == "json") as watching:
-        return sync(request, settings, watching)
+        begun = Begun(watching)
+        try:
+            return sync(request, settings, begun)
+        except ConfigurationError:  # to be mended first
+            raise
+        except (KeyboardInterrupt, Exception):
+            if request.sync_type is not SyncType.VERIFY:
+                say_ways_on(begun.jobs, request.workers)
+            raise
 
 
 def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObserver:
@@ -117,20 +128,19 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
     return PlainObserver(err(), time.monotonic)
 
 
-def show(result: RunResult, *, as_json: bool) -> None:
-    """Print the result on stdout."""
+def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None) -> None:
+    """Print the result on stdout, and on stderr how to go on with what was ended early."""
+    from raysync.cli.console import out, say
+    from raysync.cli.way_on import ways_on
+
     if as_json:
         tell_json(result.model_dump_json(indent=2))
-        return
-    from raysync.cli.console import out, say
-    from raysync.cli.hints import invocation
-    from raysync.cli.summary import print_result
+    else:
+        from raysync.cli.summary import print_result
 
-    print_result(out(), result)
-    for job in result.jobs:
-        if job.status in ("cancelled", "failed"):
-            command = f"{invocation()} start --tenant {job.tenant}"
-            say(f"What was stored of {job.tenant} stays; go on from there: {command}")
+        print_result(out(), result)
+    for told in ways_on(result.jobs, request):
+        say(told)
 
 
 def exit_code(result: RunResult) -> int:

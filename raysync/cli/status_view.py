@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
+from raysync.cli.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.console import plain_table
 from raysync.cli.hints import invocation
 from raysync.cli.summary import (
@@ -21,6 +22,7 @@ from raysync.cli.summary import (
     time_lines,
     verified,
 )
+from raysync.cli.way_on import resume_command
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
@@ -65,7 +67,7 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
 def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
     """A row for each of several tenants' jobs."""
     table = plain_table(
-        "tenant", "kind", "status", ">begun", ">channels", ">messages", ">/s", ">ETA"
+        "tenant", "kind", "status", ">begun", "channels", ">messages", ">/s", ">ETA"
     )
     for each in records:
         view = each.view
@@ -74,7 +76,7 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
             each.window.sync_type.value,
             Text("silent", "yellow") if seems_dead(each) else _job_status(each),
             f"{words.seconds(_age_s(each.started_at, now))} ago",
-            f"{_done(view)} of {view.channels_total:,}" if view else "–",
+            (_in_words(each, view) if view else "") or "–",
             _read(each, view) if view else "–",
             words.rate(view.messages_per_second) if view and _is_running(each) else "–",
             words.clock(view.eta_s) if view and _is_running(each) else "–",
@@ -103,8 +105,19 @@ def _read(record: JobRecord, view: JobView) -> str:
     return "–" if _is_verification(record) and not view.messages else words.count(view.messages)
 
 
-def _done(view: JobView) -> str:
-    return words.count(view.channels_completed + view.channels_failed)
+def _counted(record: JobRecord, view: JobView) -> ChannelCounts:
+    if record.result is not None:
+        return counts_of_result(record.result)
+    return counts_of_view(view, is_running=_is_running(record))
+
+
+def _in_words(record: JobRecord, view: JobView) -> str:
+    """Return what came of channels; how many a verification proved is told by itself."""
+    counts = _counted(record, view)
+    if _is_verification(record):
+        told = {"skipped": counts.skipped, "failed": counts.failed}
+        return ", ".join(f"{words.count(number)} {what}" for what, number in told.items() if number)
+    return str(counts)
 
 
 def _heading(record: JobRecord, now: datetime) -> Text:
@@ -135,23 +148,19 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
     told = [Text(f"  {each}") for each in lines]
     if record.error:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))
+    stopped = record.status in (JobStatus.FAILED, JobStatus.CANCELLED)
+    if stopped and not _is_verification(record):
+        told.append(Text(f"  go on with it: {resume_command(record.id)}"))
     if seems_dead(record):
         told.append(Text(f"  {_obituary(record)}", style="yellow"))
     return told
 
 
 def _counts(record: JobRecord, view: JobView) -> str:
-    total = words.counted(view.channels_total, "channel")
-    parts = [record.window.sync_type.value]
-    if view.channels_total or not _is_verification(record):
-        parts.append(f"{_done(view)} of {total} done")
-    if view.channels_failed:
-        parts.append(f"{view.channels_failed} failed")
-    if view.channels_skipped:
-        parts.append(f"{view.channels_skipped} skipped")
+    parts = [record.window.sync_type.value, _in_words(record, view)]
     if view.planning and _is_running(record):
         parts.append("looking for more")
-    return ", ".join(parts)
+    return ", ".join(filter(None, parts))
 
 
 def _messages(record: JobRecord, view: JobView) -> str:
@@ -176,7 +185,7 @@ def _obituary(record: JobRecord) -> str:
     return (
         f"Its last sign of life is {words.seconds(record.heartbeat_age_s)} old, so its process has "
         "probably died. What was stored stays; go on with: "
-        f"{invocation()} start --tenant {record.tenant}"
+        f"{resume_command(record.id)}"
     )
 
 
@@ -246,6 +255,8 @@ def _view_as_json(view: JobView) -> dict[str, Any]:
         "channels_completed": view.channels_completed,
         "channels_failed": view.channels_failed,
         "channels_skipped": view.channels_skipped,
+        "channels_unchanged": view.channels_unchanged,
+        "channels_left_alone": view.channels_cooling,
         "messages": view.messages,
         "reactors_read": view.extras.reactors,
         "files_stored": view.extras.files,

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli import words
+from raysync.cli.channel_counts import counts_of_result
 from raysync.models.results import (
     ChannelError,
     NotCoveredRoute,
@@ -80,22 +81,11 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
 
 
 def _channels(job: SyncJobResult) -> str:
-    states = Counter(each.status for each in job.channel_results)
-    parts = [f"{job.channels_processed:,} synced"]
-    if job.channels_unchanged:
-        parts.append(f"{job.channels_unchanged:,} unchanged")
-    if states["failed"]:
-        parts.append(f"{states['failed']:,} failed")
-    begun = sum(e.status == "pending" and e.started_at is not None for e in job.channel_results)
-    if begun:
-        parts.append(f"{begun:,} not finished")
-    if states["pending"] > begun:
-        parts.append(f"{states['pending'] - begun:,} not begun")
-    if job.channels_deleted:
-        parts.append(f"{job.channels_deleted:,} deleted on Discord")
-    if job.skipped:
-        parts.append(f"{len(job.skipped):,} skipped")
-    return ", ".join(parts)
+    counts = counts_of_result(job)
+    told = f"{counts.total:,}: {', '.join(counts.parts())}"
+    if job.channels_deleted:  # some of them were read to their end, others are in no list
+        told += f"; {job.channels_deleted:,} deleted on Discord"
+    return told
 
 
 def _messages(job: SyncJobResult) -> str:
@@ -152,7 +142,7 @@ def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
     fastest = max(series.requests) / series.bin_s
     time = (
         f"{words.seconds(spent.startup_s)} to the first request, "
-        f"{words.seconds(spent.tail_s)} of tail"
+        f"{words.seconds(spent.tail_s)} with less than nine tenths of the budget at the end"
     )
     waited = (
         f"{words.seconds(spent.permit_wait_s)} for the token's budget, "
@@ -212,11 +202,14 @@ def _not_covered(missing: NotCoveredRoute) -> str:
 
 
 def _errors(errors: Sequence[ChannelError]) -> list[str]:
-    told = [_error(each) for each in errors[:MAX_ERRORS]]
+    told = [error_line(each) for each in errors[:MAX_ERRORS]]
     hidden = len(errors) - len(told)
     return [*told, f"and {hidden} more: --json names all"] if hidden else told
 
 
-def _error(error: ChannelError) -> str:
+def error_line(error: ChannelError) -> str:
+    """Return what went wrong, and where."""
     reason = words.printable(error.error)
-    return reason if error.channel_id is None else f"channel {error.channel_id}: {reason}"
+    if error.channel_id is None:
+        return reason
+    return f"{words.channel(error.name, error.channel_id)}: {reason}"

@@ -61,11 +61,14 @@ def add(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="A name to read. [default: the slug]")
     ] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not ask Discord whether the bot is in there.")
+    ] = False,
 ) -> None:
     """Add a Discord server to sync.
 
     Exactly one of the token options says where its bot token is. The token itself is never an
-    argument.
+    argument. Where the token is at hand, Discord is asked whether its bot is in the server.
     """
     if (token_env is not None) + (token_file is not None) + token_stdin != 1:
         raise typer.BadParameter(
@@ -73,19 +76,48 @@ def add(
         )
     from raysync.settings import read_settings
 
-    settings, sealed = read_settings(), None
+    settings, sealed, token = read_settings(), None, None
     if token_env is not None:
         reference = f"env:{token_env}"
     elif token_file is not None:
         reference = f"file:{token_file}"
     else:
-        reference, sealed = _sealed_from_stdin(settings)
+        reference, sealed, token = _sealed_from_stdin(settings)
+    unchecked = None if no_check else _unchecked(settings, guild, reference, token)
     asyncio.run(_add(settings, slug, guild, name or slug, reference, privacy, sealed))
     say(f"Tenant {slug} is added. Sync it with: {invocation()} start --tenant {slug}")
     _warn_of(token_env, token_file)
+    if unchecked is not None:
+        say(
+            f"Note: it was not checked whether the bot is in guild {guild}. {unchecked} "
+            f"To check it later: {invocation()} doctor --tenant {slug}"
+        )
 
 
-def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:
+def _unchecked(settings: Settings, guild: int, reference: str, token: str | None) -> str | None:
+    """Return why nobody can tell whether the bot is in the guild; None: it is.
+
+    Raises:
+        ConfigurationError: it is not, or Discord refuses the token. Say how to add it all the same.
+    """
+    from raysync.credentials import resolve_token
+    from raysync.doctor.membership import unknown_member
+    from raysync.errors import ConfigurationError, TokenUnavailableError
+    from raysync.models.ids import GuildId
+
+    try:
+        token = token or resolve_token(reference, None, b"", settings.discord_api_url)
+    except TokenUnavailableError:
+        return "The token is not at hand here."
+    try:
+        return asyncio.run(unknown_member(settings, token, GuildId(guild)))
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error} Nothing was added; --no-check adds it without asking Discord."
+        ) from None
+
+
+def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes, str]:
     from raysync.credentials import STORED, seal_token, secret_key
 
     if sys.stdin.isatty():
@@ -97,7 +129,7 @@ def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes]:
         raise typer.BadParameter("there is no token on stdin.", param_hint="--token-stdin")
     if len(token.split()) > 1:
         raise typer.BadParameter("stdin holds more than a token.", param_hint="--token-stdin")
-    return STORED, seal_token(token, secret_key(settings))
+    return STORED, seal_token(token, secret_key(settings)), token
 
 
 def _warn_of(variable: str | None, file: Path | None) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from raysync.cli import options, words
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.console import tell_json
+from raysync.cli.console import say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.start import run
 
@@ -52,6 +52,10 @@ def verify(
         tell_json(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
+        if job.status in ("cancelled", "failed"):
+            again = ["--repair"] * repair + ["--sample", str(sample)] * bool(sample)
+            command = " ".join([invocation(), "verify", "--tenant", tenant, *again])
+            say(f"The verification did not come to its end. Verify again: {command}")
     raise typer.Exit(exit_code(job))
 
 
@@ -87,7 +91,7 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 def _show(job: SyncJobResult, sample: int) -> None:
     from raysync.cli.console import out
-    from raysync.cli.summary import not_covered, quarantine_line
+    from raysync.cli.summary import error_line, not_covered, quarantine_line
 
     console = out()
     verification = job.verification
@@ -101,7 +105,7 @@ def _show(job: SyncJobResult, sample: int) -> None:
     for gap in verification.gaps[:MAX_GAPS]:
         kind = "not synced yet" if gap.is_news else "gap"
         console.print(
-            f"  {kind}: {words.printable(gap.name)} ({gap.channel_id}), "
+            f"  {kind}: {words.channel(gap.name, gap.channel_id)}, "
             f"{gap.after:%Y-%m-%d %H:%M} to {gap.before:%Y-%m-%d %H:%M} UTC",
             markup=False,
         )
@@ -126,6 +130,6 @@ def _show(job: SyncJobResult, sample: int) -> None:
     if job.quarantined:
         console.print(f"  {quarantine_line(job.quarantined, job.tenant)}", markup=False)
     for error in job.errors[:MAX_GAPS]:
-        console.print(f"  not verified: {words.printable(error.error)}", markup=False)
+        console.print(f"  not verified: {error_line(error)}", markup=False)
     if _holes(job):
         console.print(f"Read them with: {invocation()} verify --tenant {job.tenant} --repair")

@@ -21,6 +21,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def channel(name: str | None, channel_id: object) -> str:
+    """``#general (123)``; ``channel 123`` where no name is known."""
+    return f"#{printable(name)} ({channel_id})" if name else f"channel {channel_id}"
+
+
 def size(number: int) -> str:
     """Bytes: ``512 B``, ``1.5 MB``."""
     amount, unit = float(number), "B"

@@ -25,7 +25,6 @@ from raysync.errors import (
 from raysync.models.checks import Check
 from raysync.models.entities import BotIdentity, Privacy, Tenant
 from raysync.models.work import UNDOCUMENTED
-from raysync.privacy import scrubbing_checks
 from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
 from raysync.store.dead_letters import DeadLetterStore
@@ -33,6 +32,7 @@ from raysync.store.engine import Engine
 from raysync.store.key_checks import KeyChecks
 from raysync.store.quarantine import quarantine_of
 from raysync.store.rotation import Rotation
+from raysync.store.scrubbings import scrubbing_of
 from raysync.store.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
 from raysync.sync.planner import GuildPlanner, tell_apart
@@ -54,7 +54,7 @@ async def check_tenant(settings: Settings, engine: Engine, tenant: Tenant) -> li
     checks = [
         *await _dead_letters(engine, tenant),
         *await _erasures(engine, tenant),
-        *await scrubbing_checks(engine, tenant),
+        *await _scrubbing(engine, tenant),
         *await _quarantine(engine, tenant),
     ]
     try:
@@ -93,7 +93,9 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
     if not letters:
         return []
     advice = f"Look at them: raysync dead-letters list --tenant {tenant.slug}"
-    says = f"{len(letters)} channels were given up and not read to their end since."
+    named = ", ".join(f"#{each.name} ({each.channel_id})" for each in letters[:SHOWN_CHANNELS])
+    more = f" and {len(letters) - SHOWN_CHANNELS} more" if len(letters) > SHOWN_CHANNELS else ""
+    says = f"{len(letters)} channels were given up and not read to their end since: {named}{more}."
     return [about_tenant(tenant, "dead letters", WARN, says, advice)]
 
 
@@ -117,6 +119,25 @@ async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
         "is the newest version, report the fields named here."
     )
     return [about_tenant(tenant, "quarantine", WARN, says, advice)]
+
+
+async def _scrubbing(engine: Engine, tenant: Tenant) -> list[Check]:
+    """What is to be done where rows may be there that were kept under earlier rules."""
+    scrubbing = await scrubbing_of(engine, tenant.id)
+    if not scrubbing.is_due:
+        return []
+    parts = "A text that was one address with parameters named ex, is or hm may lack them."
+    left = "Ids of people may be left in texts and payloads. " * (
+        tenant.privacy is not Privacy.FULL
+    )
+    says = f"Rows of before were kept under earlier rules. {left}{parts}"
+    if scrubbing.is_unfinished:
+        says = "Bringing rows of before to today's rules was begun and did not come to its end."
+    advice = (
+        f"Bring them up: raysync privacy rescrub --tenant {tenant.slug}. Such texts come back from "
+        f"Discord alone: raysync start --tenant {tenant.slug} --full"
+    )
+    return [about_tenant(tenant, "scrubbing", WARN, says, advice)]
 
 
 async def _erasures(engine: Engine, tenant: Tenant) -> list[Check]:

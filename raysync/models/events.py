@@ -140,3 +140,5 @@ class JobView:
     eta_s: float | None
     channels: tuple[ChannelView, ...] = ()
     extras: ExtraTally = field(default_factory=ExtraTally)
+    channels_unchanged: int = 0  #: asked nothing of
+    channels_cooling: int = 0  #: given up before, and left alone for some days

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from raysync.models.ids import MessageId, UserId
 
+REACTORS_PER_PAGE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class FileRules:
@@ -36,17 +38,17 @@ class ExtraTally:
     files: int = 0  #: whose bytes are stored now, and were not
     file_bytes: int = 0  #: of these
     files_failed: int = 0  #: whose bytes could not be had; they are tried again later
+    extras_due: int = 0  #: requests and files that were missing when the messages had been read
+    extras_done: int = 0  #: of these
+    extras_counted: int = 0  #: channels of which that is known
 
     def __add__(self, other: ExtraTally) -> ExtraTally:
         return ExtraTally(
-            self.reactors + other.reactors,
-            self.files + other.files,
-            self.file_bytes + other.file_bytes,
-            self.files_failed + other.files_failed,
+            *(getattr(self, each) + getattr(other, each) for each in ExtraTally.__slots__)
         )
 
     def __neg__(self) -> ExtraTally:
-        return ExtraTally(-self.reactors, -self.files, -self.file_bytes, -self.files_failed)
+        return ExtraTally(*(-getattr(self, each) for each in ExtraTally.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class ReactionCount:
     emoji: str
     count: int  #: normal and burst together
     burst_count: int
+
+    @property
+    def requests(self) -> int:
+        """How many pages of reactors that is: the normal ones and the burst ones by themselves."""
+        normal = max(self.count - self.burst_count, 0)
+        return -(-normal // REACTORS_PER_PAGE) + -(-self.burst_count // REACTORS_PER_PAGE)
 
 
 @dataclass(frozen=True, slots=True)

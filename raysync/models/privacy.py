@@ -138,3 +138,14 @@ class PurgeCounts:
         return PurgeCounts(
             *(getattr(self, each) + getattr(other, each) for each in PurgeCounts.__slots__)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where attachments' bytes are, beside where runs were told to keep them."""
+
+    more: frozenset[str] = frozenset()  #: they were moved there
+    without: frozenset[str] = frozenset()  #: it is gone for good, with all that was in it
+
+
+AS_KNOWN: Final = Elsewhere()

@@ -18,6 +18,7 @@ class ChannelError(_Result):
     channel_id: str | None
     error: str
     timestamp: datetime
+    name: str | None = None  #: of the channel; None: it is about none, or its name is not stored
 
 
 class SkippedChannel(_Result):
@@ -139,6 +140,10 @@ class SyncJobResult(_Result):
     status: Literal["completed", "partial", "failed", "cancelled"]
     channels_processed: int
     channels_unchanged: int  #: asked nothing of: Discord's lists name nothing new in them
+    channels_total: int = 0  #: that were found: the sum of the two before and the three below
+    channels_failed: int = 0
+    channels_skipped: int = 0
+    channels_left: int = 0  #: not read to their end, not begun, or left alone for some days
     channels_deleted: int = 0  #: found to exist no more; their messages are kept
     messages_processed: int
     messages_added: int = 0  #: that were not stored yet

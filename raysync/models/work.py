@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from raysync.models.entities import Message
 from raysync.models.extras import Extras, ExtraTally
@@ -203,6 +204,14 @@ class ChannelOutcome:
     visits: tuple[VisitSpan, ...] = ()  #: of the whole job
 
 
+class LeftOut(StrEnum):
+    """Why nothing is asked of a channel."""
+
+    SKIPPED = "skipped"  #: it cannot be read, or was forgotten
+    UNCHANGED = "unchanged"  #: Discord's lists name nothing new in it
+    COOLING = "cooling"  #: it was given up before, and is left alone for some days
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A channel that is left out, and why."""
@@ -211,6 +220,7 @@ class Skipped:
     name: str
     type: int
     reason: str
+    kind: LeftOut = LeftOut.SKIPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,5 +54,5 @@ def spent_error(count: int) -> RunStoppedError:
     return RunStoppedError(
         f"Discord refused {count} requests within ten minutes (401, 403 or 429). At 10,000 it "
         "blocks the address, so nothing more is asked for now. Find out what is refused with "
-        "`raysync status`, and run it again in ten minutes: it goes on where it stopped."
+        "`raysync status`, and resume the run in ten minutes: it goes on where it stopped."
     )

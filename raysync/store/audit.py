@@ -6,15 +6,40 @@ the database says: only the tables' owner could write others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.records import AuditEntry
 from raysync.store.engine import translated
 from raysync.store.schema import audit_log
+
+Note = Callable[[AsyncConnection], Awaitable[None]]
+"""Adds an entry in a transaction of what the entry is about."""
+
+
+def entry(
+    actor: str,
+    action: str,
+    tenant: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Note:
+    """Return what adds an entry in the transaction of the act's first step.
+
+    An act that is refused there leaves no entry that says that it was begun.
+    """
+    values = {"actor": actor, "action": action, "tenant": tenant, "details": dict(details or {})}
+
+    async def note(connection: AsyncConnection) -> None:
+        await connection.execute(insert(audit_log).values(**values))
+
+    return note
+
+
+async def nothing(_: AsyncConnection) -> None:
+    """Add no entry."""
 
 
 class AuditLog:
@@ -31,12 +56,9 @@ class AuditLog:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Add an entry; *tenant* is a slug, *details* plain JSON without secrets."""
-        entry = insert(audit_log).values(
-            actor=actor, action=action, tenant=tenant, details=dict(details or {})
-        )
         with translated():
             async with self._engine.begin() as connection:
-                await connection.execute(entry)
+                await entry(actor, action, tenant, details)(connection)
 
     async def recent(self, limit: int = 50, tenant: str | None = None) -> tuple[AuditEntry, ...]:
         """The last entries, of one tenant or of all, the latest first."""

@@ -55,6 +55,10 @@ WHERE (c.parent_channel_id, c.name, c.type, c.metadata, c.deleted_at,
         greatest(c.last_message_id, excluded.last_message_id, 0))
 """)
 
+_NAMES = text("""
+SELECT platform_channel_id, name FROM channels
+WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(CAST(:channels AS bigint[]))
+""")
 _START_PROGRESS = text("""
 INSERT INTO sync_progress (tenant_id, channel_id)
 SELECT tenant_id, id FROM channels
@@ -207,6 +211,14 @@ class ChannelStore:
                     )
                     for row in rows
                 ]
+
+    async def names(self, channels: Collection[ChannelId]) -> Mapping[ChannelId, str]:
+        """The names of those of *channels* that are stored; what was forgotten has none."""
+        values = {"tenant_id": self._tenant_id, "channels": list(channels)}
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_NAMES, values)
+                return {ChannelId(row.platform_channel_id): row.name for row in rows}
 
     async def ids(self) -> Sequence[ChannelId]:
         """Every channel and thread that was ever known."""

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, event, exc, make_url
+from sqlalchemy import URL, event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raysync.errors import (
-    ConfigurationError,
     DatabaseFullError,
     DatabaseUnavailableError,
+    NotPermittedError,
     StoreUnavailableError,
 )
+from raysync.store.addresses import read_address, spelled
 from raysync.store.sessions import (
     STATEMENT_TIMEOUT_S,
     address_for_others,
@@ -29,7 +30,6 @@ Engine = AsyncEngine
 """A pool of connections, as the layers above hand it on."""
 POOL_TIMEOUT_S = 30
 
-_ACCEPTED = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 _LIMITS = "54"
 """The class of errors over what is too large or too deep: psycopg calls them operational."""
 _OF_VALUES = frozenset({"21", "22", _LIMITS})
@@ -41,34 +41,20 @@ def normalize_url(url: str) -> str:
     """*url* as SQLAlchemy needs it, its driver named.
 
     Raises:
-        ConfigurationError: not a PostgreSQL URL; nothing of it is repeated but its scheme.
+        ConfigurationError: not a PostgreSQL URL that can be used; nothing of it is repeated but
+            its scheme and the names of its options.
     """
-    try:
-        parsed = make_url(url.strip())
-        parsed.render_as_string(hide_password=False).encode()  # half a surrogate pair is no address
-    except (exc.ArgumentError, ValueError):
-        raise ConfigurationError(
-            "The database URL cannot be read; it looks like "
-            "postgresql://USER:PASSWORD@HOST:5432/DATABASE."
-        ) from None
-    if parsed.drivername not in _ACCEPTED:
-        raise ConfigurationError(
-            f"raysync keeps its data in PostgreSQL: the database URL must begin with "
-            f"postgresql://, not {parsed.drivername}://."
-        )
-    with_driver = parsed.set(drivername="postgresql+psycopg")
-    return with_driver.render_as_string(hide_password=False)
+    return spelled(read_address(url))
 
 
 def url_for_others(url: str) -> str:
     """Return *url* as psql and other clients read it, the password included."""
-    plain = address_for_others(make_url(url)).set(drivername="postgresql")
-    return plain.render_as_string(hide_password=False)
+    return spelled(address_for_others(read_address(url)).set(drivername="postgresql"))
 
 
 def where_is(url: str) -> str:
     """The database's host, port and name, for people: never the password."""
-    parsed = make_url(normalize_url(url))
+    parsed = read_address(url)
     host = parsed.host or parsed.query.get("host") or "the local socket"
     return f"{parsed.database or parsed.username} at {host}, port {parsed.port or _port(parsed)}"
 
@@ -84,7 +70,7 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
     A connection that died while idle is replaced when it is asked for, at the price of one
     ``poll``; one that dies in use shows as `StoreUnavailableError`.
     """
-    address = make_url(normalize_url(url))
+    address = read_address(url)
 
     async def pooled() -> psycopg.AsyncConnection[Any]:
         connection = await connect(address, application_name)
@@ -132,14 +118,18 @@ def translated() -> Iterator[None]:
         if isinstance(_cause_of(error), psycopg.errors.DiskFull):
             raise DatabaseFullError(
                 "The database's disk is full, so the run was ended; what was stored stays. Make "
-                "room there, then go on: `raysync start`, or `raysync resume`."
+                "room there, then go on with it by `raysync resume`."
             ) from None
         denied = _cause_of(error)
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
-            raise ConfigurationError(
+            refusal = (
                 "The database does not allow this to the role that raysync connects as: "
-                f"{_sentence(denied)} Use the tables' owner, or a role of `raysync db "
-                "grant-worker`, which may run syncs and no more."
+                f"{_sentence(denied)}"
+            )
+            raise NotPermittedError(
+                f"{refusal} Use the tables' owner, or a role of `raysync db grant-worker`, which "
+                "may run syncs and no more.",
+                refusal,
             ) from None
         cause = _driver_error(error)
         if cause is None:
@@ -169,7 +159,7 @@ def reaching(url: str) -> Iterator[None]:
         with translated():
             yield
     except StoreUnavailableError as error:
-        variables = counting_variables(make_url(normalize_url(url)))
+        variables = counting_variables(read_address(url))
         counting = f" The environment counts, too: {', '.join(variables)}." if variables else ""
         raise DatabaseUnavailableError(
             f"Cannot use the database {where_is(url)}. {error} "

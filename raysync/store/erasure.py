@@ -7,7 +7,7 @@ is one transaction; a piece that is done finds nothing when it is done again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from raysync.store.redacting import (
     IN_MESSAGE,
     IN_VERSION,
     QUOTED_SOURCE,
+    REFERS,
     SOURCE,
     Redactor,
     redact_elsewhere,
@@ -115,13 +116,15 @@ SELECT (SELECT count(*) FROM ours) AS messages,
     AS mentions
 """)  # noqa: S608 of constants
 
-_COUNT_CHANNELS = text("""
+_COUNT_CHANNELS = text(f"""
 SELECT (SELECT count(*) FROM messages WHERE channel_id = ANY(:keys)) AS messages,
     (SELECT count(*) FROM message_versions WHERE channel_id = ANY(:keys)) AS versions,
     (SELECT count(*) FROM message_emoji_reactions WHERE channel_id = ANY(:keys)) AS reactions,
     (SELECT count(*) FROM message_attachments WHERE channel_id = ANY(:keys)) AS attachments,
-    0 AS mentions
-""")
+    (SELECT count(*) FROM messages
+        WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
+            AND channel_id <> ALL(:keys) AND {REFERS}) AS mentions
+""")  # noqa: S608 of constants
 
 _CHANNEL_AND_THREADS = text(f"""
 SELECT id, platform_channel_id FROM channels WHERE tenant_id = :tenant_id
@@ -177,9 +180,15 @@ class Erasure:
         """What `erase_user` would erase; it reads the whole archive once."""
         return await self._count(_COUNT_USER, {"tenant_id": self.tenant_id, **names.values})
 
-    async def count_channels(self, keys: Collection[int]) -> ErasureCounts:
-        """What `erase_channels` would erase in these channels."""
-        return await self._count(_COUNT_CHANNELS, {"keys": list(keys)})
+    async def count_channels(self, channels: Sequence[StoredChannelRow]) -> ErasureCounts:
+        """What `erase_channels` would erase; it reads the whole archive once."""
+        values = {"keys": [each.key for each in channels], "refs": [str(c.id) for c in channels]}
+        return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
+
+    async def count_all(self) -> ErasureCounts:
+        """What `erase_all` would erase."""
+        values = {"keys": await self.all_keys(), "refs": []}
+        return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def erase_user(self, names: Names, suppression: int, redactor: Redactor) -> ErasureCounts:
         """Erase what somebody wrote and gave; *redactor* takes them out of what others wrote.

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.extras import (
+    REACTORS_PER_PAGE,
     Extras,
     FileRules,
     MissingFile,
@@ -53,6 +54,15 @@ WHERE e.channel_id = :channel AND {_IS_UNREAD}
 ORDER BY e.platform_message_id, e.emoji LIMIT :most
 """)  # noqa: S608 of constants
 
+_COUNT_UNREAD = text(f"""
+SELECT coalesce(sum(
+    ceil(greatest(e.count - e.burst_count, 0) / {REACTORS_PER_PAGE}.0)
+    + ceil(e.burst_count / {REACTORS_PER_PAGE}.0)), 0)::bigint
+FROM message_emoji_reactions e JOIN messages m USING (channel_id, platform_message_id)
+WHERE e.channel_id = :channel AND {_IS_UNREAD}
+    AND e.platform_message_id >= :start AND e.platform_message_id < :stop
+""")  # noqa: S608 of constants
+
 _REACTORS = text(f"""
 {_CLAIM}, given AS (
     SELECT * FROM jsonb_to_recordset(:reactors) AS r (ref text, count integer, burst integer)
@@ -90,6 +100,12 @@ WHERE a.channel_id = :channel AND {_IS_MISSING}
     AND a.platform_message_id >= :start AND a.platform_message_id < :stop
     AND (a.platform_message_id, a.platform_attachment_id) > (:after, :after_attachment)
 ORDER BY a.platform_message_id, a.platform_attachment_id LIMIT :most
+""")  # noqa: S608 of constants
+
+_COUNT_MISSING = text(f"""
+SELECT count(*) FROM message_attachments a
+WHERE a.channel_id = :channel AND {_IS_MISSING}
+    AND a.platform_message_id >= :start AND a.platform_message_id < :stop
 """)  # noqa: S608 of constants
 
 _FILE = text(f"""
@@ -152,6 +168,11 @@ class ExtrasStore:
         rows = await self._rows(_UNREAD, values)
         return [ReactionCount(MessageId(row[0]), *row[1:]) for row in rows]
 
+    async def count_unread(self, claim: Claim) -> int:
+        """How many requests `unread_reactions` will take."""
+        ((requests,),) = await self._rows(_COUNT_UNREAD, _within(claim, 0))
+        return int(requests)
+
     async def save_reactors(
         self,
         claim: Claim,
@@ -193,6 +214,11 @@ class ExtrasStore:
         }
         rows = await self._rows(_MISSING, values)
         return [MissingFile(MessageId(row[0]), *row[1:]) for row in rows]
+
+    async def count_missing(self, claim: Claim, rules: FileRules) -> int:
+        """How many files `missing_files` names."""
+        ((files,),) = await self._rows(_COUNT_MISSING, {**_within(claim, 0), **_of(rules)})
+        return int(files)
 
     async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None:
         """Its bytes are stored. Raises ClaimLostError."""

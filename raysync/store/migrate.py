@@ -14,7 +14,12 @@ from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.exc import IntegrityError
 
-from raysync.errors import ConfigurationError, JobRunningError, SchemaOutdatedError
+from raysync.errors import (
+    ConfigurationError,
+    JobRunningError,
+    NotPermittedError,
+    SchemaOutdatedError,
+)
 from raysync.store.engine import normalize_url, reaching
 from raysync.store.locks import IS_HELD, LEGACY_CLASS
 from raysync.store.poolers import require_sessions
@@ -175,11 +180,17 @@ def _migrate(url: str, revision: str, *, downwards: bool) -> None:
     engine = create_engine(
         address, poolclass=pool.NullPool, creator=lambda: _for_migrations(address)
     )
-    with reaching(url):
-        try:
-            _run(engine, revision, downwards=downwards)
-        except _MadeMeanwhileError:
-            _run(engine, revision, downwards=downwards)
+    try:
+        with reaching(url):
+            try:
+                _run(engine, revision, downwards=downwards)
+            except _MadeMeanwhileError:
+                _run(engine, revision, downwards=downwards)
+    except NotPermittedError as error:
+        raise NotPermittedError(
+            f"{error.refusal} Only the tables' owner may change the schema: upgrade as that role.",
+            error.refusal,
+        ) from None
 
 
 class _MadeMeanwhileError(Exception):

@@ -107,6 +107,18 @@ UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
 WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
 """)  # noqa: S608 of constants
 
+_COUNT = text("""
+WITH due AS MATERIALIZED (
+    SELECT m.channel_id, m.platform_message_id, m.platform_message_id < :before AS is_old
+    FROM messages m JOIN channels c ON c.id = m.channel_id
+    WHERE c.tenant_id = :tenant_id AND (m.platform_message_id < :before
+        OR (m.deleted_at < now() - make_interval(secs => :age_s) AND m.raw <> '{}'::jsonb))
+)
+SELECT (SELECT count(*) FROM due WHERE is_old) AS erased,
+    (SELECT count(*) FROM due WHERE NOT is_old) AS emptied,
+    (SELECT count(blob_key) FROM due JOIN message_attachments
+        USING (channel_id, platform_message_id)) AS blobs
+""")
 _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
@@ -117,6 +129,16 @@ class Purge:
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
+
+    async def count(self, before: int, deleted_after: timedelta | None) -> PurgeCounts:
+        """What `erase_before` and `empty_deleted` would do; it reads the whole archive once."""
+        age_s = None if deleted_after is None else deleted_after.total_seconds()
+        values = {"tenant_id": self.tenant_id, "before": before, "age_s": age_s}
+        with translated():
+            async with self.engine.begin() as connection:
+                await connection.execute(_NO_TIMEOUT)
+                row = (await connection.execute(_COUNT, values)).one()
+        return PurgeCounts(erased=row.erased, emptied=row.emptied, blobs=row.blobs)
 
     async def erase_before(self, before: int) -> PurgeCounts:
         """Erase what is older than message id *before*, with what quotes it."""

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import MAX_SNOWFLAKE, TenantId
 from raysync.models.privacy import SCRUBBING_RULES, RescrubCounts
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
+from raysync.store.audit import Note, nothing
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
 from raysync.store.redacting import ELSEWHERE, REWRITE_VERSIONS, rename_emojis
@@ -124,12 +125,16 @@ class Rescrubbing:
                 await connection.execute(_NO_TIMEOUT)
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
-    async def run(self, rewriter: Rewriter) -> RescrubCounts:
-        """Rewrite all rows of earlier rules, or resume a run that was cut short."""
+    async def run(self, rewriter: Rewriter, begun: Note = nothing) -> RescrubCounts:
+        """Rewrite all rows of earlier rules, or resume a run that was cut short.
+
+        *begun* is called in the transaction that begins it.
+        """
         with translated():
             async with self.engine.begin() as connection:
                 await connection.execute(_BEGIN, self._values)
                 at = (await connection.execute(_POSITION, self._values)).one()
+                await begun(connection)
         counts = RescrubCounts()
 
         async def work(connection: AsyncConnection, piece: Piece) -> RescrubCounts:

@@ -13,9 +13,10 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.rows import TupleRow
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.errors import ConfigurationError
+from raysync.errors import ConfigurationError, NotPermittedError, RaysyncError
 from raysync.models.entities import Tenant
 from raysync.store.engine import connect_alone, translated
 from raysync.store.privileges import (
@@ -48,6 +49,12 @@ FROM pg_roles r WHERE r.rolname = %s
 _WORKERS: Final[LiteralString] = """
 SELECT DISTINCT unnest(roles)::text FROM pg_policies WHERE schemaname = 'public' AND policyname = %s
 """
+_IS_WORKER: Final = text(f"""
+SELECT EXISTS (
+    SELECT FROM pg_policies p CROSS JOIN unnest(p.roles) AS of (role)
+    WHERE p.schemaname = 'public' AND p.policyname = '{WORKER_POLICY}' AND of.role <> 'public'
+        AND pg_has_role(current_user, of.role, 'MEMBER'))
+""")  # noqa: S608 of constants
 _BOUND: Final = """
 SELECT t.slug FROM tenant_roles b JOIN tenants t ON t.id = b.tenant_id WHERE b.role = %s
 """
@@ -184,6 +191,23 @@ class RoleStore:
             async with connection, connection.transaction():
                 await connection.execute(_LOCK_WAIT)
                 yield connection
+
+
+async def refused_to(engine: AsyncEngine, error: NotPermittedError) -> NotPermittedError:
+    """Return *error* with what helps the role that is connected: a worker is one already."""
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                is_worker = bool((await connection.execute(_IS_WORKER)).scalar_one())
+    except RaysyncError:  # the database went away meanwhile: what it refused is the news
+        return error
+    if not is_worker:
+        return error
+    return NotPermittedError(
+        f"{error.refusal} It is a worker's role, which may run syncs and no more: do this as the "
+        "tables' owner.",
+        error.refusal,
+    )
 
 
 def renew_grants(session: Any) -> None:

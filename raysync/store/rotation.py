@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import MAX_SNOWFLAKE, TenantId
 from raysync.models.privacy import PSEUDONYM
 from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
+from raysync.store.audit import Note, nothing
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
 from raysync.store.redacting import ELSEWHERE, rename_emojis, rewrite_attachments
@@ -126,16 +127,18 @@ class Rotation:
                 row = (await connection.execute(_STATE, {"tenant_id": self.tenant_id})).one()
         return Generations(row.generation, row.rotated_at, row.is_unfinished)
 
-    async def run(self, renaming: Callable[[str], Rename]) -> int:
+    async def run(self, renaming: Callable[[str], Rename], begun: Note = nothing) -> int:
         """Begin a rotation, or go on with one that was cut short; the generation it leads to.
 
-        *renaming* takes the generation's salt, in hexadecimal.
+        *renaming* takes the generation's salt, in hexadecimal. *begun* is called in the
+        transaction that begins it.
         """
-        begun = {"tenant_id": self.tenant_id, "salt": secrets.token_bytes(_SALT_BYTES)}
+        values = {"tenant_id": self.tenant_id, "salt": secrets.token_bytes(_SALT_BYTES)}
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_BEGIN, begun)
-                under_way = (await connection.execute(_UNDER_WAY, begun)).one()
+                await connection.execute(_BEGIN, values)
+                under_way = (await connection.execute(_UNDER_WAY, values)).one()
+                await begun(connection)
         rename = lru_cache(_REMEMBERED)(renaming(under_way.salt))
 
         async def work(connection: AsyncConnection, piece: Piece) -> None:

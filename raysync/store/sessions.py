@@ -18,9 +18,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import pq
 from psycopg.rows import TupleRow
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from raysync.errors import ConfigurationError
+from raysync.store.addresses import LOOKS_LIKE, read_address
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -177,7 +178,7 @@ async def connect(
     """
     with _readable():
         connection = await psycopg.AsyncConnection.connect(
-            autocommit=True, **_keywords(make_url(url), application_name)
+            autocommit=True, **_keywords(_address(url), application_name)
         )
     try:
         _require_utf8(connection.info)
@@ -221,7 +222,11 @@ def connect_now(
 def open_unprepared(url: URL | str, application_name: str) -> psycopg.Connection[TupleRow]:
     """Open a connection in autocommit and leave its session as the server presets it."""
     with _readable():
-        return psycopg.connect(autocommit=True, **_keywords(make_url(url), application_name))
+        return psycopg.connect(autocommit=True, **_keywords(_address(url), application_name))
+
+
+def _address(url: URL | str) -> URL:
+    return read_address(url) if isinstance(url, str) else url
 
 
 def _keywords(url: URL, application_name: str) -> dict[str, Any]:
@@ -265,8 +270,7 @@ def _readable() -> Iterator[None]:
     except (psycopg.ProgrammingError, UnicodeError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            f"The database URL cannot be used: {reason}. It looks like "
-            "postgresql://USER:PASSWORD@HOST:5432/DATABASE."
+            f"The database URL cannot be used: {reason}. It looks like {LOOKS_LIKE}."
         ) from None
 
 

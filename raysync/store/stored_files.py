@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.models.entities import Tenant
 from raysync.models.ids import TenantId
 from raysync.store.engine import translated
-from raysync.store.vault import open_vault
+from raysync.store.vault import Vault, open_vault
 
 _PLACES = text("""
 SELECT DISTINCT options -> 'extras' -> 'files' ->> 'url' AS url FROM sync_jobs
@@ -26,7 +26,9 @@ FROM message_attachments a JOIN channels c ON c.id = a.channel_id
 WHERE c.tenant_id = :tenant_id AND a.blob_key IS NOT NULL
 """
 _DUE = """(m.platform_message_id < :before
-    OR coalesce(m.deleted_at < now() - make_interval(secs => :age_s), false))"""
+    OR coalesce(m.deleted_at < now() - make_interval(secs => :age_s), false)
+    OR coalesce(m.anonymized_author_id = ANY(CAST(:authors AS text[])), false)
+    OR m.channel_id = ANY(CAST(:channels AS bigint[])))"""
 _KEPT = text(f"SELECT DISTINCT a.blob_key {_STORED} AND NOT {_DUE}")
 _ANY_DUE = text(f"SELECT EXISTS (SELECT {_STORED} AND {_DUE})")
 
@@ -37,12 +39,19 @@ class Due:
 
     before: int = 0  #: those with lower ids
     deleted_after: timedelta | None = None  #: those found to be deleted so long ago
+    authors: Collection[str] = ()  #: those that they wrote
+    channels: Collection[int] = ()  #: those in channels with these keys of ours
 
     @property
     def values(self) -> dict[str, Any]:
         """For statements."""
         age = self.deleted_after
-        return {"before": self.before, "age_s": None if age is None else age.total_seconds()}
+        return {
+            "before": self.before,
+            "age_s": None if age is None else age.total_seconds(),
+            "authors": list(self.authors),
+            "channels": list(self.channels),
+        }
 
 
 NOTHING_DUE: Final = Due()
@@ -65,11 +74,16 @@ async def places(engine: AsyncEngine, tenant_id: TenantId) -> set[str]:
 
 
 async def sweep(
-    engine: AsyncEngine, tenant: Tenant, urls: Iterable[str], due: Due = NOTHING_DUE
+    engine: AsyncEngine,
+    tenant: Tenant,
+    urls: Iterable[str],
+    due: Due = NOTHING_DUE,
+    *,
+    is_preview: bool = False,
 ) -> int:
     """Remove the guild's files that no attachment of the tenant has, but of what is *due*.
 
-    How many.
+    Return how many. A preview counts them, and removes none.
 
     The caller holds the tenant. Raises FileVaultError or ConfigurationError where a place cannot
     be reached.
@@ -81,4 +95,5 @@ async def sweep(
         async with engine.connect() as connection:
             rows = await connection.execute(_KEPT, {"tenant_id": tenant.id, **due.values})
             kept = {row.blob_key for row in rows}
-    return sum([await asyncio.to_thread(each.sweep, kept) for each in vaults])
+    act = Vault.count_unkept if is_preview else Vault.sweep
+    return sum([await asyncio.to_thread(act, each, kept) for each in vaults])

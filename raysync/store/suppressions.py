@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from raysync.errors import ConfigurationError
 from raysync.models.entities import Tenant
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import PeopleRules, Retention, Suppression
+from raysync.store.audit import Note, nothing
 from raysync.store.channels import forget_listings
 from raysync.store.engine import translated
 from raysync.store.privacy_tables import SuppressedKind
@@ -51,12 +53,19 @@ class SuppressionStore:
                     for row in rows
                 )
 
-    async def add(self, kind: SuppressedKind, ref: str) -> int:
-        """Keep somebody or something out from now on; the entry's id. Again changes nothing."""
+    async def add(
+        self, kind: SuppressedKind, ref: str, begun: Callable[[int], Note] = lambda _: nothing
+    ) -> int:
+        """Keep somebody or something out from now on; the entry's id. Again changes nothing.
+
+        *begun* takes the id, and is called in the transaction that adds the entry.
+        """
         values = {"tenant_id": self._tenant_id, "kind": kind.value, "ref": ref}
         with translated():
             async with self._engine.begin() as connection:
-                return int((await connection.execute(_ADD, values)).scalar_one())
+                added = int((await connection.execute(_ADD, values)).scalar_one())
+                await begun(added)(connection)
+        return added
 
     async def note_erased(self, suppression_id: int) -> None:
         """All that was stored of it is gone."""

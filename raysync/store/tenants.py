@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, cast, delete, insert, select, text, update
+from sqlalchemy import RowMapping, cast, delete, false, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -14,6 +14,7 @@ from raysync.errors import ConfigurationError, TenantTakenError, UnknownTenantEr
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
+from raysync.store.audit import Note
 from raysync.store.engine import translated
 from raysync.store.job_lock import add_lock, refuse_while_running
 from raysync.store.message_tables import (
@@ -140,6 +141,17 @@ class TenantStore:
             raise _unknown(slug)
         sealed = rows[0]["token_sealed"]
         return None if sealed is None else bytes(sealed)
+
+    async def begin_removal(self, begun: Note) -> None:
+        """Call *begun* in a transaction that proves that the role may remove tenants.
+
+        Raises:
+            NotPermittedError: it may not. A worker may remove messages, and would come no further.
+        """
+        with translated():
+            async with self._engine.begin() as connection:
+                await connection.execute(delete(tenants).where(false()))
+                await begun(connection)
 
     async def remove(self, slug: str, *, is_held: bool = False) -> None:
         """Remove a tenant and everything stored of it, for good; the caller may hold it already.

@@ -149,7 +149,24 @@ class Vault:
 
         The number of files. Nothing may be stored meanwhile. Raises FileVaultError.
         """
+        with self._swept():
+            gone = self._unkept(kept)
+            for each in gone:
+                self._files.rm_file(each)
+        return len(gone)
+
+    def count_unkept(self, kept: Collection[str]) -> int:
+        """Count what `sweep` would remove. Raises FileVaultError."""
+        with self._swept():
+            return len(self._unkept(kept))
+
+    def _unkept(self, kept: Collection[str]) -> list[str]:
         folder = f"{self._root}/{self._guild_id}"
+        found = self._files.find(folder) if self._files.exists(folder) else []
+        return [each for each in found if "/".join(each.split("/")[-3:]) not in kept]
+
+    @contextmanager
+    def _swept(self) -> Iterator[None]:
         if self.is_local and not Path(self._root).is_dir():
             raise FileVaultError(
                 f"There is no folder {self._root} on this machine, where attachments were kept: "
@@ -157,16 +174,12 @@ class Vault:
                 "--without-place`."
             )
         try:
-            found = self._files.find(folder) if self._files.exists(folder) else []
-            gone = [each for each in found if "/".join(each.split("/")[-3:]) not in kept]
-            for each in gone:
-                self._files.rm_file(each)
+            yield
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
             raise FileVaultError(
                 f"Cannot remove attachments from {self._root}: {_why(error)}. Run it again when "
                 "that is mended; if the place is gone for good: `raysync forget --without-place`."
             ) from None
-        return len(gone)
 
     def _make(self, folder: str) -> None:
         """Have *folder*; one of this machine is its owner's alone where it is made here."""

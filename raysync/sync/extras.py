@@ -69,6 +69,10 @@ class Visit:
 class Extra(Protocol):
     """Something that is read after the messages."""
 
+    async def due(self, visit: Visit) -> int:
+        """Count the requests, or files, that are missing: for an estimate."""
+        ...
+
     async def read(self, visit: Visit) -> bool:
         """Read all of it that is missing. False: it gave way before."""
         ...
@@ -97,6 +101,10 @@ class ReactorStore(Protocol):
         """What is due behind *last*, by message and emoji."""
         ...
 
+    async def count_unread(self, claim: Claim) -> int:
+        """How many requests that is in all."""
+        ...
+
     async def save_reactors(
         self,
         claim: Claim,
@@ -118,6 +126,10 @@ class Reactors:
 
     source: ReactorSource
     store: ReactorStore
+
+    async def due(self, visit: Visit) -> int:
+        """See `Extra`."""
+        return await visit.again(lambda: self.store.count_unread(visit.claim))
 
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
@@ -149,7 +161,7 @@ class Reactors:
         await visit.again(
             lambda: self.store.save_reactors(visit.claim, reaction, reactors, is_whole=is_whole)
         )
-        visit.count(ExtraTally(reactors=len(reactors or ())))
+        visit.count(ExtraTally(reactors=len(reactors or ()), extras_done=reaction.requests))
 
     async def _reactors(
         self, visit: Visit, reaction: ReactionCount, note: Callable[[ReactorPage], None]
@@ -256,6 +268,10 @@ class FileStore(Protocol):
         """What is due behind *last*, by message and attachment."""
         ...
 
+    async def count_missing(self, claim: Claim, rules: FileRules) -> int:
+        """How many files that is in all."""
+        ...
+
     async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None: ...
 
     async def note_missed(self, claim: Claim, file: MissingFile, why: str) -> None:
@@ -286,6 +302,10 @@ class Files:
     rules: FileRules
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DOWNLOADS_AT_ONCE))
     cdn: Cdn = field(default_factory=Cdn)
+
+    async def due(self, visit: Visit) -> int:
+        """See `Extra`."""
+        return await visit.again(lambda: self.store.count_missing(visit.claim, self.rules))
 
     async def read(self, visit: Visit) -> bool:
         """See `Extra`."""
@@ -328,11 +348,11 @@ class Files:
             else:
                 self.cdn.failures_in_a_row = 0
                 await visit.again(lambda: self.store.note_file(visit.claim, file, stored))
-                visit.count(ExtraTally(files=1, file_bytes=file.size))
+                visit.count(ExtraTally(files=1, file_bytes=file.size, extras_done=1))
 
     async def _miss(self, visit: Visit, file: MissingFile, error: Exception) -> None:
         await visit.again(lambda: self.store.note_missed(visit.claim, file, str(error)))
-        visit.count(ExtraTally(files_failed=1))
+        visit.count(ExtraTally(files_failed=1, extras_done=1))
 
     async def _keep(self, visit: Visit, file: MissingFile, url: str | None) -> StoredFile:
         async with self.vault.draft() as draft:

@@ -26,6 +26,7 @@ from raysync.models.work import (
     ChannelTask,
     DeadLetterNote,
     Gap,
+    LeftOut,
     Skipped,
     StoredChannel,
     SyncWindow,
@@ -91,6 +92,7 @@ class SyncJob:
         self._membership = Membership(planner, retrier, clock)
         self._channels: dict[ChannelId, Channel] = {}  #: of tasks under way
         self._letters: Mapping[ChannelId, DeadLetterNote] = {}
+        self._cooling: set[ChannelId] = set()  # given up before
         self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -142,6 +144,7 @@ class SyncJob:
             frozenset(self._gone.found),
             tuple(self._gaps),
             self._planner.uncovered.all(),
+            frozenset(self._cooling),
         )
 
     async def _sync(self) -> None:
@@ -296,9 +299,16 @@ class SyncJob:
         self._tasks.update({each.channel_id: each for each in tasks})
         skipped = (*sorted_.skipped, *forgotten)
         self._skipped.update({each.channel_id: each for each in skipped})
-        await self._sink.plan(tasks, skipped)
+        await self._sink.plan(tasks, (*skipped, *self._not_asked(sorted_.readable)))
         for task in tasks:
             group.create_task(self._sync_one(task))
+
+    def _not_asked(self, readable: Iterable[Channel]) -> Iterator[Skipped]:
+        """Yield those that could be read, and of which nothing is asked in this run."""
+        for each in readable:
+            if each.id not in self._tasks:
+                kind = LeftOut.COOLING if each.id in self._cooling else LeftOut.UNCHANGED
+                yield Skipped(each.id, "", each.type, kind.value, kind)
 
     def _without_cooling(self, channels: Iterable[Channel]) -> Iterator[Channel]:
         """Those that Discord did not refuse lately; of the others the result tells."""
@@ -308,6 +318,7 @@ class SyncJob:
                 yield each
                 continue
             self._left.add(each.id)
+            self._cooling.add(each.id)
             told = (
                 f"Given up before, and left alone until {letter.cools_until:%Y-%m-%d %H:%M} UTC "
                 f"(`raysync dead-letters retry` asks at once): {letter.message}"
@@ -325,7 +336,8 @@ class SyncJob:
         due = [(each, self._rechecks.stored_of(each.id)) for each in cooled]
         tasks = [self._task(each, stored) for each, stored in due if stored is not None]
         self._tasks.update({each.channel_id: each for each in tasks})
-        await self._sink.plan(tasks, ())
+        cooling = (each for each in readable if each.id in self._cooling)
+        await self._sink.plan(tasks, tuple(self._not_asked(cooling)))
         for task in tasks:
             group.create_task(self._sync_one(task))
 

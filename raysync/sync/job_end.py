@@ -32,6 +32,7 @@ class JobEnd:
     gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
     gaps: tuple[Gap, ...] = ()  #: what was not proven when the job began
     not_covered: tuple[NotCovered, ...] = ()  #: what the API has no route for
+    cooling: frozenset[ChannelId] = frozenset()  #: given up before, and left alone for some days
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:

@@ -20,13 +20,14 @@ from raysync.models.events import (
     JobView,
     WorkerReport,
 )
-from raysync.models.extras import ExtraTally
+from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
-from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
+from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
 from raysync.sync.efficiency import efficiency, ideal_s
 from raysync.sync.ports import Moments
+from raysync.sync.work_left import Work, fraction_of
 
 RATE_WINDOW_S = 5.0
 """Rates are over the last seconds, so that a stall shows."""
@@ -42,6 +43,7 @@ class JobHeader:
     started_at: datetime
     budget_per_second: float
     channel_pages_per_second: float = 1.0
+    extras: Extras = field(default_factory=Extras)  #: what is read beside messages
 
 
 @dataclass
@@ -73,8 +75,7 @@ class _Totals:
     messages: int = 0
     states: Counter[ChannelJobStatus] = field(default_factory=Counter)
     most_requests: int = 0  #: of one channel; it only grows
-    expected_pages: float = 0.0
-    done_pages: float = 0.0
+    work: Work = field(default_factory=Work)
     extras: ExtraTally = field(default_factory=ExtraTally)
 
     def add(self, row: ChannelRow, sign: int = 1) -> None:
@@ -83,8 +84,7 @@ class _Totals:
         self.messages += sign * tally.messages
         self.states[row.status] += sign
         self.most_requests = max(self.most_requests, tally.requests)
-        self.expected_pages += sign * row.task.expected_pages
-        self.done_pages += sign * row.task.expected_pages * _fraction(row)
+        self.work.add(row, sign)
         self.extras += tally.extras if sign > 0 else -tally.extras
 
 
@@ -99,7 +99,7 @@ class ProgressBoard:
         self._longest_waiting: list[tuple[float, ChannelId]] = []
         self._longest_ends_at = clock.now()  # the channel that takes longest, when last looked at
         self._totals = _Totals()
-        self._skipped: dict[ChannelId, Skipped] = {}
+        self._left_out: dict[LeftOut, set[ChannelId]] = {kind: set() for kind in LeftOut}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
         self._changed: set[ChannelId] = set()
         self._rate = _Rate()
@@ -110,7 +110,8 @@ class ProgressBoard:
         for task in tasks:
             if task.channel_id not in self._rows:
                 self._put(ChannelRow(task))
-        self._skipped.update({each.channel_id: each for each in skipped})
+        for each in skipped:
+            self._left_out[each.kind].add(each.channel_id)
 
     def planned(self) -> None:
         """No more channels will come."""
@@ -227,7 +228,9 @@ class ProgressBoard:
             channels_total=len(self._rows),
             channels_completed=totals.states[ChannelJobStatus.COMPLETED],
             channels_failed=totals.states[ChannelJobStatus.FAILED],
-            channels_skipped=len(self._skipped),
+            channels_skipped=len(self._left_out[LeftOut.SKIPPED]),
+            channels_unchanged=len(self._left_out[LeftOut.UNCHANGED]),
+            channels_cooling=len(self._left_out[LeftOut.COOLING]),
             messages=totals.messages,
             requests=requests,
             rate_limit_encounters=sum(
@@ -257,10 +260,10 @@ class ProgressBoard:
         return heapq.nsmallest(count, self._rows.values(), _interest) if count else []
 
     def _outlook(self, now: datetime) -> tuple[float | None, float | None]:
-        """How much is done, by expected pages, and for how long the rest will take."""
-        if not self._totals.expected_pages:
+        """How much is done, by expected requests, and for how long the rest will take."""
+        fraction = self._totals.work.fraction(self._header.extras)
+        if fraction is None:
             return None, None
-        fraction = min(self._totals.done_pages / self._totals.expected_pages, 1.0)
         elapsed_s = (now - self._header.started_at).total_seconds()
         if fraction <= 0.01 or self._planning:
             return fraction, None
@@ -286,7 +289,7 @@ class ProgressBoard:
 
 
 def _pages_left(row: ChannelRow) -> float:
-    return row.task.expected_pages * (1 - _fraction(row))
+    return row.task.expected_pages * (1 - fraction_of(row))
 
 
 def _left_s(row: ChannelRow, now: datetime, pages_per_second: float) -> float:
@@ -299,7 +302,7 @@ def channel_view(row: ChannelRow, now: datetime) -> ChannelView:
     """One channel, as shown to people."""
     ended = row.outcome.completed_at if row.outcome is not None else now
     elapsed_s = (ended - row.started_at).total_seconds() if row.started_at else 0.0
-    fraction = _fraction(row) if row.progress or row.outcome else None
+    fraction = fraction_of(row) if row.progress or row.outcome else None
     running = row.status is ChannelJobStatus.IN_PROGRESS
     eta_s = elapsed_s * (1 - fraction) / fraction if running and fraction else None
     return ChannelView(
@@ -314,14 +317,6 @@ def channel_view(row: ChannelRow, now: datetime) -> ChannelView:
         retry_count=row.outcome.retry_count if row.outcome else 0,
         failure=row.outcome.failure if row.outcome else None,
     )
-
-
-def _fraction(row: ChannelRow) -> float:
-    if row.status in (ChannelJobStatus.COMPLETED, ChannelJobStatus.FAILED):
-        return 1.0
-    if row.progress is None or row.progress.fraction is None:
-        return 0.0
-    return row.progress.fraction
 
 
 _INTEREST = {

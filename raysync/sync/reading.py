@@ -150,6 +150,9 @@ class Reading:
 
     async def _read_extras(self, claim: Claim) -> bool:
         visit = Visit(claim, self.again, self._gives_way_to_messages, self._count_extras)
+        if self._engine.extras and not self.tally.extras.extras_counted:
+            due = sum([await each.due(visit) for each in self._engine.extras])
+            self._count_extras(ExtraTally(extras_due=due, extras_counted=1))
         for each in self._engine.extras:
             if not await self._read_extra(each.read(visit)):
                 ages_s = self._engine.source.paged_ago_s(self._task.channel_id)
@@ -346,7 +349,7 @@ class Reading:
             worker_id=self._engine.worker_id,
             started_at=self._started_at,
             tally=self.tally,
-            fraction=self._fraction(),
+            fraction=self._share_done(),
             visits=self.visits(),
         )
 
@@ -358,6 +361,15 @@ class Reading:
         ended_s = max(self._engine.clock.now().timestamp(), began_s)
         span = VisitSpan(self._engine.worker_id, began_s, ended_s, 1, ended_s - began_s)
         return with_visit(self._task.visits, span)
+
+    def _share_done(self) -> float | None:
+        """How much of the channel has been read, the extras included once they are counted."""
+        extras = self.tally.extras
+        if not extras.extras_counted:
+            return self._fraction()
+        whole = self.tally.pages + extras.extras_due
+        done = self.tally.pages + min(extras.extras_done, extras.extras_due)
+        return done / whole if whole else 1.0
 
     def _fraction(self) -> float | None:
         """How much of the channel's time, from its first message on, has been read."""

@@ -54,12 +54,18 @@ def summarize(
     tallies = [each.tally for each in (*outcomes, *left.values()) if each is not None]
     end = _with_doubts(end, tallies, usage)
     extras = sum((each.extras for each in tallies), ExtraTally())
+    read = sum(each.failure is None for each in outcomes)
+    unread = len(left) + len(end.cooling)
     return SyncJobResult(
         job_id=header.job_id,
         tenant=header.tenant,
         status=cast("Literal['completed', 'partial', 'failed', 'cancelled']", end.status.value),
-        channels_processed=sum(1 for each in outcomes if each.failure is None),
+        channels_processed=read,
         channels_unchanged=end.unchanged,
+        channels_total=len(outcomes) + end.unchanged + len(end.skipped) + unread,
+        channels_failed=len(outcomes) - read,
+        channels_skipped=len(end.skipped),
+        channels_left=unread,
         channels_deleted=len(end.gone),
         messages_processed=sum(each.messages for each in tallies),
         messages_added=sum(each.added for each in tallies),

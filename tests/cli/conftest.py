@@ -24,6 +24,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("RAYSYNC_", "SYNC_", "RAY_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RAYSYNC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAYSYNC_DISCORD_API_URL", "http://127.0.0.1:1/api/v10")  # nobody is there
     monkeypatch.setenv("COLUMNS", "100")
 
 

@@ -41,6 +41,44 @@ def test_the_url_of_the_embedded_server_holds_nothing_that_a_client_might_not_kn
         stop_embedded(tmp_path / "home")
 
 
+def test_the_url_of_the_embedded_server_is_read_wherever_it_lies(run, monkeypatch, tmp_path):
+    home = tmp_path / "a b+%41 ü'\"#?@&=$"
+    monkeypatch.setenv("RAYSYNC_HOME", str(home))
+    try:
+        url = run("db", "url").stdout.strip()
+
+        with psycopg.connect(url) as session:  # hands it to libpq, as psql does
+            assert session.execute("SELECT current_database()").fetchone() == ("raysync",)
+    finally:
+        stop_embedded(home)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:p@ss/w#rd@127.0.0.1:1/db", "percent-encoded"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db?sslmod=require", "Did you mean sslmode?"),
+        ("mysql://u:hunter2@127.0.0.1:1/db", "not mysql://"),
+        ("postgresql://u:hunter2@127.0.0.1:x/db", "port must be a number"),
+    ],
+)
+def test_a_misspelled_url_is_told_at_once_by_every_command(run, monkeypatch, url, said):
+    monkeypatch.setenv("RAYSYNC_DATABASE_URL", url)
+    monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a secret key of the tests alone")
+    for command in (
+        ("db", "url"),
+        ("start",),
+        ("schedule", "--every", "1h"),
+        ("tenant", "add", "a", "--guild", "5", "--token-env", "T"),
+    ):
+        result = run(*command)
+        assert (result.exit_code, said in result.stderr) == (2, True), (command, result.stderr)
+        assert "hunter2" not in result.output
+        assert "w#rd" not in result.output
+    found = json.loads(run("doctor", "--json").stdout)["checks"]
+    assert [each["status"] for each in found if said in each["says"]] == ["fail"]
+
+
 def test_the_embedded_server_starts_on_demand_and_stops_when_told(run, tmp_path):
     home = tmp_path / "home"
     try:

@@ -222,11 +222,26 @@ def test_retention_is_set_shown_and_lifted_one_by_one(run):
 def test_purge_erases_what_is_past_it(run, with_database):
     run("privacy", "retention", *PRIVACY, "--max-age", "1d")
 
-    purged = json.loads(run("privacy", "purge", "--json").stdout)["purged"]
+    purged = json.loads(run("privacy", "purge", "--yes", "--json").stdout)["purged"]
 
     assert [(each["tenant"], each["erased"]) for each in purged] == [("takaro", 3)]
     assert dumped(with_database)["messages"] == ""
-    assert "0 messages erased" in run("privacy", "purge", *PRIVACY).stderr
+    again = run("privacy", "purge", *PRIVACY)
+    assert again.exit_code == 0, "where nothing is due, nobody is asked"
+    assert "0 messages erased" in again.stderr
+
+
+@pytest.mark.usefixtures("takaro")
+def test_purge_shows_what_would_go_and_asks(run, with_database):
+    run("privacy", "retention", *PRIVACY, "--max-age", "1d")
+    before = dumped(with_database)
+
+    result = run("privacy", "purge")
+
+    assert result.exit_code == 2
+    assert "takaro: this would erase 3 messages, empty 0 deleted messages" in result.stderr
+    assert "--yes" in result.stderr
+    assert dumped(with_database) == before, "no entry of the audit log either"
 
 
 @pytest.mark.usefixtures("takaro")
@@ -261,7 +276,7 @@ def test_a_tenant_whose_files_cannot_be_reached_keeps_no_other_from_its_purge(
             " WHERE content = 'old'"
         )
 
-    result = run("privacy", "purge", "--json")
+    result = run("privacy", "purge", "--yes", "--json")
 
     assert result.exit_code == 1
     assert "aloft was not purged. There is no folder" in " ".join(result.stderr.split())
@@ -339,16 +354,55 @@ def test_all_takes_those_that_have_rows_of_earlier_rules(run):
     assert (again.exit_code, "Nothing was kept" in again.stderr) == (0, True)
 
 
+def hold_all(driver: psycopg.Connection) -> None:
+    """Hold every tenant for as long as the connection lives, as a driver does."""
+    driver.execute(
+        "UPDATE locks SET holder = 'it', backend_pid = a.pid, taken_at = now(),"
+        " backend_start = a.backend_start, renewed_at = now(),"
+        " expires_at = now() + interval '1 hour'"
+        " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()"
+    )
+
+
+@pytest.mark.usefixtures("takaro")
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*FORGET, "--user", BOB, "--yes"),
+        (*FORGET, "--channel", str(CHANNEL), "--yes"),
+        (*FORGET, "--all", "--yes"),
+        (*FORGET, "--user", BOB),
+        ("privacy", "purge", *PRIVACY, "--yes"),
+        ("privacy", "purge", *PRIVACY),
+        ("privacy", "rotate", *PRIVACY),
+        ("privacy", "rescrub", *PRIVACY, "--yes"),
+        ("privacy", "rescrub", *PRIVACY),
+        ("privacy", "accept-key", *PRIVACY, "--yes"),
+        ("reset", *PRIVACY, "--yes"),
+        ("reset", *PRIVACY),
+        ("tenant", "remove", "takaro", "--yes"),
+        ("tenant", "remove", "takaro"),
+        (*FORGET, "--all", "--attachments", "nonsense://x", "--yes"),
+        ("start", *PRIVACY),
+        ("schedule", "--every", "1h", *PRIVACY),
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_by_a_lock_or_by_nobodys_yes_leaves_no_entry(run, with_database, command):
+    run("privacy", "retention", *PRIVACY, "--max-age", "1d")
+    before = dumped(with_database)["audit_log"]
+    with psycopg.connect(with_database, autocommit=True) as driver:
+        hold_all(driver)
+        result = run(*command)
+
+    assert result.exit_code == 2, result.output
+    assert dumped(with_database)["audit_log"] == before
+
+
 @pytest.mark.usefixtures("older")
 def test_a_tenant_that_is_synced_is_left_out_and_told(run, with_database):
-    with psycopg.connect(with_database) as driver:
-        driver.execute(
-            "UPDATE locks SET holder = 'it', backend_pid = a.pid, taken_at = now(),"
-            " renewed_at = now(), backend_start = a.backend_start,"
-            " expires_at = now() + interval '1 hour'"
-            " FROM pg_stat_get_activity(pg_backend_pid()) a WHERE name LIKE 'tenant/%'"
-        )
-        driver.commit()
+    with psycopg.connect(with_database, autocommit=True) as driver:
+        hold_all(driver)
         result = run("privacy", "rescrub", "--all", "--yes")
         alone = run("privacy", "rescrub", *PRIVACY, "--yes")
 

@@ -38,7 +38,7 @@ def test_the_view_says_how_far_how_fast_and_how_much_of_the_limit():
     text = text_of([job_view(rate_limit_encounters=3)])
 
     for part in (
-        "takaro  incremental  0:31  9 of 60 channels done",
+        "takaro  incremental  0:31  64 channels: 9 synced, 4 skipped, 51 to go",
         "62 %   ETA 0:19",
         "24,310 messages, 1,204/s",
         "47.0 requests/s, 97 % of the limit",
@@ -93,8 +93,8 @@ def test_a_channel_name_cannot_command_the_terminal():
 
 def test_a_line_says_the_same_without_a_terminal():
     expected = (
-        "takaro: 24,310 messages (1,204/s), 9 of 60+ channels, "
-        "47.0 requests/s (97 % of the limit), 2 failed, 1 × 429, ETA 0:19"
+        "takaro: 24,310 messages (1,204/s), 64+ channels (7 synced, 4 skipped, 2 failed, 51 to "
+        "go), 47.0 requests/s (97 % of the limit), 1 × 429, ETA 0:19"
     )
 
     view = job_view(planning=True, channels_failed=2, channels_completed=7, rate_limit_encounters=1)
@@ -106,7 +106,7 @@ def test_before_a_channel_is_known_a_line_says_what_is_read():
     view = job_view(planning=True, channels_total=0, messages=0)
 
     assert progress_line(view) == "takaro: reading what the bot can see"
-    assert "of 60+ channels" in progress_line(job_view(planning=True))
+    assert "64+ channels" in progress_line(job_view(planning=True))
 
 
 def test_a_run_that_an_error_ends_says_which_jobs_it_fails():

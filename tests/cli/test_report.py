@@ -543,3 +543,15 @@ def test_what_the_api_has_no_route_for_is_on_the_page_and_in_the_figures():
     assert NO_SEARCH.what in text
     assert as_json(history, figures_of(history, NOW))["not_covered"] == [NO_SEARCH.model_dump()]
     assert "Not covered" not in page(finished([channel(0)]), NOW)
+
+
+def test_one_word_is_not_used_for_two_things():
+    series = [24, 48, 48, 48, 0]
+    history = with_result(
+        finished(busy_guild(6)), parallel_stats=stats(sum(series), 3.5, 5.0, series)
+    )
+
+    text = page_of(history).text.lower()
+
+    assert "last stretch" in text
+    assert not re.search(r"\btail\b", text)

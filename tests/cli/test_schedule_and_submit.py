@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
+import psycopg
 import pytest
+
+from raysync.errors import TokenUnavailableError
+from raysync.models.entities import Privacy, TenantStatus
+from raysync.models.ids import GuildId
+from raysync.schedule import require_runnable
+from raysync.settings import Settings
+from raysync.store.tenants import TenantStore
 
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"
 PASSWORD = "hunter2"
@@ -50,3 +60,51 @@ def test_a_database_that_is_away_at_the_beginning_ends_the_schedule(run, monkeyp
 
     assert result.exit_code == 2
     assert "127.0.0.1, port 1" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--tenant", "nobody"], "There is no tenant nobody"),
+        (["--tenant", "takaro", "--tenant", "nobody"], "There is no tenant nobody"),
+        (["--tenant", "takaro"], "The environment variable T, which should hold the bot token"),
+        ([], "The environment variable T, which should hold the bot token"),
+    ],
+)
+def test_a_schedule_that_could_never_run_is_refused_at_once(run, takaro, options, sentence):
+    result = run("schedule", "--every", "1h", *options)
+
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert not _entries(run, "schedule"), "a tick that nothing was done in is no entry"
+
+
+def test_a_schedule_without_any_tenant_or_with_another_key_is_refused(
+    run, monkeypatch, with_database
+):
+    empty = run("schedule", "--every", "1h")
+    monkeypatch.setenv("T", "a token")
+    run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T", "--no-check")
+    with psycopg.connect(with_database) as session:
+        session.execute("INSERT INTO key_checks (tenant_id, mark) SELECT id, 'other' FROM tenants")
+    other_key = run("schedule", "--every", "1h", "--tenant", "takaro")
+
+    assert (empty.exit_code, other_key.exit_code) == (2, 2)
+    assert "There is no tenant to sync yet" in empty.stderr
+    assert "another RAYSYNC_SECRET_KEY" in other_key.stderr
+
+
+async def test_a_schedule_of_paused_tenants_waits_and_says_so(engine, tmp_path):
+    tenants = TenantStore(engine)
+    await tenants.add("takaro", GuildId(5), "takaro", "env:NOT_SET", Privacy.FULL)
+    await tenants.set_status("takaro", TenantStatus.MAINTENANCE)
+    settings = Settings(RAYSYNC_HOME=tmp_path, RAYSYNC_SECRET_KEY="a key of the tests alone")
+
+    assert "paused" in (await require_runnable(engine, settings, []))[0]
+    with pytest.raises(TokenUnavailableError):  # a run that names it syncs it
+        await require_runnable(engine, settings, ["takaro"])
+
+
+def _entries(run, action):
+    entries = json.loads(run("audit", "--json").stdout)["entries"]
+    return [each for each in entries if each["action"] == action]

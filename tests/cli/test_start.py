@@ -45,7 +45,7 @@ def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
     show(RunResult(jobs=[job_result(status=status)]), as_json=False)
 
     said = capsys.readouterr()
-    assert "start --tenant takaro" in said.err
+    assert f"resume --job-id {JOB_ID}" in said.err
     assert "efficiency" not in said.out
 
 

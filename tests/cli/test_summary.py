@@ -30,7 +30,7 @@ def test_the_summary_explains_the_efficiency():
 def test_the_summary_counts_what_was_skipped_by_reason():
     text = text_of(job_result())
 
-    assert "56 synced, 3 unchanged, 3 skipped" in text
+    assert "62: 56 synced, 3 unchanged, 3 skipped" in text
     assert "2 × no VIEW_CHANNEL" in text
 
 
@@ -110,3 +110,13 @@ def test_the_summary_counts_what_could_not_be_read_whole_and_says_who_names_it()
     assert "raysync doctor --tenant takaro" in text
     assert "quarantined" not in text_of(job_result())
     assert exit_code(RunResult(jobs=[job_result(quarantined=3)])) == 0, "nothing is lost"
+
+
+def test_an_error_names_its_channel_and_one_that_was_forgotten_stays_nameless():
+    named = channel_error(1).model_copy(update={"name": "gen\x1b[2Jeral"})
+
+    text = text_of(job_result(status="partial", errors=[named, channel_error(2)]))
+
+    assert "#gen[2Jeral (1001): AccessDeniedError" in text
+    assert "channel 1002: AccessDeniedError" in text
+    assert "\x1b" not in text

@@ -40,6 +40,9 @@ def channels_of(emulator: Emulator) -> list[Channel]:
     return list(guild.every_channel())
 
 
+PARTS = ("processed", "unchanged", "failed", "skipped", "left")
+
+
 @pytest.mark.parametrize(  # SIGTERM is also what `ray job stop` sends: see test_job_submit
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
@@ -57,6 +60,9 @@ def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
         stored = len(here.exported("takaro"))
         assert 0 < stored <= run.job["messages_processed"] <= stored + MOST_UNDONE
         assert "Traceback" not in run.err
+        assert f"resume --job-id {run.job['job_id']}" in run.err
+        job = run.job
+        assert job["channels_total"] == sum(job[f"channels_{each}"] for each in PARTS)
         assert here.query(STATUSES) == [{"status": "cancelled"}]
         assert here.query(CLAIMED) == []
 
@@ -76,6 +82,7 @@ def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
 
         assert run.code == 130, run.err
         assert "Traceback" not in run.err
+        assert "resume --job-id" in run.err
 
         assert here.start("--tenant", "takaro").code == 0
         here.assert_complete("takaro", emulator)

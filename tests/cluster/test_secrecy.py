@@ -85,7 +85,8 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
             RAYSYNC_DATABASE_URL=secret_url.render_as_string(hide_password=False),
             OTHER_TOKEN=ANOTHER_TOKEN,
         )
-        other = ("tenant", "add", "other", "--guild", "7", "--token-env", "OTHER_TOKEN")
+        of_nobody = ("--guild", "7", "--token-env", "OTHER_TOKEN", "--no-check")
+        other = ("tenant", "add", "other", *of_nobody)
         outputs.append(program.raysync(*other))
         # slow enough to be in the middle of it while everything is looked at
         crash(program.with_environ(SYNC_GLOBAL_REQUESTS_PER_SECOND="1"), emulator, search)

@@ -54,6 +54,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path) -> It
             "tenant", "add", "takaro", "--guild", str(guild_id), "--token-env", "DISCORD_TOKEN"
         )
         assert added.exit_code == 0, added.stderr
+        emulator.log.reset()  # adding it asked whether the bot is in the guild
         yield emulator
 
 

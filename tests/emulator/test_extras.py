@@ -29,7 +29,7 @@ from raysync.emulator.generator.spec import Rates
 from raysync.emulator.reactions import reactor_ids
 from raysync.emulator.server import CDN_ROUTE
 from raysync.emulator.world import emoji_key
-from raysync.models.extras import Extras, FileRules
+from raysync.models.extras import Extras, ExtraTally, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.sync.extras import FAILURES_IN_A_ROW, LISTS_AT_ONCE
@@ -119,6 +119,11 @@ async def test_all_who_reacted_are_kept_and_follow_what_people_take_back(engine)
         assert len(truth) > 100
         assert await kept_reactors(archive) == truth
         assert sum(each.tally.extras.reactors for each in end.outcomes) == len(truth)
+        counted = sum((each.tally.extras for each in end.outcomes), ExtraTally())
+        assert counted.extras_counted == len(end.outcomes)
+        assert counted.extras_due == counted.extras_done == asked(emulator, REACTIONS), (
+            "the estimate of what is left knows each request"
+        )
 
         emulator.log.reset()
         await archive.run(REACTORS)

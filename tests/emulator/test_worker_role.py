@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 
@@ -11,8 +12,8 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
-from raysync import doctor
 from raysync.cli.app import app
+from raysync.doctor import tenant as doctor_of_tenant
 from raysync.emulator import EmulatorThread, GuildSpec, World, generate_guild
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
@@ -75,7 +76,7 @@ async def test_a_worker_reads_everything_and_follows_what_changes(
 def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_sentence(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:
-    monkeypatch.setattr(doctor.tenant, "PAUSE_S", 0.0)
+    monkeypatch.setattr(doctor_of_tenant, "PAUSE_S", 0.0)
     world = World(generate_guild(GuildSpec(text_channels=2, text_messages=30)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
@@ -128,7 +129,11 @@ def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_
             ("tenant", "remove", "takaro", "--yes"),
             ("tenant", "pause", "takaro"),
             ("forget", *tenant, "--user", "1", "--yes"),
+            ("forget", *tenant, "--channel", "1", "--yes"),
+            ("forget", *tenant, "--all", "--yes"),
             ("privacy", "rotate", *tenant),
+            ("privacy", "rescrub", *tenant, "--yes"),
+            ("privacy", "retention", *tenant, "--max-age", "365d"),
             ("tenant", "add", "more", *add),
             ("db", "grant-worker", "--role", f"{role}2"),
             ("db", "revoke-worker", "--role", role),
@@ -136,6 +141,13 @@ def test_the_commands_work_for_a_worker_and_those_of_the_owner_are_refused_in_a_
             refused = raysync(*command)
             assert refused.exit_code == 2, (command, refused.stderr)
             assert "may not" in refused.stderr or "does not allow" in refused.stderr
+            assert "grant-worker" not in refused.stderr, "it is one already"
+        begun = [each for each in _audited() if each["action"].endswith("begun")]
+        assert begun == [], "what was refused was not begun"
+
+
+def _audited() -> list[dict[str, str]]:
+    return json.loads(raysync("audit", "--json").stdout)["entries"]
 
 
 def raysync(*arguments: str):

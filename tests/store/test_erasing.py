@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.actors.naming import with_names
 from raysync.errors import FileVaultError
 from raysync.models.entities import Attachment, Message, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
@@ -22,6 +23,7 @@ from raysync.store.channels import ChannelStore
 from raysync.store.pages import PostgresPages
 from raysync.store.tenants import TenantStore
 from raysync.store.vault import Vault
+from tests.cli.samples import channel_error, job_result
 from tests.dump import dumped, tables_with
 from tests.store.rows import add_tenant, channel, message, page, task
 
@@ -187,7 +189,8 @@ async def test_a_purge_that_could_not_reach_the_files_is_due_again(
     assert len(office.rows("SELECT FROM messages")) == 2
     away.rename(files)
     assert contents(files) == {b"old", b"new"}
-    assert await office.privacy.purge() == PurgeCounts(erased=1, blobs=1, files=1)
+    would = await office.privacy.count_purge()
+    assert await office.privacy.purge() == would == PurgeCounts(erased=1, blobs=1, files=1)
     assert contents(files) == {b"new"}
 
 
@@ -215,3 +218,22 @@ async def test_files_that_were_moved_are_removed_where_they_are_now(
     erased = await office.privacy.forget_all(where)
 
     assert (erased.files, contents(moved)) == (2, set())
+
+
+async def test_errors_of_a_result_name_channels_and_a_forgotten_one_has_no_name(
+    office: Office,
+) -> None:
+    for channel_id in (HOME, OTHER):
+        await office.write(channel_id, said(NEW + channel_id), name=f"room-{channel_id}")
+    errors = [
+        channel_error(0).model_copy(update={"channel_id": each})
+        for each in (str(HOME), str(OTHER), "999", None)
+    ]
+    result = job_result(status="partial", errors=errors)
+
+    named = await with_names(office.engine, office.tenant.id, result)
+    await office.privacy.forget_channel(ChannelId(HOME))
+    later = await with_names(office.engine, office.tenant.id, result)
+
+    assert [each.name for each in named.errors] == ["room-7", "room-8", None, None]
+    assert [each.name for each in later.errors] == [None, "room-8", None, None]

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from raysync.errors import StoreUnavailableError
+from raysync.errors import StoreUnavailableError, UnknownTenantError
 from raysync.schedule import Period, Schedule
 from tests.virtual_time import LoopClock, run_virtual
 
@@ -216,3 +216,22 @@ def test_the_end_of_a_run_is_written_down_when_the_database_is_back():
 def test_a_database_that_is_away_at_the_beginning_ends_it():
     with pytest.raises(StoreUnavailableError):
         kept(FakeLedger(away=lambda _now_s: True), Runs(), for_=HOUR)
+
+
+def test_a_tenant_that_was_removed_ends_the_schedule_before_its_next_run():
+    ledger, runs = FakeLedger(), Runs()
+
+    async def require() -> None:
+        if LoopClock().monotonic_s() > minutes(90).total_seconds():
+            raise UnknownTenantError("There is no tenant takaro.")
+
+    async def keep() -> None:
+        await Schedule(
+            HOURLY, ledger, runs, LoopClock(), lambda _: None, lambda: 0.0, require
+        ).keep(runs.stop)
+
+    with pytest.raises(UnknownTenantError):
+        run_virtual(keep())
+
+    assert runs.begun == [0, 60]
+    assert not ledger.is_taken, "another scheduler finds the lock free"

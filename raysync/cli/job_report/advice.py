@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from raysync.errors import AccessDeniedError, NotFoundError
+from raysync.errors import AccessDeniedError, NotFoundError, PermissionLostError
 from raysync.models.ids import ChannelId
 from raysync.models.status import FailureClass
 from raysync.models.work import UNDOCUMENTED, Failure
@@ -19,10 +19,12 @@ _SETTINGS = {
 """Permissions by the names that Discord's settings give them."""
 
 
-def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple[str, str]:
-    """What to do about a channel that was given up, and the command for it."""
+def about_failure(
+    failure: Failure, tenant: str, channel_id: ChannelId, job_id: str
+) -> tuple[str, str]:
+    """What to do about a channel that was given up in a job, and the command for it."""
     retry = f"raysync dead-letters retry --tenant {tenant} --channel {channel_id}"
-    if failure.error == AccessDeniedError.__name__:
+    if failure.error in (AccessDeniedError.__name__, PermissionLostError.__name__):
         told = "Give the bot View Channel and Read Message History there, then ask again."
         return told, retry
     if failure.error == NotFoundError.__name__:
@@ -38,8 +40,8 @@ def about_failure(failure: Failure, tenant: str, channel_id: ChannelId) -> tuple
         case FailureClass.PERMANENT:
             return "The same request will fail again until its cause is mended.", retry
         case FailureClass.FATAL:
-            return "It ended the run. Mend its cause, then begin anew.", (
-                f"raysync start --tenant {tenant}"
+            return "It ended the run. Mend its cause, then go on with the run.", (
+                f"raysync resume --job-id {job_id}"
             )
 
 

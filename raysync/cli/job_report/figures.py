@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from raysync.cli.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.status_view import seems_dead
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
@@ -16,6 +17,8 @@ from raysync.models.status import JobStatus, SyncType
 
 FULL_SHARE = 0.9
 """Of the budget: a stretch that used less of it is not a full one. As `tail_s` has it."""
+_SHOWN_AS = {"tail": "unused at the end"}
+"""Labels of costs that would be another thing's name in prose: `tail_s` is a length of time."""
 _ROUNDED_S = 0.01
 _SHOWN_S = 0.05
 _PAGE = "GET /channels/{channel_id}/messages 200"
@@ -32,9 +35,14 @@ class Bound(StrEnum):
 class Cost:
     """A part of a run's time that its bound did not ask for."""
 
-    label: str
+    label: str  #: as `report --json` has it
     seconds: float
     why: str
+
+    @property
+    def shown(self) -> str:
+        """The label as people read it."""
+        return _SHOWN_AS.get(self.label, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +88,12 @@ class Figures:
     tail_s: float | None
     efficiency: Efficiency | None
     waits: Waits
-    channels: int
+    channels: int  #: that were to be read
     completed: int
     failed: int
     unchanged: int | None  #: None: told at the end
     skipped: int
+    counts: ChannelCounts  #: all that were found, by what came of them
 
     @property
     def took_s(self) -> float:
@@ -122,7 +131,18 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         failed=view.channels_failed if view else 0,
         unchanged=result.channels_unchanged if result else None,
         skipped=len(result.skipped) if result else view.channels_skipped if view else 0,
+        counts=_counts(history, is_over=is_over),
     )
+
+
+def _counts(history: JobHistory, *, is_over: bool) -> ChannelCounts:
+    record = history.record
+    if record.result is not None:
+        return counts_of_result(record.result)
+    if record.view is not None:
+        return counts_of_view(record.view, is_running=not is_over)
+    left = len(history.channels)
+    return ChannelCounts(not_finished=left) if is_over else ChannelCounts(to_go=left)
 
 
 def _seen_at(history: JobHistory) -> datetime | None:

@@ -16,14 +16,8 @@ def lead(figures: Figures) -> str:
     took = f"{words.seconds(figures.took_s)}{'' if figures.is_over else ' so far'}"
     parts = [
         f"{words.counted(figures.messages, 'message')} {read} in {took}",
-        f"{words.counted(figures.completed, 'channel')} of {figures.channels:,} to the end",
+        str(figures.counts),
     ]
-    if figures.failed:
-        parts.append(f"{figures.failed:,} given up")
-    if figures.unchanged:
-        parts.append(f"{figures.unchanged:,} unchanged, and not asked of")
-    if figures.skipped:
-        parts.append(f"{figures.skipped:,} skipped")
     parts.append(f"{words.counted(figures.requests, 'request')}, {_refused(figures)}")
     return "; ".join(parts) + "."
 
@@ -64,6 +58,8 @@ def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
         "channels_failed": figures.failed,
         "channels_unchanged": figures.unchanged,
         "channels_skipped": figures.skipped,
+        "channels_total": figures.counts.total,
+        "channels_left": figures.counts.left,
         "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
         "quarantined": result.quarantined if result else 0,
         "unplaced": result.unplaced if result else 0,

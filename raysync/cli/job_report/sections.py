@@ -59,7 +59,9 @@ def key_figures(figures: Figures) -> Markup:
         ("Answers of 429", words.count(figures.rate_limit_encounters)),
         (
             "Channels",
-            Markup("{:,} <small>of {:,}</small>").format(figures.completed, figures.channels),
+            Markup("{:,} <small>of {:,}</small>").format(
+                figures.counts.synced, figures.counts.total
+            ),
         ),
         ("Efficiency", "–" if found is None else f"{found.share:.2f}"),
     ]
@@ -83,12 +85,12 @@ def efficiency(figures: Figures) -> Markup:
     bar = shares_bar(
         "costs",
         "What the time from the first request to the last was made of",
-        [("ideal", ideal, found.ideal_s), *((s, each.label, each.seconds) for s, each in costs)],
+        [("ideal", ideal, found.ideal_s), *((s, each.shown, each.seconds) for s, each in costs)],
     )
     whole_s = found.ideal_s + sum(each.seconds for each in found.costs)
     rows = [
         _part("ideal", "the bound", found.ideal_s, whole_s, ideal),
-        *(_part(style, each.label, each.seconds, whole_s, each.why) for style, each in costs),
+        *(_part(style, each.shown, each.seconds, whole_s, each.why) for style, each in costs),
     ]
     headings = ("part", ">time", ">share", "what it is")
     parts = [
@@ -125,7 +127,7 @@ def _around(figures: Figures) -> str:
         told.append(f"Start-up, before the first request: {words.seconds(figures.startup_s)}.")
     if figures.tail_s is not None:
         told.append(
-            f"Tail, the end with less than nine tenths of the budget in use: "
+            f"Last stretch, with less than nine tenths of the budget in use: "
             f"{words.seconds(figures.tail_s)}."
         )
     return " ".join(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -10,7 +11,7 @@ from raysync.cli import words
 from raysync.cli.job_report.advice import about_failure, about_skipped
 from raysync.cli.job_report.tables import code, more, paragraph, section, table
 from raysync.models.history import ChannelHistory, JobHistory
-from raysync.models.results import CoverageGap, Verification
+from raysync.models.results import ChannelError, CoverageGap, Verification
 
 SHOWN_TROUBLES = 50
 SHOWN_NAMES = 12
@@ -22,6 +23,7 @@ def problems(history: JobHistory) -> Markup:
     failed = [each for each in history.channels if each.failure is not None]
     ids = {str(each.channel_id) for each in failed}
     result = history.record.result
+    names = {str(each.channel_id): each.name for each in history.channels}
     others = [each for each in result.errors if each.channel_id not in ids] if result else []
     parts = []
     if failed:
@@ -39,8 +41,7 @@ def problems(history: JobHistory) -> Markup:
         ]
     if others:
         rows = [
-            (each.channel_id or "the whole run", words.printable(each.error))
-            for each in others[:SHOWN_TROUBLES]
+            (_where(each, names), words.printable(each.error)) for each in others[:SHOWN_TROUBLES]
         ]
         parts += [
             table("Other errors", ("channel", "what happened"), rows),
@@ -54,6 +55,12 @@ def problems(history: JobHistory) -> Markup:
     return section("problems", "What went wrong", parts)
 
 
+def _where(error: ChannelError, names: Mapping[str, str]) -> str:
+    if error.channel_id is None:
+        return "the whole run"
+    return words.channel(error.name or names.get(error.channel_id), error.channel_id)
+
+
 def _given_up(history: JobHistory, channel: ChannelHistory) -> tuple[object, ...]:
     failure = channel.failure
     assert failure is not None  # noqa: S101 the caller chose them so
@@ -63,9 +70,10 @@ def _given_up(history: JobHistory, channel: ChannelHistory) -> tuple[object, ...
     state = "read to its end since"
     if letter is not None:
         state = f"open, {words.counted(letter.attempts, 'attempt')}"
-    told, command = about_failure(failure, history.record.tenant, channel.channel_id)
+    record = history.record
+    told, command = about_failure(failure, record.tenant, channel.channel_id, record.id)
     return (
-        f"#{words.printable(channel.name)}",
+        words.channel(channel.name, channel.channel_id),
         words.printable(f"{failure.error}: {failure.message}"),
         state,
         _with_command(told, command) if letter is not None else "Nothing.",
@@ -82,10 +90,10 @@ def quarantined(history: JobHistory) -> Markup:
     if result is None or not result.quarantined:
         return Markup("")
     tenant = history.record.tenant
-    names = {str(each.channel_id): f"#{words.printable(each.name)}" for each in history.channels}
+    names = {str(each.channel_id): each.name for each in history.channels}
     rows = [
         (
-            names.get(each.channel_id, each.channel_id),
+            words.channel(names.get(each.channel_id), each.channel_id),
             each.message_id,
             ", ".join(words.printable(name) for name in each.fields),
         )
@@ -203,7 +211,7 @@ def verification(history: JobHistory) -> Markup:
 
 def _gap(gap: CoverageGap) -> tuple[object, ...]:
     return (
-        f"#{words.printable(gap.name)}",
+        words.channel(gap.name, gap.channel_id),
         f"{gap.after:%Y-%m-%d %H:%M:%S}",
         f"{gap.before:%Y-%m-%d %H:%M:%S}",
         "written since the last sync" if gap.is_news else "older",

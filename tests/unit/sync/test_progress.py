@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from raysync.models.events import ApiUsage, ChannelProgress, WorkerReport
+from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
@@ -186,3 +192,85 @@ def test_a_channel_that_has_not_come_anywhere_is_reckoned_by_its_own_limit() -> 
     for channel_id, left_s in ((2, 6.0), (3, 4.0)):
         board.settle(replace(outcome(), channel_id=ChannelId(channel_id)))
         assert board.view(10).eta_s == left_s
+
+
+def with_extras(
+    channel_id: int, pages: int, due: int, done: int, *, reactions: int = 0
+) -> ChannelProgress:
+    """A channel whose messages are read, and of its extras so many."""
+    extras = ExtraTally(extras_due=due, extras_done=done, extras_counted=1)
+    tally = ChannelTally(pages=pages, reactions=reactions, extras=extras)
+    share = (pages + done) / (pages + due)
+    return ChannelProgress(ChannelId(channel_id), 1, "worker-0", START, tally, share)
+
+
+def reactors_board(tasks: Sequence[ChannelTask]) -> tuple[ProgressBoard, HandClock]:
+    clock = HandClock()
+    header = JobHeader(
+        JobId("job"), "takaro", SyncType.INCREMENTAL, START, 48.0, extras=Extras(reactors=True)
+    )
+    board = ProgressBoard(header, clock)
+    board.plan(tasks, [])
+    board.planned()
+    return board, clock
+
+
+def tell(board: ProgressBoard, *progress: ChannelProgress) -> None:
+    board.report(WorkerReport(JobId("job"), "worker-0", 1, progress, ApiUsage()))
+
+
+def test_the_eta_counts_extras_of_channels_that_have_nothing_else_to_read() -> None:
+    tasks = [replace(make_task(n), only_recheck=True, expected_pages=1.0) for n in range(50)]
+    board, clock = reactors_board(tasks)
+    clock.elapsed_s = 100.0
+
+    tell(board, *(with_extras(n, 0, due=600, done=600 if n < 5 else 540) for n in range(50)))
+    for n in range(5):
+        board.settle(
+            replace(outcome(), channel_id=ChannelId(n), tally=with_extras(n, 0, 600, 600).tally)
+        )
+
+    view = board.view(50)
+    assert view.fraction == pytest.approx(0.91, abs=0.01)
+    assert view.eta_s == pytest.approx(100 / 9, rel=0.05), "and not 900 s"
+
+
+def test_extras_that_are_not_counted_yet_are_estimated_from_reactions_that_were_seen() -> None:
+    tasks = [make_task(n, expected_pages=10.0) for n in range(4)]
+    board, clock = reactors_board(tasks)
+    clock.elapsed_s = 30.0
+    tally = ChannelTally(pages=5, reactions=500)
+    reading = [ChannelProgress(ChannelId(n), 1, "w", START, tally, 0.5) for n in range(4)]
+
+    tell(board, *reading)
+    early = board.view(50)
+    board.report(
+        WorkerReport(
+            JobId("job"),
+            "worker-0",
+            2,
+            tuple(with_extras(n, 10, due=200, done=0, reactions=1000) for n in range(4)),
+            ApiUsage(),
+        )
+    )
+    counted = board.view(50)
+
+    assert early.fraction == pytest.approx(20 / (40 + 4000)), "half of the pages, no reactors"
+    assert counted.fraction == pytest.approx(40 / (40 + 800))
+    assert counted.eta_s is not None
+
+
+@given(
+    dues=st.lists(st.integers(0, 500), min_size=1, max_size=20),
+    share=st.floats(0.05, 0.95),
+)
+def test_work_at_an_even_pace_has_an_eta_that_is_true(dues: list[int], share: float) -> None:
+    tasks = [make_task(n, expected_pages=10.0) for n in range(len(dues))]
+    board, clock = reactors_board(tasks)
+    clock.elapsed_s = 100.0
+
+    tell(board, *(with_extras(n, 10, due, round(due * share)) for n, due in enumerate(dues)))
+
+    done = sum(10 + round(due * share) for due in dues)
+    whole = sum(10 + due for due in dues)
+    assert board.view(50).fraction == pytest.approx(done / whole)
