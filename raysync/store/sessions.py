@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
 
 from raysync.errors import ConfigurationError
+from raysync.reasons import reason_of
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -263,9 +264,8 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            f"The database URL cannot be used: {reason}. It looks like "
+            f"The database URL cannot be used: {reason_of(error)}. It looks like "
             "postgresql://USER:PASSWORD@HOST:5432/DATABASE."
         ) from None
 
