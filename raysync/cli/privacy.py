@@ -20,6 +20,7 @@ from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
 from raysync.cli.private_file import private_file, target
 from raysync.cli.rescrub import rescrub
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts, Retention
@@ -143,6 +144,8 @@ def retention(
         await office.retain(now)
         return now
 
+    if max_age is not None or purge_deleted_after is not None:
+        keep_exit_code()
     kept = asyncio.run(with_privacy(tenant, change))
     if as_json:
         tell_json(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))
@@ -176,6 +179,7 @@ def purge(
     """Erase now what is past retention; a tenant that is being synced does it itself at the end."""
     from raysync.errors import JobRunningError, RaysyncError
 
+    keep_exit_code()
     done: dict[str, PurgeCounts] = {}
     failed = False
     for slug in [tenant] if tenant is not None else asyncio.run(every_tenant()):
