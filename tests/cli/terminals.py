@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -21,7 +23,9 @@ NAME = "Tä – 日本 🎮"
 AUTHOR = "u_" + "a" * 26
 NO_JOB = "6f1c1c1e-6a52-4f0e-9f55-0a8f7f0a9d12"
 READER_GONE = 141
+ROOT = Path(__file__).parents[2]
 _TIMEOUT_S = 100
+_OF_OUTPUT = ("LANG", "LC_ALL", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
 
 
 class Kind(Enum):
@@ -42,7 +46,7 @@ class Command:
 
     @property
     def arguments(self) -> list[str]:
-        return [each.replace("~", " ") for each in self.line.split()]
+        return self.line.split()
 
 
 SHOWN = [
@@ -80,7 +84,7 @@ SHOWN = [
 WORK = [
     ("doctor --tenant a", 1),
     ("doctor --tenant a --json", 1),
-    ("privacy retention --tenant a --max-age 90000d", 0),
+    ("privacy retention --tenant a --max-age 9000d", 0),
     ("privacy retention --tenant a --max-age none --json", 0),
     ("privacy purge --tenant a --json", 0),
     ("privacy rescrub --tenant a --yes --json", 0),
@@ -106,7 +110,7 @@ SILENT = [
     ("forget --tenant a --undo --user 78", 2),
     ("forget --tenant a --user 77", 2),
     ("privacy rotate --tenant nobody", 2),
-    ("privacy accept-key --tenant a", 0),
+    ("privacy accept-key --tenant a --yes", 0),
     ("privacy purge --tenant a", 0),
     ("dead-letters retry --tenant b", 0),
     ("tenant add a --guild 5 --token-env T", 2),
@@ -118,7 +122,7 @@ SILENT = [
     ("db stop", 2),
     ("db grant-analyst --tenant nobody --role role_nobody", 2),
     ("db revoke-analyst --tenant nobody --role role_nobody", 2),
-    ("db grant-worker --role x~y", 2),
+    ("db grant-worker --role pg_nobody", 2),
     ("db revoke-worker --role role_nobody", 2),
     ("demo --messages 1", 2),
     ("emulator serve --channels 3", 2),
@@ -198,15 +202,12 @@ class Ended:
 
 
 def run_in(
-    setting: Setting, arguments: list[str], program: tuple[str, ...] = ("-m", "raysync")
+    setting: Setting,
+    arguments: list[str],
+    program: tuple[str, ...] = ("-m", "raysync"),
+    environ: Mapping[str, str] = os.environ,
 ) -> Ended:
     """Run a command as a process of its own."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("LANG", "LC_ALL", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
-    }
-    environment |= {"LANG": "C.UTF-8"} | setting.environment
     closing = " ".join(
         place.value.format(number)
         for number, place in ((1, setting.stdout), (2, setting.stderr))
@@ -220,13 +221,62 @@ def run_in(
             stdin=subprocess.DEVNULL,
             stdout=gone if setting.stdout is Place.GONE else subprocess.PIPE,
             stderr=gone if setting.stderr is Place.GONE else subprocess.PIPE,
-            env=environment,
+            env=environment_of(setting, environ),
             timeout=_TIMEOUT_S,
             check=False,
         )
     finally:
         os.close(gone)
     return Ended(done.returncode, done.stdout or b"", done.stderr or b"")
+
+
+def environment_of(setting: Setting, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command, in which nothing else is said of its output."""
+    plain = {name: value for name, value in environ.items() if name not in _OF_OUTPUT}
+    return plain | {"LANG": "C.UTF-8"} | setting.environment
+
+
+class Forks:
+    """A process that has imported all commands, and runs them in forks of itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.forking"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+
+    def run_in(self, setting: Setting, arguments: list[str]) -> Ended:
+        """Run a command like `run_in`."""
+        files = [self._folder / "stdout", self._folder / "stderr"]
+        for each in files:
+            each.unlink(missing_ok=True)
+        places = [
+            {Place.PIPE: str(file), Place.FULL: "/dev/full"}.get(place, place.name.lower())
+            for file, place in zip(files, (setting.stdout, setting.stderr), strict=True)
+        ]
+        encoding = "ascii" if setting.is_ascii else setting.environment.get("PYTHONIOENCODING")
+        request = {
+            "arguments": arguments,
+            "environment": environment_of(setting, os.environ),
+            "encoding": encoding or "utf-8",
+            "stdout": places[0],
+            "stderr": places[1],
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(request)}\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return Ended(code, *(each.read_bytes() if each.exists() else b"" for each in files))
+
+    def close(self) -> None:
+        """End the process."""
+        with self._process as process:
+            process.communicate()
 
 
 def faults_of(command: Command, setting: Setting, ended: Ended) -> list[str]:
@@ -311,6 +361,10 @@ def fill(database_url: str) -> None:
             "INSERT INTO dead_letters (tenant_id, channel_id, channel_sync_job_id, failure_class,"
             " error_class, message, attempts) VALUES (%s, %s, %s, 'permanent', 'X', %s, 1)",
             (tenant, channel, of_job, NAME),
+        )
+        session.execute(
+            "INSERT INTO suppressions (tenant_id, kind, ref) VALUES (%s, 'channel', '301')",
+            (tenant,),
         )
         session.execute(
             "INSERT INTO audit_log (actor, action, tenant, details) VALUES (%s, 'x', 'a', '{}')",

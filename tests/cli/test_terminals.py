@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +20,7 @@ from tests.cli.terminals import (
     SETTINGS,
     Command,
     Ended,
+    Forks,
     Kind,
     Setting,
     expected_code,
@@ -32,7 +33,6 @@ pytestmark = pytest.mark.skipif(
     not os.path.exists("/dev/full"),  # noqa: PTH110
     reason="no /dev/full on this platform",
 )
-AT_A_TIME = 4
 ENCODINGS = ("C, ascii", "ascii", "latin-1", "ascii >full", "ascii 2>closed")
 
 
@@ -100,29 +100,27 @@ def pairs() -> list[tuple[Command, Setting]]:
     return list(chosen.values())
 
 
-def run_all(tasks: list[tuple[Command, Setting]]) -> list[tuple[Command, Setting, Ended]]:
-    """Run the tasks, those of one command one after another: some change the archive."""
-    by_command: dict[str, list[tuple[Command, Setting]]] = {}
-    for command, setting in tasks:
-        by_command.setdefault(command.line, []).append((command, setting))
-
-    def run(of_one: list[tuple[Command, Setting]]) -> list[tuple[Command, Setting, Ended]]:
-        return [(command, each, run_in(each, command.arguments)) for command, each in of_one]
-
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return [each for done in pool.map(run, by_command.values()) for each in done]
+def run_all(
+    tasks: list[tuple[Command, Setting]], folder: Path
+) -> list[tuple[Command, Setting, Ended]]:
+    """Run the tasks one after another: some change the archive."""
+    forks = Forks(folder)
+    try:
+        return [(command, each, forks.run_in(each, command.arguments)) for command, each in tasks]
+    finally:
+        forks.close()
 
 
-def test_no_place_of_the_output_changes_what_a_command_means():
-    done = run_all(pairs())
+def test_no_place_of_the_output_changes_what_a_command_means(tmp_path):
+    done = run_all(pairs(), tmp_path)
 
-    assert [fault for each in done for fault in faults_of(*each)] == []
+    assert "\n".join(fault for each in done for fault in faults_of(*each)) == ""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_every_command_in_every_place(capsys):
-    done = run_all([(command, setting) for command in COMMANDS for setting in SETTINGS])
+def test_every_command_in_every_place(tmp_path, capsys):
+    done = run_all([(command, each) for command in COMMANDS for each in SETTINGS], tmp_path)
 
     codes = {(command.line, setting.name): ended.code for command, setting, ended in done}
     with capsys.disabled():
@@ -131,7 +129,15 @@ def test_every_command_in_every_place(capsys):
             row = " ".join(f"{codes[command.line, each.name]:>3}" for each in SETTINGS)
             print(f"{row}  {command.line}")
         print("columns:", ", ".join(each.name for each in SETTINGS))
-    assert [fault for each in done for fault in faults_of(*each)] == []
+    assert "\n".join(fault for each in done for fault in faults_of(*each)) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_processes_of_their_own_do_the_same():
+    done = [(command, each, run_in(each, command.arguments)) for command, each in pairs()]
+
+    assert "\n".join(fault for each in done for fault in faults_of(*each)) == ""
 
 
 @pytest.mark.parametrize("name", [">full", ">closed", ">gone", "ascii"])
