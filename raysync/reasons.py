@@ -11,6 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+MORE_OPEN_FILES: Final = (
+    "Raise the limit in this shell (ulimit -n 65536), or for the service that runs raysync."
+)
+"""What to do where a process has too many open files."""
+
 _MOST: Final = 500
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _QUOTES: Final = re.compile(

@@ -21,7 +21,7 @@ from raysync.actors.ray_token import require_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
-from raysync.reasons import reason_of
+from raysync.reasons import MORE_OPEN_FILES, reason_of
 
 NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -40,10 +40,7 @@ _ADVICE: Final = (
         "AF_UNIX path length",
         "Set RAY_TMPDIR to a directory with a shorter path, such as /tmp.",
     ),
-    (
-        "Too many open files",
-        "Raise the limit in this shell (ulimit -n 65536), or for the service that runs raysync.",
-    ),
+    ("Too many open files", MORE_OPEN_FILES),
     (
         "No space left on device",
         "Make room, or set RAY_TMPDIR to a directory on another disk.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Any
@@ -14,7 +15,7 @@ from raysync.cli.streams import ReaderGoneError, StdoutError, guarded_streams
 from raysync.cli.words import printable
 from raysync.errors import RaysyncError
 from raysync.logs import show_what_others_wrote
-from raysync.reasons import reason_of
+from raysync.reasons import MORE_OPEN_FILES, reason_of
 from raysync.visible import visible, visible_line
 
 EXIT_FAILED = 1
@@ -99,4 +100,6 @@ def _put_into_words(error: typer.BadParameter) -> None:
 
 def _unexpected(error: Exception, debug: bool) -> str:
     told = f"Unexpected {type(error).__name__}: {printable(reason_of(error))}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{told}. {MORE_OPEN_FILES}"
     return told if debug else f"{told}\nRun it again as `raysync --debug …` to see where."
