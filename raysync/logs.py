@@ -50,7 +50,8 @@ def configure_logs(form: LogFormat, **process: str) -> None:
     if form is LogFormat.TEXT:
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(process))
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    handler.setFormatter(JsonFormatter(process, is_ascii=not encoding.lower().startswith("utf")))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -77,8 +78,10 @@ def show_what_others_wrote() -> None:
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON; ids are strings, as everywhere in raysync's JSON."""
 
-    def __init__(self, process: Mapping[str, str]) -> None:
+    def __init__(self, process: Mapping[str, str], *, is_ascii: bool = False) -> None:
+        """*process* is in each line. *is_ascii*: the log cannot take other characters."""
         super().__init__()
+        self._is_ascii = is_ascii
         self._process = dict(process)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -99,7 +102,7 @@ class JsonFormatter(logging.Formatter):
                 f"{Path(each.filename).name}:{each.lineno} {each.name}"
                 for each in traceback.extract_tb(record.exc_info[2])
             ]
-        return in_json(json.dumps(line, ensure_ascii=False, default=str))
+        return in_json(json.dumps(line, ensure_ascii=self._is_ascii, default=str))
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -20,6 +20,7 @@ _COMMANDS: Final = (
     r"\ud800-\udfff"  # halves of a pair, which no output can encode
 )
 _COMMAND: Final = re.compile(f"[{_COMMANDS}]")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _COMMAND_IN_UTF8: Final = re.compile(
     rb"\x7f|\xc2[\x80-\x9f\xad]|\xd8\x9c|\xe1\xa0\x8e|\xe2\x80[\x8b\x8e\x8f\xa8-\xae]"
     rb"|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xef\xbf[\xb9-\xbb]"
@@ -32,7 +33,7 @@ def visible(text: str) -> str:
 
     Tabs and newlines stay: they are the layout of whoever prints.
     """
-    return _COMMAND.sub(lambda found: _escaped(found[0]), text)
+    return _COMMAND.sub(lambda found: escaped(found[0]), text)
 
 
 def visible_line(text: str) -> str:
@@ -50,7 +51,13 @@ def in_json_bytes(block: bytes) -> bytes:
     return _COMMAND_IN_UTF8.sub(lambda found: _json_escape(found[0].decode()).encode(), block)
 
 
-def _escaped(character: str) -> str:
+def ascii_json(text: str) -> str:
+    """JSON *text* with JSON's own escapes in place of all that is not ASCII."""
+    return _NOT_ASCII.sub(lambda found: _json_escape(found[0]), in_json(text))
+
+
+def escaped(character: str) -> str:
+    r"""Return a character's escape: ``\xe9``, ``\u202e``, ``\U0001f600``."""
     number = ord(character)
     if number <= 0xFF:
         return f"\\x{number:02x}"

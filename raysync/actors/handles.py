@@ -26,6 +26,7 @@ from raysync.models.ids import ChannelId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
+from raysync.reasons import reason_of
 from raysync.sync.metering import TenantFigures
 from raysync.sync.progress import JobHeader
 
@@ -150,7 +151,7 @@ def _of_tracker(error: RayError) -> RaysyncError:
     cause = error.cause if isinstance(error, RayTaskError) else None
     if isinstance(cause, RaysyncError):
         return cause
-    return SyncError(f"the progress tracker was lost: {reason_of(error)}")
+    return SyncError(f"the progress tracker was lost: {why(error)}")
 
 
 def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
@@ -160,7 +161,7 @@ def report_to(tracker: Any) -> Callable[[WorkerReport], Awaitable[None]]:
         try:
             await tracker.report.remote(report)
         except RayError as error:
-            raise SyncError(reason_of(error)) from error
+            raise SyncError(why(error)) from error
 
     return send
 
@@ -233,9 +234,6 @@ def watch_by(governor: Any) -> Watch:
     return stopped
 
 
-def reason_of(error: BaseException) -> str:
-    """The first line of what Ray says: the rest is a stack trace."""
-    if isinstance(error, RayTaskError):
-        return str(error.cause)
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def why(error: BaseException) -> str:
+    """Return why a call of Ray's failed: what was raised in it, or what Ray says."""
+    return reason_of(error.cause if isinstance(error, RayTaskError) else error)

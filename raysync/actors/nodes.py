@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysync import __version__
 from raysync.actors import probe
 from raysync.errors import ConfigurationError
+from raysync.reasons import reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ ANSWER_S = 20.0
 """A node that takes longer to start a process is not waited for: its workers will tell."""
 _HEAD: Final = "node:__internal_head__"
 _SHOWN: Final = 3
-_LONGEST_REASON: Final = 200
 HOW_TO_INSTALL: Final = (
     f"Install raysync {__version__} on all nodes of the cluster (docs/cluster.md), or ship this "
     "version with the run: raysync submit --working-dir DIR."
@@ -112,7 +112,7 @@ def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
     for each in ready:
         try:
             version, why = ray.get(each)
-            found[asked[each]] = version, why.strip().partition("\n")[0][:_LONGEST_REASON]
+            found[asked[each]] = version, reason_of(why)
         except RayError as error:  # it went away meanwhile, or can start no process
             _log.warning("a node did not say whether it has raysync: %s", type(error).__name__)
     for each in late:

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
-from raysync.actors.handles import reason_of, take_note
+from raysync.actors.handles import take_note, why
 from raysync.actors.policies import WorkerLostError, WorkerPreemptedError
 from raysync.actors.pulse import stands_still
 from raysync.actors.secrets import JobSecrets
@@ -81,10 +81,10 @@ class RemoteWorker:
             if self._require_nodes is not None and not error.preempted:
                 await asyncio.to_thread(self._require_nodes)
             if error.actor_init_failed:
-                raise SyncError(f"{self.worker_id} did not start: {reason_of(error)}") from error
+                raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
             raise self._lost(error) from error
         except RayError as error:
-            raise SyncError(f"{self.worker_id} did not start: {reason_of(error)}") from error
+            raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
         if self._bound is not None and self.node_id != self._bound.node_id:
             raise ConfigurationError(f"A worker came up on another machine: {self._bound.reason}")
         watching = stands_still(self._pulse, self._still_timeout_s)
@@ -140,14 +140,14 @@ class RemoteWorker:
         except RayTaskError as error:
             if isinstance(error.cause, RaysyncError):
                 raise error.cause from None
-            raise SyncError(f"{self.worker_id} failed: {reason_of(error)}") from error
+            raise SyncError(f"{self.worker_id} failed: {why(error)}") from error
         except RayError as error:  # it died, was killed for its memory, or cannot be reached
             raise self._lost(error) from error
 
     def _lost(self, error: RayError) -> WorkerLostError:
         is_preempted = isinstance(error, RayActorError) and error.preempted
         kind = WorkerPreemptedError if is_preempted else WorkerLostError
-        return kind(f"{self.worker_id} was lost: {reason_of(error)}")
+        return kind(f"{self.worker_id} was lost: {why(error)}")
 
     async def _open(self, job_id: JobId) -> None:
         """Give the worker the job's secrets, once."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray._private import worker as ray_worker
@@ -21,15 +21,37 @@ from raysync.actors.ray_token import require_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
+from raysync.reasons import MORE_OPEN_FILES, reason_of
 
 NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
 
 LISTENER_TIMEOUT_S = 10.0
-_LONGEST_REASON = 500
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Where a machine of a cloud asks what it is; Ray does so at its start."""
+
+_ADVICE: Final = (
+    (
+        "Version mismatch",
+        "Run raysync with the cluster's versions of both, or on the cluster: raysync submit.",
+    ),
+    (
+        "AF_UNIX path length",
+        "Set RAY_TMPDIR to a directory with a shorter path, such as /tmp.",
+    ),
+    ("Too many open files", MORE_OPEN_FILES),
+    (
+        "No space left on device",
+        "Make room, or set RAY_TMPDIR to a directory on another disk.",
+    ),
+    ("Permission denied", "Set RAY_TMPDIR to a directory that you may write to."),
+    (
+        "timed out during startup",
+        "The machine may be short of memory, processes or open files: look at ulimit -a.",
+    ),
+)
+"""What to do, by a part of the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +109,7 @@ def connect(
         raise
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise ConfigurationError(f"Cannot use {where}: {_reason_of(error)}") from error
+        raise ConfigurationError(f"Cannot use {where}: {_why(error)}") from error
     url = context.dashboard_url
     return RayRuntime(
         is_local=address is None,
@@ -106,12 +128,11 @@ def _own_hosts() -> tuple[str, ...]:
     return (*loopback, own, socket.gethostname(), *_OF_CLOUDS)
 
 
-def _reason_of(error: Exception) -> str:
-    """What Ray says: a line, or all of them where the first only announces the others."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return " ".join(lines)[:_LONGEST_REASON] if lines[0].endswith(":") else lines[0]
+def _why(error: Exception) -> str:
+    """Return why Ray cannot be used, and what to do about it."""
+    reason = reason_of(error)
+    advice = next((advice for sign, advice in _ADVICE if sign in reason), "")
+    return f"{reason}. {advice}".rstrip()
 
 
 @contextmanager

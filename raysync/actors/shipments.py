@@ -19,6 +19,7 @@ from ray._private.runtime_env import packaging
 from raysync.actors.uploads import local_parts
 from raysync.errors import ConfigurationError
 from raysync.models.secret_texts import looks_like_token
+from raysync.reasons import reason_of
 
 MOST_BYTES: Final = 100 * 10**6
 """A checkout of raysync has 5 MB. More is a folder that was not meant."""
@@ -160,7 +161,7 @@ def _private_members(file: Path) -> Iterator[str]:
         else:
             return
     except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}.") from None
+        raise ConfigurationError(f"{file} cannot be read: {reason_of(error)}.") from None
     yield from (each for each in names if _is_secret_name(each.rstrip("/").rpartition("/")[2]))
 
 

@@ -25,6 +25,7 @@ from raysync.actors.shipments import checked_shipments
 from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
 from raysync.errors import ConfigurationError, RaysyncError
 from raysync.models.secret_texts import has_password, looks_like_token
+from raysync.reasons import reason_of
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 STOP_WAIT_S = 60
@@ -234,8 +235,7 @@ def _end_of(info: Any, log: str = "") -> JobEnd:
     if status is JobStatus.SUCCEEDED:
         return JobEnd("succeeded", code or 0)
     if code is None:  # its environment could not be set up, or its node is gone
-        lines = [line for line in (info.message or "").splitlines() if line.strip()]
-        return JobEnd("failed", EXIT_FAILED, lines[-1].strip() if lines else None)
+        return JobEnd("failed", EXIT_FAILED, reason_of(info.message) if info.message else None)
     if code == EXIT_FAILED and log.rstrip().endswith(_NO_RAYSYNC):
         return JobEnd("failed", EXIT_USAGE, f"the cluster's head has no raysync. {HOW_TO_INSTALL}")
     return JobEnd("failed", code if code >= 0 else _SIGNAL_BASE - code)
@@ -259,9 +259,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).partition("\n")[0]
         raise ConfigurationError(
-            f"The runtime environment {file} cannot be read: {reason}."
+            f"The runtime environment {file} cannot be read: {reason_of(error)}."
         ) from None
     if not isinstance(found, dict) or not isinstance(found.get("env_vars") or {}, dict):
         raise ConfigurationError(f"{file} is not a runtime environment of Ray.")
@@ -344,9 +343,7 @@ def _told(address: str, proxy: Proxy | None, what: str = "cannot be used") -> It
     except AuthenticationError:
         raise ConfigurationError(about_token(address)) from None
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = lines[0].strip().rstrip(".") if lines else type(error).__name__
         through = "" if proxy is None else f" (through the proxy {proxy.shown} of {proxy.variable})"
         raise ConfigurationError(
-            f"The Ray cluster at {address} {what}: {reason}{through}."
+            f"The Ray cluster at {address} {what}: {reason_of(error)}{through}."
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 import traceback
 from typing import Any
@@ -11,20 +11,36 @@ import typer
 from typer.core import TyperGroup
 
 from raysync.cli.console import say, tell
+from raysync.cli.streams import ReaderGoneError, StdoutError, guarded_streams
 from raysync.cli.words import printable
 from raysync.errors import RaysyncError
 from raysync.logs import show_what_others_wrote
+from raysync.reasons import MORE_OPEN_FILES, reason_of
 from raysync.visible import visible, visible_line
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_READER_GONE = 141
+"""What a shell shows of a program that SIGPIPE ended: 128 + 13."""
+
 _HELP = "NoArgsIsHelpError"
 """What is raised where nothing was asked for: its message is the help, line by line."""
 
 
 class RaysyncGroup(TyperGroup):
     """The root of the commands."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command line to its exit code, whatever becomes of what it prints."""
+        with guarded_streams(say):
+            try:
+                return super().main(*arguments, **options)
+            except ReaderGoneError:
+                sys.exit(EXIT_READER_GONE)
+            except StdoutError as error:
+                say(str(error))
+                sys.exit(EXIT_FAILED)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the command line; what is quoted of it in an error commands no terminal."""
@@ -38,15 +54,13 @@ class RaysyncGroup(TyperGroup):
         debug = bool(ctx.params.get("debug"))
         show_what_others_wrote()
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
+        except StdoutError:
+            raise
         except RaysyncError as error:
             raise self._end(printable(str(error)), error, debug, error.exit_code) from None
         except KeyboardInterrupt as error:
             raise self._end("Interrupted.", error, debug, EXIT_INTERRUPTED) from None
-        except BrokenPipeError:
-            _discard_stdout()
-            raise typer.Exit(EXIT_FAILED) from None
         except typer.BadParameter as error:
             _put_into_words(error)
             raise _harmless(error) from None
@@ -56,7 +70,6 @@ class RaysyncGroup(TyperGroup):
             raise
         except Exception as error:  # noqa: BLE001 the outermost: a user sees a sentence
             raise self._end(_unexpected(error, debug), error, debug, EXIT_FAILED) from None
-        return result
 
     @staticmethod
     def _end(sentence: str, error: BaseException, debug: bool, code: int) -> typer.Exit:
@@ -86,12 +99,7 @@ def _put_into_words(error: typer.BadParameter) -> None:
 
 
 def _unexpected(error: Exception, debug: bool) -> str:
-    # the first line alone: what follows in a database's error may be what somebody wrote
-    said = printable(str(error).strip().partition("\n")[0])
-    told = f"Unexpected {type(error).__name__}: {said}"
+    told = f"Unexpected {type(error).__name__}: {printable(reason_of(error))}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{told}. {MORE_OPEN_FILES}"
     return told if debug else f"{told}\nRun it again as `raysync --debug …` to see where."
-
-
-def _discard_stdout() -> None:
-    """Whoever read our output has gone: let the interpreter's last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,10 +13,11 @@ def ask(question: str, *, yes: bool) -> None:
     """Go on only if the user agrees. Without a terminal there is nobody to ask: exit 2."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    agreed = confirmed(question) if sys.stdin.isatty() else None
+    if agreed is None:
         raise typer.BadParameter(
             "there is no terminal to ask on; give --yes if you mean it.", param_hint="--yes"
         )
-    if not confirmed(question):
+    if not agreed:
         say("Nothing was changed.")
         raise typer.Exit(1)

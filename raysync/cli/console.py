@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import typer
 from rich import box
@@ -17,9 +17,14 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.table import Table
 
-from raysync.visible import in_json, visible
+from raysync.cli.streams import OutputStream, RawOutput, is_lost, is_unicode
+from raysync.visible import ascii_json, in_json, visible
 
+_ANSWERS = {"y": True, "yes": True, "": False, "n": False, "no": False}
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)(?=\n)")
+"""Spaces at the end of a line, which tables pad their last column with."""
+
 _NO_TERMINAL_WIDTH = 100_000
 """What reads a pipe has no edge at which a line would have to be broken."""
 
@@ -29,9 +34,10 @@ class SafeConsole(Console):
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         """Make text of segments: everything that is printed, shown live or captured is here."""
-        return super()._render_buffer(
+        text = super()._render_buffer(
             each if each.control else each._replace(text=visible(each.text)) for each in buffer
         )
+        return text if self.file.isatty() else _PADDING.sub(r"\1", text)
 
 
 def out() -> Console:
@@ -52,12 +58,15 @@ def say(sentence: str) -> None:
 
 def tell(line: str, *, err: bool = False) -> None:
     """Print a line for whoever reads lines, as it is: never wrapped."""
-    typer.echo(visible(line), err=err)
+    (sys.stderr if err else sys.stdout).write(visible(f"{line}\n"))
 
 
 def tell_json(text: str) -> None:
-    """Print JSON on stdout. What a terminal or a reader of lines would obey is escaped in it."""
-    typer.echo(in_json(text))
+    """Print JSON on stdout. What a terminal or a reader of lines would obey is escaped in it.
+
+    So is all that is not ASCII where stdout cannot take it.
+    """
+    sys.stdout.write((in_json(text) if is_unicode(sys.stdout) else ascii_json(text)) + "\n")
 
 
 def pass_on(text: str) -> None:
@@ -66,13 +75,29 @@ def pass_on(text: str) -> None:
     sys.stderr.flush()
 
 
-def confirmed(question: str) -> bool:
-    """Ask on stderr for a yes."""
-    return typer.confirm(visible(question), err=True)
+def confirmed(question: str) -> bool | None:
+    """Ask on stderr for a yes, and read the answer from stdin. None where nobody can be asked."""
+    while True:
+        sys.stderr.write(visible(f"{question} [y/N]: "))
+        sys.stderr.flush()
+        if is_lost(sys.stderr):
+            return None
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            line = "?"
+        if not line:
+            raise typer.Abort
+        answer = line.strip().lower()
+        if answer in _ANSWERS:
+            return _ANSWERS[answer]
+        say("Answer y or n.")
 
 
 def raw_stdout() -> BinaryIO:
     """Where bytes go that were made safe where they were made: an export, a page."""
+    if isinstance(sys.stdout, OutputStream):
+        return cast("BinaryIO", RawOutput(sys.stdout))
     return sys.stdout.buffer
 
 

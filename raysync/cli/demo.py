@@ -20,6 +20,7 @@ from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import out
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, observer
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.cli.demo_emulator import DemoEmulator
@@ -62,6 +63,7 @@ def demo(
     from raysync.discord_api.proxies import asked_directly
     from raysync.settings import read_settings
 
+    keep_exit_code()
     home = read_settings().home / "demo"
     home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.mkdir(mode=0o700, exist_ok=True)

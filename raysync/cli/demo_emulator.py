@@ -13,6 +13,7 @@ from typing import Any
 
 from raysync.cli.private_file import private_log
 from raysync.errors import RaysyncError
+from raysync.reasons import reason_in_output
 
 LOOPBACK = "127.0.0.1"
 READY_WITHIN_S = 60.0
@@ -113,8 +114,8 @@ def _await_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) 
             ready: dict[str, Any] = json.loads(ready_file.read_text(encoding="utf-8"))
             return ready
         if process.poll() is not None:
-            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = said[-1] if said else f"exit code {process.returncode}"
-            raise DemoEmulatorError(f"The emulator did not start: {last} ({log} has the rest).")
+            said = reason_in_output(log.read_text(encoding="utf-8", errors="replace"))
+            why = said or f"exit code {process.returncode}"
+            raise DemoEmulatorError(f"The emulator did not start: {why} ({log} has the rest).")
         time.sleep(_POLL_S)
     raise DemoEmulatorError(f"The emulator was not ready within {READY_WITHIN_S:.0f} s; see {log}.")

@@ -10,6 +10,7 @@ import typer
 from raysync.cli import words
 from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import tell_json
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,7 @@ def doctor(
     from raysync.doctor import examine
     from raysync.settings import read_settings
 
+    keep_exit_code()  # which says whether anything fails
     found = asyncio.run(examine(read_settings(), tenant or (), forget_limits=forget_limits))
     if as_json:
         tell_json(found.model_dump_json(indent=2))

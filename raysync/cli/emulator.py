@@ -16,6 +16,7 @@ import typer
 from raysync.cli.console import tell
 from raysync.cli.hints import invocation
 from raysync.cli.private_file import target, write_private
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits, Quirks
@@ -172,6 +173,7 @@ def serve(
         port=port,
         ready_file=ready_file,
     )
+    keep_exit_code()
     _run(offer)
 
 

@@ -12,6 +12,7 @@ import typer
 from raysync.cli import words
 from raysync.cli.console import raw_stdout, say
 from raysync.cli.private_file import private_file, target
+from raysync.cli.streams import ReaderGoneError
 from raysync.errors import RaysyncError
 
 STDOUT = "-"
@@ -79,7 +80,7 @@ def put(file: BinaryIO, block: bytes) -> None:
     try:
         file.write(block)
         file.flush()
-    except BrokenPipeError:  # the reader has had enough, and says so by leaving
-        raise
+    except BrokenPipeError:  # the reader of a pipe has had enough, and says so by leaving
+        raise ReaderGoneError("Nobody reads the export any more.") from None
     except OSError as error:
         raise ExportError(f"Cannot write the export: {error.strerror or error}.") from None

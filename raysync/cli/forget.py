@@ -15,6 +15,7 @@ from raysync.cli.confirm import ask
 from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import with_privacy
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import ErasureCounts, Suppression
@@ -85,7 +86,9 @@ def forget(
         raise typer.BadParameter("--attachments and --without-place are for erasing.")
     if list_:
         _show(asyncio.run(with_privacy(tenant, lambda office: office.suppressions())), as_json)
-    elif undo:
+        return
+    keep_exit_code()
+    if undo:
         _undo(tenant, user, channel, as_json=as_json)
     else:
         places = (attachments or (), without_places or ())

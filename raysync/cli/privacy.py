@@ -21,6 +21,7 @@ from raysync.cli.lookup import with_privacy
 from raysync.cli.private_file import private_file, target
 from raysync.cli.purge import purge
 from raysync.cli.rescrub import rescrub
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import Retention
@@ -144,6 +145,8 @@ def retention(
         await office.retain(now)
         return now
 
+    if max_age is not None or purge_deleted_after is not None:
+        keep_exit_code()
     kept = asyncio.run(with_privacy(tenant, change))
     if as_json:
         tell_json(json.dumps({"tenant": tenant, **kept.settings()}, indent=2))

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from raysync.cli.streams import ReaderGoneError
 from raysync.errors import ConfigurationError, RaysyncError
 
 OWNER_ONLY: Final = 0o600
@@ -81,7 +82,7 @@ def private_file(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
     """
     found = _found(path)
     if found is not None and not stat.S_ISREG(found.st_mode):  # a pipe or a device: not replaced
-        with _opened_as_it_is(path) as file:
+        with _as_it_is(path, failure) as file:
             yield file
         return
     mode = OWNER_ONLY if found is None else stat.S_IMODE(found.st_mode) & OWNER_ONLY
@@ -123,6 +124,22 @@ def _drafted(name: str, folder: int, path: Path) -> BinaryIO:
         return os.fdopen(os.open(name, flags, OWNER_ONLY, dir_fd=folder), "wb")
     except OSError as error:
         raise _unwritable(path.parent, error) from None
+
+
+@contextmanager
+def _as_it_is(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
+    """A pipe or a device. A reader who leaves a pipe has had enough, which is no failure."""
+    file = _opened_as_it_is(path)
+    try:
+        yield file
+        file.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError(f"Nobody reads {path} any more.") from None
+    except OSError as error:
+        raise failure(f"Cannot write {path}: {error.strerror or error}.") from None
+    finally:
+        with suppress(OSError):  # what could not be written has been said
+            file.close()
 
 
 def _opened_as_it_is(path: Path) -> BinaryIO:

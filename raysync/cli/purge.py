@@ -15,6 +15,7 @@ from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.confirm import ask
 from raysync.cli.console import say, tell_json
 from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts
@@ -40,6 +41,7 @@ def purge(
             say(f"{slug}: this would erase {_preview(counts)}.")
         if any(counts.erased or counts.emptied for counts in would.values()):
             ask("Erase that, for good?", yes=yes)
+    keep_exit_code()
     done, failed = _of_each(slugs, lambda office: office.purge(), is_alone=tenant is not None)
     if as_json:
         listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]

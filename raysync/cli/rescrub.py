@@ -14,6 +14,7 @@ from raysync.cli.confirm import ask
 from raysync.cli.console import say, tell_json
 from raysync.cli.hints import invocation
 from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import RescrubCounts
@@ -49,6 +50,7 @@ def rescrub(
             say(f"This would look at {words.counted(messages, 'message')} of {slug}.")
     if slugs:
         ask(f"Rewrite what was kept of {_named(slugs)} under earlier rules, for good?", yes=yes)
+    keep_exit_code()
     done: dict[str, RescrubCounts] = {}
     for slug in slugs:
         try:

@@ -12,6 +12,7 @@ import typer
 from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.console import tell_json
+from raysync.cli.streams import is_unicode, keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.actors.requests import SyncRequest
@@ -92,6 +93,7 @@ def _refuse_if(contradicts: bool, why: str) -> None:
 
 def run(request: SyncRequest) -> RunResult:
     """Sync as the environment says, with progress on stderr."""
+    keep_exit_code()
     from raysync.cli.way_on import Begun, say_ways_on
     from raysync.driver import sync
     from raysync.errors import ConfigurationError
@@ -119,7 +121,8 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
         from raysync.cli.log_lines import LogObserver
 
         return LogObserver(time.monotonic)
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    is_dumb = os.environ.get("TERM", "dumb") == "dumb" or not is_unicode(sys.stderr)
+    if sys.stderr.isatty() and not is_dumb:
         from raysync.cli.live import LiveObserver
 
         return LiveObserver(err())

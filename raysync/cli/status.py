@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import typer
 from raysync.cli import params
 from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.streams import is_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -127,7 +129,7 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
 
 async def _watch(job_id: str | None, tenant: str | None) -> None:
     console = out()
-    if console.is_terminal and not console.is_dumb_terminal:
+    if console.is_terminal and not console.is_dumb_terminal and is_unicode(sys.stdout):
         await _watch_terminal(console, job_id, tenant)
     else:
         await _watch_lines(console, job_id, tenant)

@@ -16,6 +16,7 @@ import typer
 from raysync.cli.boundary import EXIT_INTERRUPTED
 from raysync.cli.console import pass_on, say, tell, tell_json
 from raysync.cli.passed_on import checked, refuse_secrets
+from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,7 @@ def submit(
         working_dir,
         (home(),),
     )
+    keep_exit_code()
     jobs = ClusterJobs.at(address)
     _refuse_second(jobs, about)
     jobs.submit(order, say)

@@ -30,6 +30,7 @@ from typing import IO, Final
 from urllib.parse import quote
 
 from raysync.errors import DatabaseUnavailableError
+from raysync.reasons import reason_in_output
 from raysync.store.server_account import ServerAccount, account_for, client_name
 from raysync.store.sessions import EMBEDDED_DATABASE, embedded_address
 
@@ -252,10 +253,9 @@ def _failure(program: str, output: bytes, data_dir: Path) -> DatabaseUnavailable
     log = data_dir / _LOG
     if log.exists():
         words += log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    telling = [each for each in words.splitlines() if each.strip()][-3:]
     return DatabaseUnavailableError(
         f"The embedded PostgreSQL under {data_dir} did not come up ({program}): "
-        f"{' / '.join(telling)}. Mend that, or set RAYSYNC_DATABASE_URL."
+        f"{reason_in_output(words)}. Mend that, or set RAYSYNC_DATABASE_URL."
     )
 
 

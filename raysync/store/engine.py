@@ -17,6 +17,7 @@ from raysync.errors import (
     NotPermittedError,
     StoreUnavailableError,
 )
+from raysync.reasons import reason_of
 from raysync.store.addresses import read_address, spelled
 from raysync.store.sessions import (
     STATEMENT_TIMEOUT_S,
@@ -140,7 +141,7 @@ def translated() -> Iterator[None]:
             f"No database connection came free within {POOL_TIMEOUT_S} s."
         ) from None
     except OSError as error:
-        raise StoreUnavailableError(f"The database did not answer: {error}.") from None
+        raise StoreUnavailableError(f"The database did not answer: {reason_of(error)}.") from None
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -187,6 +188,4 @@ def _driver_error(error: BaseException) -> psycopg.Error | None:
 
 
 def _sentence(error: psycopg.Error) -> str:
-    text = (error.diag.message_primary or str(error)).strip().splitlines()
-    first = text[0].rstrip(".") if text else type(error).__name__
-    return f"{first}."
+    return f"{reason_of(error)}."

@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
 from raysync.errors import ConfigurationError
+from raysync.reasons import reason_of
 from raysync.store.addresses import LOOKS_LIKE, read_address
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -268,9 +269,8 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigurationError(
-            f"The database URL cannot be used: {reason}. It looks like {LOOKS_LIKE}."
+            f"The database URL cannot be used: {reason_of(error)}. It looks like {LOOKS_LIKE}."
         ) from None
 
 

@@ -25,6 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from raysync.errors import ConfigurationError, FileVaultError
 from raysync.models.extras import StoredFile
 from raysync.models.ids import GuildId
+from raysync.reasons import reason_of
 
 
 class Draft:
@@ -236,5 +237,5 @@ def _to_disk(folder: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    told: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{str(told).strip().rstrip('.')}."
+    told: Any = getattr(error, "strerror", None)
+    return f"{str(told).strip().rstrip('.') if told else reason_of(error)}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from raysync.cli.boundary import RaysyncGroup
@@ -98,6 +100,18 @@ def test_what_nobody_foresaw_is_a_sentence_and_debug_shows_where(run, monkeypatc
     assert "Unexpected ZeroDivisionError: of all things" in plain.stderr
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
+
+
+def test_too_few_open_files_are_told_with_what_to_do(run, monkeypatch):
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("raysync.settings.read_settings", fail)
+
+    result = run("tenant", "list")
+
+    assert result.exit_code == 1
+    assert "Too many open files. Raise the limit in this shell (ulimit -n" in result.stderr
 
 
 def test_ctrl_c_exits_130(run, monkeypatch):
