@@ -303,3 +303,16 @@ def test_a_verification_tells_what_is_proven_from_what_is_not() -> None:
         (2, IdRange(IDS[10], IDS[20]), False),
         (3, IdRange(IDS[40], last), True),
     ]
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_thread_with_a_time_too_early_ends_no_list(guild: FakeGuild, wrong: int) -> None:
+    threads = list(guild.archived[1, False])
+    threads[wrong] = archived(threads[wrong].id, NOW - timedelta(days=900))
+    guild.archived[1, False] = threads
+    stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=15 * 86400.0))
+    stage.catalog.settled = {PUBLIC: NOW - timedelta(days=2)}
+
+    stage.run()
+
+    assert {1, 13, 20} - {threads[wrong].id} <= stage.synced
