@@ -267,6 +267,22 @@ async def test_intents_that_are_no_number_are_told(world, flags):
             await setting.client.has_content_intent(anew=True)
 
 
+async def test_a_byte_order_mark_says_nothing(world):
+    mark = "\ufeff".encode()
+    async with before_emulator(world) as setting:
+        channel = setting.channel_of(TEXT)
+        (message, *_) = await setting.client.fetch_after(channel.id, 0, 1)
+        for odd in (b"a", b"\xff"):
+            body = b'%b [{"id": "%d", "content": "%b"}]' % (mark, message.id, odd)
+            setting.emulator.faults = FaultScript(answer(200, body))
+            (found,) = await setting.client.fetch_after(channel.id, 0, 1)
+            assert found.id == message.id
+        setting.emulator.faults = FaultScript(
+            answer(404, mark + json.dumps(UNKNOWN_MESSAGE).encode())
+        )
+        assert not await setting.client.has_message(channel.id, message.id)
+
+
 async def test_text_in_json_is_not_taken_for_json(world):
     error = await failure(world, answer(200, json.dumps("[]")))
 
