@@ -85,9 +85,14 @@ def alike(number: str) -> Iterator[str]:
 
 
 def _zero_of(character: str) -> int:
-    """Return the code point of the zero of a digit's script; -1 for no digit."""
-    value = unicodedata.digit(character, -1)
-    return -1 if value < 0 else ord(character) - value
+    """Return the code point of the zero of a digit's script; -1 for no digit.
+
+    Digits that are raised, circled and the like stand in several places, so they are of one: -2.
+    """
+    value = unicodedata.decimal(character, -1)
+    if value >= 0:
+        return ord(character) - value
+    return -1 if unicodedata.digit(character, -1) < 0 else -2
 
 
 def without_tail(number: str) -> str:

@@ -204,6 +204,14 @@ def test_all_that_is_a_digit_to_unicode_is_one_of_an_id() -> None:
         assert raw(content=f"see {written}!")["content"] == f"see {CAROL}!", written
 
 
+@pytest.mark.parametrize("digits", ["⁰¹²³⁴⁵⁶⁷⁸⁹", "⓪①②③④⑤⑥⑦⑧⑨", "⓿❶❷❸❹❺❻❼❽❾", "०१२३४५६७८९"])
+def test_two_ids_in_a_row_in_digits_of_two_kinds_are_two(digits: str) -> None:
+    written = "".join(digits[int(each)] for each in CAROL_ID)
+
+    assert raw(content=f"{CAROL_ID}{written}")["content"] == f"{CAROL}{CAROL}"
+    assert raw(content=f"{written}{CAROL_ID}")["content"] == f"{CAROL}{CAROL}"
+
+
 def traces(text: str) -> list[str]:
     """Of whom *text* tells, in whatever form."""
     digits = "".join(each for each in text if each.isdecimal() and each.isascii())
