@@ -15,7 +15,8 @@ _V = TypeVar("_V", datetime, ChannelId)
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
 _MOST_SEARCHED: Final = 10_000
-_NO_INDEX: Final = 110_000
+NO_INDEX: Final = 110_000
+"""Discord's code of a search whose index is not made yet."""
 _LONGEST_PAUSE_S: Final = 60.0
 """An index takes seconds to be made."""
 _OVERLAP: Final = timedelta(milliseconds=1)
@@ -107,7 +108,7 @@ class _Search:
             params = {"archived": "true", "sort_order": "desc", **query}
             params |= {"limit": str(_SEARCHED_PER_PAGE), "offset": str(offset)}
             answer, page = await self._ask("/channels/{channel_id}/threads/search", params)
-            if answer.get("code") == _NO_INDEX:
+            if answer.get("code") == NO_INDEX:
                 raise SearchIndexError(
                     "Discord has no index of these threads yet.",
                     _pause_s(answer.get("retry_after")),

@@ -404,3 +404,19 @@ async def test_what_inflates_without_end_takes_no_memory(world):
     *errors, grown_kb = asked.decode().split()
     assert errors == ["PayloadError", "NotFoundError", "RetryableError"]
     assert int(grown_kb) < 150_000
+
+
+@pytest.mark.parametrize("body", ["null", "{}", '{"threads": null, "has_more": false}'])
+async def test_a_list_that_is_not_there_is_not_taken_for_an_empty_one(world, body):
+    rule = FaultRule(Action.ANSWER, path="/threads", status=200, body=body)
+    async with before_emulator(world, faults=[replace(rule, content_type=JSON)]) as setting:
+        client, guild_id = setting.client, setting.guild.id
+        parent = next(each for each in setting.guild.channels.values() if each.type == TEXT)
+        with pytest.raises(PayloadError):
+            await client.list_active_threads(guild_id)
+        for threads in (
+            client.list_archived_threads(parent, private=False),
+            client.search_archived_threads(parent),
+        ):
+            with pytest.raises(PayloadError):
+                await anext(threads)

@@ -160,9 +160,12 @@ def test_a_channel_that_a_list_left_out_is_not_marked(guild: FakeGuild) -> None:
     stage.catalog.stored = [known(1), known(5)]
     guild.existing = {1, 5}
 
-    stage.run()
+    end = stage.run()
 
     assert stage.catalog.deleted == set()
+    assert {each.channel_id for each in end.troubles} == {1, 5}
+    assert all("leaves it out" in each.message for each in end.troubles)
+    assert end.status is JobStatus.PARTIAL
 
 
 def test_an_old_thread_is_missed_only_where_its_list_was_read_to_the_end(guild: FakeGuild) -> None:
