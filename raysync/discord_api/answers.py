@@ -26,6 +26,7 @@ _EXACT_JSON: Final = "application/json"
 """The only content type whose body discord.py parses."""
 _LONGEST_TEXT: Final = 1_000
 _MOST_CODE: Final = 1 << 31
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _INT64: Final = range(-(1 << 63), 1 << 64)
 
 
@@ -114,7 +115,7 @@ def value_in(error: ValueError, response: aiohttp.ClientResponse) -> Any:
             return _parsed(error.doc)
         case UnicodeDecodeError() if _is_json(response):
             body = bytes(error.object)
-            if body.lstrip().startswith(b"["):
+            if body.removeprefix(_BYTE_ORDER_MARK.encode()).lstrip().startswith(b"["):
                 return _parsed(body.decode(errors="surrogateescape"))
     raise error
 
@@ -146,7 +147,7 @@ def code_of(error: discord.HTTPException) -> int:
 
 def _object_in(text: str) -> dict[str, Any] | None:
     try:
-        body = json.loads(text)
+        body = json.loads(text.removeprefix(_BYTE_ORDER_MARK))
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
@@ -165,8 +166,10 @@ def _is_json(response: aiohttp.ClientResponse) -> bool:
 def _parsed(text: str) -> Any:
     """Return *text* as orjson would, but with halves of surrogate pairs.
 
-    Of records, or of an object, what no parser takes costs itself alone.
+    Of records, or of an object, what no parser takes costs itself alone. A byte order mark says
+    nothing.
     """
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     try:
         return orjson.loads(text)
     except JSONDecodeError:

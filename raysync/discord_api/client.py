@@ -18,7 +18,12 @@ from raysync.discord_api.identity import has_content_intent
 from raysync.discord_api.privacy import Identities
 from raysync.discord_api.proxies import Proxies
 from raysync.discord_api.routes import KnownRoutes
-from raysync.discord_api.thread_lists import AskThreads, archived_threads, searched_threads
+from raysync.discord_api.thread_lists import (
+    NO_INDEX,
+    AskThreads,
+    archived_threads,
+    searched_threads,
+)
 from raysync.discord_api.transport import Transport
 from raysync.errors import (
     AccessDeniedError,
@@ -247,7 +252,8 @@ class DiscordClient:
         bot_id, members = str(self._bot.user_id), answer.get("members")
         told = readable(members if isinstance(members, list) else [], mapping)
         joined = frozenset(str(each.get("id")) for each in told if each.get("user_id") == bot_id)
-        return [self._channel(each, guild_id, joined) for each in _list(answer.get("threads"))]
+        threads = [] if answer.get("code") == NO_INDEX else _told(answer.get("threads"))
+        return [self._channel(each, guild_id, joined) for each in threads]
 
     async def _get_of_guild(self, path: str, guild_id: GuildId, **ids: int) -> Any:
         try:
@@ -277,8 +283,11 @@ class DiscordClient:
 
 def _list(answer: Any) -> list[Any]:
     """A list; Discord may say null for an empty one."""
-    if answer is None:
-        return []
+    return [] if answer is None else _told(answer)
+
+
+def _told(answer: Any) -> list[Any]:
+    """A list that is there, for of one that is missing nobody knows what is not in it."""
     if not isinstance(answer, list):
         raise PayloadError("Discord answers with something that is not a list.")
     return answer

@@ -22,13 +22,19 @@ LEAST_ID: Final = 10 ** (LEAST_DIGITS - 1)
 A_DAY: Final = 86_400_000 << TIMESTAMP_SHIFT
 """How much ids grow in a day."""
 
-_DIGITS: Final = r"\d\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u24ea"
+_DIGITS: Final = (
+    r"\d\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468"
+    r"\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792"
+    r"\U00010a40-\U00010a43\U00010e60-\U00010e68\U00011052-\U0001105a\U0001f100-\U0001f10a"
+)
+"""All that Unicode gives the value of a digit."""
 _UNSEEN: Final = (
     r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    r"\u2060-\u206f\u20e3\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
+    r"\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u1ab0-\u1aff\u1dc0-\u1dff\u2060-\u206f\u20d0-\u20f0\u3164\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
 )
-"""Controls, what Unicode lets be ignored when it is shown, and the frame of a keycap."""
+"""Controls, what Unicode lets be ignored when it is shown, and marks on the digit before them, as
+of text that is struck out, and the frame of a keycap."""
 
 NUMBER: Final = f"[{_DIGITS}][{_DIGITS}{_UNSEEN}]*"
 """A regular expression of any number, however it is written."""
@@ -79,9 +85,14 @@ def alike(number: str) -> Iterator[str]:
 
 
 def _zero_of(character: str) -> int:
-    """Return the code point of the zero of a digit's script; -1 for no digit."""
-    value = unicodedata.digit(character, -1)
-    return -1 if value < 0 else ord(character) - value
+    """Return the code point of the zero of a digit's script; -1 for no digit.
+
+    Digits that are raised, circled and the like stand in several places, so they are of one: -2.
+    """
+    value = unicodedata.decimal(character, -1)
+    if value >= 0:
+        return ord(character) - value
+    return -1 if unicodedata.digit(character, -1) < 0 else -2
 
 
 def without_tail(number: str) -> str:

@@ -95,11 +95,11 @@ _PEOPLE_KEYS: Final = frozenset({"members", "participants", "recipients", "users
 _NAME_KEYS: Final = frozenset(
     {
         "additionalname", "authorname", "discriminator", "email", "firstname", "fullname",
-        "lastname", "membername", "nick", "nicks", "phone", "phonenumber", "realname",
+        "lastname", "membername", "nicks", "phone", "phonenumber", "realname",
         "screenname", "usertag",
     }
 )  # fmt: skip
-_NAME_ENDS: Final = ("username", "displayname", "globalname", "nickname")
+_NAME_ENDS: Final = ("username", "displayname", "globalname", "nick", "nickname")
 _PICTURE_KEYS: Final = frozenset(
     {
         "avatar", "avatardecoration", "avatardecorationdata", "avatarhash", "avatarid", "banner",

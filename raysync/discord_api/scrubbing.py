@@ -106,7 +106,8 @@ class _Scrubber(Texts):
                     kept[key] = self.number(value)
             elif kind is _THING or (kind is _ID and _is_place_of_things(where)):
                 if of is not str or value in met or not (value.isascii() and value.isdigit()):
-                    kept[key] = self.thing(value, key)
+                    kept[key] = kept_id = self.thing(value, key)
+                    is_person = is_person or (kind is _ID and kept_id != value)
             elif kind is _AUTHOR:
                 kept[key] = self.author(value, key)
             elif kind is _LINK:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from raysync.errors import NoProgressError, SearchIndexError
 from raysync.models.entities import Channel
 from raysync.models.header_values import bounded_wait, seconds_in
 from raysync.models.ids import NO_CHANNEL, ChannelId
 
+_V = TypeVar("_V", datetime, ChannelId)
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
 _MOST_SEARCHED: Final = 10_000
-_NO_INDEX: Final = 110_000
+NO_INDEX: Final = 110_000
+"""Discord's code of a search whose index is not made yet."""
 _LONGEST_PAUSE_S: Final = 60.0
 """An index takes seconds to be made."""
 _OVERLAP: Final = timedelta(milliseconds=1)
@@ -33,7 +35,8 @@ async def archived_threads(
     read comes with that of `NO_CHANNEL`.
 
     Raises:
-        NoProgressError: the list says that there is more, and does not go on.
+        NoProgressError: the list says that there is more, and does not go on; or threads of one
+            moment fill a page, so that others of it may be on none.
     """
     kind = "private" if private or joined_only else "public"
     path = f"/channels/{{channel_id}}/threads/archived/{kind}"
@@ -41,6 +44,7 @@ async def archived_threads(
         path = "/channels/{channel_id}/users/@me/threads/archived/private"
     next_before = _before_id if joined_only else _before_archival
     before: str | None = None
+    is_tied = False
     seen: set[ChannelId] = set()
     while True:
         params = {"limit": str(_PER_PAGE)} | ({"before": before} if before else {})
@@ -48,12 +52,19 @@ async def archived_threads(
         new = _not_in(seen, page)
         for thread in new:
             yield thread
-        if not answer.get("has_more"):
-            return
-        following = next_before(page, before)
-        if not new or following is None:
+        says_more = _says_more(answer)
+        if not says_more and (not new or len(page) < _PER_PAGE):
+            break
+        following, passes_over = next_before(page, before, not new)
+        if following is None:
             raise _repeats()
+        is_tied = is_tied or passes_over
         before = following
+    if is_tied:
+        raise NoProgressError(
+            "More threads were archived at one moment than Discord lists on a page: not all of "
+            "them are covered."
+        )
 
 
 async def searched_threads(ask: AskThreads, most: int = _MOST_SEARCHED) -> AsyncIterator[Channel]:
@@ -97,12 +108,12 @@ class _Search:
             params = {"archived": "true", "sort_order": "desc", **query}
             params |= {"limit": str(_SEARCHED_PER_PAGE), "offset": str(offset)}
             answer, page = await self._ask("/channels/{channel_id}/threads/search", params)
-            if answer.get("code") == _NO_INDEX:
+            if answer.get("code") == NO_INDEX:
                 raise SearchIndexError(
                     "Discord has no index of these threads yet.",
                     _pause_s(answer.get("retry_after")),
                 )
-            self.has_more = bool(answer.get("has_more"))
+            self.has_more = _says_more(answer) or len(page) >= _SEARCHED_PER_PAGE
             is_new = any(each.id != NO_CHANNEL for each in _not_in(shown, page))
             for thread in _not_in(self._seen, page):
                 yield thread
@@ -139,25 +150,52 @@ def _pause_s(asked: Any) -> float:
     return bounded_wait([] if asked_s is None else [asked_s], _LONGEST_PAUSE_S) or 1.0
 
 
-def _before_archival(page: Sequence[Channel], before: str | None) -> str | None:
-    """Where the next page of a list by time of archival starts; None where there is no way on."""
+def _says_more(answer: Mapping[str, Any]) -> bool:
+    """Return what a list says of itself. A page that is full may have more behind it all the same.
+
+    Where it is no truth value, only a text of "false" or a zero denies.
+    """
+    told = answer.get("has_more")
+    return bool(told) and str(told).lower() not in ("false", "0")
+
+
+def _before_archival(
+    page: Sequence[Channel], before: str | None, is_known: bool
+) -> tuple[str | None, bool]:
+    """Where the next page of a list by time of archival starts; None where there is no way on.
+
+    And whether it passes over threads of the moment at which this page ends.
+    """
     times = [each.thread.archived_at for each in page if each.thread and each.thread.archived_at]
-    if not times:
-        return None
-    earliest = min(times)
+    limit = None if before is None else datetime.fromisoformat(before)
+    lasts = _ends(times, is_known)
+    for candidate in (*map(_just_after, lasts), *lasts[-1:]):
+        if limit is None or candidate < limit:
+            return candidate.isoformat(), candidate in lasts
+    return None, False
+
+
+def _just_after(moment: datetime) -> datetime:
     try:
-        candidates = (earliest + _OVERLAP, earliest)
+        return moment + _OVERLAP
     except OverflowError:  # the end of all time
-        candidates = (earliest, earliest)
-    for candidate in candidates:
-        if before is None or candidate < datetime.fromisoformat(before):
-            return candidate.isoformat()
-    return None
+        return moment
 
 
-def _before_id(page: Sequence[Channel], before: str | None) -> str | None:
-    """Where the next page of a list by id starts."""
-    lowest = min((each.id for each in page if each.id != NO_CHANNEL), default=None)
-    if lowest is None or (before is not None and lowest >= int(before)):
-        return None
-    return str(lowest)
+def _before_id(
+    page: Sequence[Channel], before: str | None, is_known: bool
+) -> tuple[str | None, bool]:
+    """Where the next page of a list by id starts; it passes over nothing, for ids differ."""
+    for lowest in _ends([each.id for each in page if each.id != NO_CHANNEL], is_known):
+        if before is None or lowest < int(before):
+            return str(lowest), False
+    return None, False
+
+
+def _ends(values: Sequence[_V], is_known: bool) -> list[_V]:
+    """Return where a page may end that comes in descending order: the higher value first.
+
+    One record may tell what is not true: so the last two are looked at, and no earlier one. Where
+    all of the page *is known*, its order leads nowhere, and the lowest of it counts.
+    """
+    return sorted(values, reverse=True)[-1:] if is_known else sorted(values[-2:], reverse=True)

@@ -74,11 +74,12 @@ def is_unchanged(
 ) -> bool:
     """Whether an incremental run has nothing to ask: all that the channel names is covered.
 
-    ``last_message_id`` is null only where nothing was ever posted. Where the last reading came
-    within minutes of the last message, another may have shown since, below it.
+    ``last_message_id`` is null only where nothing was ever posted. Where there is more than it
+    names, it is out of date, or never was true. Where the last reading came within minutes of the
+    last message, another may have shown since, below it.
     """
     last = channel.last_message_id
-    if "last_message_id" in channel.unreadable:
+    if "last_message_id" in channel.unreadable or _has_more(channel, stored, last or 0):
         return False
     if last is None:
         return True
@@ -90,6 +91,14 @@ def is_unchanged(
         and not _may_lack(stored, last)
         and not without(named, stored.coverage)
     )
+
+
+def _has_more(channel: Channel, stored: StoredChannel, last: int) -> bool:
+    """Whether there were messages above *last*: what was read proves it, or a thread's count."""
+    counted = 0 if channel.thread is None else channel.thread.message_count
+    if any(each.stop > last + 1 for each in stored.coverage):
+        return True
+    return bool(counted and not last)
 
 
 def _may_lack(stored: StoredChannel, last: int) -> bool:

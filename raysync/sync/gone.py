@@ -19,6 +19,8 @@ from raysync.sync.planner import GuildPlanner
 from raysync.sync.ports import ChannelCatalog
 from raysync.sync.retry import Retrier
 
+UNLISTED = "Discord has the channel and leaves it out of the guild's list, so it was not read"
+
 
 @dataclass(slots=True)
 class GoneChannels:
@@ -37,7 +39,8 @@ class GoneChannels:
 
         A thread that was archived long ago is in no list that was read; but those of a channel
         that is gone are gone with it, and a list that was read to its end lacks none. *whole* are
-        the channels of which it was.
+        the channels of which it was. A channel that exists, though the guild's list lacks it, was
+        not read.
         """
         known = await self.again(self.catalog.known)
         gone: set[ChannelId] = set()
@@ -46,14 +49,21 @@ class GoneChannels:
             listable = each.type != channel_types.PRIVATE_THREAD and each.parent_id in whole
             if each.id in seen or (is_thread and not listable):
                 continue
-            if not await self.exists(each.id):
+            exists = await self._says(each.id)
+            if exists is False:
                 gone.add(each.id)
+            elif exists and not is_thread:
+                self.trouble(Trouble(each.id, UNLISTED))
         under = {each.id for each in known if each.type in channel_types.THREADS} - set(seen)
         gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
         await self.mark(gone)
 
     async def exists(self, channel_id: ChannelId) -> bool:
         """Whether Discord has it; so long as Discord does not say that it has not, it has."""
+        return await self._says(channel_id) is not False
+
+    async def _says(self, channel_id: ChannelId) -> bool | None:
+        """Return what Discord says of it; None where nobody can tell, which is noted."""
         try:
             return await self.again(lambda: self.planner.source.has_channel(channel_id))
         except (StoreUnavailableError, PermitUnavailableError):
@@ -62,7 +72,7 @@ class GoneChannels:
             self.planner.uncovered.note(error, channel_id)
         except (RetryableError, PermanentError) as error:
             self.trouble(Trouble(channel_id, f"whether it exists: {error}"))
-        return True
+        return None
 
     async def mark(self, channels: Collection[ChannelId]) -> None:
         """Mark channels as gone; their messages are kept as they are."""

@@ -37,6 +37,11 @@ NO_WAY_ON: Final = (
     "look for a newer version of raysync."
 )
 
+NO_END: Final = (
+    "Discord's pages end at message {} though more follows, whatever is asked for: nothing can be "
+    "read from this API to the end."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -63,7 +68,6 @@ class Step:
     beyond: bool  #: it reaches past the range, so nothing of it is left
     is_tied: bool = False  #: full, and of the cursor's millisecond alone: there is no way on
     holds_newest: bool = False  #: full, and with the newest message that the channel names
-    names_all: bool = False  #: complete up to the newest message that the channel names
     unplaced: tuple[int, ...] = ()  #: which of its records have no place
 
 
@@ -99,7 +103,7 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     millisecond = cursor_below(highest) + 1
     next_cursor = MessageId(max(cursor_below(highest), cursor))
     is_short = len(messages) < bounds.limit
-    is_last = is_short and (newest is None or highest >= newest)
+    is_last = is_short and highest == newest
     known_to = min(highest + 1 if is_last else millisecond, wanted.stop)
     start = max(cursor + 1 if cursor else 0, wanted.start)
     covered = _range(start, min(known_to, bounds.ceiling))
@@ -116,7 +120,6 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
         beyond=known_to >= wanted.stop,
         is_tied=not is_short and next_cursor == cursor,
         holds_newest=not is_short and newest is not None and highest >= newest,
-        names_all=newest is not None and newest < known_to,
         unplaced=unplaced,
     )
 
@@ -170,6 +173,14 @@ def comes_empty(messages: Sequence[Message]) -> bool:
 def falls_short(step: Step, bounds: Bounds) -> bool:
     """Return whether a last page ends below the message that the channel names."""
     return not step.beyond and bounds.newest is not None and step.highest < bounds.newest
+
+
+def is_doubtful(step: Step, bounds: Bounds) -> bool:
+    """Return whether a last page ends elsewhere than at the message that the channel names.
+
+    What the channel names may be out of date, or never was true: Discord has it no message's.
+    """
+    return step.page is not None and not step.beyond and step.highest != bounds.newest
 
 
 def rest_of(step: Step, bounds: Bounds) -> IdRange | None:

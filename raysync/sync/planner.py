@@ -193,11 +193,21 @@ def placeable(channels: Iterable[Channel]) -> tuple[tuple[Channel, ...], str | N
 async def _archived_since(
     threads: AsyncIterator[Channel], since: datetime | None
 ) -> AsyncIterator[Channel]:
-    """Those of *threads*, the last archived first, that were archived since then."""
+    """Those of *threads*, the last archived first, that were archived since then.
+
+    They end with the second in a row that was archived before: one alone may tell what is not true.
+    """
+    earlier: Channel | None = None
     async for each in threads:
         archived_at = each.thread.archived_at if each.thread else None
         if since is not None and archived_at is not None and archived_at < since:
-            return
+            if earlier is not None:
+                return
+            earlier = each
+            continue
+        if earlier is not None and archived_at is not None:
+            yield earlier
+            earlier = None
         yield each
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from raysync.errors import (
     AccessDeniedError,
     ExtrasRefusedError,
+    NoProgressError,
     NotFoundError,
     RouteMissingError,
     StoreRestartedError,
@@ -43,10 +44,12 @@ from raysync.sync.extras import Visit
 from raysync.sync.fetching import PageFetcher
 from raysync.sync.page import (
     MAX_PAGE,
+    NO_END,
     Bounds,
     Step,
     falls_short,
     first_cursor,
+    is_doubtful,
     judge,
     nothing_more,
     ranges_to_read,
@@ -179,7 +182,7 @@ class Reading:
     async def _read_range(self, claim: Claim, wanted: IdRange) -> bool:
         """Read the range to its end. False: the channel was parked before."""
         bounds = self._bounds(claim, wanted)
-        cursor = first_cursor(wanted)
+        cursor, heeds_cursor, reached = first_cursor(wanted), False, MessageId(0)
         messages = await self._fetch(cursor)
         while True:
             step = judge(messages, cursor, bounds)
@@ -189,22 +192,29 @@ class Reading:
                 continue
             bounds = self._bounds(claim, wanted)
             following: Sequence[Message] | None = None
-            if step.holds_newest:
+            if step.holds_newest and not heeds_cursor:
                 # An API that ignores the cursor sends its newest page: what comes next tells.
+                heeds_cursor = True
                 following = await self._fetch(step.next_cursor)
                 judge(following, step.next_cursor, bounds)
             await self._saved()
             if step.page is not None:
                 self._count(step.page.messages)
                 self._saving = asyncio.create_task(self._save(claim, step.page))
-            if step.beyond or (step.names_all and not step.is_end):
+            if step.beyond:
                 return True
             if step.page is None and messages:
                 return True  # none of its records has a place: there is no way on
             if step.is_end:
-                cursor, messages = step.next_cursor, await self._behind(claim, step, bounds)
+                grows, reached = step.highest > reached, max(reached, step.highest)
+                cursor, messages = (
+                    step.next_cursor,
+                    await self._behind(claim, step, bounds, reached),
+                )
                 if not messages:
                     return True
+                if not grows:  # each of its last pages has another end
+                    raise NoProgressError(NO_END.format(step.highest))
             elif following is not None:
                 cursor, messages = step.next_cursor, following
             elif self._gives_way():
@@ -243,26 +253,32 @@ class Reading:
         bounds = self._bounds(claim, bounds.wanted)
         return bounds, cursor, await self._fetch(cursor)
 
-    async def _behind(self, claim: Claim, step: Step, bounds: Bounds) -> Sequence[Message]:
+    async def _behind(
+        self, claim: Claim, step: Step, bounds: Bounds, reached: MessageId
+    ) -> Sequence[Message]:
         """Return what comes after a last page after all; write down where nothing does.
 
-        The channel names a newer message. It was deleted, or the page was cut, or the permission
+        *reached* is the highest message so far. Where the page ends at the message that the channel
+        names, nothing comes. Else what it names is not true any more, or never was, and one asks.
+        Where it names a newer one, that was deleted, or the page was cut, or the permission
         to read the history is gone: Discord tells the first by an error of its own, the second
         shows when the next page is asked for, and the third is an error again. A page that was
         cut may have been cut within its last millisecond, so that is read once more. Where the API
         lacks the route that tells, an empty page proves nothing, and nothing is written down. Where
         records have no place, the newer message may be one of them.
         """
-        if bounds.newest is None or not falls_short(step, bounds):
+        if not (is_doubtful(step, bounds) or falls_short(step, bounds)):
             return ()
         if step.unplaced:
             messages = await self._fetch(step.next_cursor)
-            goes_on = any(step.highest < each.id <= bounds.latest for each in messages)
+            goes_on = any(reached < each.id <= bounds.latest for each in messages)
             return messages if goes_on else ()
         rest = rest_of(step, bounds)  # None where it is too young to prove anything by
-        is_there = False if rest is None else await self._is_there(bounds.newest)
+        newest = bounds.newest
+        is_there = False if rest is None or newest is None else await self._is_there(newest)
         if not is_there:
-            messages = await self._fetch(step.highest)
+            is_short = falls_short(step, bounds)
+            messages = await self._fetch(reached if is_short else cursor_above(reached))
             if messages and step.page is None:
                 return messages
             if not messages:
@@ -271,7 +287,7 @@ class Reading:
                 if proven is not None:
                     await self._save(claim, proven)
                 return ()
-        return await self._fetch(step.next_cursor, above=step.highest)
+        return await self._fetch(step.next_cursor, above=reached)
 
     async def _is_there(self, message_id: MessageId) -> bool | None:
         """Return whether Discord has the message; None where the API lacks the route that tells."""

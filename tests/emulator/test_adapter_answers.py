@@ -267,6 +267,22 @@ async def test_intents_that_are_no_number_are_told(world, flags):
             await setting.client.has_content_intent(anew=True)
 
 
+async def test_a_byte_order_mark_says_nothing(world):
+    mark = "\ufeff".encode()
+    async with before_emulator(world) as setting:
+        channel = setting.channel_of(TEXT)
+        (message, *_) = await setting.client.fetch_after(channel.id, 0, 1)
+        for odd in (b"a", b"\xff"):
+            body = b'%b [{"id": "%d", "content": "%b"}]' % (mark, message.id, odd)
+            setting.emulator.faults = FaultScript(answer(200, body))
+            (found,) = await setting.client.fetch_after(channel.id, 0, 1)
+            assert found.id == message.id
+        setting.emulator.faults = FaultScript(
+            answer(404, mark + json.dumps(UNKNOWN_MESSAGE).encode())
+        )
+        assert not await setting.client.has_message(channel.id, message.id)
+
+
 async def test_text_in_json_is_not_taken_for_json(world):
     error = await failure(world, answer(200, json.dumps("[]")))
 
@@ -388,3 +404,19 @@ async def test_what_inflates_without_end_takes_no_memory(world):
     *errors, grown_kb = asked.decode().split()
     assert errors == ["PayloadError", "NotFoundError", "RetryableError"]
     assert int(grown_kb) < 150_000
+
+
+@pytest.mark.parametrize("body", ["null", "{}", '{"threads": null, "has_more": false}'])
+async def test_a_list_that_is_not_there_is_not_taken_for_an_empty_one(world, body):
+    rule = FaultRule(Action.ANSWER, path="/threads", status=200, body=body)
+    async with before_emulator(world, faults=[replace(rule, content_type=JSON)]) as setting:
+        client, guild_id = setting.client, setting.guild.id
+        parent = next(each for each in setting.guild.channels.values() if each.type == TEXT)
+        with pytest.raises(PayloadError):
+            await client.list_active_threads(guild_id)
+        for threads in (
+            client.list_archived_threads(parent, private=False),
+            client.search_archived_threads(parent),
+        ):
+            with pytest.raises(PayloadError):
+                await anext(threads)

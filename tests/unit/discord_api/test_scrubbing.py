@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import orjson
@@ -52,6 +53,11 @@ PLACES: dict[str, dict[str, Any]] = {
     "key": {"votes": {CAROL_ID: 1, f"of {CAROL_ID}": 2}},
     "nameless": {"moderator": {"id": CAROL_ID}, "by": {"id": int(CAROL_ID)}},
     "named": {"by": {"id": CAROL_ID, "name": NAME, "tag": f"{NAME}#1", "avatar": HASH}},
+    "bot-of-an-application": {
+        "application_id": ALICE_ID,
+        "application": {"id": ALICE_ID, "name": NAME},
+    },
+    "nicks": {"x": {"server_nick": NAME, "newNick": NAME, "n": 1}},
     "display-name": {"x": {"display_name": NAME, "userName": NAME, "Nickname": NAME, "n": 1}},
     "old-name": {"x": {"legacy_username": NAME, "user_tag": NAME, "real_name": {"first": NAME}}},
     "user-id": {"x": {"user_id": CAROL_ID, "name": NAME}},
@@ -158,6 +164,8 @@ FORMS = {
     "controls": "\x01".join(CAROL_ID),
     "bullet": f"\u2460{CAROL_ID} 1\u200b{CAROL_ID}",
     "spaced-json": f" [{CAROL_ID}]",
+    "struck-out": "\u0336".join(CAROL_ID),
+    "underlined": "".join(f"{each}\u0332\u0333" for each in CAROL_ID),
     "keycaps": "".join(f"{each}\ufe0f\u20e3" for each in CAROL_ID),
     "escapes": f"https://x.example/{escaped(CAROL_ID)}/y",
     "some-escapes": f"https://x.example/{CAROL_ID[:4]}{escaped(CAROL_ID[4:])}",
@@ -176,6 +184,32 @@ FORMS = {
     "no-json": f'{{"a": {CAROL_ID}',
     "timestamp": f"<t:{CAROL_ID}>",
 }
+
+
+def digits_of_unicode() -> list[str]:
+    """Every character that has the value of a digit, by script, without the ASCII ones."""
+    return [
+        each
+        for each in map(chr, range(0x80, 0x110000))
+        if unicodedata.digit(each, None) is not None
+    ]
+
+
+def test_all_that_is_a_digit_to_unicode_is_one_of_an_id() -> None:
+    by_value: dict[int, list[str]] = {}
+    for each in digits_of_unicode():
+        by_value.setdefault(unicodedata.digit(each), []).append(each)
+    for turn in range(max(map(len, by_value.values()))):
+        written = "".join(by_value[int(each)][turn % len(by_value[int(each)])] for each in CAROL_ID)
+        assert raw(content=f"see {written}!")["content"] == f"see {CAROL}!", written
+
+
+@pytest.mark.parametrize("digits", ["⁰¹²³⁴⁵⁶⁷⁸⁹", "⓪①②③④⑤⑥⑦⑧⑨", "⓿❶❷❸❹❺❻❼❽❾", "०१२३४५६७८९"])
+def test_two_ids_in_a_row_in_digits_of_two_kinds_are_two(digits: str) -> None:
+    written = "".join(digits[int(each)] for each in CAROL_ID)
+
+    assert raw(content=f"{CAROL_ID}{written}")["content"] == f"{CAROL}{CAROL}"
+    assert raw(content=f"{written}{CAROL_ID}")["content"] == f"{CAROL}{CAROL}"
 
 
 def traces(text: str) -> list[str]:

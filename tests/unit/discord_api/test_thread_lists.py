@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -91,3 +92,91 @@ def test_a_list_of_nothing_but_odd_records_comes_to_an_end(list_: Any) -> None:
 
     with pytest.raises(NoProgressError, match="more threads"):
         listed(list_, pages)
+
+
+class Server:
+    """A list by time of archival as Discord serves it, of threads by their seconds."""
+
+    def __init__(self, seconds: Sequence[int], told: dict[int, str | None], has_more: Any) -> None:
+        self._truth = {1_000 + at: each for at, each in enumerate(seconds)}
+        self._told = told
+        self._has_more = has_more
+        self.asked = 0
+
+    async def ask(self, _: str, params: dict[str, str]) -> tuple[dict[str, Any], list[Channel]]:
+        self.asked += 1
+        before = datetime.fromisoformat(params.get("before", "2030-01-01T00:00:00+00:00"))
+        left = [each for each, second in self._truth.items() if at_second(second) < before]
+        left.sort(key=lambda each: (self._truth[each], each), reverse=True)
+        page, is_more = left[:100], len(left) > 100
+        answer = {"has_more": is_more if self._has_more is None else self._has_more(is_more)}
+        records = [self._record(each) for each in page]
+        return answer, [read_channel(each, GuildId(1), UserId(2), PEOPLE) for each in records]
+
+    def _record(self, thread_id: int) -> dict[str, Any]:
+        truth = at_second(self._truth[thread_id]).isoformat()
+        time = self._told.get(self._truth[thread_id], truth)
+        state = {"archived": True, "archive_timestamp": time}
+        return {"id": str(thread_id), "type": 11, "parent_id": "1", "thread_metadata": state}
+
+    def missing(self) -> tuple[int, str | None]:
+        """How many threads do not come, and why."""
+        found: set[int] = set()
+
+        async def collect() -> None:
+            async for each in archived_threads(self.ask, private=False):
+                found.add(each.id)
+
+        try:
+            asyncio.run(collect())
+        except NoProgressError as error:
+            return len(self._truth.keys() - found), str(error)
+        return len(self._truth.keys() - found), None
+
+
+def at_second(second: int) -> datetime:
+    return datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+
+
+@pytest.mark.parametrize("at", [299, 250, 201, 200, 101, 100, 0])
+@pytest.mark.parametrize("told", ["2016-01-01T00:00:00+00:00", "2025-06-01T00:00:00+00:00", None])
+def test_one_thread_with_a_wrong_time_hides_no_others(at: int, told: str | None) -> None:
+    assert Server(range(300), {at: told}, None).missing() == (0, None)
+
+
+@pytest.mark.parametrize(
+    "has_more",
+    [
+        lambda _: False,
+        lambda _: None,
+        lambda is_more: str(is_more).lower(),
+        lambda is_more: is_more,
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 100, 250])
+def test_a_full_page_is_no_end_whatever_it_says(threads: int, has_more: Any) -> None:
+    assert Server(range(threads), {}, has_more).missing() == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "missing"),
+    [
+        pytest.param([9] * 50 + [5] * 150 + [1] * 30, 50, id="in-the-middle"),
+        pytest.param([9] * 250 + [1] * 30, 150, id="at-the-top"),
+        pytest.param([9] * 50 + [5] * 99 + list(range(-150, 0)), 0, id="one-less-than-a-page"),
+    ],
+)
+def test_more_threads_of_a_moment_than_a_page_takes_are_told(
+    seconds: list[int], missing: int
+) -> None:
+    lost, told = Server(seconds, {}, None).missing()
+
+    assert lost == missing
+    assert (told is not None and "at one moment" in told) is (missing > 0)
+
+
+def test_a_list_that_ignores_where_it_is_to_start_comes_to_an_end() -> None:
+    pages = [{"threads": [thread(9, 9), thread(8, 8)], "has_more": True}] * 5
+
+    with pytest.raises(NoProgressError, match="more threads"):
+        listed(by_time, pages)

@@ -160,9 +160,12 @@ def test_a_channel_that_a_list_left_out_is_not_marked(guild: FakeGuild) -> None:
     stage.catalog.stored = [known(1), known(5)]
     guild.existing = {1, 5}
 
-    stage.run()
+    end = stage.run()
 
     assert stage.catalog.deleted == set()
+    assert {each.channel_id for each in end.troubles} == {1, 5}
+    assert all("leaves it out" in each.message for each in end.troubles)
+    assert end.status is JobStatus.PARTIAL
 
 
 def test_an_old_thread_is_missed_only_where_its_list_was_read_to_the_end(guild: FakeGuild) -> None:
@@ -303,3 +306,16 @@ def test_a_verification_tells_what_is_proven_from_what_is_not() -> None:
         (2, IdRange(IDS[10], IDS[20]), False),
         (3, IdRange(IDS[40], last), True),
     ]
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_thread_with_a_time_too_early_ends_no_list(guild: FakeGuild, wrong: int) -> None:
+    threads = list(guild.archived[1, False])
+    threads[wrong] = archived(threads[wrong].id, NOW - timedelta(days=900))
+    guild.archived[1, False] = threads
+    stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=15 * 86400.0))
+    stage.catalog.settled = {PUBLIC: NOW - timedelta(days=2)}
+
+    stage.run()
+
+    assert {1, 13, 20} - {threads[wrong].id} <= stage.synced

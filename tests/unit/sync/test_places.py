@@ -95,7 +95,8 @@ def test_a_record_with_anothers_id_has_no_place_of_its_own() -> None:
 
 
 def test_the_same_record_twice_is_the_same_message() -> None:
-    step = judge([make_message(101), make_message(101)], NOWHERE, BOUNDS)
+    bounds = replace(BOUNDS, newest=MessageId(101))
+    step = judge([make_message(101), make_message(101)], NOWHERE, bounds)
 
     assert step.page is not None
     assert (step.page.covered, step.unplaced) == (IdRange(0, 102), ())
