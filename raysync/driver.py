@@ -31,7 +31,7 @@ from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.database import open_store
+from raysync.database import embedded_server, open_store
 from raysync.errors import (
     DatabaseFullError,
     RaysyncError,
@@ -48,6 +48,7 @@ from raysync.models.work import SyncWindow
 from raysync.operators import operator_name
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
+from raysync.signals import ending_signals, handlers_restored
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
@@ -56,6 +57,7 @@ from raysync.store.jobs import JobStore
 from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
+from raysync.sync.outage import OutageWatch
 from raysync.sync.patience import last_words, written_patiently
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
@@ -73,13 +75,14 @@ FIRST_LOGIN_ATTEMPTS = 3
 
 
 def sync(request: SyncRequest, settings: Settings, observer: RunObserver) -> RunResult:
-    """`run_sync` for a terminal: SIGINT and SIGTERM end it cleanly, a second SIGINT at once.
+    """`run_sync` for a terminal. A signal ends it cleanly, a second SIGINT at once.
 
     Raises:
         KeyboardInterrupt: the second SIGINT, or one before anything began.
     """
     configure_logs(settings.log_format, role="driver")
-    return asyncio.run(_sync_until_signalled(request, settings, observer))
+    with handlers_restored():
+        return asyncio.run(_sync_until_signalled(request, settings, observer))
 
 
 async def _sync_until_signalled(
@@ -96,7 +99,8 @@ async def _sync_until_signalled(
 
     def listen() -> None:  # after Ray has installed its own
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        for each in ending_signals():
+            loop.add_signal_handler(each, stop.set)
 
     try:
         return await run_sync(request, settings, observer, stop, listen)
@@ -166,7 +170,15 @@ class _Run:
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
-        self._holder = TenantHolder(engine)
+        self._ended_by: RaysyncError | None = None
+        self._outages = OutageWatch(
+            self._clock,
+            observer.database_away,
+            observer.database_back,
+            embedded_server(settings),
+            self._policy.outage_s,
+        )
+        self._holder = TenantHolder(engine, self._outages.note)
         self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size
         self._actors = RunActors(
@@ -236,10 +248,18 @@ class _Run:
         self._actors.end()
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        await stop.wait()
+        """End all jobs on *stop*, as cancelled, or where an outage does, as failed."""
+        outages = asyncio.create_task(self._outages.watch())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([outages, stopped], return_when=asyncio.FIRST_COMPLETED)
+            reason = self._ended_by = outages.result() if outages.done() else None
+        finally:
+            outages.cancel()
+            stopped.cancel()
         self._stopping.set()
         for each in self._jobs.values():
-            each.cancel()
+            each.cancel(reason)
 
     async def _show(self) -> None:
         while True:
@@ -255,6 +275,8 @@ class _Run:
         """Sync a tenant when it is its turn; a run that was ended begins none."""
         self._keys.require(tenant)
         async with self._turns:
+            if self._ended_by is not None:
+                raise self._ended_by
             if self._stopping.is_set():
                 return unbegun_result(tenant.slug, self._clock.now())
             return await self._sync_tenant(tenant)
@@ -318,12 +340,7 @@ class _Run:
 
     async def _obey(self, lease: JobLease, job_id: JobId) -> None:
         """End the job when somebody cancels it, or when another driver may begin."""
-        waits = [asyncio.create_task(each.wait()) for each in (lease.cancelled, lease.lost)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await lease.revoked()
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
 
@@ -357,8 +374,8 @@ class _Run:
                 secrets.people,
             )
             self._jobs[header.job_id] = job
-            if self._stopping.is_set() or lease.cancelled.is_set() or lease.lost.is_set():
-                job.cancel()
+            if self._stopping.is_set() or lease.is_revoked:
+                job.cancel(self._ended_by)
             end = await job.run()
             await session.reporter.flush()
             result = summarize(

@@ -10,6 +10,7 @@
     │   ├── UnknownChannelError         the guild has no channel that was named
     │   ├── ContentIntentError          syncing would store empty messages
     │   ├── DatabaseUnavailableError    cannot connect, or lost for good
+    │   │   └── ServerDiskFullError     the embedded server cannot start on a full disk
     │   ├── SchemaOutdatedError         migrations are behind, or ahead
     │   └── JobRunningError             the tenant has a running job
     └── SyncError
@@ -90,6 +91,10 @@ class ContentIntentError(ConfigurationError):
 
 class DatabaseUnavailableError(ConfigurationError):
     """The database cannot be reached."""
+
+
+class ServerDiskFullError(DatabaseUnavailableError):
+    """The embedded server cannot start, because its disk is full."""
 
 
 class SchemaOutdatedError(ConfigurationError):

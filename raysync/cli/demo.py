@@ -20,6 +20,7 @@ from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.console import out
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, observer
+from raysync.signals import ending_signals
 
 if TYPE_CHECKING:
     from raysync.cli.demo_emulator import DemoEmulator
@@ -106,7 +107,7 @@ def _ending_on_signals() -> Iterator[None]:
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
 
-    before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGHUP)}
+    before = {each: signal.signal(each, leave) for each in ending_signals()}
     try:
         yield
     finally:

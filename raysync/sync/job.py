@@ -11,6 +11,7 @@ from functools import partial
 from raysync.errors import (
     NotFoundError,
     PermanentError,
+    RaysyncError,
     RetryableError,
     RunStoppedError,
     UnknownChannelError,
@@ -90,10 +91,15 @@ class SyncJob:
         self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._reason: RaysyncError | None = None
 
-    def cancel(self) -> None:
-        """Stop as soon as what is under way has let go; `run` then returns."""
+    def cancel(self, reason: RaysyncError | None = None) -> None:
+        """Stop as soon as what is under way has let go; `run` then returns.
+
+        With a *reason* the job has failed for it.
+        """
         self._cancelled = True
+        self._reason = self._reason or reason
         if self._work is not None:
             self._work.cancel()
 
@@ -110,6 +116,9 @@ class SyncJob:
             if not self._cancelled or (task is not None and task.cancelling()):
                 raise  # not by `cancel`: whoever runs it wants no more of it
             status = JobStatus.CANCELLED
+            if self._reason is not None:
+                self._troubles.append(Trouble(None, str(self._reason)))
+                status = JobStatus.FAILED
         except (RunStoppedError, RetryableError, PermanentError) as error:
             self._troubles.append(Trouble(None, str(error)))
             status = JobStatus.FAILED

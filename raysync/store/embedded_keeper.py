@@ -1,0 +1,69 @@
+"""Restarts the embedded server while a run needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from raysync.errors import DatabaseFullError, ServerDiskFullError
+from raysync.models.outage import ServerState
+from raysync.store.embedded import embedded_log, embedded_process_lives, start_embedded
+from raysync.store.server_log import (
+    end_of,
+    fatal_line,
+    lines_since,
+    tells_full_disk,
+    tells_stop_request,
+)
+
+STOPPED: Final = "it was stopped on purpose, as by `raysync db stop`"
+_READY: Final = "database system is ready to accept connections"
+
+
+class ServerKeeper:
+    """Starts the server of one home again when it has died.
+
+    A server that somebody stopped on purpose stays stopped: its files may be about to be copied.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._log = embedded_log(home)
+        self._seen = end_of(self._log)
+
+    def answered(self) -> None:
+        """Note that the server answers: what its log said before explains no later outage."""
+        self._seen = end_of(self._log)
+
+    def revive(self) -> ServerState:
+        """Start the server unless its process lives, and say why it stopped.
+
+        Raises:
+            DatabaseFullError: its disk is full, whether it could be started again or not.
+            DatabaseUnavailableError: it cannot be started for another reason.
+        """
+        lines = lines_since(self._log, self._seen)
+        reason = fatal_line(lines)
+        if not embedded_process_lives(self._home):
+            if tells_stop_request(_after_last_start(lines)):
+                return ServerState(STOPPED, is_stopped=True)
+            try:
+                start_embedded(self._home)
+            except ServerDiskFullError as error:
+                raise self._full(reason or fatal_line([str(error)])) from None
+        # A server that recovers by itself fails again at the next write.
+        if tells_full_disk(line for line in lines if fatal_line([line])):
+            raise self._full(reason)
+        return ServerState(reason)
+
+    def _full(self, reason: str | None) -> DatabaseFullError:
+        return DatabaseFullError(
+            f"The database's disk is full{f' ({reason})' if reason else ''}, so the run was ended; "
+            f"what was stored stays. Make room under {self._log.parent}, then go on: "
+            "`raysync start`, or `raysync resume`."
+        )
+
+
+def _after_last_start(lines: list[str]) -> list[str]:
+    starts = [number for number, line in enumerate(lines) if _READY in line]
+    return lines[starts[-1] :] if starts else lines
