@@ -171,13 +171,8 @@ class _Run:
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
         self._ended_by: RaysyncError | None = None
-        self._outages = OutageWatch(
-            self._clock,
-            observer.database_away,
-            observer.database_back,
-            embedded_server(settings),
-            self._policy.outage_s,
-        )
+        server = embedded_server(settings)
+        self._outages = OutageWatch(self._clock, observer, server, self._policy.outage_s)
         self._holder = TenantHolder(engine, self._outages.note)
         self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size
@@ -210,7 +205,7 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants in one pool of workers, as many side by side as there is room for."""
         self._dispatcher.warm_up()
-        watching = [self._watch(stop), self._show()]
+        watching = [self._watch(stop), self._end_in_outage(), self._show()]
         if not self._runtime.is_local:
             watching.append(hear_of_draining(self._dispatcher.leave))
         beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
@@ -248,15 +243,15 @@ class _Run:
         self._actors.end()
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        """End all jobs on *stop*, as cancelled, or where an outage does, as failed."""
-        outages = asyncio.create_task(self._outages.watch())
-        stopped = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([outages, stopped], return_when=asyncio.FIRST_COMPLETED)
-            reason = self._ended_by = outages.result() if outages.done() else None
-        finally:
-            outages.cancel()
-            stopped.cancel()
+        await stop.wait()
+        self._stop(None)
+
+    async def _end_in_outage(self) -> None:
+        self._stop(await self._outages.watch())
+
+    def _stop(self, reason: RaysyncError | None) -> None:
+        """End all jobs: they are cancelled, or have failed for *reason*."""
+        self._ended_by = self._ended_by or reason
         self._stopping.set()
         for each in self._jobs.values():
             each.cancel(reason)
@@ -339,16 +334,15 @@ class _Run:
         return (await store.resume(self._request.resume, submission, driver)).id
 
     async def _obey(self, lease: JobLease, job_id: JobId) -> None:
-        """End the job when somebody cancels it, or when another driver may begin."""
+        """End the job when its lease is revoked."""
         await lease.revoked()
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
 
     async def _audit(self, tenant: Tenant, job_id: JobId, window: SyncWindow) -> None:
         details = {"job_id": job_id, "sync_type": window.sync_type.value}
-        action = "verify" if window.sync_type is SyncType.VERIFY else "start"
-        action = "resume" if self._request.resume is not None else action
-        await AuditLog(self._engine).record(operator_name(), action, tenant.slug, details)
+        log = AuditLog(self._engine)
+        await log.record(operator_name(), self._request.action, tenant.slug, details)
 
     async def _run_job(
         self, header: JobHeader, tenant: Tenant, window: SyncWindow, lease: JobLease

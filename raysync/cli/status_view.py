@@ -43,9 +43,29 @@ _CHANNEL_STYLES = {
 
 
 def seems_dead(record: JobRecord) -> bool:
-    """Whether a job counts as running and yet nobody has said so for long."""
-    silent = record.heartbeat_age_s > SILENT_AFTER_S
-    return record.status is JobStatus.RUNNING and silent
+    """Return whether a job counts as running and is not: its driver is gone.
+
+    The tenant's lock tells. Without it a long silence does.
+    """
+    if record.status is not JobStatus.RUNNING:
+        return False
+    return record.is_abandoned or (record.driver is None and _is_silent(record))
+
+
+def _is_silent(record: JobRecord) -> bool:
+    return record.status is JobStatus.RUNNING and record.heartbeat_age_s > SILENT_AFTER_S
+
+
+def fate_of_driver(record: JobRecord) -> str:
+    """Return what is known of the driver of a job that seems dead, as a sentence."""
+    age = words.seconds(record.heartbeat_age_s)
+    if record.driver is None and not record.is_abandoned:
+        return f"The job's last sign of life is {age} old, so its process has probably died."
+    host = f" on {words.printable(record.driver.host)}" if record.driver is not None else ""
+    if record.driver is not None and record.driver.seen_ago_s > SILENT_AFTER_S:
+        silent = words.seconds(record.driver.seen_ago_s)
+        return f"The job's driver{host} has not been heard of for {silent}, so it counts as gone."
+    return f"The job's driver{host} is gone: the job's last sign of life is {age} old."
 
 
 def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
@@ -72,7 +92,7 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
         table.add_row(
             each.tenant,
             each.window.sync_type.value,
-            Text("silent", "yellow") if seems_dead(each) else _job_status(each),
+            _job_status(each),
             f"{words.seconds(_age_s(each.started_at, now))} ago",
             f"{_done(view)} of {view.channels_total:,}" if view else "–",
             _read(each, view) if view else "–",
@@ -83,7 +103,7 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
 
 
 def _is_running(record: JobRecord) -> bool:
-    return record.status is JobStatus.RUNNING
+    return record.status is JobStatus.RUNNING and not seems_dead(record)
 
 
 def _is_verification(record: JobRecord) -> bool:
@@ -91,6 +111,10 @@ def _is_verification(record: JobRecord) -> bool:
 
 
 def _job_status(record: JobRecord) -> Text:
+    if record.is_abandoned:
+        return Text("abandoned", "yellow")
+    if seems_dead(record):
+        return Text("silent", "yellow")
     return Text(record.status.value, _JOB_STYLES[record.status])
 
 
@@ -109,6 +133,8 @@ def _done(view: JobView) -> str:
 
 def _heading(record: JobRecord, now: datetime) -> Text:
     heading = Text.assemble((record.tenant, "bold"), f": job {record.id} ", _job_status(record))
+    if seems_dead(record):
+        return heading.append(f", begun {words.seconds(_age_s(record.started_at, now))} ago")
     if record.completed_at is None:
         return heading.append(f" for {words.seconds(_age_s(record.started_at, now))}")
     took = words.seconds((record.completed_at - record.started_at).total_seconds())
@@ -137,6 +163,10 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         told.append(Text(f"  {words.printable(record.error)}", style="red"))
     if seems_dead(record):
         told.append(Text(f"  {_obituary(record)}", style="yellow"))
+    elif record.driver is not None and _is_silent(record):
+        age, host = words.seconds(record.heartbeat_age_s), words.printable(record.driver.host)
+        alive = f"Nothing was written of its progress for {age}, but its driver on {host} lives."
+        told.append(Text(f"  {alive}", style="yellow"))
     return told
 
 
@@ -174,8 +204,7 @@ def _requests(record: JobRecord, view: JobView) -> str:
 
 def _obituary(record: JobRecord) -> str:
     return (
-        f"Its last sign of life is {words.seconds(record.heartbeat_age_s)} old, so its process has "
-        "probably died. What was stored stays; go on with: "
+        f"{fate_of_driver(record)} What was stored stays; go on with: "
         f"{invocation()} start --tenant {record.tenant}"
     )
 
@@ -218,6 +247,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "completed_at": None if record.completed_at is None else record.completed_at.isoformat(),
         "heartbeat_age_s": round(record.heartbeat_age_s, 1),
         "seems_dead": seems_dead(record),
+        "driver_gone": record.is_abandoned,
         "error": record.error,
         "ray_job_id": record.ray_job_id,
         "skipped": [each.model_dump() for each in result.skipped] if result else [],

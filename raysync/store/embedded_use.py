@@ -27,9 +27,18 @@ def in_use(home: Path) -> Iterator[None]:
     """Keep `db stop` from stopping the server of *home*. Wait first for one that is under way.
 
     Raises:
-        DatabaseUnavailableError: it does not end.
+        DatabaseUnavailableError: it does not end, or the lock's file cannot be made.
     """
-    with _opened(home) as descriptor:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = _open(home)
+    except OSError as error:
+        raise DatabaseUnavailableError(
+            f"The embedded PostgreSQL cannot use {error.filename or home}: "
+            f"{error.strerror or error}. "
+            "Set RAYSYNC_HOME to a directory of your own, or RAYSYNC_DATABASE_URL."
+        ) from None
+    try:
         deadline_s = time.monotonic() + STOPPED_WITHIN_S
         while not _locks(descriptor, fcntl.LOCK_SH):
             if time.monotonic() > deadline_s:
@@ -39,34 +48,26 @@ def in_use(home: Path) -> Iterator[None]:
                 )
             time.sleep(_LOOK_EVERY_S)
         yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def unused(home: Path) -> Iterator[bool]:
     """Keep commands from beginning to use the server. Return False if one uses it already."""
-    if not home.is_dir():
+    try:
+        descriptor = _open(home)
+    except OSError:  # no such home; or a full disk, where a server must be stopped all the same
         yield True
         return
-    with _opened(home) as descriptor:
+    try:
         yield _locks(descriptor, fcntl.LOCK_EX)
-
-
-@contextmanager
-def _opened(home: Path) -> Iterator[int]:
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        descriptor = os.open(home / _FILE, flags, 0o600)  # no child inherits it
-    except OSError as error:
-        raise DatabaseUnavailableError(
-            f"The embedded PostgreSQL cannot use {error.filename or home}: "
-            f"{error.strerror or error}. "
-            "Set RAYSYNC_HOME to a directory of your own, or RAYSYNC_DATABASE_URL."
-        ) from None
-    try:
-        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(home: Path) -> int:
+    return os.open(home / _FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)  # no child has it
 
 
 def _locks(descriptor: int, how: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -33,25 +32,34 @@ class ServerPort(Protocol):
         ...
 
 
+class OutageObserver(Protocol):
+    """Hears of outages."""
+
+    def database_away(self, outage: Outage) -> None:
+        """The database does not answer; called again when more is known of the same outage."""
+        ...
+
+    def database_back(self, after_s: float) -> None:
+        """The database answers again."""
+        ...
+
+
 class OutageWatch:
     """The outages of one run's database.
 
-    Whoever asks the database regularly calls `note` with each result. *away* is called when an
-    outage begins and when more is known of it, *back* with its length in seconds.
+    Whoever asks the database regularly calls `note` with each result.
     """
 
     def __init__(
         self,
         clock: Moments,
-        away: Callable[[Outage], None],
-        back: Callable[[float], None],
+        observer: OutageObserver,
         server: ServerPort | None,
         patience_s: float,
     ) -> None:
         """*server* is None where nobody here can start it. An outage lasts *patience_s* at most."""
         self._clock = clock
-        self._away = away
-        self._back = back
+        self._observer = observer
         self._server = server
         self._patience = timedelta(seconds=patience_s)
         self._answered_at = clock.now()
@@ -80,7 +88,7 @@ class OutageWatch:
                 await self._sit_out(since)
             except (RunStoppedError, StoreUnavailableError) as error:
                 return error
-            self._back((self._clock.now() - since).total_seconds())
+            self._observer.database_back((self._clock.now() - since).total_seconds())
             if self._server is not None:
                 self._server.answered()
 
@@ -96,7 +104,8 @@ class OutageWatch:
                 )
             pause_s = LOOK_EVERY_S
             if told is None:  # before a start, which takes seconds
-                self._away(told := Outage(since, until, self._reason))
+                told = Outage(since, until, self._reason)
+                self._observer.database_away(told)
             state = ServerState()
             if self._server is not None:
                 try:
@@ -105,7 +114,8 @@ class OutageWatch:
                     state, pause_s = ServerState(str(error)), OUTAGE_PAUSE_S
             outage = Outage(since, until, state.reason or self._reason, state.is_stopped)
             if outage != told and not self._answered.is_set():
-                self._away(told := outage)
+                told = outage
+                self._observer.database_away(told)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._answered.wait()
