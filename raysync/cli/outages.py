@@ -7,9 +7,8 @@ from raysync.models.outage import Outage
 
 
 def waiting(outage: Outage) -> str:
-    """Since when the database has not answered, and until when the run waits."""
-    day = "" if outage.since.date() == outage.until.date() else "%Y-%m-%d "
-    since, until = (each.strftime(f"{day}%H:%M:%S UTC") for each in (outage.since, outage.until))
+    """Since when the database has not answered, and until when the run waits: two hours at most."""
+    since, until = f"{outage.since:%H:%M:%S} UTC", f"{outage.until:%H:%M:%S} UTC"
     return f"PostgreSQL has not answered since {since}; waiting until {until}"
 
 
