@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"
@@ -50,3 +54,19 @@ def test_a_database_that_is_away_at_the_beginning_ends_the_schedule(run, monkeyp
 
     assert result.exit_code == 2
     assert "127.0.0.1, port 1" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_terminal_ends_a_schedule_as_sigterm_does(with_database, number):
+    command = [sys.executable, "-m", "raysync", "schedule", "--every", "1h"]
+    with subprocess.Popen(command, stderr=-1, text=True) as program:
+        try:
+            said = [program.stderr.readline(), program.stderr.readline()]
+            program.send_signal(number)
+            program.communicate(timeout=60)
+        finally:
+            program.kill()
+
+    assert "no active tenant" in said[0]
+    assert "ended with exit code 2; the next one is due" in said[1]
+    assert program.returncode == 0

@@ -64,6 +64,39 @@ def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
         here.assert_complete("takaro", emulator)
 
 
+def test_a_closed_terminal_cancels_the_job_and_leaves_no_process(without_ray: Installation) -> None:
+    with wide_guild(without_ray) as (here, emulator):
+        terminal, ours = pty.openpty()
+        program = subprocess.Popen(
+            [sys.executable, "-m", "raysync", "start", "--tenant", "takaro"],
+            env={**here.environ, "TERM": "xterm"},
+            stdin=ours,
+            stdout=ours,
+            stderr=ours,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(ours)
+        shown = threading.Thread(target=drain, args=(terminal,))
+        with program:
+            try:
+                shown.start()
+                wait_until(lambda: program.poll() is not None or pages_read(emulator) >= 40, 60)
+                started = psutil.Process(program.pid).children(recursive=True)
+                assert program.poll() is None
+                os.kill(program.pid, 0)
+                hang_up(terminal)
+                code = program.wait(30)
+            finally:
+                program.kill()
+        shown.join()
+
+        assert code == 130
+        assert here.query(STATUSES) == [{"status": "cancelled"}]
+        assert here.query(CLAIMED) == []
+        wait_until(lambda: not any(each.is_running() for each in started), 30)
+
+
 def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
     installation: Installation,
 ) -> None:
