@@ -270,6 +270,7 @@ class _Run:
         """Sync a tenant when it is its turn; a run that was ended begins none."""
         self._keys.require(tenant)
         async with self._turns:
+            await self._outages.answers(self._stopping)
             if self._ended_by is not None:
                 raise self._ended_by
             if self._stopping.is_set():

@@ -16,6 +16,7 @@ import typer
 from raysync.cli import params
 from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.lookup import settled
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 SHOWN_CHANNELS = 20
 SHOWN_MESSAGES = 20
 WATCH_PERIOD_S = 1.0
-RECONNECTS_WITHIN_S = 3.0
-"""A driver looks at its connection once a second, and opens another at once if it broke."""
 _LINES_BESIDE_CHANNELS = 10
 _WAITING = "No job is running: waiting for one to begin. Ctrl-C ends this."
 
@@ -91,24 +90,8 @@ async def _once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
 
 
 async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    """Return the jobs as they are now.
-
-    A driver whose connection broke opens another within two seconds, and is no driver that is gone:
-    so a job that seems abandoned is looked at again.
-    """
-    until_s = time.monotonic() + RECONNECTS_WITHIN_S
-    while True:
-        found = await _load(engine, job_id, tenant)
-        if not any(map(_may_come_back, found)) or time.monotonic() > until_s:
-            return [await _with_comparison(engine, each) for each in found]
-        await asyncio.sleep(RECONNECTS_WITHIN_S / 10)
-
-
-def _may_come_back(record: JobRecord) -> bool:
-    from raysync.store.locks import LEASE_S
-
-    driver = record.driver
-    return record.is_abandoned and driver is not None and driver.seen_ago_s < LEASE_S
+    found = await settled(lambda: _load(engine, job_id, tenant))
+    return [await _with_comparison(engine, each) for each in found]
 
 
 async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:

@@ -79,6 +79,15 @@ class OutageWatch:
             self._answered.clear()
             self._failed.set()
 
+    async def answers(self, stopping: asyncio.Event) -> None:
+        """Wait while the database is away, unless the run is *stopping*."""
+        waits = [asyncio.create_task(each.wait()) for each in (self._answered, stopping)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
     async def watch(self) -> RaysyncError:
         """Watch until an outage is to end the run, and return the reason."""
         while True:

@@ -123,6 +123,22 @@ def test_a_server_that_was_stopped_on_purpose_is_waited_for() -> None:
     assert ended_by is None
 
 
+def test_what_begins_meanwhile_waits_for_the_end_of_the_outage_or_of_the_run() -> None:
+    async def scenario() -> list[float]:
+        loop, stopping, at_s = asyncio.get_running_loop(), asyncio.Event(), []
+        watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
+        await watch.answers(stopping)
+        at_s.append(loop.time())
+        for end in (lambda: watch.note(None), stopping.set):
+            watch.note("away")
+            loop.call_later(7, end)
+            await watch.answers(stopping)
+            at_s.append(loop.time())
+        return at_s
+
+    assert run_virtual(scenario()) == [0.0, 7.0, 14.0]
+
+
 @pytest.mark.parametrize("outages", [1, 2])
 def test_each_outage_is_told_by_itself(outages: int) -> None:
     heard = Heard()
