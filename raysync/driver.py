@@ -102,6 +102,8 @@ async def _sync_until_signalled(
         for each in ending_signals():
             loop.add_signal_handler(each, stop.set)
 
+    if signal.SIGHUP in ending_signals():  # Ray leaves it alone, and starts what must be ended
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     try:
         return await run_sync(request, settings, observer, stop, listen)
     except asyncio.CancelledError:
@@ -205,7 +207,8 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants in one pool of workers, as many side by side as there is room for."""
         self._dispatcher.warm_up()
-        watching = [self._watch(stop), self._end_in_outage(), self._show()]
+        ends = self._end_after(stop.wait), self._end_after(self._outages.watch)
+        watching = [*ends, self._show()]
         if not self._runtime.is_local:
             watching.append(hear_of_draining(self._dispatcher.leave))
         beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
@@ -242,15 +245,10 @@ class _Run:
             await self._actors.leave_tokens()
         self._actors.end()
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._stop(None)
-
-    async def _end_in_outage(self) -> None:
-        self._stop(await self._outages.watch())
-
-    def _stop(self, reason: RaysyncError | None) -> None:
-        """End all jobs: they are cancelled, or have failed for *reason*."""
+    async def _end_after(self, end: Callable[[], Awaitable[object]]) -> None:
+        """End all jobs after *end*. They have failed if it returns an error, else are cancelled."""
+        ended_by = await end()
+        reason = ended_by if isinstance(ended_by, RaysyncError) else None
         self._ended_by = self._ended_by or reason
         self._stopping.set()
         for each in self._jobs.values():
