@@ -48,7 +48,7 @@ from raysync.models.work import SyncWindow
 from raysync.operators import operator_name
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
-from raysync.signals import ending_signals, handlers_restored
+from raysync.signals import call_at_end, call_at_hangup, handlers_restored
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
@@ -99,11 +99,9 @@ async def _sync_until_signalled(
 
     def listen() -> None:  # after Ray has installed its own
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        for each in ending_signals():
-            loop.add_signal_handler(each, stop.set)
+        call_at_end(stop.set)
 
-    if signal.SIGHUP in ending_signals():  # Ray leaves it alone, and starts what must be ended
-        loop.add_signal_handler(signal.SIGHUP, stop.set)
+    call_at_hangup(stop.set)  # Ray leaves it alone, and starts what must be ended
     try:
         return await run_sync(request, settings, observer, stop, listen)
     except asyncio.CancelledError:

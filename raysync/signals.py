@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import signal
-from collections.abc import Iterator
+import termios
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -15,6 +19,33 @@ def ending_signals() -> tuple[signal.Signals, ...]:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return (signal.SIGTERM,)
     return (signal.SIGTERM, signal.SIGHUP)
+
+
+def call_at_end(end: Callable[[], object]) -> None:
+    """Have the running loop call *end* on each of `ending_signals`."""
+    for number in ending_signals():
+        asyncio.get_running_loop().add_signal_handler(number, _end, end)
+
+
+def call_at_hangup(end: Callable[[], object]) -> None:
+    """Have the running loop call *end* on SIGHUP, unless that is ignored."""
+    if signal.SIGHUP in ending_signals():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _end, end)
+
+
+def _end(end: Callable[[], object]) -> None:
+    leave_closed_terminal()
+    end()
+
+
+def leave_closed_terminal() -> None:
+    """Have what is still printed go nowhere if the terminal is gone: each write to it fails."""
+    for descriptor in (1, 2):
+        try:
+            termios.tcgetattr(descriptor)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,7 @@ from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.console import say
 from raysync.cli.passed_on import checked, refuse_secrets
 from raysync.operators import operator_name
-from raysync.signals import ending_signals
+from raysync.signals import call_at_end
 
 if TYPE_CHECKING:
     from raysync.schedule import Schedule
@@ -119,8 +120,7 @@ class _Runs:
         """Keep *schedule* until SIGINT, SIGTERM or SIGHUP, and its run's end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._end, True)
-        for each in ending_signals():
-            loop.add_signal_handler(each, self._end, False)
+        call_at_end(partial(self._end, is_interrupt=False))
         await schedule.keep(self._stop)
 
     def _end(self, is_interrupt: bool) -> None:

@@ -38,3 +38,23 @@ def test_what_is_started_meanwhile_gets_no_hangup() -> None:
     with hangups_blocked():
         assert blocked_in_a_child()
     assert not blocked_in_a_child()
+
+
+_AFTER_A_HANGUP = """
+import os, pty, sys
+from raysync.signals import leave_closed_terminal
+terminal, ours = pty.openpty()
+os.dup2(ours, 2)
+os.close(ours)
+os.close(terminal)
+leave_closed_terminal()
+os.write(2, b"to nobody")
+print("a pipe goes on")
+"""
+
+
+def test_after_a_hangup_what_is_printed_fails_no_more() -> None:
+    command = [sys.executable, "-c", _AFTER_A_HANGUP]
+    done = subprocess.run(command, stdout=-1, text=True, check=True)
+
+    assert done.stdout == "a pipe goes on\n"
