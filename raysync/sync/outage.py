@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from raysync.errors import ConfigurationError, RaysyncError, RunStoppedError, StoreUnavailableError
+from raysync.errors import RaysyncError, RunStoppedError, StoreUnavailableError, told
 from raysync.models.outage import Outage, ServerState
 from raysync.sync.ports import Moments
 from raysync.sync.retry import OUTAGE_PAUSE_S
+
+_log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 
@@ -22,8 +25,8 @@ class ServerPort(Protocol):
         """Start it again if it has died.
 
         Raises:
-            RunStoppedError: it must not, or cannot, be used any more by this run.
-            ConfigurationError: it cannot be started now.
+            RunStoppedError: this run cannot use it any more. After any other error it is tried
+                again.
         """
         ...
 
@@ -103,7 +106,7 @@ class OutageWatch:
 
     async def _sit_out(self, since: datetime) -> None:
         """Wait until the database answers again."""
-        until, told = since + self._patience, None
+        until, last = since + self._patience, None
         while not self._answered.is_set():
             if self._clock.now() >= until:
                 raise StoreUnavailableError(
@@ -112,19 +115,23 @@ class OutageWatch:
                     "server, then go on: `raysync start`, or `raysync resume`."
                 )
             pause_s = LOOK_EVERY_S
-            if told is None:  # before a start, which takes seconds
-                told = Outage(since, until, self._reason)
-                self._observer.database_away(told)
+            if last is None:  # before a start, which takes seconds
+                last = Outage(since, until, self._reason)
+                self._observer.database_away(last)
             state = ServerState()
             if self._server is not None:
                 try:
                     state = await self._server.revive()
-                except ConfigurationError as error:
-                    state, pause_s = ServerState(str(error)), OUTAGE_PAUSE_S
+                except RunStoppedError:
+                    raise
+                except Exception as error:  # noqa: BLE001 whatever it is, the watch goes on
+                    if not isinstance(error, RaysyncError):
+                        _log.exception("the database could not be started")
+                    state, pause_s = ServerState(told(error)), OUTAGE_PAUSE_S
             outage = Outage(since, until, state.reason or self._reason, state.is_stopped)
-            if outage != told and not self._answered.is_set():
-                told = outage
-                self._observer.database_away(told)
+            if outage != last and not self._answered.is_set():
+                last = outage
+                self._observer.database_away(last)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._answered.wait()
