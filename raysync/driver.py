@@ -172,7 +172,7 @@ class _Run:
         self._stopping = asyncio.Event()
         self._ended_by: RaysyncError | None = None
         server = embedded_server(settings)
-        self._outages = OutageWatch(self._clock, observer, server, self._policy.outage_s)
+        self._outages = OutageWatch(self._clock, observer, server, self._policy.run_outage_s)
         self._holder = TenantHolder(engine, self._outages.note)
         self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size

@@ -16,6 +16,8 @@ from raysync.sync.retry import OUTAGE_PAUSE_S
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
+NOBODY_ASKS_S: Final = 60.0
+"""Silence after which nobody asks the database: longer than any question to it."""
 
 
 class ServerPort(Protocol):
@@ -66,6 +68,7 @@ class OutageWatch:
         self._server = server
         self._patience = timedelta(seconds=patience_s)
         self._answered_at = clock.now()
+        self._noted_s = clock.monotonic_s()
         self._answered = asyncio.Event()
         self._answered.set()
         self._failed = asyncio.Event()
@@ -73,6 +76,7 @@ class OutageWatch:
 
     def note(self, reason: str | None) -> None:
         """Take in that the database has answered (None), or *reason*, why it has not."""
+        self._noted_s = self._clock.monotonic_s()
         if reason is None:
             self._answered_at = self._clock.now()
             self._answered.set()
@@ -83,10 +87,16 @@ class OutageWatch:
             self._failed.set()
 
     async def answers(self, stopping: asyncio.Event) -> None:
-        """Wait while the database is away, unless the run is *stopping*."""
+        """Wait while the database is away, unless the run is *stopping*.
+
+        Where nobody asks the database any more, whoever waits has to find out.
+        """
         waits = [asyncio.create_task(each.wait()) for each in (self._answered, stopping)]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            while not (self._answered.is_set() or stopping.is_set()):
+                if self._clock.monotonic_s() - self._noted_s > NOBODY_ASKS_S:
+                    return
+                await asyncio.wait(waits, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in waits:
                 each.cancel()
@@ -97,15 +107,16 @@ class OutageWatch:
             await self._failed.wait()
             since = self._answered_at
             try:
-                await self._sit_out(since)
+                was_told = await self._sit_out(since)
             except (RunStoppedError, StoreUnavailableError) as error:
                 return error
-            self._observer.database_back((self._clock.now() - since).total_seconds())
+            if was_told:
+                self._observer.database_back((self._clock.now() - since).total_seconds())
             if self._server is not None:
                 self._server.answered()
 
-    async def _sit_out(self, since: datetime) -> None:
-        """Wait until the database answers again."""
+    async def _sit_out(self, since: datetime) -> bool:
+        """Wait until the database answers again. Return whether the observer has heard of it."""
         until, last = since + self._patience, None
         while not self._answered.is_set():
             if self._clock.now() >= until:
@@ -135,3 +146,4 @@ class OutageWatch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._answered.wait()
+        return last is not None

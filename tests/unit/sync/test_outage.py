@@ -9,7 +9,7 @@ import pytest
 
 from raysync.errors import DatabaseFullError, DatabaseUnavailableError, RaysyncError
 from raysync.models.outage import Outage, ServerState
-from raysync.sync.outage import OutageWatch
+from raysync.sync.outage import NOBODY_ASKS_S, OutageWatch
 from raysync.sync.retry import OUTAGE_PAUSE_S
 from tests.virtual_time import LoopClock, run_virtual
 
@@ -137,6 +137,33 @@ def test_what_begins_meanwhile_waits_for_the_end_of_the_outage_or_of_the_run() -
         return at_s
 
     assert run_virtual(scenario()) == [0.0, 7.0, 14.0]
+
+
+def test_what_begins_finds_out_itself_where_nobody_asks_any_more() -> None:
+    async def scenario() -> float:
+        watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
+        watch.note("away")
+        await watch.answers(asyncio.Event())
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == NOBODY_ASKS_S + 1
+
+
+def test_a_connection_that_is_back_at_once_is_no_outage() -> None:
+    heard = Heard()
+
+    async def scenario() -> None:
+        watch = OutageWatch(LoopClock(), heard, None, HOURS_S)
+        watching = asyncio.create_task(watch.watch())
+        await asyncio.sleep(1)
+        watch.note("away")
+        watch.note(None)
+        await asyncio.sleep(1)
+        watching.cancel()
+
+    run_virtual(scenario())
+
+    assert (heard.outages, heard.lasted_s) == ([], [])
 
 
 @pytest.mark.parametrize("outages", [1, 2])
