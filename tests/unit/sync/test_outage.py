@@ -7,10 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from raysync.errors import DatabaseFullError, DatabaseUnavailableError, RaysyncError
+from raysync.errors import (
+    DatabaseFullError,
+    DatabaseUnavailableError,
+    RaysyncError,
+    StoreUnavailableError,
+)
 from raysync.models.outage import Outage, ServerState
 from raysync.sync.outage import NOBODY_ASKS_S, OutageWatch
-from raysync.sync.retry import OUTAGE_PAUSE_S
+from raysync.sync.retry import OUTAGE_PAUSE_S, Retrier, RetryPolicy
 from tests.virtual_time import LoopClock, run_virtual
 
 HOURS_S = 7_200.0
@@ -86,6 +91,26 @@ def test_a_run_gives_up_at_the_time_that_it_named() -> None:
     assert ended_by is not None
     assert ended_by.exit_code == 1
     assert heard.lasted_s == []
+
+
+def test_a_run_ends_before_its_channels_give_up_one_by_one() -> None:
+    """They would become dead letters, though nothing is wrong with any of them."""
+
+    async def ask() -> None:
+        raise StoreUnavailableError("connection refused")
+
+    async def scenario() -> bool:
+        policy, clock = RetryPolicy(), LoopClock()
+        watch = OutageWatch(clock, Heard(), None, policy.run_outage_s)
+        asking = asyncio.create_task(Retrier(policy, clock)(ask))
+        await asyncio.sleep(5)
+        watch.note("connection refused")
+        await watch.watch()
+        has_given_up = asking.done()
+        asking.cancel()
+        return has_given_up
+
+    assert not run_virtual(scenario())
 
 
 def test_a_server_that_can_be_started_is_started_at_once_and_its_reason_told() -> None:
