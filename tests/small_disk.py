@@ -30,13 +30,13 @@ def small_disk(directory: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def fill(disk: Path) -> None:
-    """Leave room for a line in a log, and for no segment of the write-ahead log."""
+def fill(disk: Path, leave: int = _LEFT_FOR_LOGS) -> None:
+    """Leave room for lines in a log, and for no segment of the write-ahead log."""
     with (disk / _FILLER).open("wb") as file, suppress(OSError):
         while True:
             file.write(bytes(1024 * 1024))
             file.flush()
-    os.truncate(disk / _FILLER, (disk / _FILLER).stat().st_size - _LEFT_FOR_LOGS)
+    os.truncate(disk / _FILLER, (disk / _FILLER).stat().st_size - leave)
 
 
 def make_room(disk: Path) -> None:

@@ -11,6 +11,7 @@ from raysync.store.embedded import embedded_log, embedded_process_lives, start_e
 from raysync.store.server_log import (
     end_of,
     fatal_line,
+    is_full,
     lines_since,
     tells_full_disk,
     tells_stop_request,
@@ -49,8 +50,10 @@ class ServerKeeper:
                 return ServerState(STOPPED, is_stopped=True)
             try:
                 start_embedded(self._home)
-            except ServerDiskFullError as error:
-                raise self._full(reason or fatal_line([str(error)])) from None
+            except ServerDiskFullError:
+                raise self._full(reason) from None
+            if is_full(self._log.parent):  # where the log could not be written either
+                raise self._full(reason)
         # A server that recovers by itself fails again at the next write.
         if tells_full_disk(line for line in lines if fatal_line([line])):
             raise self._full(reason)

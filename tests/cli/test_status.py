@@ -42,7 +42,7 @@ HOLD = (
     " backend_start = a.backend_start, renewed_at = now(), expires_at = now() + interval '1 hour'"
     " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid() AND name LIKE 'tenant/%'"
 )
-LOOKED_AT = "SELECT FROM pg_stat_activity WHERE application_name = 'raysync'"
+LOOKED_AT = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'raysync'"
 
 
 def record(**changes) -> JobRecord:
@@ -263,7 +263,7 @@ def test_a_driver_whose_connection_broke_is_not_gone(run, takaro):
 
     def come_back() -> None:
         with plain_session(takaro) as session:
-            while not session.execute(LOOKED_AT).fetchone():
+            while not session.execute(LOOKED_AT).fetchone() and not back.is_set():
                 looks.wait(0.01)
             session.execute(HOLD)
             back.wait(30)
