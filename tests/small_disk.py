@@ -27,6 +27,7 @@ def small_disk(directory: Path) -> Iterator[Path]:
     try:
         yield directory
     finally:
+        make_room(directory)
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
@@ -41,7 +42,7 @@ def fill(disk: Path, leave: int = _LEFT_FOR_LOGS) -> None:
 
 def make_room(disk: Path) -> None:
     """Undo `fill`."""
-    (disk / _FILLER).unlink()
+    (disk / _FILLER).unlink(missing_ok=True)
 
 
 def use_up_log_segments(url: str) -> None:

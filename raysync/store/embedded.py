@@ -32,7 +32,14 @@ from urllib.parse import quote
 
 from raysync.errors import DatabaseUnavailableError, ServerDiskFullError
 from raysync.store.server_account import ServerAccount, account_for, client_name
-from raysync.store.server_log import end_of, fatal_line, is_full, lines_since, tells_full_disk
+from raysync.store.server_log import (
+    START_BELOW_BYTES,
+    end_of,
+    fatal_line,
+    is_full,
+    lines_since,
+    tells_full_disk,
+)
 from raysync.store.sessions import EMBEDDED_DATABASE, embedded_address
 
 _MAJOR: Final = 18
@@ -81,8 +88,11 @@ def start_embedded(home: Path) -> str:
             return _url_if_ready(data_dir) or _start(data_dir)
 
 
-def stop_embedded(home: Path) -> bool:
-    """Stop the server of *home*, its clients' transactions with it. False: it was not running."""
+def stop_embedded(home: Path, how: str = "fast") -> bool:
+    """Stop the server of *home*, its clients' transactions with it. False: it was not running.
+
+    *how* is one of pg_ctl's modes: "immediate" also stops a server that no longer heeds "fast".
+    """
     data_dir = _data_dir(home)
     with _readable_errors(data_dir):
         if not _postmaster_lives(data_dir):
@@ -91,7 +101,7 @@ def stop_embedded(home: Path) -> bool:
             if not _postmaster_lives(data_dir):
                 return False
             known, programs = _postmaster(data_dir), _Programs.found(data_dir)
-            programs.run("pg_ctl", "stop", "-m", "fast", *_WAITING)
+            programs.run("pg_ctl", "stop", "-m", how, *_WAITING)
             if known is not None and known.socket_dir != data_dir:
                 with suppress(OSError):  # of no use any more, and of no harm
                     known.socket_dir.rmdir()
@@ -286,6 +296,8 @@ def _full_disk(where: object, reason: str | None) -> ServerDiskFullError:
 def _start(data_dir: Path) -> str:
     _refuse_other_version(data_dir)
     programs = _Programs.found(data_dir)
+    if is_full(data_dir.parent, START_BELOW_BYTES):
+        raise _full_disk(data_dir, None)
     if not data_dir.exists():
         _create(programs)
     socket_dir = _socket_dir(data_dir, programs.account)

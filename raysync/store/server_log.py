@@ -10,6 +10,8 @@ from typing import Final
 
 FULL_BELOW_BYTES: Final = 16 * 1024 * 1024
 """A disk with less room is full: a segment of the write-ahead log does not fit."""
+START_BELOW_BYTES: Final = 1024 * 1024
+"""With less room a server does not come up, and neither ends nor says so for minutes."""
 _MOST_BYTES: Final = 64 * 1024
 _LINE: Final = re.compile(r"(?:^|\[\d+\] )(PANIC|FATAL): +(.*)")
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded")
@@ -67,10 +69,10 @@ def tells_stop_request(lines: Iterable[str]) -> bool:
     return any(words in line for line in lines for words in _STOP_REQUESTS)
 
 
-def is_full(directory: Path) -> bool:
+def is_full(directory: Path, below_bytes: int = FULL_BELOW_BYTES) -> bool:
     """Return whether the disk of *directory* has no room left for those who are not root."""
     try:
         room = os.statvfs(directory)
     except OSError:
         return False
-    return room.f_bavail * room.f_frsize < FULL_BELOW_BYTES
+    return room.f_bavail * room.f_frsize < below_bytes

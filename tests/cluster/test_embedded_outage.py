@@ -31,6 +31,7 @@ def embedded(home: Path, head: RayHead) -> Iterator[Installation]:
             RAYSYNC_DATABASE_URL=None, RAY_ADDRESS=head.address, SYNC_MAX_CHANNEL_WORKERS="2"
         )
     finally:
+        make_room(home)
         stop_embedded(home)
 
 

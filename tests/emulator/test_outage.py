@@ -116,6 +116,7 @@ async def run_on(home: Path) -> AsyncIterator[Run]:
         yield run
         await run.close()
     finally:
+        make_room(home)
         stop_embedded(home)
 
 
