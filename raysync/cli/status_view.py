@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -68,8 +69,29 @@ def fate_of_driver(record: JobRecord) -> str:
     return f"The job's driver{host} is gone: the job's last sign of life is {age} old."
 
 
+def _at_rest(record: JobRecord) -> JobRecord:
+    """Return a job that is dead without rates and without the time that is left: nothing moves."""
+    if record.view is None or not seems_dead(record):
+        return record
+    channels = tuple(
+        replace(each, messages_per_second=0.0, eta_s=None)
+        if each.status is ChannelJobStatus.IN_PROGRESS
+        else each
+        for each in record.view.channels
+    )
+    view = replace(
+        record.view,
+        channels=channels,
+        messages_per_second=0.0,
+        requests_per_second=0.0,
+        eta_s=None,
+    )
+    return replace(record, view=view)
+
+
 def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
     """The job, then its channels, at most *rows* of them."""
+    record = _at_rest(record)
     parts: list[RenderableType] = [_heading(record, now), *_lines(record, now)]
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
@@ -236,7 +258,7 @@ def _failure(channel: ChannelView) -> Text:
 
 def job_as_json(record: JobRecord) -> dict[str, Any]:
     """The job for `--json`; ids are strings, times ISO 8601 in UTC. Null while nothing was read."""
-    view, result = record.view, record.result
+    view, result = _at_rest(record).view, record.result
     stats = None if result is None else result.parallel_stats.model_dump(mode="json")
     return {
         "job_id": record.id,

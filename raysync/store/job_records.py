@@ -132,12 +132,9 @@ def _view(row: Any, status: JobStatus) -> JobView | None:
     if row.progress is None:
         return None
     view = _VIEW.validate_python(row.progress)
-    view = replace(
+    return replace(
         view, status=status, heartbeat_at=row.heartbeat_at, completed_at=row.completed_at
     )
-    if not row.is_abandoned:
-        return view
-    return replace(view, messages_per_second=0.0, requests_per_second=0.0, eta_s=None)
 
 
 def _channel_view(row: Any, job: JobRecord) -> ChannelView:
@@ -145,10 +142,8 @@ def _channel_view(row: Any, job: JobRecord) -> ChannelView:
     elapsed_s = _elapsed_s(row.started_at, row.completed_at or job.completed_at or row.now)
     ended = status in (ChannelJobStatus.COMPLETED, ChannelJobStatus.FAILED)
     fraction = 1.0 if ended else row.fraction
-    begun = status is ChannelJobStatus.IN_PROGRESS
-    reading = begun and job.status is JobStatus.RUNNING and not job.is_abandoned
+    reading = status is ChannelJobStatus.IN_PROGRESS and job.status is JobStatus.RUNNING
     eta_s = elapsed_s * (1 - fraction) / fraction if reading and fraction else None
-    stands_still = elapsed_s <= 0 or (begun and job.is_abandoned)
     details = row.error_details
     return ChannelView(
         channel_id=ChannelId(row.platform_channel_id),
@@ -156,7 +151,7 @@ def _channel_view(row: Any, job: JobRecord) -> ChannelView:
         status=status,
         worker_id=row.worker_id,
         messages=row.messages_processed,
-        messages_per_second=0.0 if stands_still else row.messages_processed / elapsed_s,
+        messages_per_second=row.messages_processed / elapsed_s if elapsed_s > 0 else 0.0,
         fraction=fraction,
         eta_s=eta_s,
         retry_count=row.retry_count,

@@ -28,7 +28,13 @@ def notices(history: JobHistory, figures: Figures) -> Markup:
     if record.error:
         told.append(words.printable(record.error))
     if figures.status == "silent":
-        told.append(f"{fate_of_driver(record)} What was stored stays.")
+        silent = words.seconds(record.heartbeat_age_s)
+        fate = (
+            fate_of_driver(record)
+            if record.is_abandoned
+            else f"Nobody has spoken for this job for {silent}: its process has probably died."
+        )
+        told.append(f"{fate} What was stored stays.")
     elif not figures.is_over:
         told.append("The job is running: this page shows how far it had come.")
     if record.status in (JobStatus.FAILED, JobStatus.CANCELLED) or figures.status == "silent":
