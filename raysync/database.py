@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from raysync.errors import NotPermittedError
+from raysync.models.outage import ServerState
 from raysync.settings import Settings
 from raysync.store.embedded import start_embedded
+from raysync.store.embedded_keeper import ServerKeeper
+from raysync.store.embedded_use import in_use
 from raysync.store.engine import Engine, normalize_url, open_engine
 from raysync.store.migrate import require_current, upgrade
 from raysync.store.roles import refused_to
@@ -42,17 +45,47 @@ def ready_database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[Engine]:
+async def open_store(
+    settings: Settings, *, pool_size: int = 2, keeps_running: bool = True
+) -> AsyncIterator[Engine]:
     """An engine on the database in use, its schema checked; disposed of at the end.
+
+    The embedded server is kept from being stopped meanwhile by `db stop`, unless *keeps_running*
+    is false.
 
     Raises:
         NotPermittedError: what was done needs another role; the sentence says which.
     """
-    url = await asyncio.to_thread(ready_database_url, settings)
-    engine = open_engine(url, pool_size=pool_size, application_name="raysync")
-    try:
-        yield engine
-    except NotPermittedError as error:
-        raise await refused_to(engine, error) from None
-    finally:
-        await engine.dispose()
+    with ExitStack() as stack:
+        if settings.database_url is None and keeps_running:
+            await asyncio.to_thread(stack.enter_context, in_use(settings.home))
+        url = await asyncio.to_thread(ready_database_url, settings)
+        engine = open_engine(url, pool_size=pool_size, application_name="raysync")
+        try:
+            yield engine
+        except NotPermittedError as error:
+            raise await refused_to(engine, error) from None
+        finally:
+            await engine.dispose()
+
+
+class EmbeddedServer:
+    """The embedded server, as a run sees it that can start it again."""
+
+    def __init__(self, keeper: ServerKeeper) -> None:
+        self._keeper = keeper
+
+    async def revive(self) -> ServerState:
+        """See `ServerKeeper.revive`."""
+        return await asyncio.to_thread(self._keeper.revive)
+
+    def answered(self) -> None:
+        """See `ServerKeeper.answered`."""
+        self._keeper.answered()
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer | None:
+    """Return the server that this machine can start again; None: it is the user's own."""
+    if settings.database_url is not None:
+        return None
+    return EmbeddedServer(ServerKeeper(settings.home))

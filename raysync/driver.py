@@ -32,7 +32,7 @@ from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.actors.secrets import JobSecrets
 from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.database import open_store
+from raysync.database import embedded_server, open_store
 from raysync.errors import (
     DatabaseFullError,
     RaysyncError,
@@ -49,6 +49,7 @@ from raysync.models.work import SyncWindow
 from raysync.operators import operator_name
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
+from raysync.signals import call_at_end, call_at_hangup, handlers_restored
 from raysync.store.audit import AuditLog
 from raysync.store.channels import ChannelStore
 from raysync.store.engine import Engine
@@ -57,6 +58,7 @@ from raysync.store.jobs import JobStore
 from raysync.store.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.job import SyncJob
+from raysync.sync.outage import OutageWatch
 from raysync.sync.patience import last_words, written_patiently
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
@@ -74,13 +76,14 @@ FIRST_LOGIN_ATTEMPTS = 3
 
 
 def sync(request: SyncRequest, settings: Settings, observer: RunObserver) -> RunResult:
-    """`run_sync` for a terminal: SIGINT and SIGTERM end it cleanly, a second SIGINT at once.
+    """`run_sync` for a terminal. A signal ends it cleanly, a second SIGINT at once.
 
     Raises:
         KeyboardInterrupt: the second SIGINT, or one before anything began.
     """
     configure_logs(settings.log_format, role="driver")
-    return asyncio.run(_sync_until_signalled(request, settings, observer))
+    with handlers_restored():
+        return asyncio.run(_sync_until_signalled(request, settings, observer))
 
 
 async def _sync_until_signalled(
@@ -97,8 +100,9 @@ async def _sync_until_signalled(
 
     def listen() -> None:  # after Ray has installed its own
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        call_at_end(stop.set)
 
+    call_at_hangup(stop.set)  # Ray leaves it alone, and starts what must be ended
     try:
         return await run_sync(request, settings, observer, stop, listen)
     except asyncio.CancelledError:
@@ -167,7 +171,10 @@ class _Run:
         self._jobs: dict[JobId, SyncJob] = {}
         self._trackers: dict[JobId, RemoteTracker] = {}
         self._stopping = asyncio.Event()
-        self._holder = TenantHolder(engine)
+        self._ended_by: RaysyncError | None = None
+        server = embedded_server(settings)
+        self._outages = OutageWatch(self._clock, observer, server, self._policy.run_outage_s)
+        self._holder = TenantHolder(engine, self._outages.note)
         self._turns = asyncio.Semaphore(room.tenants)  # first come, first served
         slots = settings.channel_batch_size
         self._actors = RunActors(
@@ -199,7 +206,8 @@ class _Run:
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
         """Sync all tenants in one pool of workers, as many side by side as there is room for."""
         self._dispatcher.warm_up()
-        watching = [self._watch(stop), self._show()]
+        ends = self._end_after(stop.wait), self._end_after(self._outages.watch)
+        watching = [*ends, self._show()]
         if not self._runtime.is_local:
             watching.append(hear_of_draining(self._dispatcher.leave))
         beside = [asyncio.create_task(each) for each in (*watching, self._metrics.tell_for_ever())]
@@ -236,11 +244,14 @@ class _Run:
             await self._actors.leave_tokens()
         self._actors.end()
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        await stop.wait()
+    async def _end_after(self, end: Callable[[], Awaitable[object]]) -> None:
+        """End all jobs after *end*. They have failed if it returns an error, else are cancelled."""
+        ended_by = await end()
+        reason = ended_by if isinstance(ended_by, RaysyncError) else None
+        self._ended_by = self._ended_by or reason
         self._stopping.set()
         for each in self._jobs.values():
-            each.cancel()
+            each.cancel(reason)
 
     async def _show(self) -> None:
         while True:
@@ -256,6 +267,9 @@ class _Run:
         """Sync a tenant when it is its turn; a run that was ended begins none."""
         self._keys.require(tenant)
         async with self._turns:
+            await self._outages.answers(self._stopping)
+            if self._ended_by is not None:
+                raise self._ended_by
             if self._stopping.is_set():
                 return unbegun_result(tenant.slug, self._clock.now())
             return await self._sync_tenant(tenant)
@@ -320,21 +334,15 @@ class _Run:
         return (await store.resume(self._request.resume, submission, driver)).id
 
     async def _obey(self, lease: JobLease, job_id: JobId) -> None:
-        """End the job when somebody cancels it, or when another driver may begin."""
-        waits = [asyncio.create_task(each.wait()) for each in (lease.cancelled, lease.lost)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        """End the job when its lease is revoked."""
+        await lease.revoked()
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
 
     async def _audit(self, tenant: Tenant, job_id: JobId, window: SyncWindow) -> None:
         details = {"job_id": job_id, "sync_type": window.sync_type.value}
-        action = "verify" if window.sync_type is SyncType.VERIFY else "start"
-        action = "resume" if self._request.resume is not None else action
-        await AuditLog(self._engine).record(operator_name(), action, tenant.slug, details)
+        log = AuditLog(self._engine)
+        await log.record(operator_name(), self._request.action, tenant.slug, details)
 
     async def _run_job(
         self, header: JobHeader, tenant: Tenant, window: SyncWindow, lease: JobLease
@@ -360,8 +368,8 @@ class _Run:
                 secrets.people,
             )
             self._jobs[header.job_id] = job
-            if self._stopping.is_set() or lease.cancelled.is_set() or lease.lost.is_set():
-                job.cancel()
+            if self._stopping.is_set() or lease.is_revoked:
+                job.cancel(self._ended_by)
             end = await job.run()
             await session.reporter.flush()
             result = summarize(

@@ -10,6 +10,7 @@
     │   ├── UnknownChannelError         the guild has no channel that was named
     │   ├── ContentIntentError          syncing would store empty messages
     │   ├── DatabaseUnavailableError    cannot connect, or lost for good
+    │   │   └── ServerDiskFullError     the embedded server cannot start on a full disk
     │   ├── NotPermittedError           the database's role may not do it
     │   ├── SchemaOutdatedError         migrations are behind, or ahead
     │   └── JobRunningError             the tenant has a running job
@@ -104,6 +105,10 @@ class NotPermittedError(ConfigurationError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ServerDiskFullError(DatabaseUnavailableError):
+    """The embedded server cannot start, because its disk is full."""
 
 
 class SchemaOutdatedError(ConfigurationError):

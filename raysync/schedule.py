@@ -32,7 +32,7 @@ from raysync.store.tenants import TenantStore
 
 _T = TypeVar("_T")
 
-CANCELLED: Final = frozenset({130, 128 + signal.SIGTERM})
+CANCELLED: Final = frozenset({130, 128 + signal.SIGTERM, 128 + signal.SIGHUP})
 """Exit codes of a run that was ended, cleanly or before it knew how to."""
 LOOK_S = 60.0
 """The longest wait without a look at the clock: machines sleep, and clocks are set."""

@@ -121,6 +121,7 @@ class Archive:
         self.key = KEY  #: of its pseudonyms
         self.tenant: Tenant | None = None
         self.comes_back = True  #: a channel that gave its slot away
+        self.job: SyncJob | None = None  #: the last one
 
     async def add(self, guild_id: int, privacy: Privacy = Privacy.PSEUDONYMOUS) -> None:
         slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
@@ -154,7 +155,7 @@ class Archive:
                 self._page_size,
                 extras.all,
             )
-            job = SyncJob(
+            job = self.job = SyncJob(
                 header,
                 self.tenant,
                 window,

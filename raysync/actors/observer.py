@@ -7,6 +7,7 @@ from typing import Protocol
 
 from raysync.models.events import JobView
 from raysync.models.ids import JobId
+from raysync.models.outage import Outage
 from raysync.models.results import SyncJobResult
 
 
@@ -19,6 +20,14 @@ class RunObserver(Protocol):
 
     def progress(self, views: Sequence[JobView]) -> None:
         """The running jobs, about twice a second."""
+        ...
+
+    def database_away(self, outage: Outage) -> None:
+        """The database does not answer; called again when more is known of the same outage."""
+        ...
+
+    def database_back(self, after_s: float) -> None:
+        """The database answers again."""
         ...
 
     def finished(self, result: SyncJobResult) -> None: ...

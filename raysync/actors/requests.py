@@ -60,6 +60,13 @@ class SyncRequest:
             extras=self.extras,
         )
 
+    @property
+    def action(self) -> str:
+        """What the audit log calls it."""
+        if self.resume is not None:
+            return "resume"
+        return "verify" if self.sync_type is SyncType.VERIFY else "start"
+
 
 async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
     """What a job that is to be resumed was begun with; any other request as it is.

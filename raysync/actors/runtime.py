@@ -22,6 +22,7 @@ from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
 from raysync.reasons import MORE_OPEN_FILES, reason_of
+from raysync.signals import hangups_blocked
 
 NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -102,6 +103,7 @@ def connect(
             _without(hidden),
             nothing_uploaded(address),
             _interrupted_after(),
+            hangups_blocked(),
         ):
             context = ray.init(**options)
     except ConfigurationError:

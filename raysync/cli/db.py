@@ -76,33 +76,57 @@ def stop(
 ) -> None:
     """Stop the embedded server.
 
-    The next command that needs it starts it again. Refused while a sync is running on it.
+    The next command that needs it starts it again. Refused while a command is at work on it; a
+    command that begins meanwhile waits until it has stopped.
     """
     from raysync.errors import ConfigurationError
     from raysync.settings import read_settings
-    from raysync.store.embedded import embedded_running, stop_embedded
+    from raysync.store.embedded import stop_embedded
+    from raysync.store.embedded_use import unused
 
     settings = read_settings()
     if settings.database_url is not None:
         raise ConfigurationError(
             "RAYSYNC_DATABASE_URL names a server of your own, which raysync does not stop."
         )
-    if not force and embedded_running(settings.home):
-        asyncio.run(_refuse_while_running(settings))
-    stopped = stop_embedded(settings.home)
+    with unused(settings.home) as is_unused:
+        if not force:
+            _refuse_in_use(settings, is_unused=is_unused)
+        stopped = stop_embedded(settings.home)
     say("The embedded server is stopped." if stopped else "The embedded server was not running.")
+
+
+def _refuse_in_use(settings: Settings, *, is_unused: bool) -> None:
+    """Refuse while a sync runs on the server, wherever its driver is, or a command uses it here."""
+    from raysync.errors import DatabaseUnavailableError, JobRunningError
+    from raysync.store.embedded import embedded_running
+
+    if embedded_running(settings.home):
+        try:
+            asyncio.run(_refuse_while_running(settings))
+        except DatabaseUnavailableError:
+            if not is_unused:
+                raise
+    if not is_unused:
+        raise JobRunningError(
+            "Another raysync command is at work on the embedded server, a sync that is only "
+            "beginning perhaps: wait for it, or end it, then stop the server; --force stops it at "
+            "once."
+        )
 
 
 async def _refuse_while_running(settings: Settings) -> None:
     from raysync.database import database_url
     from raysync.errors import JobRunningError
-    from raysync.store.engine import open_engine
+    from raysync.store.engine import open_engine, reaching
     from raysync.store.health import running_jobs
 
+    url = database_url(settings)
     # its schema is left as it is: it is to be stopped
-    engine = open_engine(database_url(settings), pool_size=1, application_name="raysync")
+    engine = open_engine(url, pool_size=1, application_name="raysync")
     try:
-        running = [job_id for _, job_id in await running_jobs(engine)]
+        with reaching(url):
+            running = [job_id for _, job_id in await running_jobs(engine)]
     finally:
         await engine.dispose()
     if running:

@@ -21,6 +21,7 @@ from raysync.cli.console import out
 from raysync.cli.hints import invocation
 from raysync.cli.start import exit_code, observer
 from raysync.cli.streams import keep_exit_code
+from raysync.signals import ending_signals, leave_closed_terminal
 
 if TYPE_CHECKING:
     from raysync.cli.demo_emulator import DemoEmulator
@@ -106,9 +107,10 @@ def _ending_on_signals() -> Iterator[None]:
     """Have SIGTERM and a closed terminal unwind the stack, so that no process is left behind."""
 
     def leave(number: int, _frame: object) -> None:
+        leave_closed_terminal()
         sys.exit(128 + number)
 
-    before = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGHUP)}
+    before = {each: signal.signal(each, leave) for each in ending_signals()}
     try:
         yield
     finally:

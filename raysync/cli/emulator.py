@@ -17,6 +17,7 @@ from raysync.cli.console import tell
 from raysync.cli.hints import invocation
 from raysync.cli.private_file import target, write_private
 from raysync.cli.streams import keep_exit_code
+from raysync.signals import call_at_end
 
 if TYPE_CHECKING:
     from raysync.emulator import Emulator, FaultRule, Guild, Latency, Limits, Quirks
@@ -262,8 +263,8 @@ async def _serve_until_stopped(offer: _Offer) -> None:
     from raysync.emulator import serve as serve_world
 
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGINT, stopped.set)
+    call_at_end(stopped.set)
     world = World(*offer.guilds)
     for token, guild_ids in _bots(offer):
         world.add_bot(token, guild_ids)

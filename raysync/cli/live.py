@@ -12,12 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raysync.cli import words
+from raysync.cli import outages, words
 from raysync.cli.channel_counts import counts_of_view
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.models.events import ChannelView, JobView
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import JobId
+from raysync.models.outage import Outage
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus
 
@@ -60,9 +61,18 @@ def totals(views: Sequence[JobView]) -> Totals:
     )
 
 
-def render(views: Sequence[JobView], now: datetime, width: int, height: int = 24) -> RenderableType:
+def render(
+    views: Sequence[JobView],
+    now: datetime,
+    width: int,
+    height: int = 24,
+    outage: Outage | None = None,
+) -> RenderableType:
     """The view of *views* at *now*, within *width* by *height* cells."""
-    if not views:
+    if outage is not None:
+        told = _outage_lines(outage)[:height]
+        return Group(*told, render(views, now, width, height - len(told)))
+    if not views or height < 1:
         return Text()
     failed = _failed(views)
     heads = [_head(view, now) for view in views[: max(height // 4, 1)]]
@@ -76,6 +86,11 @@ def render(views: Sequence[JobView], now: datetime, width: int, height: int = 24
     if errors:
         parts += [Text(), *errors]
     return Group(*parts)
+
+
+def _outage_lines(outage: Outage) -> list[Text]:
+    lines = outages.waiting(outage), outages.reason(outage)
+    return [_one_line(Text(line, style="yellow")) for line in lines]
 
 
 def _head(view: JobView, now: datetime) -> Text:
@@ -179,6 +194,7 @@ class LiveObserver:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._views: Sequence[JobView] = ()
+        self._outage: Outage | None = None
         self._under_way = "Starting Ray …"
         self._live = Live(
             console=console,
@@ -205,12 +221,19 @@ class LiveObserver:
     def progress(self, views: Sequence[JobView]) -> None:
         self._views = views
 
+    def database_away(self, outage: Outage) -> None:
+        self._outage = outage
+
+    def database_back(self, after_s: float) -> None:
+        self._outage = None
+        self._console.print(outages.over(after_s))
+
     def finished(self, result: SyncJobResult) -> None:
         self._views = [view for view in self._views if view.job_id != result.job_id]
         self._under_way = "Finishing …"
 
     def _renderable(self) -> RenderableType:
-        if not self._views:
-            return Text(self._under_way, style="dim")
         width, height = self._console.size
-        return render(self._views, datetime.now(UTC), width, height - 1)
+        if not self._views and self._outage is None:
+            return Text(self._under_way, style="dim")
+        return render(self._views, datetime.now(UTC), width, height - 1, self._outage)

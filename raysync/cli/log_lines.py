@@ -9,10 +9,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from raysync.cli import outages
 from raysync.cli.channel_counts import counts_of_result
 from raysync.cli.paced import PacedObserver
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
+from raysync.models.outage import Outage
 from raysync.models.results import SyncJobResult
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,19 @@ class LogObserver(PacedObserver):
                 _say("job_error", each.error, logging.ERROR, **place)
             elif each.channel_id in failed and not self.has_told(result, each):
                 _tell_failed(each.channel_id, each.error.partition(":")[0], place)
+
+    def _tell_outage(self, outage: Outage) -> None:
+        _say(
+            "database_away",
+            outages.waiting(outage),
+            logging.WARNING,
+            since=outage.since.isoformat(),
+            until=outage.until.isoformat(),
+            reason=outages.reason(outage),
+        )
+
+    def _tell_return(self, after_s: float) -> None:
+        _say("database_back", outages.over(after_s), away_s=round(after_s, 1))
 
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from raysync.models.entities import Tenant
+    from raysync.models.records import JobRecord
     from raysync.privacy import TenantPrivacy
 
 _T = TypeVar("_T")
 TOLD_EVERY = 50_000
 """Messages."""
+RECONNECTS_WITHIN_S = 3.0
+"""A driver looks at its connection once a second, and opens another at once if it broke."""
 
 
 async def find_tenant(slug: str) -> Tenant:
@@ -61,3 +66,24 @@ def _telling() -> Callable[[int], None]:
             say(f"{words.count(done)} messages done")
 
     return told
+
+
+async def settled(load: Callable[[], Awaitable[Sequence[JobRecord]]]) -> Sequence[JobRecord]:
+    """Return the jobs that *load* gives, when it is known whether their drivers live.
+
+    A driver whose connection broke opens another within two seconds, and is not gone: a job that
+    seems abandoned is looked at again.
+    """
+    until_s = time.monotonic() + RECONNECTS_WITHIN_S
+    while True:
+        found = await load()
+        if not any(map(_may_come_back, found)) or time.monotonic() > until_s:
+            return found
+        await asyncio.sleep(RECONNECTS_WITHIN_S / 10)
+
+
+def _may_come_back(record: JobRecord) -> bool:
+    from raysync.store.locks import LEASE_S
+
+    driver = record.driver
+    return record.is_abandoned and driver is not None and driver.seen_ago_s < LEASE_S

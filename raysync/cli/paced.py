@@ -8,6 +8,7 @@ from typing import Self
 
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import ChannelId, JobId
+from raysync.models.outage import Outage
 from raysync.models.results import ChannelError, SyncJobResult
 
 PERIOD_S = 5.0
@@ -20,6 +21,7 @@ class PacedObserver(ABC):
         self._monotonic_s = monotonic_s
         self._due_s = 0.0
         self._told: set[tuple[JobId, ChannelId]] = set()
+        self._outage: Outage | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -35,8 +37,22 @@ class PacedObserver(ABC):
         if now_s < self._due_s:
             return
         self._due_s = now_s + PERIOD_S
+        if self._outage is not None:  # figures stand still, and rates sink
+            self._tell_outage(self._outage)
+            return
         for view in views:
             self._tell(view)
+
+    def database_away(self, outage: Outage) -> None:
+        """See `RunObserver`."""
+        self._outage = outage
+        self._due_s = self._monotonic_s() + PERIOD_S
+        self._tell_outage(outage)
+
+    def database_back(self, after_s: float) -> None:
+        """See `RunObserver`."""
+        self._outage = None
+        self._tell_return(after_s)
 
     def has_told(self, result: SyncJobResult, error: ChannelError) -> bool:
         """Whether a channel's failure was told already: a view does not show all of them."""
@@ -53,6 +69,14 @@ class PacedObserver(ABC):
     @abstractmethod
     def _tell(self, view: JobView) -> None:
         """Say where one job stands."""
+
+    @abstractmethod
+    def _tell_outage(self, outage: Outage) -> None:
+        """Say that the database does not answer."""
+
+    @abstractmethod
+    def _tell_return(self, after_s: float) -> None:
+        """Say that the database answers again."""
 
     @abstractmethod
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:

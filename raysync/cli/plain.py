@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from raysync.cli import words
+from raysync.cli import outages, words
 from raysync.cli.channel_counts import counts_of_view
 from raysync.cli.hints import say_dashboard, say_started
 from raysync.cli.live import totals
@@ -14,6 +14,7 @@ from raysync.cli.paced import PacedObserver
 from raysync.cli.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
+from raysync.models.outage import Outage
 from raysync.models.results import SyncJobResult
 
 
@@ -81,6 +82,12 @@ class PlainObserver(PacedObserver):
         for each in result.errors:
             if each.channel_id is None:
                 self._print(f"{result.tenant}: {words.printable(each.error)}")
+
+    def _tell_outage(self, outage: Outage) -> None:
+        self._print(outages.line(outage))
+
+    def _tell_return(self, after_s: float) -> None:
+        self._print(outages.over(after_s))
 
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:

@@ -12,6 +12,7 @@ import typer
 from raysync.cli import params, words
 from raysync.cli.console import out, raw_stdout, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.lookup import settled
 from raysync.cli.private_file import private_file, target
 from raysync.errors import ConfigurationError, RaysyncError
 
@@ -69,10 +70,11 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:
+        jobs = JobStore(engine)
         if job_id is not None:
             return await job_history(engine, JobId(job_id))
         of = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
-        latest = await JobStore(engine).recent(of, limit=1)
+        latest = await settled(lambda: jobs.recent(of, limit=1))
         if not latest:
             which = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.console import say
 from raysync.cli.passed_on import checked, refuse_secrets
 from raysync.operators import operator_name
+from raysync.signals import call_at_end
 
 if TYPE_CHECKING:
     from raysync.schedule import Schedule
@@ -51,11 +53,12 @@ def schedule(
 
     A schedule goes on where it was left: what was missed meanwhile is one run. Where the same
     one is kept twice on one database, each run is made once. A failed run is told, and the next
-    one comes. Ctrl-C and SIGTERM end the run under way cleanly, and then the schedule.
+    one comes. Ctrl-C, SIGTERM and a closed terminal end the run under way cleanly, and then the
+    schedule.
 
     Refused at once: a tenant that does not exist, a token or a key that is not here.
 
-    Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 2 usage or configuration.
+    Exit codes: 0 after SIGTERM or SIGHUP, 130 after Ctrl-C, 2 usage or configuration.
     """
     if every < SHORTEST:
         raise typer.BadParameter("--every must be 1s at least.")
@@ -137,10 +140,10 @@ class _Runs:
         self._running: asyncio.subprocess.Process | None = None
 
     async def until_signalled(self, schedule: Schedule) -> None:
-        """Keep *schedule* until SIGINT or SIGTERM, and its run's end."""
+        """Keep *schedule* until SIGINT, SIGTERM or SIGHUP, and its run's end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._end, True)
-        loop.add_signal_handler(signal.SIGTERM, self._end, False)
+        call_at_end(partial(self._end, is_interrupt=False))
         await schedule.keep(self._stop)
 
     def _end(self, is_interrupt: bool) -> None:

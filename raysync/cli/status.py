@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,7 @@ import typer
 from raysync.cli import params
 from raysync.cli.console import out, say, tell_json
 from raysync.cli.hints import invocation
+from raysync.cli.lookup import settled
 from raysync.cli.streams import is_unicode
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ SHOWN_CHANNELS = 20
 SHOWN_MESSAGES = 20
 WATCH_PERIOD_S = 1.0
 _LINES_BESIDE_CHANNELS = 10
+_WAITING = "No job is running: waiting for one to begin. Ctrl-C ends this."
 
 
 def status(
@@ -37,7 +41,12 @@ def status(
     tenant: Annotated[
         str | None, typer.Option(metavar="SLUG", help="This tenant's latest job. [default: all]")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow it until it ends.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Follow it to its end; without --job-id wait for one to begin."
+        ),
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="Show all channels.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all channels.")] = False,
 ) -> None:
@@ -75,39 +84,29 @@ def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
 
 
 async def _once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    found: Sequence[JobRecord] = ()
-
-    def keep(records: Sequence[JobRecord]) -> bool:
-        nonlocal found
-        found = records
-        return False
-
-    await _follow(job_id, tenant, keep)
-    return found
-
-
-async def _follow(
-    job_id: str | None, tenant: str | None, see: Callable[[Sequence[JobRecord]], bool]
-) -> None:
-    """Hand the jobs to *see*, again and again while it says so."""
     from raysync.database import open_store
-    from raysync.models.ids import JobId
     from raysync.settings import read_settings
+
+    async with open_store(read_settings(), keeps_running=False) as engine:
+        return await _look(engine, job_id, tenant)
+
+
+async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
+    found = await settled(lambda: _load(engine, job_id, tenant))
+    return [await _with_comparison(engine, each) for each in found]
+
+
+async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
+    from raysync.models.ids import JobId
     from raysync.store.jobs import JobStore
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
-        jobs, tenants = JobStore(engine), TenantStore(engine)
-        while True:
-            if job_id is not None:
-                found = [await jobs.load(JobId(job_id))]
-            else:
-                chosen = [await tenants.get(tenant)] if tenant else await tenants.list()
-                latest = [await jobs.latest(each.id) for each in chosen]
-                found = [each for each in latest if each is not None]
-            if not see([await _with_comparison(engine, each) for each in found]):
-                return
-            await asyncio.sleep(WATCH_PERIOD_S)
+    jobs, tenants = JobStore(engine), TenantStore(engine)
+    if job_id is not None:
+        return [await jobs.load(JobId(job_id))]
+    chosen = [await tenants.get(tenant)] if tenant else await tenants.list()
+    latest = [await jobs.latest(each.id) for each in chosen]
+    return [each for each in latest if each is not None]
 
 
 async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
@@ -127,6 +126,28 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
     return replace(record, compared_since=since)
 
 
+class _Watch:
+    """Which jobs a watch is about: the one that was named, or those that run or begin meanwhile."""
+
+    def __init__(self, job_id: str | None) -> None:
+        self._followed: set[str] = set() if job_id is None else {job_id}
+        self._before: set[str] | None = None
+
+    def goes_on(self, records: Sequence[JobRecord]) -> bool:
+        """Take in the jobs as they are now. Return whether there is more to come."""
+        if self._before is None:
+            self._before = {each.id for each in records}
+        running = [each for each in records if _runs(each)]
+        began = {each.id for each in records} - self._before  # and may have ended since
+        self._followed |= {each.id for each in running} | began
+        return bool(running) or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a job to begin."""
+        return not self._followed
+
+
 async def _watch(job_id: str | None, tenant: str | None) -> None:
     console = out()
     if console.is_terminal and not console.is_dumb_terminal and is_unicode(sys.stdout):
@@ -135,44 +156,80 @@ async def _watch(job_id: str | None, tenant: str | None) -> None:
         await _watch_lines(console, job_id, tenant)
 
 
+async def _follow(
+    job_id: str | None, tenant: str | None, see: Callable[[Sequence[JobRecord]], bool]
+) -> None:
+    """Hand the jobs to *see*, again and again while it says so. Wait for a database that is away.
+
+    Raises:
+        DatabaseFullError: the embedded server cannot run, since its disk is full.
+    """
+    from raysync.database import embedded_server, open_store
+    from raysync.errors import ConfigurationError, StoreUnavailableError
+    from raysync.settings import read_settings
+
+    settings, is_told = read_settings(), False
+    async with open_store(settings, keeps_running=False) as engine:
+        server = embedded_server(settings)
+        while True:
+            try:
+                found = await _look(engine, job_id, tenant)
+            except StoreUnavailableError as error:
+                reason = str(error)
+                if server is not None:
+                    with suppress(ConfigurationError):
+                        reason = (await server.revive()).reason or reason
+                if not is_told:
+                    say(f"PostgreSQL does not answer ({reason.rstrip('.')}); waiting for it.")
+                is_told = True
+            else:
+                if is_told and server is not None:
+                    server.answered()
+                is_told = False
+                if not see(found):
+                    return
+            await asyncio.sleep(WATCH_PERIOD_S)
+
+
 async def _watch_terminal(console: Console, job_id: str | None, tenant: str | None) -> None:
+    from rich.console import Group
     from rich.live import Live
 
+    watch = _Watch(job_id)
     with Live(console=console, auto_refresh=False) as live:
 
         def see(records: Sequence[JobRecord]) -> bool:
-            if not records:
-                _say_no_job(tenant)
-                return False
+            goes_on = watch.goes_on(records)
             rows = max(console.height - _LINES_BESIDE_CHANNELS, 1)
-            live.update(_rendered(records, rows), refresh=True)
-            return _goes_on(records)
+            shown = [_rendered(records, rows)] if records else []
+            live.update(Group(*shown, *([_WAITING] if watch.waits else [])), refresh=True)
+            return goes_on
 
         await _follow(job_id, tenant, see)
 
 
 async def _watch_lines(console: Console, job_id: str | None, tenant: str | None) -> None:
-    import time
-
     from raysync.cli.plain import PlainObserver
 
-    lines = PlainObserver(console, time.monotonic)
+    lines, watch, is_told = PlainObserver(console, time.monotonic), _Watch(job_id), False
 
     def see(records: Sequence[JobRecord]) -> bool:
-        lines.progress([each.view for each in records if each.view is not None])
-        if _goes_on(records):
-            return True
-        if records:
+        nonlocal is_told
+        goes_on = watch.goes_on(records)
+        running = [each.view for each in records if _runs(each)]
+        lines.progress([each for each in running if each is not None])
+        if watch.waits and not is_told:
+            is_told = True
+            say(_WAITING)
+        if not goes_on:
             console.print(_rendered(records, SHOWN_CHANNELS))
-        else:
-            _say_no_job(tenant)
-        return False
+        return goes_on
 
     await _follow(job_id, tenant, see)
 
 
-def _goes_on(records: Sequence[JobRecord]) -> bool:
+def _runs(record: JobRecord) -> bool:
     from raysync.cli.status_view import seems_dead
     from raysync.models.status import JobStatus
 
-    return any(each.status is JobStatus.RUNNING and not seems_dead(each) for each in records)
+    return record.status is JobStatus.RUNNING and not seems_dead(record)

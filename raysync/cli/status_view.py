@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -45,13 +46,54 @@ _CHANNEL_STYLES = {
 
 
 def seems_dead(record: JobRecord) -> bool:
-    """Whether a job counts as running and yet nobody has said so for long."""
-    silent = record.heartbeat_age_s > SILENT_AFTER_S
-    return record.status is JobStatus.RUNNING and silent
+    """Return whether a job counts as running and is not: its driver is gone.
+
+    The tenant's lock tells. Without it a long silence does.
+    """
+    if record.status is not JobStatus.RUNNING:
+        return False
+    return record.is_abandoned or (record.driver is None and _is_silent(record))
+
+
+def _is_silent(record: JobRecord) -> bool:
+    return record.status is JobStatus.RUNNING and record.heartbeat_age_s > SILENT_AFTER_S
+
+
+def fate_of_driver(record: JobRecord) -> str:
+    """Return what is known of the driver of a job that seems dead, as a sentence."""
+    age = words.seconds(record.heartbeat_age_s)
+    if record.driver is None and not record.is_abandoned:
+        return f"The job's last sign of life is {age} old, so its process has probably died."
+    host = f" on {words.printable(record.driver.host)}" if record.driver is not None else ""
+    if record.driver is not None and record.driver.seen_ago_s > SILENT_AFTER_S:
+        silent = words.seconds(record.driver.seen_ago_s)
+        return f"The job's driver{host} has not been heard of for {silent}, so it counts as gone."
+    return f"The job's driver{host} is gone: the job's last sign of life is {age} old."
+
+
+def _at_rest(record: JobRecord) -> JobRecord:
+    """Return a job that is dead without rates and without the time that is left: nothing moves."""
+    if record.view is None or not seems_dead(record):
+        return record
+    channels = tuple(
+        replace(each, messages_per_second=0.0, eta_s=None)
+        if each.status is ChannelJobStatus.IN_PROGRESS
+        else each
+        for each in record.view.channels
+    )
+    view = replace(
+        record.view,
+        channels=channels,
+        messages_per_second=0.0,
+        requests_per_second=0.0,
+        eta_s=None,
+    )
+    return replace(record, view=view)
 
 
 def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
     """The job, then its channels, at most *rows* of them."""
+    record = _at_rest(record)
     parts: list[RenderableType] = [_heading(record, now), *_lines(record, now)]
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
@@ -74,7 +116,7 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
         table.add_row(
             each.tenant,
             each.window.sync_type.value,
-            Text("silent", "yellow") if seems_dead(each) else _job_status(each),
+            _job_status(each),
             f"{words.seconds(_age_s(each.started_at, now))} ago",
             (_in_words(each, view) if view else "") or "–",
             _read(each, view) if view else "–",
@@ -85,7 +127,7 @@ def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableTy
 
 
 def _is_running(record: JobRecord) -> bool:
-    return record.status is JobStatus.RUNNING
+    return record.status is JobStatus.RUNNING and not seems_dead(record)
 
 
 def _is_verification(record: JobRecord) -> bool:
@@ -93,6 +135,10 @@ def _is_verification(record: JobRecord) -> bool:
 
 
 def _job_status(record: JobRecord) -> Text:
+    if record.is_abandoned:
+        return Text("abandoned", "yellow")
+    if seems_dead(record):
+        return Text("silent", "yellow")
     return Text(record.status.value, _JOB_STYLES[record.status])
 
 
@@ -122,6 +168,8 @@ def _in_words(record: JobRecord, view: JobView) -> str:
 
 def _heading(record: JobRecord, now: datetime) -> Text:
     heading = Text.assemble((record.tenant, "bold"), f": job {record.id} ", _job_status(record))
+    if seems_dead(record):
+        return heading.append(f", begun {words.seconds(_age_s(record.started_at, now))} ago")
     if record.completed_at is None:
         return heading.append(f" for {words.seconds(_age_s(record.started_at, now))}")
     took = words.seconds((record.completed_at - record.started_at).total_seconds())
@@ -153,6 +201,10 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         told.append(Text(f"  go on with it: {resume_command(record.id)}"))
     if seems_dead(record):
         told.append(Text(f"  {_obituary(record)}", style="yellow"))
+    elif record.driver is not None and _is_silent(record):
+        age, host = words.seconds(record.heartbeat_age_s), words.printable(record.driver.host)
+        alive = f"Nothing was written of its progress for {age}, but its driver on {host} lives."
+        told.append(Text(f"  {alive}", style="yellow"))
     return told
 
 
@@ -183,9 +235,7 @@ def _requests(record: JobRecord, view: JobView) -> str:
 
 def _obituary(record: JobRecord) -> str:
     return (
-        f"Its last sign of life is {words.seconds(record.heartbeat_age_s)} old, so its process has "
-        "probably died. What was stored stays; go on with: "
-        f"{resume_command(record.id)}"
+        f"{fate_of_driver(record)} What was stored stays; go on with: {resume_command(record.id)}"
     )
 
 
@@ -216,7 +266,7 @@ def _failure(channel: ChannelView) -> Text:
 
 def job_as_json(record: JobRecord) -> dict[str, Any]:
     """The job for `--json`; ids are strings, times ISO 8601 in UTC. Null while nothing was read."""
-    view, result = record.view, record.result
+    view, result = _at_rest(record).view, record.result
     stats = None if result is None else result.parallel_stats.model_dump(mode="json")
     return {
         "job_id": record.id,
@@ -227,6 +277,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "completed_at": None if record.completed_at is None else record.completed_at.isoformat(),
         "heartbeat_age_s": round(record.heartbeat_age_s, 1),
         "seems_dead": seems_dead(record),
+        "driver_gone": record.is_abandoned,
         "error": record.error,
         "ray_job_id": record.ray_job_id,
         "skipped": [each.model_dump() for each in result.skipped] if result else [],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raysync.actors.requests import SyncRequest
     from raysync.models.events import JobView
     from raysync.models.ids import JobId
+    from raysync.models.outage import Outage
     from raysync.models.results import SyncJobResult
 
 
@@ -92,6 +93,12 @@ class Begun:
 
     def progress(self, views: Sequence[JobView]) -> None:
         self.observer.progress(views)
+
+    def database_away(self, outage: Outage) -> None:
+        self.observer.database_away(outage)
+
+    def database_back(self, after_s: float) -> None:
+        self.observer.database_back(after_s)
 
     def finished(self, result: SyncJobResult) -> None:
         self.jobs.pop(result.tenant, None)

@@ -34,6 +34,17 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class LockRecord:
+    """Holder of a tenant's lock, alive or vanished."""
+
+    host: str  #: its machine
+    taken_at: datetime
+    renewed_at: datetime  #: last sign of life ...
+    seen_ago_s: float  #: ... and its age, by the database's clock
+    is_held: bool  #: False: the holder is gone, and the next one may take the lock
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """A job as it is stored: enough to show it, and to resume it."""
 
@@ -51,6 +62,8 @@ class JobRecord:
     result: SyncJobResult | None
     compared_since: datetime | None = None  #: every message stored was compared since then
     quarantine: Quarantine = field(default_factory=Quarantine)  #: of its tenant, now
+    driver: LockRecord | None = None  #: of a running job, as its tenant's lock says
+    is_abandoned: bool = False  #: it counts as running, and no driver holds its tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +107,6 @@ class ShareClaim:
 
     requested: int
     granted: int
-
-
-@dataclass(frozen=True, slots=True)
-class LockRecord:
-    """Holder of a tenant's lock, alive or vanished."""
-
-    host: str  #: its machine
-    taken_at: datetime
-    renewed_at: datetime  #: last sign of life ...
-    seen_ago_s: float  #: ... and its age, by the database's clock
-    is_held: bool  #: False: the holder is gone, and the next one may take the lock
 
 
 @dataclass(frozen=True, slots=True)

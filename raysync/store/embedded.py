@@ -11,6 +11,7 @@ Measured on two busy cores: first start 1.0 s, a later start 0.2 s, attaching 0.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -29,9 +30,17 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import quote
 
-from raysync.errors import DatabaseUnavailableError
+from raysync.errors import DatabaseUnavailableError, ServerDiskFullError
 from raysync.reasons import reason_in_output
 from raysync.store.server_account import ServerAccount, account_for, client_name
+from raysync.store.server_log import (
+    START_BELOW_BYTES,
+    end_of,
+    fatal_line,
+    is_full,
+    lines_since,
+    tells_full_disk,
+)
 from raysync.store.sessions import EMBEDDED_DATABASE, embedded_address
 
 _MAJOR: Final = 18
@@ -80,8 +89,11 @@ def start_embedded(home: Path) -> str:
             return _url_if_ready(data_dir) or _start(data_dir)
 
 
-def stop_embedded(home: Path) -> bool:
-    """Stop the server of *home*, its clients' transactions with it. False: it was not running."""
+def stop_embedded(home: Path, how: str = "fast") -> bool:
+    """Stop the server of *home*, its clients' transactions with it. False: it was not running.
+
+    *how* is one of pg_ctl's modes: "immediate" also stops a server that no longer heeds "fast".
+    """
     data_dir = _data_dir(home)
     with _readable_errors(data_dir):
         if not _postmaster_lives(data_dir):
@@ -90,7 +102,7 @@ def stop_embedded(home: Path) -> bool:
             if not _postmaster_lives(data_dir):
                 return False
             known, programs = _postmaster(data_dir), _Programs.found(data_dir)
-            programs.run("pg_ctl", "stop", "-m", "fast", *_WAITING)
+            programs.run("pg_ctl", "stop", "-m", how, *_WAITING)
             if known is not None and known.socket_dir != data_dir:
                 with suppress(OSError):  # of no use any more, and of no harm
                     known.socket_dir.rmdir()
@@ -104,6 +116,18 @@ def embedded_running(home: Path) -> bool:
         return _url_if_ready(data_dir) is not None
 
 
+def embedded_process_lives(home: Path) -> bool:
+    """Return whether the server's process lives, whatever it is doing."""
+    data_dir = _data_dir(home)
+    with _readable_errors(data_dir):
+        return _postmaster_lives(data_dir)
+
+
+def embedded_log(home: Path) -> Path:
+    """Return the path of the server's log."""
+    return _data_dir(home) / _LOG
+
+
 def _data_dir(home: Path) -> Path:
     return home.absolute() / "postgres"
 
@@ -114,6 +138,8 @@ def _readable_errors(data_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or data_dir
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full_disk(where, error.strerror) from None
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL cannot use {where}: {error.strerror or error}. "
             "Set RAYSYNC_HOME to a directory of your own, or RAYSYNC_DATABASE_URL."
@@ -219,6 +245,7 @@ class _Programs:
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
         """Run *program* to its end. Raises DatabaseUnavailableError with its last words."""
         command = [*self.account.prefix, str(self.folder / program), *arguments]
+        logged = end_of(self.data_dir / _LOG)
         # A file, not a pipe: a server that pg_ctl starts would keep a pipe open.
         with tempfile.TemporaryFile() as output:
             try:
@@ -227,7 +254,7 @@ class _Programs:
                 status = -1
             if status != 0:
                 output.seek(0)
-                raise _failure(program, output.read(), self.data_dir)
+                raise _failure(program, output.read(), self.data_dir, logged)
 
     def _run(self, command: list[str], output: IO[bytes], stdin: str) -> int:
         plainly = self.account.switches_user and not self.account.prefix
@@ -248,20 +275,29 @@ class _Programs:
         ).returncode
 
 
-def _failure(program: str, output: bytes, data_dir: Path) -> DatabaseUnavailableError:
-    words = output.decode(errors="replace")
-    log = data_dir / _LOG
-    if log.exists():
-        words += log.read_text(encoding="utf-8", errors="replace")[-2000:]
+def _failure(program: str, output: bytes, data_dir: Path, logged: int) -> DatabaseUnavailableError:
+    """Say why *program* failed, from its output and the log after the first *logged* bytes."""
+    lines = [*output.decode(errors="replace").splitlines(), *lines_since(data_dir / _LOG, logged)]
+    if tells_full_disk(lines) or is_full(data_dir):  # a full disk takes no line of the log either
+        return _full_disk(data_dir, fatal_line(lines))
     return DatabaseUnavailableError(
         f"The embedded PostgreSQL under {data_dir} did not come up ({program}): "
-        f"{reason_in_output(words)}. Mend that, or set RAYSYNC_DATABASE_URL."
+        f"{reason_in_output(chr(10).join(lines))}. Mend that, or set RAYSYNC_DATABASE_URL."
+    )
+
+
+def _full_disk(where: object, reason: str | None) -> ServerDiskFullError:
+    return ServerDiskFullError(
+        f"The embedded PostgreSQL cannot start because the disk of {where} is full"
+        f"{f' ({reason})' if reason else ''}. Make room there, then run the command again."
     )
 
 
 def _start(data_dir: Path) -> str:
     _refuse_other_version(data_dir)
     programs = _Programs.found(data_dir)
+    if is_full(data_dir.parent, START_BELOW_BYTES):
+        raise _full_disk(data_dir, None)
     if not data_dir.exists():
         _create(programs)
     socket_dir = _socket_dir(data_dir, programs.account)

@@ -116,7 +116,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, psycopg.Error) as error:
-        if isinstance(_cause_of(error), psycopg.errors.DiskFull):
+        if _is_disk_full(_cause_of(error)):
             raise DatabaseFullError(
                 "The database's disk is full, so the run was ended; what was stored stays. Make "
                 "room there, then go on with it by `raysync resume`."
@@ -147,6 +147,8 @@ def translated() -> Iterator[None]:
 def is_refusal(error: BaseException) -> bool:
     """Whether *error* is about the values that were to be written, and not about the server."""
     cause = _cause_of(error)
+    if _is_disk_full(cause):
+        return False
     if isinstance(cause, psycopg.Error):
         state = cause.sqlstate or ""
         return state[:2] in _OF_VALUES or state in _OF_ONE_VALUE
@@ -172,6 +174,14 @@ def _cause_of(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
+def _is_disk_full(cause: BaseException | None) -> bool:
+    """Return whether the server has no room left; a quota has no code of its own."""
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return True
+    message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+    return (message or "").endswith("Disk quota exceeded")
+
+
 def _driver_error(error: BaseException) -> psycopg.Error | None:
     """The driver's error, if it tells of the server's state and not of a wrong statement."""
     cause = _cause_of(error)
@@ -185,6 +195,13 @@ def _driver_error(error: BaseException) -> psycopg.Error | None:
     ):
         return cause
     return None
+
+
+def why_away(error: psycopg.Error | TimeoutError) -> str:
+    """Return why the database does not answer, as a part of a sentence."""
+    if isinstance(error, psycopg.Error):
+        return reason_of(error).rstrip(".")
+    return "it accepted a request and did not answer it in time"
 
 
 def _sentence(error: psycopg.Error) -> str:

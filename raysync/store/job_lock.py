@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -63,9 +63,12 @@ class JobLease(Lease):
 class TenantHolder:
     """Holder of one process's tenants, with one connection for all of them."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, note: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        """*note* is that of `LockHolder`."""
         self._engine = engine
-        self._locks = LockHolder(engine, "raysync driver")
+        self._locks = LockHolder(engine, "raysync driver", note)
 
     @asynccontextmanager
     async def hold(self, tenant_id: TenantId) -> AsyncIterator[JobLease]:

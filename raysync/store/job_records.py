@@ -13,22 +13,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.events import ApiUsage, ChannelView, JobView
 from raysync.models.ids import ChannelId, JobId, TenantId
-from raysync.models.records import JobRecord
+from raysync.models.records import JobRecord, LockRecord
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import Failure, SyncWindow
+from raysync.store.job_lock import TENANT_LOCKS
 from raysync.store.job_rows import EARLIER_RUNS, LIMIT_HIT, extras_from
+from raysync.store.locks import IS_HELD
 
 _VIEW = TypeAdapter(JobView)
 _USAGE = TypeAdapter(dict[str, ApiUsage])
 
-_JOBS = """
+_JOBS = f"""
 SELECT j.id::text AS id, j.tenant_id, t.slug, j.status, j.sync_type, j.start_date, j.end_date,
     j.lookback_s, j.channel_filter, j.options, j.ray_job_id, j.started_at, j.completed_at,
     j.heartbeat_at, j.error, j.progress, j.result,
-    extract(epoch FROM clock_timestamp() - j.heartbeat_at)::double precision AS heartbeat_age_s
+    extract(epoch FROM clock_timestamp() - j.heartbeat_at)::double precision AS heartbeat_age_s,
+    j.status = 'running' AND NOT coalesce({IS_HELD}, false) AS is_abandoned,
+    l.host, l.taken_at, l.renewed_at, coalesce({IS_HELD}, false) AS is_held,
+    extract(epoch FROM clock_timestamp() - l.renewed_at)::double precision AS seen_ago_s
 FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id
-"""
+LEFT JOIN locks l ON l.name = '{TENANT_LOCKS}' || j.tenant_id AND l.holder IS NOT NULL
+"""  # noqa: S608 of constants
 _ONE = text(_JOBS + "WHERE j.id = CAST(:job_id AS uuid)")
 _RECENT = text(
     _JOBS + "WHERE j.tenant_id = :tenant_id ORDER BY j.started_at DESC, j.id LIMIT :limit"
@@ -92,6 +98,9 @@ async def read_usage(connection: AsyncConnection, job_id: JobId) -> Mapping[str,
 
 def _record(row: Any) -> JobRecord:
     status = JobStatus(row.status)
+    driver = None
+    if status is JobStatus.RUNNING and row.renewed_at is not None:
+        driver = LockRecord(row.host, row.taken_at, row.renewed_at, row.seen_ago_s, row.is_held)
     return JobRecord(
         id=JobId(row.id),
         tenant_id=TenantId(row.tenant_id),
@@ -112,6 +121,8 @@ def _record(row: Any) -> JobRecord:
         completed_at=row.completed_at,
         heartbeat_age_s=row.heartbeat_age_s,
         error=row.error,
+        driver=driver,
+        is_abandoned=row.is_abandoned,
         view=_view(row, status),
         result=None if row.result is None else SyncJobResult.model_validate(row.result),
     )

@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import JobId, TenantId
-from raysync.store.engine import connect_alone, translated
+from raysync.store.engine import connect_alone, translated, why_away
 
 _log = logging.getLogger(__name__)
 _Connection = psycopg.AsyncConnection[TupleRow]
@@ -108,6 +108,20 @@ class Lease:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody asked to end the holder's job."""
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the holder must stop: see `cancelled` and `lost`."""
+        return self.cancelled.is_set() or self.lost.is_set()
+
+    async def revoked(self) -> None:
+        """Wait until the holder must stop."""
+        waits = [asyncio.create_task(each.wait()) for each in (self.cancelled, self.lost)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
 
 async def _nothing(_: AsyncConnection) -> None:
     return
@@ -120,8 +134,15 @@ class LockHolder:
     restarts, the holder opens another and keeps the locks that nobody took meanwhile.
     """
 
-    def __init__(self, engine: AsyncEngine, application_name: str) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        application_name: str,
+        note: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        """*note* hears after each look at the rows: None, or why the database did not answer."""
         self._engine = engine
+        self._note = note
         self._application_name = application_name
         self._id = uuid.uuid4().hex
         self._leases: dict[str, Lease] = {}
@@ -231,8 +252,11 @@ class LockHolder:
             is_due = clock() - renewed_at >= RENEW_EVERY_S
             try:
                 await self._look(_RENEW if is_due else _LOOK)
-            except (psycopg.Error, TimeoutError):
+                self._note(None)
+            except (psycopg.Error, TimeoutError) as error:
                 _log.warning("the connection that holds locks broke; opening another")
+                if isinstance(error, TimeoutError):  # a broken connection alone is no outage
+                    self._note(why_away(error))
                 await self._reopen()
                 is_due = True
             if is_due:
@@ -264,8 +288,10 @@ class LockHolder:
                 await self._connect()
                 rows = await self._rows(_RENEW)
                 drivers = dict(await self._ask(_DRIVEN, (jobs,)))
+                self._note(None)
                 break
-            except (psycopg.Error, TimeoutError):
+            except (psycopg.Error, TimeoutError) as error:
+                self._note(why_away(error))
                 await asyncio.sleep(RETAKE_EVERY_S)
         for lease in taken:
             if lease.name not in rows or drivers.get(lease.job_id) != lease.driver:

@@ -20,8 +20,9 @@ from raysync.models.work import (
 )
 from raysync.sync.extras import Extra
 from raysync.sync.ports import HistorySource, Moments, PageStore
-from raysync.sync.reading import Reading, where
+from raysync.sync.reading import Reading
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
+from raysync.sync.whereabouts import where
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from raysync.errors import (
     RetryableError,
     RouteMissingError,
     StoreUnavailableError,
+    UnknownChannelError,
 )
 from raysync.models import channel_types
 from raysync.models.ids import ChannelId
@@ -57,6 +58,33 @@ class GoneChannels:
         under = {each.id for each in known if each.type in channel_types.THREADS} - set(seen)
         gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
         await self.mark(gone)
+
+    async def settle_named(
+        self, named: Collection[ChannelId], seen: Collection[ChannelId]
+    ) -> set[ChannelId]:
+        """Say which of the channels that the user *named* there are not.
+
+        One that is stored, and that Discord says does not exist, is marked as gone. Return those.
+
+        Raises:
+            UnknownChannelError: there is none of them.
+        """
+        unseen = set(named) - set(seen)
+        stored = {each.id for each in await self.again(self.catalog.known)} if unseen else set()
+        gone = {each for each in unseen & stored if not await self.exists(each)}
+        await self.mark(gone)
+        unknown = sorted(unseen - gone)
+        hint = self.planner.uncovered.hint()
+        if unknown and len(unknown) == len(named):
+            listed = ", ".join(str(each) for each in unknown)
+            raise UnknownChannelError(
+                f"The bot sees no channel or thread {listed} in this guild: check the ids "
+                f"(Discord, User Settings, Advanced, Developer Mode; then Copy Channel ID).{hint}"
+            )
+        for each in unknown:
+            told = f"The bot sees no channel or thread with this id.{hint}"
+            self.trouble(Trouble(each, told))
+        return gone
 
     async def exists(self, channel_id: ChannelId) -> bool:
         """Whether Discord has it; so long as Discord does not say that it has not, it has."""

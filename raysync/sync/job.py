@@ -12,9 +12,9 @@ from raysync.errors import (
     ConfigurationError,
     NotFoundError,
     PermanentError,
+    RaysyncError,
     RetryableError,
     RunStoppedError,
-    UnknownChannelError,
 )
 from raysync.models.entities import Channel, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
@@ -96,10 +96,15 @@ class SyncJob:
         self._left: set[ChannelId] = set()  # not read: lists of threads are not settled over them
         self._work: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._reason: RaysyncError | None = None
 
-    def cancel(self) -> None:
-        """Stop as soon as what is under way has let go; `run` then returns."""
+    def cancel(self, reason: RaysyncError | None = None) -> None:
+        """Stop as soon as what is under way has let go; `run` then returns.
+
+        With a *reason* the job has failed for it.
+        """
         self._cancelled = True
+        self._reason = self._reason or reason
         if self._work is not None:
             self._work.cancel()
 
@@ -120,6 +125,9 @@ class SyncJob:
             if not self._cancelled or (task is not None and task.cancelling()):
                 raise  # not by `cancel`: whoever runs it wants no more of it
             status = JobStatus.CANCELLED
+            if self._reason is not None:
+                self._troubles.append(Trouble(None, str(self._reason)))
+                status = JobStatus.FAILED
         except (RunStoppedError, RetryableError, PermanentError, ConfigurationError) as error:
             if isinstance(error, ConfigurationError) and not self._tasks:
                 raise
@@ -165,7 +173,7 @@ class SyncJob:
                 if survey.active_threads or survey.parents_to_list():
                     moved = await self._again(self._planner.active_threads)
                     await self._admit(survey, channels, moved)
-                await self._refuse_unknown_channels()
+                self._seen |= await self._gone.settle_named(self._window.channels, self._seen)
                 await self._mark_gone()
                 await self._sink.planned()
             if self._clock.monotonic_s() - began_s > LOOK_AGAIN_S:
@@ -182,30 +190,6 @@ class SyncJob:
         async with asyncio.TaskGroup() as new:
             await self._admit(grown, new, channels)
             await self._admit(grown, new, threads)
-
-    async def _refuse_unknown_channels(self) -> None:
-        """Say which of the channels that the user named there are not.
-
-        One that is stored, and that Discord says does not exist, is marked as gone.
-        """
-        unseen = self._window.channels - self._seen
-        stored = {each.id for each in await self._again(self._catalog.known)} if unseen else set()
-        gone = {each for each in unseen & stored if not await self._gone.exists(each)}
-        await self._gone.mark(gone)
-        self._seen |= gone
-        unknown = sorted(unseen - gone)
-        if unknown and len(unknown) == len(self._window.channels):
-            named = ", ".join(str(each) for each in unknown)
-            raise UnknownChannelError(
-                f"The bot sees no channel or thread {named} in this guild: check the ids "
-                "(Discord, User Settings, Advanced, Developer Mode; then Copy Channel ID)."
-                + self._planner.uncovered.hint()
-            )
-        for each in unknown:
-            told = (
-                "The bot sees no channel or thread with this id." + self._planner.uncovered.hint()
-            )
-            self._troubles.append(Trouble(each, told))
 
     async def _prepare(self, survey: Survey, letters: Collection[ChannelId]) -> ArchiveReader:
         """Choose what is read again; what was given up has to be read to its end before."""

@@ -59,6 +59,7 @@ from raysync.sync.page import (
 from raysync.sync.rescue import write_page
 from raysync.sync.retry import Retrier, outage_of
 from raysync.sync.visits import with_visit
+from raysync.sync.whereabouts import where
 from raysync.sync.window import LATE_ARRIVAL_S, cursor_above, fraction_read
 
 if TYPE_CHECKING:
@@ -164,12 +165,17 @@ class Reading:
         return True
 
     async def _read_extra(self, reading: Awaitable[bool]) -> bool:
-        """Read one sort of extras; done, too, where the API lacks the route for it."""
+        """Read one sort of extras; done, too, where the API lacks the route for it.
+
+        What Discord refuses of extras is no refusal of the channel's messages.
+        """
         try:
-            return await _of_extras(reading)
+            return await reading
         except RouteMissingError as error:
             self._counted.add_missing(error)
             return True
+        except (AccessDeniedError, NotFoundError) as error:
+            raise ExtrasRefusedError(str(error)) from None
 
     def _gives_way_to_messages(self) -> bool:
         """Whether messages of other channels wait: they go first."""
@@ -392,21 +398,3 @@ class Reading:
         first, at = self.tally.first_message_id, self.tally.last_message_id
         last = self._task.last_message_id
         return fraction_read(first, at, last) if first and at and last else None
-
-
-async def _of_extras(reading: Awaitable[bool]) -> bool:
-    """What Discord refuses of extras is no refusal of the channel's messages."""
-    try:
-        return await reading
-    except (AccessDeniedError, NotFoundError) as error:
-        raise ExtrasRefusedError(str(error)) from None
-
-
-def where(task: ChannelTask, event: str) -> dict[str, object]:
-    """What a line of the log tells of its place."""
-    return {
-        "event": event,
-        "job_id": task.job_id,
-        "tenant_id": task.tenant_id,
-        "channel_id": task.channel_id,
-    }

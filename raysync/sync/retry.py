@@ -35,6 +35,8 @@ _T = TypeVar("_T")
 OUTAGE_PAUSE_S = 10.0
 """Between two looks at what cannot be reached, where the first pause of a request is a second."""
 
+OUTAGE_MARGIN_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -64,6 +66,14 @@ class RetryPolicy:
     def outage_pause_s(self) -> float:
         """How long to wait before what cannot be reached is tried again."""
         return min(OUTAGE_PAUSE_S, OUTAGE_PAUSE_S * self.base_s)
+
+    @property
+    def run_outage_s(self) -> float:
+        """How long a run waits for its database: it ends before its requests give up by themselves.
+
+        Channels that gave up, one by one, would become dead letters.
+        """
+        return max(self.outage_s - OUTAGE_MARGIN_S, 0.0)
 
     def decide(
         self,

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from raysync.store import embedded_use
 from raysync.store.embedded import embedded_running, stop_embedded
+from raysync.store.embedded_use import in_use, unused
 from raysync.store.migrate import head
 from tests.cli.samples import JOB_ID
 from tests.hostile import hostile_database
@@ -117,6 +119,37 @@ def test_the_embedded_server_is_not_stopped_under_a_running_sync(run, tmp_path):
         assert not embedded_running(home)
         assert run("db", "url").exit_code == 0
         assert run("db", "stop").exit_code == 0, "that job's driver is gone"
+    finally:
+        stop_embedded(home)
+
+
+def test_a_command_that_has_just_begun_keeps_the_embedded_server(run, tmp_path):
+    home = tmp_path / "home"
+    try:
+        assert run("db", "url").exit_code == 0
+        with in_use(home):  # as `start` does before there is a job
+            refused = run("db", "stop")
+
+            assert refused.exit_code == 2
+            assert "at work on the embedded server" in refused.stderr
+            assert embedded_running(home)
+            assert run("db", "stop", "--force").exit_code == 0
+        assert not embedded_running(home)
+    finally:
+        stop_embedded(home)
+
+
+def test_a_command_that_begins_during_a_stop_waits_for_it(run, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    monkeypatch.setattr(embedded_use, "STOPPED_WITHIN_S", 0.0)  # it waits, and not for long
+    try:
+        assert run("db", "url").exit_code == 0
+        with unused(home):
+            for command in (("start",), ("tenant", "list"), ("resume", "--job-id", JOB_ID)):
+                waited = run(*command)
+                assert (waited.exit_code, "has been stopping" in waited.stderr) == (2, True)
+            assert run("status").exit_code == 0, "it only looks, and ends at once"
+        assert run("tenant", "list").exit_code == 0
     finally:
         stop_embedded(home)
 

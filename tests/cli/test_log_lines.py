@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from raysync.cli.log_lines import LogObserver
 from raysync.cli.paced import PERIOD_S
 from raysync.logs import JsonFormatter
+from raysync.models.outage import Outage
 from tests.cli.samples import (
     JOB_ID,
     NO_SEARCH,
@@ -127,3 +129,27 @@ def test_what_could_not_be_read_is_counted_at_the_end_where_there_is_any(log: Li
 
     assert (log.lines[0]["quarantined"], log.lines[0]["unplaced"]) == (2, 1)
     assert "quarantined" not in log.lines[1]
+
+
+def test_an_outage_of_the_database_is_told_with_its_times_and_its_reason(log: Lines) -> None:
+    time = HandTime()
+    since = datetime(2026, 11, 30, 14, 3, 12, tzinfo=UTC)
+    with LogObserver(time.monotonic_s) as observer:
+        observer.database_away(Outage(since, since + timedelta(hours=2), "connection refused"))
+        observer.progress([job_view(3)])
+        time.now_s += PERIOD_S
+        observer.progress([job_view(3)])
+        observer.database_back(6.0)
+
+    assert [(each["event"], each["level"]) for each in log.lines] == [
+        ("database_away", "warning"),
+        ("database_away", "warning"),
+        ("database_back", "info"),
+    ]
+    first, _, last = log.lines
+    assert (first["since"], first["until"], first["reason"]) == (
+        "2026-11-30T14:03:12+00:00",
+        "2026-11-30T16:03:12+00:00",
+        "connection refused",
+    )
+    assert last["away_s"] == 6.0

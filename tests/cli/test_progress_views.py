@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.cells import cell_len
@@ -13,6 +14,7 @@ from raysync.cli.live import LiveObserver, render
 from raysync.cli.paced import PERIOD_S
 from raysync.cli.plain import PlainObserver, progress_line
 from raysync.errors import TokenRejectedError
+from raysync.models.outage import Outage
 from raysync.models.results import Verification
 from raysync.sync.summary import failed_result
 from tests.cli.samples import (
@@ -25,12 +27,18 @@ from tests.cli.samples import (
 )
 
 NOW = STARTED + timedelta(seconds=31)
+OUTAGE = Outage(
+    datetime(2026, 11, 30, 14, 3, 12, tzinfo=UTC),
+    datetime(2026, 11, 30, 16, 3, 12, tzinfo=UTC),
+    "PANIC: could not write",
+)
+WAITING = "PostgreSQL has not answered since 14:03:12 UTC; waiting until 16:03:12 UTC"
 
 
-def text_of(views, width=80, height=24) -> str:
+def text_of(views, width=80, height=24, outage=None) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     with console.capture() as capture:
-        console.print(render(views, NOW, width, height))
+        console.print(render(views, NOW, width, height, outage))
     return capture.get()
 
 
@@ -47,16 +55,17 @@ def test_the_view_says_how_far_how_fast_and_how_much_of_the_limit():
         assert part in text
 
 
+@pytest.mark.parametrize("outage", [None, replace(OUTAGE, reason="long " * 90)])
 @pytest.mark.parametrize("views", [0, 1, 2, 9])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 12), (200, 60)])
-def test_the_view_fits_the_terminal(views, width, height):
+def test_the_view_fits_the_terminal(views, width, height, outage):
     wide = (
         channel_view(1, name="日本語チャンネル" * 9),
         *(failed_channel(n, "long " * 90) for n in range(8)),
     )
     shown = [job_view(tenant=f"tenant-{n}", planning=True, channels=wide) for n in range(views)]
 
-    lines = text_of(shown, width, height).splitlines()
+    lines = text_of(shown, width, height, outage).splitlines()
 
     assert len(lines) <= height
     assert max(map(cell_len, lines)) <= width
@@ -203,3 +212,50 @@ def test_where_the_dashboard_asks_for_a_token_it_is_said_how_to_get_it(
 
     command = "uv run ray get-auth-token" if under_uv else "ray get-auth-token"
     assert f"(its token: `{command}`)" in out.getvalue()
+
+
+@pytest.mark.parametrize("views", [0, 1])
+def test_the_view_says_that_the_database_is_away_and_why(views):
+    text = text_of([job_view()] * views, outage=OUTAGE)
+
+    assert text.splitlines()[:2] == [WAITING, "PANIC: could not write"]
+
+
+def test_a_server_that_was_stopped_is_not_waited_for_without_a_hint():
+    stopped = replace(OUTAGE, reason="it was stopped", is_stopped=True)
+
+    assert "it was stopped; any other command starts it" in text_of([], outage=stopped)
+
+
+def test_plain_lines_say_at_once_and_while_it_lasts_that_the_database_is_away():
+    out, time = io.StringIO(), FakeTime()
+    observer = PlainObserver(Console(file=out, highlight=False), time.monotonic_s)
+
+    observer.progress([job_view(3)])
+    observer.database_away(OUTAGE)
+    observer.progress([job_view(3)])
+    assert out.getvalue().splitlines()[1:] == [f"{WAITING} (PANIC: could not write)."]
+    time.now_s += PERIOD_S
+    observer.progress([job_view(3)])
+    assert out.getvalue().count(WAITING) == 2
+    assert out.getvalue().count("24,310 messages") == 1, "no rates that sink"
+    observer.database_back(75.2)
+    time.now_s += PERIOD_S
+    observer.progress([job_view(3)])
+    assert "PostgreSQL answers again, after 1 min 15 s." in out.getvalue()
+    assert out.getvalue().count("24,310 messages") == 2
+
+
+def test_the_live_view_keeps_a_line_of_an_outage_that_is_over():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=90, height=24, highlight=False)
+    with LiveObserver(console) as observer:
+        observer.progress([job_view(3)])
+        observer.database_away(OUTAGE)
+        shown = observer._renderable()
+        observer.database_back(3.0)
+
+    with console.capture() as capture:
+        console.print(shown)
+    assert WAITING in capture.get()
+    assert "PostgreSQL answers again, after 3.0 s." in out.getvalue()

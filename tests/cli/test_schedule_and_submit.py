@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -108,3 +111,20 @@ async def test_a_schedule_of_paused_tenants_waits_and_says_so(engine, tmp_path):
 def _entries(run, action):
     entries = json.loads(run("audit", "--json").stdout)["entries"]
     return [each for each in entries if each["action"] == action]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_terminal_ends_a_schedule_as_sigterm_does(run, takaro, number):
+    assert run("tenant", "pause", "takaro").exit_code == 0
+    command = [sys.executable, "-m", "raysync", "schedule", "--every", "1h"]
+    with subprocess.Popen(command, stderr=-1, text=True) as program:
+        try:
+            for line in program.stderr:
+                if "ended with exit code 2; the next one is due" in line:
+                    break
+            program.send_signal(number)
+            program.communicate(timeout=60)
+        finally:
+            program.kill()
+
+    assert program.returncode == 0

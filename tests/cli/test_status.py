@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +16,14 @@ import psycopg
 import pytest
 from rich.console import Console
 
+from raysync.cli import lookup, status
 from raysync.cli.status_view import SILENT_AFTER_S, job_as_json, render_job, render_overview
-from raysync.models.ids import ChannelId, MessageId, TenantId
-from raysync.models.records import JobRecord, Quarantine, QuarantinedMessage
+from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
+from raysync.models.records import JobRecord, LockRecord, Quarantine, QuarantinedMessage
 from raysync.models.results import Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
+from raysync.store.job_rows import view_json
 from tests.cli.samples import (
     JOB_ID,
     NO_SEARCH,
@@ -26,8 +33,16 @@ from tests.cli.samples import (
     job_result,
     job_view,
 )
+from tests.hostile import plain_session
 
 NOW = STARTED + timedelta(seconds=31)
+RUNNING_ID = JobId("0d5c1a52-51a1-4bb5-8ad2-0c2d52b1a001")
+HOLD = (
+    "UPDATE locks SET holder = 'it', host = 'here', backend_pid = a.pid, taken_at = now(),"
+    " backend_start = a.backend_start, renewed_at = now(), expires_at = now() + interval '1 hour'"
+    " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid() AND name LIKE 'tenant/%'"
+)
+LOOKED_AT = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'raysync'"
 
 
 def record(**changes) -> JobRecord:
@@ -99,6 +114,19 @@ def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
     assert f"resume --job-id {JOB_ID}" in " ".join(text.split())
 
 
+def test_a_job_without_a_driver_is_shown_as_abandoned_among_others():
+    gone = LockRecord("a-host\x1b[2J", STARTED, STARTED, 3.0, is_held=False)
+    abandoned = record(is_abandoned=True, driver=gone)
+
+    lines = text_of(render_overview([abandoned, record(tenant="other")], NOW), width=120)
+
+    row = next(each for each in lines.splitlines() if "takaro" in each)
+    assert "abandoned" in row
+    assert "1,204" not in row
+    assert "\x1b" not in text_of(render_job(abandoned, NOW))
+    assert "in progress" not in text_of(render_job(abandoned, NOW))
+
+
 def test_a_job_that_failed_says_why():
     stopped = record(status=JobStatus.FAILED, completed_at=NOW, error="Discord blocks this address")
 
@@ -165,7 +193,134 @@ def test_a_job_is_found_by_itself_by_tenant_and_by_id(run, job, which):
 
 
 def test_watching_a_job_that_ended_ends(run, job):
-    assert "cancelled" in run("status", "--watch").stdout
+    assert "cancelled" in run("status", "--watch", "--job-id", JOB_ID).stdout
+
+
+@contextmanager
+def driver(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A driver whose job has begun; it is gone at the end, without a word."""
+    with plain_session(url) as session:
+        session.execute(
+            "INSERT INTO sync_jobs (id, tenant_id, sync_type, lookback_s, progress) "
+            "SELECT %s, id, 'full', 0, %s FROM tenants",
+            (RUNNING_ID, view_json(replace(job_view(), job_id=RUNNING_ID))),
+        )
+        session.execute(HOLD)
+        yield session
+
+
+def ended_well(session: psycopg.Connection[tuple[object, ...]]) -> None:
+    session.execute("UPDATE sync_jobs SET status = 'completed', completed_at = now()")
+
+
+def test_a_job_whose_driver_lives_is_running_however_long_it_has_written_nothing(run, takaro):
+    with driver(takaro) as session:
+        session.execute("UPDATE sync_jobs SET heartbeat_at = now() - interval '1 hour'")
+
+        shown = run("status").stdout
+        (told,) = json.loads(run("status", "--json").stdout)["jobs"]
+
+    assert "running for" in shown
+    assert "1,204/s" in shown
+    assert "its driver on here lives" in shown
+    assert (told["seems_dead"], told["driver_gone"]) == (False, False)
+
+
+def test_a_job_whose_driver_was_killed_is_no_running_one_at_once(run, takaro, monkeypatch):
+    monkeypatch.setattr(lookup, "RECONNECTS_WITHIN_S", 0.05)
+    with driver(takaro):
+        pass
+
+    shown = run("status").stdout
+    (told,) = json.loads(run("status", "--json").stdout)["jobs"]
+    reported = run("report").stdout
+
+    assert f"takaro: job {RUNNING_ID} abandoned, begun" in shown
+    assert "The job's driver on here is gone: the job's last sign of life" in shown
+    assert "start --tenant takaro" in shown
+    assert "/s" not in shown
+    assert "ETA" not in shown
+    assert (told["status"], told["seems_dead"], told["driver_gone"]) == ("running", True, True)
+    rates = told["progress"]
+    assert (rates["messages_per_second"], rates["requests_per_second"], rates["eta_s"]) == (
+        0.0,
+        0.0,
+        None,
+    )
+    assert "silent" in reported
+
+
+def test_a_driver_on_a_machine_that_vanished_counts_as_gone_when_its_lease_has_expired(run, takaro):
+    with driver(takaro) as session:
+        session.execute("UPDATE locks SET renewed_at = now() - interval '41 s', expires_at = now()")
+        shown = run("status").stdout
+
+    assert "driver on here has not been heard of for 41." in shown
+    assert "1,204/s" not in shown
+
+
+def test_a_driver_whose_connection_broke_is_not_gone(run, takaro):
+    """It opens another within two seconds; a moment before that its lock looks abandoned."""
+    looks, back = threading.Event(), threading.Event()
+
+    def come_back() -> None:
+        with plain_session(takaro) as session:
+            while not session.execute(LOOKED_AT).fetchone() and not back.is_set():
+                looks.wait(0.01)
+            session.execute(HOLD)
+            back.wait(30)
+
+    with driver(takaro):
+        pass
+    reconnecting = threading.Thread(target=come_back)
+    reconnecting.start()
+    try:
+        assert "running for" in run("status").stdout
+    finally:
+        back.set()
+        reconnecting.join()
+
+
+@contextmanager
+def watching(*which: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "raysync", "status", "--watch", *which]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+@pytest.mark.parametrize("which", [[], ["--tenant", "takaro"]])
+def test_a_watch_waits_for_a_job_to_begin_and_ends_with_it(job, takaro, which):
+    """The job of before has ended: it is none to wait for."""
+    with watching(*which) as program:
+        assert "waiting for one to begin" in program.stderr.readline()
+        with driver(takaro) as session:
+            assert program.stdout.readline().startswith("takaro: 24,310 messages (1,204/s)")
+            session.execute("UPDATE sync_jobs SET status = 'completed', completed_at = now()")
+            out, err = program.communicate(timeout=60)
+
+    assert (program.returncode, err) == (0, "")
+    assert f"job {RUNNING_ID} completed" in out
+
+
+def test_a_watch_ends_where_the_driver_is_gone_and_says_so(takaro):
+    with watching() as program:
+        assert "waiting" in program.stderr.readline()
+        with driver(takaro):
+            assert "1,204/s" in program.stdout.readline()
+        out, _ = program.communicate(timeout=60)
+
+    assert program.returncode == 0
+    assert f"job {RUNNING_ID} abandoned" in out
+
+
+def test_a_watch_shows_a_job_that_has_begun_and_ended_between_two_looks():
+    watch = status._Watch(None)
+
+    assert watch.goes_on([record(status=JobStatus.COMPLETED, id="before")])
+    assert not watch.goes_on([record(status=JobStatus.COMPLETED, id="since")])
 
 
 @pytest.mark.parametrize(

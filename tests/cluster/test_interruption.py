@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -22,6 +25,10 @@ from tests.cluster.waiting import wait_until
 MOST_UNDONE = 3 * 5 * 100
 """Messages of pages that were being written: such a page is counted, and may be undone."""
 STATUSES = "SELECT status FROM sync_jobs ORDER BY created_at"
+_RAYSYNC_ON_ITS_TERMINAL = (
+    "import fcntl, runpy, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "runpy.run_module('raysync', run_name='__main__', alter_sys=True)"
+)
 CLAIMED = "SELECT channel_id FROM sync_progress WHERE lease_expires_at IS NOT NULL"
 
 
@@ -68,6 +75,49 @@ def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
 
         assert here.start("--tenant", "takaro").code == 0
         here.assert_complete("takaro", emulator)
+
+
+def test_a_closed_terminal_cancels_the_job_and_leaves_no_process(without_ray: Installation) -> None:
+    """The kernel sends SIGHUP to all that was started from it, Ray's processes too."""
+    with wide_guild(without_ray) as (here, emulator):
+        terminal, theirs = pty.openpty()
+        os.set_blocking(terminal, False)
+        with subprocess.Popen(
+            [sys.executable, "-c", _RAYSYNC_ON_ITS_TERMINAL, "start", "--tenant", "takaro"],
+            env={**here.environ, "TERM": "xterm"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as program:
+            try:
+                os.close(theirs)
+                wait_until(
+                    lambda: (
+                        read_away(terminal)
+                        or program.poll() is not None
+                        or pages_read(emulator) >= 40
+                    ),
+                    60,
+                )
+                assert program.poll() is None
+                started = psutil.Process(program.pid).children(recursive=True)
+                os.close(terminal)
+                code = program.wait(60)
+            finally:
+                program.kill()
+
+        assert code == 130
+        assert here.query(STATUSES) == [{"status": "cancelled"}]
+        assert here.query(CLAIMED) == []
+        wait_until(lambda: not any(each.is_running() for each in started), 30)
+
+
+def read_away(terminal: int) -> None:
+    """Read what was shown, for a terminal that nobody reads blocks whoever writes."""
+    with suppress(BlockingIOError):
+        while os.read(terminal, 65_536):
+            pass
 
 
 def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(

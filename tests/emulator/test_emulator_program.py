@@ -36,7 +36,7 @@ def get(ready, path):
         return json.loads(response.read())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_says_where_it_is_serves_and_ends_cleanly(tmp_path, number):
     path = tmp_path / "ready.json"
     options = ["--port", "0", "--ready-file", str(path), "--token", "abc", "--guild-id", "42"]
@@ -52,6 +52,18 @@ def test_it_says_where_it_is_serves_and_ends_cleanly(tmp_path, number):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"export RAYSYNC_DISCORD_API_URL={ready['url']}" in output
     assert "guild 42, 600 messages" in line
+    assert program.returncode == 0
+
+
+def test_under_nohup_it_outlives_its_terminal(tmp_path):
+    path = tmp_path / "ready.json"
+    nohup = ["nohup", *PROGRAM, "--port", "0", "--ready-file", str(path)]
+    with subprocess.Popen(nohup, stdout=-1, stderr=subprocess.DEVNULL, text=True) as program:
+        ready, _ = ready_at(path, program)
+        program.send_signal(signal.SIGHUP)
+        assert get(ready, f"/guilds/{ready['guilds'][0]}")
+        program.terminate()
+
     assert program.returncode == 0
 
 

@@ -180,9 +180,13 @@ def test_a_password_is_handed_over_as_it_is_and_never_repeated(password: str) ->
     assert password not in str(refused.value)
 
 
-async def test_a_full_disk_is_told_as_that(database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [("no space left", "53100"), ("could not extend file: Disk quota exceeded", "XX000")],
+)
+async def test_a_full_disk_is_told_as_that(database_url: str, message: str, code: str) -> None:
     engine = open_engine(database_url, pool_size=1, application_name="tests")
-    no_room = "DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"
+    no_room = f"DO $$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = '{code}'; END $$"
     with pytest.raises(DatabaseFullError, match="Make room"), translated():
         async with engine.connect() as connection:
             await connection.exec_driver_sql(no_room)

@@ -12,6 +12,7 @@ from raysync.cli.job_report.lanes import natural, timeline
 from raysync.cli.job_report.lead import bound_in_words
 from raysync.cli.job_report.picture import caption, largest_first, styles_of, timeline_picture
 from raysync.cli.job_report.tables import code, more, paragraph, section, table
+from raysync.cli.status_view import fate_of_driver
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
 from raysync.models.status import JobStatus
@@ -27,10 +28,13 @@ def notices(history: JobHistory, figures: Figures) -> Markup:
     if record.error:
         told.append(words.printable(record.error))
     if figures.status == "silent":
-        told.append(
-            f"Nobody has spoken for this job for {words.seconds(record.heartbeat_age_s)}: its "
-            "process has probably died. What was stored stays."
+        silent = words.seconds(record.heartbeat_age_s)
+        fate = (
+            fate_of_driver(record)
+            if record.is_abandoned
+            else f"Nobody has spoken for this job for {silent}: its process has probably died."
         )
+        told.append(f"{fate} What was stored stays.")
     elif not figures.is_over:
         told.append("The job is running: this page shows how far it had come.")
     if record.status in (JobStatus.FAILED, JobStatus.CANCELLED) or figures.status == "silent":

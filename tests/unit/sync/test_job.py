@@ -13,6 +13,7 @@ from raysync.errors import (
     AccessDeniedError,
     BannedError,
     ContentIntentError,
+    DatabaseFullError,
     NotFoundError,
     RetryableError,
     SearchIndexError,
@@ -487,6 +488,26 @@ def test_a_cancelled_job_says_what_is_left() -> None:
 
     assert end.status is JobStatus.CANCELLED
     assert {each.channel_id for each in end.unfinished} == {1, 2}
+
+
+def test_a_job_that_is_ended_for_a_reason_has_failed_for_it() -> None:
+    stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
+    stage.dispatcher.pause_s = 1000.0
+
+    async def scenario() -> JobEnd:
+        job = stage.job()
+        running = asyncio.create_task(job.run())
+        await asyncio.sleep(1)
+        job.cancel(DatabaseFullError("The disk is full."))
+        job.cancel()  # by a signal, a moment later
+        return await running
+
+    end = run_virtual(scenario())
+
+    assert end.status is JobStatus.FAILED
+    assert [(each.channel_id, each.message) for each in end.troubles] == [
+        (None, "The disk is full.")
+    ]
 
 
 def test_who_ends_a_cancelled_job_at_once_does_not_wait_for_its_sum() -> None:
