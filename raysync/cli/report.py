@@ -78,7 +78,8 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
         if not latest:
             which = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(
-                f"There is no sync job yet. Begin one: {invocation()} start{which}"
+                f"There is no sync job yet. Begin one, of a tenant that was added: "
+                f"{invocation()} start{which}"
             )
         return await job_history(engine, latest[0].id)
 

@@ -71,7 +71,10 @@ def status(
 
 def _say_no_job(tenant: str | None) -> None:
     which = f" --tenant {tenant}" if tenant else ""
-    say(f"There is no sync job yet. Begin one: {invocation()} start{which}")
+    say(
+        f"There is no sync job yet. Begin one, of a tenant that was added: "
+        f"{invocation()} start{which}"
+    )
 
 
 def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:

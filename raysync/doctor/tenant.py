@@ -170,7 +170,11 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
     except ContentIntentError as error:
         return [about_tenant(tenant, "intents", FAIL, str(error))]
     except ConfigurationError as error:
-        advice = "Invite the bot: Developer Portal, your application, OAuth2, URL Generator, bot."
+        advice = (
+            "Invite the bot: Developer Portal, your application, OAuth2, URL Generator, bot. If "
+            f"the guild's id is mistyped, and nothing of it is kept: raysync tenant remove "
+            f"{tenant.slug}, then add it again."
+        )
         return [about_tenant(tenant, "guild", FAIL, str(error), advice)]
     lacking = [
         about_tenant(

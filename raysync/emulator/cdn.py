@@ -50,8 +50,10 @@ class Cdn:
 
     def refreshed(self, url: str, now_s: int) -> str | None:
         """Return an attachment's address signed anew; None for an address not of the CDN."""
-        parts = urlsplit(url)
-        path = parts.path.lstrip("/")
+        try:
+            path = urlsplit(url).path.lstrip("/")
+        except ValueError:  # no address at all
+            return None
         return self.sign(path, now_s) if path.startswith("attachments/") else None
 
     def _signature(self, path: str, expires_s: int, issued_s: int) -> str:

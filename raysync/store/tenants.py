@@ -27,7 +27,10 @@ from raysync.store.schema import channels, sync_jobs, sync_progress, tenants
 from raysync.store.scrubbings import note_scrubbed
 
 _VIOLATED = {
-    "uq_tenants_slug": "The slug {slug} belongs to a tenant already: choose another.",
+    "uq_tenants_slug": (
+        "The slug {slug} belongs to a tenant already: choose another. Where that one's guild was "
+        "mistyped, and nothing of it is kept, take it away first: `raysync tenant remove {slug}`."
+    ),
     "uq_tenants_platform_platform_id": (
         "The guild {guild} belongs to a tenant already: `raysync tenant list` shows which."
     ),

@@ -150,6 +150,7 @@ class Reading:
                     return False
         finally:
             await self._saved()
+            self._on_progress(self._progress())  # with what came of the last page
         return True
 
     async def _read_extras(self, claim: Claim) -> bool:
@@ -207,10 +208,8 @@ class Reading:
             if step.page is not None:
                 self._count(step.page.messages)
                 self._saving = asyncio.create_task(self._save(claim, step.page))
-            if step.beyond:
+            if step.beyond or (step.page is None and messages):  # or no record of it has a place
                 return True
-            if step.page is None and messages:
-                return True  # none of its records has a place: there is no way on
             if step.is_end:
                 grows, reached = step.highest > reached, max(reached, step.highest)
                 cursor, messages = (

@@ -237,7 +237,7 @@ def test_a_job_whose_driver_was_killed_is_no_running_one_at_once(run, takaro, mo
 
     assert f"takaro: job {RUNNING_ID} abandoned, begun" in shown
     assert "The job's driver on here is gone: the job's last sign of life" in shown
-    assert "start --tenant takaro" in shown
+    assert "resume --job-id " in shown
     assert "/s" not in shown
     assert "ETA" not in shown
     assert (told["status"], told["seems_dead"], told["driver_gone"]) == ("running", True, True)

@@ -363,7 +363,7 @@ def test_progress_tells_how_much_of_the_time_is_read() -> None:
 
     sync(history, pages, make_task(last_message_id=ids[-1]), seen=seen)
 
-    assert [each.tally.messages for each in seen] == [10, 19, 28, 30]
+    assert [each.tally.messages for each in seen] == [10, 19, 28, 30, 30]
     assert seen[-1].fraction == 1.0
     assert 0.2 < (seen[0].fraction or 0) < 0.4
 
@@ -435,6 +435,17 @@ def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:
     assert 2 < (outcome.parked.remaining_pages or 0) < 5
     assert len(pages.rows) == 28
     assert pages.holder is None
+
+
+def test_progress_tells_at_the_end_of_a_visit_what_came_of_its_last_page() -> None:
+    history, pages, ids = FakeHistory(), FakePages(), snowflakes(35)
+    history.post(*ids)
+    seen: list[ChannelProgress] = []
+
+    sync(history, pages, make_task(last_message_id=ids[-1]), seen=seen)
+
+    assert seen[-1].tally.messages == 35
+    assert seen[-1].tally.added == 35, "a job that is interrupted now says how many are new"
 
 
 def test_visits_add_up_to_the_whole_channel() -> None:
