@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.store import migrate
 from raysync.store.embedded import start_embedded, stop_embedded
 from raysync.store.engine import open_engine
+
+# Under nohup it is ignored, and the programs that tests start would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TIERS = Path(__file__).parent
 

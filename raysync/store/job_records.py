@@ -36,10 +36,10 @@ FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id
 LEFT JOIN locks l ON l.name = '{TENANT_LOCKS}' || j.tenant_id AND l.holder IS NOT NULL
 """  # noqa: S608 of constants
 _ONE = text(_JOBS + "WHERE j.id = CAST(:job_id AS uuid)")
-_RECENT = text(
-    _JOBS + "WHERE j.tenant_id = :tenant_id ORDER BY j.started_at DESC, j.id LIMIT :limit"
-)
-_RECENT_OF_ALL = text(_JOBS + "ORDER BY j.started_at DESC, j.id LIMIT :limit")
+# a job that was resumed is later than those that were begun meanwhile
+_LATEST_FIRST = "ORDER BY greatest(j.heartbeat_at, j.completed_at) DESC, j.id LIMIT :limit"
+_RECENT = text(f"{_JOBS} WHERE j.tenant_id = :tenant_id {_LATEST_FIRST}")
+_RECENT_OF_ALL = text(f"{_JOBS} {_LATEST_FIRST}")
 
 _CHANNELS = text("""
 SELECT c.platform_channel_id, c.name, j.status, j.worker_id, j.messages_processed, j.fraction,

@@ -293,13 +293,13 @@ class JobStore:
     async def recent(
         self, tenant_id: TenantId | None = None, limit: int = 20
     ) -> tuple[JobRecord, ...]:
-        """The last jobs, of one tenant or of all, the latest first, without their channels."""
+        """The jobs that were active last, of one tenant or of all, without their channels."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_jobs(connection, tenant_id, limit)
 
     async def latest(self, tenant_id: TenantId | None = None) -> JobRecord | None:
-        """The job begun last, with all its channels."""
+        """The job that was active last, with all its channels."""
         found = await self.recent(tenant_id, limit=1)
         return await self.load(found[0].id) if found else None
 

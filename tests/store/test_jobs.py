@@ -552,3 +552,22 @@ async def test_a_driver_whose_job_was_resumed_elsewhere_has_lost_it(
 
         assert not await jobs.finish(lease.job_id, JobStatus.CANCELLED, driver=lease.driver)
     assert (await jobs.load(lease.job_id)).status is JobStatus.RUNNING
+
+
+async def test_a_job_that_was_resumed_is_later_than_one_that_was_begun_meanwhile(
+    jobs: JobStore, tenant: Tenant
+) -> None:
+    first = await jobs.begin(tenant.id, FULL)
+    await jobs.finish(first, JobStatus.CANCELLED)
+    second = await jobs.begin(tenant.id, SyncWindow(SyncType.VERIFY))
+    await jobs.finish(second, JobStatus.COMPLETED)
+    assert [each.id for each in await jobs.recent(tenant.id)] == [second, first]
+
+    await jobs.resume(first)
+    while_it_runs = await jobs.latest(tenant.id)
+    await jobs.finish(first, JobStatus.COMPLETED)
+    latest = await jobs.latest(tenant.id)
+
+    assert while_it_runs is not None
+    assert latest is not None
+    assert (while_it_runs.id, latest.id) == (first, first)
