@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -58,7 +59,7 @@ SHOWN = [
     "status",
     "status --json",
     "status --tenant a --all",
-    "status --watch",
+    f"status --watch --job-id {JOB_ID}",
     "report",
     "report --json",
     "report --html -",
@@ -247,6 +248,7 @@ class Forks:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
+            start_new_session=True,
         )
 
     def run_in(self, setting: Setting, arguments: list[str]) -> Ended:
@@ -274,8 +276,9 @@ class Forks:
         return Ended(code, *(each.read_bytes() if each.exists() else b"" for each in files))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and the command that it may still be at."""
         with self._process as process:
+            os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
 
