@@ -218,6 +218,7 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
         assert "completed: there is nothing to cancel" in late.err
 
 
+@pytest.mark.slow  # a cancelled job is resumed, and a killed driver's is gone on with, elsewhere
 def test_a_job_whose_driver_was_killed_is_resumed(installation: Installation) -> None:
     with wide_guild(installation) as (here, emulator):
         with here.starting("--tenant", "takaro") as program:

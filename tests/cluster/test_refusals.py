@@ -74,6 +74,7 @@ def test_a_guild_the_bot_is_not_in(small: tuple[Installation, Emulator, int]) ->
     assert_refused(here.start("--tenant", "takaro"), str(guild_id))
 
 
+@pytest.mark.slow  # without Ray: tests/emulator/test_membership.py
 def test_a_guild_that_throws_the_bot_out_in_mid_run(installation: Installation) -> None:
     with served(wide_world()) as emulator:
         (guild_id,) = emulator.world.guilds
@@ -227,7 +228,7 @@ def test_a_ban_in_mid_run_ends_it_and_says_so(installation: Installation) -> Non
         assert emulator.counters.by_status[429] <= 30, "it went on asking"
 
 
-@pytest.mark.parametrize("status", [404, 503])
+@pytest.mark.parametrize("status", [404, pytest.param(503, marks=pytest.mark.slow)])
 def test_one_channel_that_always_fails_stops_no_other(
     installation: Installation, status: int
 ) -> None:

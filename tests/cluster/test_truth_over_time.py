@@ -93,6 +93,7 @@ def change(emulator: Emulator, edits: int, deletes: int, posts: int) -> None:
         emulator.edits.post_message(dice.choice(channels).id, f"new: {number}")
 
 
+@pytest.mark.slow  # tests/emulator/test_follows.py and tests/property find them, too
 def test_every_edit_and_deletion_in_the_look_back_is_found(
     here: tuple[Installation, Emulator],
 ) -> None:
