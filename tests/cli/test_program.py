@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 
+import psycopg
 import pytest
+
+from tests.cli.test_privacy import hold_all
 
 HEAVY = {"ray", "discord", "sqlalchemy", "psycopg", "alembic", "aiohttp"}
 
@@ -78,17 +81,17 @@ def test_ctrl_c_ends_a_watch_with_130(with_database, run):
     assert run("tenant", "add", "a", "--guild", "5", "--token-env", "T").exit_code == 0
     _begin_a_job(with_database)
     program = [sys.executable, "-m", "raysync", "status", "--watch"]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline().startswith(b"a: 7 messages")
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+    with psycopg.connect(with_database, autocommit=True) as driver:
+        hold_all(driver)
+        with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout.readline().startswith(b"a: 7 messages")
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.read()
 
     assert (process.returncode, said) == (130, b"Interrupted.\n")
 
 
 def _begin_a_job(database_url: str) -> None:
-    import psycopg
-
     from raysync.store.job_rows import view_json
     from tests.cli.samples import JOB_ID, job_view
 
