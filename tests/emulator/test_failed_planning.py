@@ -26,6 +26,7 @@ from raysync.models.work import ChannelTask, Skipped, SyncWindow
 from raysync.ratelimit.budget import Demand, Lease
 from raysync.store.health import refusals
 from raysync.store.jobs import JobStore
+from raysync.store.locks import Lease as LockLease
 from raysync.store.tenants import TenantStore
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import RetryPolicy
@@ -90,7 +91,7 @@ class Here:
         run._metrics = SimpleNamespace(tell=lambda: None)
         run._clock, run._policy = SystemClock(), RetryPolicy(base_s=0.01)
         run._stopping = asyncio.Event()
-        lease = SimpleNamespace(cancelled=asyncio.Event(), lost=asyncio.Event())
+        lease = LockLease("tenant")
         header = JobHeader(secrets.job_id, tenant.slug, SyncType.FULL, run._clock.now(), 48.0)
         try:
             await run._run_job(header, tenant, window, lease)
