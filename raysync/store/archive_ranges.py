@@ -73,3 +73,23 @@ async def in_pieces(
         progress(found.messages)
         after = upto
     return done
+
+
+async def in_pieces_from(
+    engine: AsyncEngine,
+    tenant_id: TenantId,
+    at: tuple[int, int],
+    work: Callable[[AsyncConnection, Piece], Awaitable[_T]],
+    progress: Progress,
+) -> list[_T]:
+    """Have *work* done on all channels of the tenant, as `in_pieces` does on one.
+
+    *at* is the channel's key and the message up to which an earlier call came.
+    """
+    at_channel, at_message = at
+    done: list[_T] = []
+    for key in await channel_keys(engine, tenant_id):
+        after = at_message if key == at_channel else 0
+        if key >= at_channel and after < MAX_SNOWFLAKE:
+            done += await in_pieces(engine, key, work, progress, after)
+    return done

@@ -14,9 +14,9 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raysync.models.ids import MAX_SNOWFLAKE, TenantId
+from raysync.models.ids import TenantId
 from raysync.models.privacy import SCRUBBING_RULES, RescrubCounts
-from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
+from raysync.store.archive_ranges import Piece, Progress, in_pieces_from
 from raysync.store.audit import Note, nothing
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
@@ -135,18 +135,15 @@ class Rescrubbing:
                 await connection.execute(_BEGIN, self._values)
                 at = (await connection.execute(_POSITION, self._values)).one()
                 await begun(connection)
-        counts = RescrubCounts()
 
         async def work(connection: AsyncConnection, piece: Piece) -> RescrubCounts:
             done = await _rescrub(connection, piece, rewriter)
             await connection.execute(_NOTE, {**piece.values, **self._values})
             return done
 
-        for key in await channel_keys(self.engine, self.tenant_id):
-            after = at.at_message if key == at.at_channel else 0
-            if key >= at.at_channel and after < MAX_SNOWFLAKE:
-                done = await in_pieces(self.engine, key, work, self.progress, after)
-                counts = sum(done, counts)
+        start = (at.at_channel, at.at_message)
+        done = await in_pieces_from(self.engine, self.tenant_id, start, work, self.progress)
+        counts = sum(done, RescrubCounts())
         counts += RescrubCounts(channels=await self._channels(rewriter))
         with translated():
             async with self.engine.begin() as connection:

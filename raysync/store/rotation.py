@@ -18,9 +18,9 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from raysync.models.ids import MAX_SNOWFLAKE, TenantId
+from raysync.models.ids import TenantId
 from raysync.models.privacy import PSEUDONYM
-from raysync.store.archive_ranges import Piece, Progress, channel_keys, in_pieces
+from raysync.store.archive_ranges import Piece, Progress, in_pieces_from
 from raysync.store.audit import Note, nothing
 from raysync.store.column_texts import rewrite_column
 from raysync.store.engine import translated
@@ -146,10 +146,8 @@ class Rotation:
             noted = {**piece.values, "tenant_id": self.tenant_id}
             await connection.execute(_NOTE, noted)
 
-        for key in await channel_keys(self.engine, self.tenant_id):
-            after = under_way.at_message if key == under_way.at_channel else 0
-            if key >= under_way.at_channel and after < MAX_SNOWFLAKE:
-                await in_pieces(self.engine, key, work, self.progress, after)
+        start = (under_way.at_channel, under_way.at_message)
+        await in_pieces_from(self.engine, self.tenant_id, start, work, self.progress)
         with translated():
             async with self.engine.begin() as connection:
                 for table, columns in _OF_TENANT.items():

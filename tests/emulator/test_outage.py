@@ -16,7 +16,6 @@ from raysync.clock import SystemClock
 from raysync.database import EmbeddedServer
 from raysync.emulator import EmulatorThread, GuildSpec, Latency, Limits, World, generate_guild
 from raysync.errors import DatabaseFullError, RaysyncError
-from raysync.models.outage import Outage
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store import locks, migrate
@@ -29,6 +28,7 @@ from raysync.sync.job_end import JobEnd
 from raysync.sync.outage import OutageWatch
 from tests.archive import Archive
 from tests.cluster.waiting import wait_until
+from tests.heard import Heard
 from tests.small_disk import fill, make_room, small_disk, use_up_log_segments
 from tests.truth import assert_same_archive, expected_rows, exported_rows
 
@@ -36,20 +36,6 @@ TOKEN = "a-token"
 FULL = SyncWindow(SyncType.FULL)
 PAGES = "GET /channels/{channel_id}/messages"
 PATIENCE_S = 90.0
-
-
-class Heard:
-    """What a run's observer is told, and where the run stood then."""
-
-    def __init__(self) -> None:
-        self.outages: list[Outage] = []
-        self.lasted_s: list[float] = []
-
-    def database_away(self, outage: Outage) -> None:
-        self.outages.append(outage)
-
-    def database_back(self, after_s: float) -> None:
-        self.lasted_s.append(after_s)
 
 
 class Run:

@@ -16,23 +16,10 @@ from raysync.errors import (
 from raysync.models.outage import Outage, ServerState
 from raysync.sync.outage import NOBODY_ASKS_S, OutageWatch
 from raysync.sync.retry import OUTAGE_PAUSE_S, Retrier, RetryPolicy
+from tests.heard import Heard
 from tests.virtual_time import LoopClock, run_virtual
 
 HOURS_S = 7_200.0
-
-
-class Heard:
-    """What a run's observer is told."""
-
-    def __init__(self) -> None:
-        self.outages: list[Outage] = []
-        self.lasted_s: list[float] = []
-
-    def database_away(self, outage: Outage) -> None:
-        self.outages.append(outage)
-
-    def database_back(self, after_s: float) -> None:
-        self.lasted_s.append(after_s)
 
 
 class Server:
