@@ -28,7 +28,7 @@ def info(status: JobStatus, code: int | None = None, message: str | None = None)
         (info(JobStatus.STOPPED), JobEnd("stopped", 130)),
         (
             info(JobStatus.FAILED, None, "runtime_env setup failed:\nno such module\n"),
-            JobEnd("failed", 1, "no such module"),
+            JobEnd("failed", 1, "runtime_env setup failed: no such module"),
         ),
     ],
 )
