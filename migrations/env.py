@@ -1,10 +1,10 @@
-"""How Alembic reaches the database: by the connection that `raysync.store.migrate` gives it."""
+"""Alembic's environment, on the connection that `raysync.store.server.migrate` hands in."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from raysync.store.schema import metadata
+from raysync.store.schema.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

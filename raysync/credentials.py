@@ -200,13 +200,13 @@ def readable_by_others(path: Path) -> bool:
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
-class Letterbox:
+class SealedInbox:
     """Receives secrets in a worker: anyone may seal to its public key, only it can open."""
 
     def __init__(self) -> None:
         self._private = PrivateKey.generate()
 
-    def address(self) -> bytes:
+    def public_key(self) -> bytes:
         """What a sender needs."""
         return bytes(self._private.public_key)
 
@@ -216,5 +216,5 @@ class Letterbox:
 
 
 def seal_for(address: bytes, plain: bytes) -> bytes:
-    """Encrypt *plain* so that only the letterbox with *address* can read it."""
+    """Encrypt *plain* so that only the inbox with *address* can read it."""
     return bytes(SealedBox(PublicKey(address)).encrypt(plain))

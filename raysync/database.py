@@ -9,12 +9,12 @@ from contextlib import ExitStack, asynccontextmanager
 from raysync.errors import NotPermittedError
 from raysync.models.outage import ServerState
 from raysync.settings import Settings
-from raysync.store.embedded import start_embedded
-from raysync.store.embedded_keeper import ServerKeeper
-from raysync.store.embedded_use import in_use
-from raysync.store.engine import Engine, normalize_url, open_engine
-from raysync.store.migrate import require_current, upgrade
-from raysync.store.roles import refused_to
+from raysync.store.connection.engine import Engine, normalize_url, open_engine
+from raysync.store.server.embedded import start_embedded
+from raysync.store.server.embedded_keeper import ServerKeeper
+from raysync.store.server.embedded_use import in_use
+from raysync.store.server.migrate import require_current, upgrade
+from raysync.store.server.roles import refused_to
 
 
 def database_url(settings: Settings) -> str:

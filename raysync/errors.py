@@ -260,7 +260,7 @@ class DatabaseFullError(RunStoppedError):
     """The database's disk is full."""
 
 
-def told(error: BaseException) -> str:
+def safe_message(error: BaseException) -> str:
     """What may be written down of an error: of one that is not ours its class alone.
 
     Others' messages may quote a statement with what people wrote in it.

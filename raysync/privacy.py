@@ -16,9 +16,9 @@ from typing import Final
 
 from raysync.clock import SystemClock
 from raysync.credentials import another_key, key_mark, secret_key, tenant_key
-from raysync.discord_api.privacy import pseudonym, pseudonymizer_for, rotation_key
-from raysync.discord_api.redaction import Redaction
-from raysync.discord_api.rescrubbing import Rescrubber
+from raysync.discord_api.people.pseudonyms import pseudonym, pseudonymizer_for, rotation_key
+from raysync.discord_api.people.redaction import Redaction
+from raysync.discord_api.people.rescrubbing import Rescrubber
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.ids import ChannelId
@@ -34,25 +34,25 @@ from raysync.models.privacy import (
     Suppression,
 )
 from raysync.settings import Settings
-from raysync.store.archive_ranges import Progress
-from raysync.store.audit import AuditLog, Note
-from raysync.store.audit import entry as audit_entry
-from raysync.store.channels import ChannelStore
-from raysync.store.engine import Engine
-from raysync.store.erasure import Erasure
-from raysync.store.job_lock import JobLease, hold_tenant
-from raysync.store.key_checks import KeyChecks
-from raysync.store.named import Names
-from raysync.store.privacy_tables import SuppressedKind
-from raysync.store.purge import Purge
-from raysync.store.rescrubbing import Rescrubbing
-from raysync.store.rotation import Generations, Rotation
-from raysync.store.scrubbings import Scrubbing, scrubbing_of
-from raysync.store.stored_files import Due, any_due, places, sweep
-from raysync.store.subject_export import subject_lines
-from raysync.store.suppressions import SuppressionStore, people_rules
+from raysync.store.archive.blobs import open_blob_store
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.ranges import Progress
+from raysync.store.connection.audit import AuditLog, Note
+from raysync.store.connection.audit import entry as audit_entry
+from raysync.store.connection.engine import Engine
+from raysync.store.jobs.lease import JobLease, hold_tenant
+from raysync.store.privacy.erasure import Erasure
+from raysync.store.privacy.key_checks import KeyChecks
+from raysync.store.privacy.names import Names
+from raysync.store.privacy.purge import Purge
+from raysync.store.privacy.rescrubbing import Rescrubbing
+from raysync.store.privacy.rotation import Generations, Rotation
+from raysync.store.privacy.scrubbings import Scrubbing, scrubbing_of
+from raysync.store.privacy.stored_files import Due, any_due, places, sweep
+from raysync.store.privacy.subject_export import subject_lines
+from raysync.store.privacy.suppressions import SuppressionStore, people_rules
+from raysync.store.schema.privacy_tables import SuppressedKind
 from raysync.store.tenants import TenantStore
-from raysync.store.vault import open_vault
 
 _PSEUDONYM: Final = re.compile(PSEUDONYM)
 
@@ -397,4 +397,4 @@ class TenantPrivacy:
 def _require_places(elsewhere: Elsewhere, tenant: Tenant) -> None:
     """Refuse before anything is erased what cannot be a place of files. ConfigurationError."""
     for url in sorted(elsewhere.more):
-        open_vault(url, tenant.guild_id)
+        open_blob_store(url, tenant.guild_id)

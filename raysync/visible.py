@@ -3,7 +3,8 @@
 What strangers wrote (channels' names, servers' errors) reaches terminals, logs and readers of
 lines. There, ESC and U+009B begin commands, U+0085, U+2028 and U+2029 end lines, U+202E turns the
 text round, and what has no width hides. All of them are escaped where something leaves raysync, in
-one place for each way out: `cli/console.py`, `logs.py`, `store/json_lines.py`, the report's page.
+one place for each way out: `cli/output/console.py`, `logs.py`, `store/archive/json_lines.py`, and
+the report's page.
 
 U+200C and U+200D stay: emoji and several scripts are spelled with them.
 """

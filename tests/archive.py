@@ -12,17 +12,16 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.extras import JobExtras
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Identities, pseudonymizer_for
+from raysync.discord_api.people.pseudonyms import Identities, pseudonymizer_for
 from raysync.models.entities import Privacy, Tenant
 from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.ids import GuildId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
-from raysync.store.suppressions import people_rules
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
@@ -30,6 +29,7 @@ from raysync.sync.job_end import JobEnd
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy
+from raysync.worker.job_extras import JobExtras
 
 KEY = b"0123456789abcdef0123456789abcdef"
 AT_ONCE = 4
@@ -61,7 +61,7 @@ class FreeLimiter:
     def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
         return
 
-    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
         return
 
 

@@ -15,9 +15,9 @@ from psycopg import sql
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.store import migrate
-from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.engine import open_engine
+from raysync.store.connection.engine import open_engine
+from raysync.store.server import migrate
+from raysync.store.server.embedded import start_embedded, stop_embedded
 
 # Under nohup it is ignored, and the programs that tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

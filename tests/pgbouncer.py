@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
-from raysync.store.server_account import account_for
+from raysync.store.server.server_account import account_for
 
 _PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin")
 _CONFIGURATION = """

@@ -1,4 +1,4 @@
-"""Ray shells over plain classes, and the wiring inside a worker.
+"""Ray actors as thin shells over plain classes, and the Ray that they run on.
 
 Ray reads some variables once, when it is imported, which the modules of this package do. So what
 Ray must know of them is set here. Ray's token is the user's matter where the cluster is.

@@ -7,15 +7,15 @@ from typing import Any
 import ray
 
 from raysync.actors.handles import lease_from, observe_by, report_to, watch_by
-from raysync.actors.pulse import Pulse
-from raysync.actors.secrets import opened
-from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.credentials import Letterbox
+from raysync.credentials import SealedInbox
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.ratelimit.budget import Sharer
+from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.heartbeat import Heartbeat
+from raysync.worker.secrets import opened
 
 PROBES = "probes"
 """A concurrency group, which is a thread of its own."""
@@ -34,8 +34,8 @@ class ChannelSyncActor:
     ) -> None:
         configure_logs(log_format, role="worker", run=sharer.run, worker_id=sharer.worker)
         self._worker_id = worker_id = sharer.worker
-        self._letterbox = Letterbox()
-        self._pulse = Pulse(SystemClock())
+        self._inbox = SealedInbox()
+        self._pulse = Heartbeat(SystemClock())
         self._worker = ChannelWorker(
             worker_id,
             slots,
@@ -50,7 +50,7 @@ class ChannelSyncActor:
 
     async def introduce(self) -> tuple[bytes, str]:
         """Where to seal a job's secrets to, and the node that it runs on."""
-        return self._letterbox.address(), ray.get_runtime_context().get_node_id()
+        return self._inbox.public_key(), ray.get_runtime_context().get_node_id()
 
     @ray.method(concurrency_group=PROBES)
     async def pulse(self) -> float:
@@ -59,7 +59,7 @@ class ChannelSyncActor:
 
     async def open_job(self, sealed: bytes) -> None:
         """Log in for a job. Raises what Discord or the database says."""
-        await self._worker.open_job(opened(self._letterbox, sealed))
+        await self._worker.open_job(opened(self._inbox, sealed))
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel to its end; a failure is an outcome."""

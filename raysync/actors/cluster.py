@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
+from ray.util import ActorPool
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
@@ -16,15 +17,16 @@ from raysync.actors.handles import RemoteTracker, lease_from, observe_by, report
 from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
-from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import ProgressTrackerActor
-from raysync.actors.worker import LeaseFor, Watch
 from raysync.logs import LogFormat
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
+from raysync.pool.workers import SlotPool
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader
+from raysync.worker.channel_worker import LeaseFor, Watch
+from raysync.worker.secrets import JobSecrets
 
 WORKER_CPUS = 0.02
 """A worker waits for the network: a share small enough for 50 of them on one core."""
@@ -78,7 +80,7 @@ class RunActors:
             max_concurrency=GOVERNOR_CALLS,
         ).remote(log_format)
         self._governor = governor
-        self._greeting = governor.address.remote()  # at once: one that was idle may be ending
+        self._greeting = governor.public_key.remote()  # at once: one that was idle may be ending
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
@@ -87,6 +89,13 @@ class RunActors:
             max_restarts=-1,  # a cache: its driver tells the new one all of it again
             max_task_retries=-1,  # every method is idempotent
         ).remote(label, log_format)
+
+    @staticmethod
+    def new_slot_pool() -> SlotPool:
+        """Return an empty `ActorPool`. It is typed for actors and holds slots of them."""
+        pool: Any = ActorPool([])
+        slots: SlotPool = pool
+        return slots
 
     def spawn(self, number: int, secrets_of: Callable[[JobId], JobSecrets]) -> RemoteWorker:
         """A new worker, not waited for."""

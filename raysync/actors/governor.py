@@ -9,15 +9,15 @@ import ray
 
 from raysync import __version__
 from raysync.actors.metrics import RayMetrics, beat
-from raysync.actors.shares import ShareKeeper
 from raysync.clock import SystemClock
-from raysync.credentials import Letterbox
+from raysync.credentials import SealedInbox
 from raysync.errors import RunStoppedError
 from raysync.logs import LogFormat, configure_logs
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.share_keeper import ShareKeeper
 from raysync.ratelimit.shares import ShareLedger, TokenShare
-from raysync.store.engine import open_engine
-from raysync.store.token_shares import TokenShares
+from raysync.store.connection.engine import open_engine
+from raysync.store.limits.token_shares import TokenShares
 from raysync.sync import metrics
 
 WATCH_S = 30.0
@@ -40,7 +40,7 @@ class RateLimitGovernor:
     def __init__(self, log_format: LogFormat) -> None:
         configure_logs(log_format, role="governor")
         self._clock = SystemClock()
-        self._letterbox = Letterbox()
+        self._inbox = SealedInbox()
         shares: dict[str, TokenShare] = {}
         self._governor = Governor(self._clock.monotonic_s(), shares=shares)
         self._keeper = ShareKeeper(shares, self._clock, _ledger)
@@ -53,10 +53,10 @@ class RateLimitGovernor:
             asyncio.create_task(beat(self._tell_metrics)),
         )
 
-    async def address(self) -> bytes:
+    async def public_key(self) -> bytes:
         """Where to seal a database's URL to; whoever asks is going to ask for permits."""
         self._greeted_s = self._clock.monotonic_s()
-        return self._letterbox.address()
+        return self._inbox.public_key()
 
     async def connect(
         self, fingerprint: str, sealed_database_url: bytes, invalid_stop: int
@@ -66,7 +66,7 @@ class RateLimitGovernor:
         After *invalid_stop* refusals nothing is asked any more, of any token.
         """
         self._governor.stop_at(invalid_stop)
-        self._keeper.connect(fingerprint, self._letterbox.open(sealed_database_url).decode())
+        self._keeper.connect(fingerprint, self._inbox.open(sealed_database_url).decode())
 
     async def lease(
         self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float

@@ -10,10 +10,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from raysync.actors.secrets import JobSecrets
-from raysync.actors.shares import LedgerUnknownError
 from raysync.actors.tracker import UnknownJobError
-from raysync.actors.worker import Watch
 from raysync.credentials import seal_for
 from raysync.errors import (
     PermitUnavailableError,
@@ -26,9 +23,12 @@ from raysync.models.ids import ChannelId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
+from raysync.ratelimit.share_keeper import LedgerUnknownError
 from raysync.reasons import reason_of
 from raysync.sync.metering import TenantFigures
 from raysync.sync.progress import JobHeader
+from raysync.worker.channel_worker import Watch
+from raysync.worker.secrets import JobSecrets
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -67,7 +67,7 @@ class RemoteTracker:
         """Make the tracker know the job; what is known here is told again."""
         job_id = self._header.job_id
         try:
-            address = await self._bounded(self._actor.address.remote())
+            address = await self._bounded(self._actor.public_key.remote())
             sealed = seal_for(address, self._database_url.encode())
             await self._bounded(self._actor.connect.remote(sealed))
             await self._bounded(self._actor.open.remote(self._header))
@@ -206,7 +206,7 @@ def lease_from(
 
 async def _connect_governor(governor: Any, secrets: JobSecrets) -> None:
     """Tell the governor in which database it shares the token with other clusters' governors."""
-    address = await governor.address.remote()
+    address = await governor.public_key.remote()
     sealed = seal_for(address, secrets.database_url.get_secret_value().encode())
     await governor.connect.remote(secrets.token_fingerprint, sealed, secrets.invalid_request_limit)
 

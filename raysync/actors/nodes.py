@@ -126,7 +126,7 @@ def _named(ids: Collection[str], nodes: Nodes) -> str:
     return f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names[:_SHOWN])}{more}"
 
 
-async def hear_of_draining(leave: Callable[[frozenset[str]], None]) -> None:
+async def watch_draining_nodes(leave: Callable[[frozenset[str]], None]) -> None:
     """Tell *leave*, for ever, which nodes will soon be gone, as spot machines are."""
     while True:
         await asyncio.sleep(DRAINING_PERIOD_S)

@@ -13,12 +13,12 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.handles import take_note, why
-from raysync.actors.policies import WorkerLostError, WorkerPreemptedError
-from raysync.actors.pulse import stands_still
-from raysync.actors.secrets import JobSecrets
 from raysync.errors import ConfigurationError, RaysyncError, SyncError
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.pool.policies import WorkerLostError, WorkerPreemptedError
+from raysync.worker.heartbeat import watch_liveness
+from raysync.worker.secrets import JobSecrets
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class RemoteWorker:
             raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
         if self._bound is not None and self.node_id != self._bound.node_id:
             raise ConfigurationError(f"A worker came up on another machine: {self._bound.reason}")
-        watching = stands_still(self._pulse, self._still_timeout_s)
+        watching = watch_liveness(self._pulse, self._still_timeout_s)
         self._watching = asyncio.create_task(watching)
         self._watching.add_done_callback(take_note)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from raysync.actors.dispatch import Dispatcher
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.metrics import RayMetrics, beat
 from raysync.models.ids import JobId
+from raysync.pool.dispatch import Dispatcher
 from raysync.sync.metering import RunMeter
 
 

@@ -11,15 +11,15 @@ import ray
 
 from raysync.actors.metrics import RayMetrics
 from raysync.clock import SystemClock
-from raysync.credentials import Letterbox
-from raysync.errors import SyncError, told
+from raysync.credentials import SealedInbox
+from raysync.errors import SyncError, safe_message
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
-from raysync.store.engine import open_engine
-from raysync.store.jobs import JobStore
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.store import JobStore
 from raysync.sync.metering import JobMeter
 from raysync.sync.metrics import MetricSink
 from raysync.sync.progress import JobHeader, ProgressBoard
@@ -30,10 +30,10 @@ FLUSH_PERIOD_S = 1.0
 
 
 class UnknownJobError(SyncError):
-    """This tracker was restarted, and must be told of the job again."""
+    """This tracker was restarted and does not know the job yet."""
 
 
-class JobRecord(Protocol):
+class ProgressStore(Protocol):
     """Where the tracker writes a job down; the store's JobStore by shape."""
 
     async def save_progress(
@@ -54,7 +54,7 @@ class TrackedJobs:
     its driver tells a new one what it planned and how it ended, and workers go on reporting sums.
     """
 
-    def __init__(self, record: JobRecord, sink: MetricSink) -> None:
+    def __init__(self, record: ProgressStore, sink: MetricSink) -> None:
         self._record = record
         self._sink = sink
         self._boards: dict[JobId, ProgressBoard] = {}
@@ -112,7 +112,7 @@ class TrackedJobs:
                     await self.flush(job_id)
                 except Exception as error:  # noqa: BLE001 the next beat writes it, and must come
                     place = {"event": "progress_not_written", "job_id": job_id}
-                    _log.warning("progress was not written: %s", told(error), extra=place)
+                    _log.warning("progress was not written: %s", safe_message(error), extra=place)
 
 
 class ProgressTracker:
@@ -120,17 +120,17 @@ class ProgressTracker:
 
     def __init__(self, run: str, log_format: LogFormat) -> None:
         configure_logs(log_format, role="tracker", run=run)
-        self._letterbox = Letterbox()
+        self._inbox = SealedInbox()
         self._jobs: TrackedJobs | None = None
 
-    async def address(self) -> bytes:
+    async def public_key(self) -> bytes:
         """Where to seal the database's URL to."""
-        return self._letterbox.address()
+        return self._inbox.public_key()
 
     async def connect(self, sealed_database_url: bytes) -> None:
         """Open the database; again changes nothing."""
         if self._jobs is None:
-            url = self._letterbox.open(sealed_database_url).decode()
+            url = self._inbox.open(sealed_database_url).decode()
             engine = open_engine(url, pool_size=2, application_name="raysync tracker")
             self._jobs = TrackedJobs(JobStore(engine), RayMetrics())
 

@@ -27,7 +27,7 @@ from raysync.cli import (
     verify,
 )
 from raysync.cli.boundary import RaysyncGroup
-from raysync.cli.console import tell
+from raysync.cli.output.console import tell
 
 app = typer.Typer(
     cls=RaysyncGroup,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import words
-from raysync.cli.console import out, say, tell_json
+from raysync.cli.output import words
+from raysync.cli.output.console import out, say, tell_json
 
 if TYPE_CHECKING:
     from raysync.models.records import AuditEntry
@@ -71,7 +71,7 @@ def audit(
 async def _entries(tenant: str | None, limit: int) -> Sequence[AuditEntry]:
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.audit import AuditLog
+    from raysync.store.connection.audit import AuditLog
 
     async with open_store(read_settings()) as engine:
         return await AuditLog(engine).recent(limit, tenant)

@@ -10,9 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from raysync.cli.console import say, tell
-from raysync.cli.streams import ReaderGoneError, StdoutError, guarded_streams
-from raysync.cli.words import printable
+from raysync.cli.output.console import say, tell
+from raysync.cli.output.streams import ReaderGoneError, StdoutError, guarded_streams
+from raysync.cli.output.words import printable
 from raysync.errors import RaysyncError
 from raysync.logs import show_what_others_wrote
 from raysync.reasons import MORE_OPEN_FILES, reason_of

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from raysync.cli.console import confirmed, say
+from raysync.cli.output.console import confirmed, say
 
 
 def ask(question: str, *, yes: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import roles
-from raysync.cli.console import say, tell
+from raysync.cli.output.console import say, tell
 
 if TYPE_CHECKING:
     from raysync.settings import Settings
@@ -28,8 +28,8 @@ def upgrade() -> None:
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
-    from raysync.store.migrate import current
-    from raysync.store.migrate import upgrade as upgrade_schema
+    from raysync.store.server.migrate import current
+    from raysync.store.server.migrate import upgrade as upgrade_schema
 
     url = database_url(read_settings())
     before = current(url)
@@ -49,7 +49,7 @@ def url() -> None:
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
-    from raysync.store.engine import url_for_others
+    from raysync.store.connection.engine import url_for_others
 
     tell(url_for_others(database_url(read_settings())))
 
@@ -59,8 +59,8 @@ def current() -> None:
     """Print the schema's revision."""
     from raysync.database import database_url
     from raysync.settings import read_settings
-    from raysync.store.migrate import current as current_revision
-    from raysync.store.migrate import head
+    from raysync.store.server.migrate import current as current_revision
+    from raysync.store.server.migrate import head
 
     found, needed = current_revision(database_url(read_settings())), head()
     tell(found or "empty")
@@ -81,8 +81,8 @@ def stop(
     """
     from raysync.errors import ConfigurationError
     from raysync.settings import read_settings
-    from raysync.store.embedded import stop_embedded
-    from raysync.store.embedded_use import unused
+    from raysync.store.server.embedded import stop_embedded
+    from raysync.store.server.embedded_use import unused
 
     settings = read_settings()
     if settings.database_url is not None:
@@ -99,7 +99,7 @@ def stop(
 def _refuse_in_use(settings: Settings, *, is_unused: bool) -> None:
     """Refuse while a sync runs on the server, wherever its driver is, or a command uses it here."""
     from raysync.errors import DatabaseUnavailableError, JobRunningError
-    from raysync.store.embedded import embedded_running
+    from raysync.store.server.embedded import embedded_running
 
     if embedded_running(settings.home):
         try:
@@ -118,8 +118,8 @@ def _refuse_in_use(settings: Settings, *, is_unused: bool) -> None:
 async def _refuse_while_running(settings: Settings) -> None:
     from raysync.database import database_url
     from raysync.errors import JobRunningError
-    from raysync.store.engine import open_engine, reaching
-    from raysync.store.health import running_jobs
+    from raysync.store.connection.engine import open_engine, reaching
+    from raysync.store.server.health import running_jobs
 
     url = database_url(settings)
     # its schema is left as it is: it is to be stopped

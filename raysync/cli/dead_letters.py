@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raysync.cli import options, params, words
-from raysync.cli.console import out, say, tell_json
-from raysync.cli.hints import invocation
+from raysync.cli import options, params
+from raysync.cli.output import words
+from raysync.cli.output.console import out, say, tell_json
+from raysync.cli.output.hints import invocation
 from raysync.cli.start import exit_code, run
 from raysync.cli.start import show as show_result
 
@@ -95,7 +96,7 @@ def retry(
     if not letters:
         say(f"{tenant} has no dead letters.")
         return
-    from raysync.actors.requests import SyncRequest
+    from raysync.run.requests import SyncRequest
 
     channels = frozenset(each.channel_id for each in letters)
     request = SyncRequest(tenants=(tenant,), channels=channels)
@@ -119,7 +120,7 @@ def _chosen(letters: Sequence[DeadLetter], channels: Sequence[int]) -> Sequence[
 async def _letters(slug: str) -> Sequence[DeadLetter]:
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.dead_letters import DeadLetterStore
+    from raysync.store.archive.dead_letters import DeadLetterStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import typer
 
 from raysync.cli.boundary import EXIT_FAILED
-from raysync.cli.console import out
-from raysync.cli.hints import invocation
+from raysync.cli.output.console import out
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.start import exit_code, observer
-from raysync.cli.streams import keep_exit_code
 from raysync.signals import ending_signals, leave_closed_terminal
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _ending_on_signals() -> Iterator[None]:
 
 
 def _clean_up(emulator: DemoEmulator, settings: Settings) -> None:
-    from raysync.store.embedded import stop_embedded
+    from raysync.store.server.embedded import stop_embedded
 
     emulator.stop()
     stop_embedded(settings.home)
@@ -157,9 +157,9 @@ async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
 
 
 def _sync(settings: Settings, *, fast: bool) -> RunResult:
-    from raysync.actors.requests import SyncRequest
-    from raysync.cli.summary import print_result
-    from raysync.driver import sync
+    from raysync.cli.progress.summary import print_result
+    from raysync.run.driver import sync
+    from raysync.run.requests import SyncRequest
 
     with observer() as watching:
         result = sync(SyncRequest(tenants=(TENANT,)), settings, watching)

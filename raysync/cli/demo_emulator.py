@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysync.cli.private_file import private_log
+from raysync.cli.output.private_file import private_log
 from raysync.errors import RaysyncError
 from raysync.reasons import reason_in_output
 
@@ -82,7 +82,7 @@ def start_emulator(
     """
     ready_file, log = home / "emulator.json", home / "emulator.log"
     ready_file.unlink(missing_ok=True)
-    program = "raysync.cli.tethered" if tethered else "raysync"
+    program = "raysync.cli.exit_with_parent" if tethered else "raysync"
     command = [sys.executable, "-m", program, "emulator", "serve", "--preset", "lively"]
     command += ["--port", "0", "--ready-file", str(ready_file)]
     command += ["--limits", "discord" if limited else "off"]

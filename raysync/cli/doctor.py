@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import words
 from raysync.cli.boundary import EXIT_FAILED
-from raysync.cli.console import tell_json
-from raysync.cli.streams import keep_exit_code
+from raysync.cli.output import words
+from raysync.cli.output.console import tell_json
+from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ def doctor(
     if as_json:
         tell_json(found.model_dump_json(indent=2))
     else:
-        from raysync.cli.console import out
+        from raysync.cli.output.console import out
 
         show(out(), found.checks)
     raise typer.Exit(0 if found.is_healthy else EXIT_FAILED)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.console import tell
-from raysync.cli.hints import invocation
-from raysync.cli.private_file import target, write_private
-from raysync.cli.streams import keep_exit_code
+from raysync.cli.output.console import tell
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.private_file import target, write_private
+from raysync.cli.output.streams import keep_exit_code
 from raysync.signals import call_at_end
 
 if TYPE_CHECKING:

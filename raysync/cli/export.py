@@ -9,10 +9,10 @@ from typing import Annotated, BinaryIO, assert_never
 
 import typer
 
-from raysync.cli import words
-from raysync.cli.console import raw_stdout, say
-from raysync.cli.private_file import private_file, target
-from raysync.cli.streams import ReaderGoneError
+from raysync.cli.output import words
+from raysync.cli.output.console import raw_stdout, say
+from raysync.cli.output.private_file import private_file, target
+from raysync.cli.output.streams import ReaderGoneError
 from raysync.errors import RaysyncError
 
 STDOUT = "-"
@@ -55,7 +55,7 @@ async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
     """Write the tenant's messages to *file*, and say how many lines that made."""
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.export import export_lines
+    from raysync.store.archive.export import export_lines
     from raysync.store.tenants import TenantStore
 
     match form:

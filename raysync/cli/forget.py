@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raysync.cli import options, params, words
+from raysync.cli import options, params
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, say, tell_json
-from raysync.cli.hints import invocation
 from raysync.cli.lookup import with_privacy
-from raysync.cli.streams import keep_exit_code
+from raysync.cli.output import words
+from raysync.cli.output.console import out, say, tell_json
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import ErasureCounts, Suppression
@@ -127,7 +128,7 @@ def _forget(
 
 def _name_of(channel: int) -> Callable[[TenantPrivacy], Awaitable[str | None]]:
     async def look_up(office: TenantPrivacy) -> str | None:
-        from raysync.store.channels import ChannelStore
+        from raysync.store.archive.channels import ChannelStore
 
         store = ChannelStore(office.engine, office.tenant.id)
         return (await store.names([_channel(channel)])).get(_channel(channel))
@@ -168,7 +169,7 @@ def _erasing(
 
 
 def _undo(tenant: str, user: str | None, channel: int | None, *, as_json: bool) -> None:
-    from raysync.store.privacy_tables import SuppressedKind
+    from raysync.store.schema.privacy_tables import SuppressedKind
 
     async def lift(office: TenantPrivacy) -> bool:
         if user is not None:
@@ -207,7 +208,7 @@ def _show(listed: Sequence[Suppression], as_json: bool) -> None:
     if not listed:
         say("Nobody and nothing was forgotten.")
         return
-    from raysync.cli.console import plain_table
+    from raysync.cli.output.console import plain_table
 
     table = plain_table("entry", "kind", "who or what", "since", "erased")
     for each in listed:

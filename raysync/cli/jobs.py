@@ -10,7 +10,7 @@ import typer
 
 from raysync.cli import options, params
 from raysync.cli.boundary import EXIT_FAILED
-from raysync.cli.console import say
+from raysync.cli.output.console import say
 from raysync.cli.start import exit_code, run, show
 from raysync.cli.way_on import resume_command
 from raysync.operators import operator_name
@@ -38,8 +38,8 @@ def resume(
 
     Exit codes: as of `raysync start`.
     """
-    from raysync.actors.requests import SyncRequest
     from raysync.models.ids import JobId
+    from raysync.run.requests import SyncRequest
 
     request = SyncRequest(resume=JobId(job_id), workers=workers)
     result = run(request)
@@ -73,8 +73,8 @@ async def _cancel(job_id: str) -> JobRecord:
     from raysync.models.ids import JobId
     from raysync.models.status import JobStatus
     from raysync.settings import read_settings
-    from raysync.store.audit import AuditLog
-    from raysync.store.jobs import JobStore
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.jobs.store import JobStore
 
     async with open_store(read_settings()) as engine:
         jobs = JobStore(engine)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from raysync.cli.console import say
+from raysync.cli.output.console import say
 
 if TYPE_CHECKING:
     from raysync.models.entities import Tenant
     from raysync.settings import Settings
-    from raysync.store.engine import Engine
+    from raysync.store.connection.engine import Engine
 
 
 async def note_keys(settings: Settings, engine: Engine, tenants: Iterable[Tenant]) -> None:
@@ -18,8 +18,8 @@ async def note_keys(settings: Settings, engine: Engine, tenants: Iterable[Tenant
     from raysync.credentials import key_mark, secret_key
     from raysync.errors import ConfigurationError
     from raysync.models.entities import Privacy
-    from raysync.store.key_checks import KeyChecks
-    from raysync.store.roles import RoleStore
+    from raysync.store.privacy.key_checks import KeyChecks
+    from raysync.store.server.roles import RoleStore
 
     named = [each for each in tenants if each.privacy is not Privacy.FULL]
     if not named or not await RoleStore(engine).workers():

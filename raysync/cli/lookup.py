@@ -54,8 +54,8 @@ async def with_privacy(slug: str, act: Callable[[TenantPrivacy], Awaitable[_T]])
 
 def _telling() -> Callable[[int], None]:
     """Says now and then how far long work has come."""
-    from raysync.cli import words
-    from raysync.cli.console import say
+    from raysync.cli.output import words
+    from raysync.cli.output.console import say
 
     done = 0
 
@@ -83,7 +83,7 @@ async def settled(load: Callable[[], Awaitable[Sequence[JobRecord]]]) -> Sequenc
 
 
 def _may_come_back(record: JobRecord) -> bool:
-    from raysync.store.locks import LEASE_S
+    from raysync.store.connection.locks import LEASE_S
 
     driver = record.driver
     return record.is_abandoned and driver is not None and driver.seen_ago_s < LEASE_S

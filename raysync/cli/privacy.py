@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from raysync.cli import options, params, words
+from raysync.cli import options, params
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, raw_stdout, say, tell_json
 from raysync.cli.export import STDOUT, ExportError, put
-from raysync.cli.hints import invocation
 from raysync.cli.lookup import with_privacy
-from raysync.cli.private_file import private_file, target
+from raysync.cli.output import words
+from raysync.cli.output.console import out, raw_stdout, say, tell_json
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.private_file import private_file, target
+from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.purge import purge
 from raysync.cli.rescrub import rescrub
-from raysync.cli.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import Retention
@@ -99,7 +100,7 @@ def _minute(iso: str) -> str:
 
 async def _shown(office: TenantPrivacy) -> dict[str, Any]:
     from raysync.models.privacy import Retention
-    from raysync.store.privacy_view import kept_of
+    from raysync.store.privacy.overview import kept_of
 
     tenant, listed = office.tenant, await office.suppressions()
     generations, scrubbing = await office.generations(), await office.scrubbing()

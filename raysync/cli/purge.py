@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import options, words
+from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.confirm import ask
-from raysync.cli.console import say, tell_json
 from raysync.cli.lookup import every_tenant, with_privacy
-from raysync.cli.streams import keep_exit_code
+from raysync.cli.output import words
+from raysync.cli.output.console import say, tell_json
+from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts

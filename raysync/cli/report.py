@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import params, words
-from raysync.cli.console import out, raw_stdout, say, tell_json
-from raysync.cli.hints import invocation
+from raysync.cli import params
 from raysync.cli.lookup import settled
-from raysync.cli.private_file import private_file, target
+from raysync.cli.output import words
+from raysync.cli.output.console import out, raw_stdout, say, tell_json
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.private_file import private_file, target
 from raysync.errors import ConfigurationError, RaysyncError
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
     from raysync.database import open_store
     from raysync.models.ids import JobId
     from raysync.settings import read_settings
-    from raysync.store.job_history import job_history
-    from raysync.store.jobs import JobStore
+    from raysync.store.jobs.history import job_history
+    from raysync.store.jobs.store import JobStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:
@@ -87,7 +88,7 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
 def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import bound_in_words, lead
-    from raysync.cli.summary import not_covered
+    from raysync.cli.progress.summary import not_covered
 
     record, figures = history.record, figures_of(history, now)
     why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""

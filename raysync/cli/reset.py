@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from raysync.cli import words
 from raysync.cli.confirm import ask
-from raysync.cli.console import say
-from raysync.cli.hints import invocation
 from raysync.cli.lookup import find_tenant
+from raysync.cli.output import words
+from raysync.cli.output.console import say
+from raysync.cli.output.hints import invocation
 from raysync.operators import operator_name
 
 
@@ -35,8 +35,8 @@ def reset(
 async def _reset(slug: str) -> int:
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.audit import AuditLog
-    from raysync.store.reset import reset_progress
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.jobs.reset import reset_progress
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:

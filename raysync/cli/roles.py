@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.console import say
 from raysync.cli.key_marks import note_keys
+from raysync.cli.output.console import say
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.settings import Settings
-    from raysync.store.roles import Granted
+    from raysync.store.server.roles import Granted
 
 _Role = Annotated[str, typer.Option(metavar="NAME", help="The database's role.")]
 _Tenant = Annotated[str, typer.Option(metavar="SLUG", help="The tenant that it sees.")]
@@ -91,8 +91,8 @@ def _tell_of_login(settings: Settings, role: str, granted: Granted) -> None:
 
 async def _grant_analyst(settings: Settings, slug: str, role: str) -> Granted:
     from raysync.database import open_store
-    from raysync.store.audit import AuditLog
-    from raysync.store.roles import RoleStore
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.server.roles import RoleStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
@@ -104,8 +104,8 @@ async def _grant_analyst(settings: Settings, slug: str, role: str) -> Granted:
 
 async def _revoke_analyst(settings: Settings, slug: str, role: str) -> None:
     from raysync.database import open_store
-    from raysync.store.audit import AuditLog
-    from raysync.store.roles import RoleStore
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.server.roles import RoleStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
@@ -116,8 +116,8 @@ async def _revoke_analyst(settings: Settings, slug: str, role: str) -> None:
 
 async def _grant_worker(settings: Settings, role: str) -> Granted:
     from raysync.database import open_store
-    from raysync.store.audit import AuditLog
-    from raysync.store.roles import RoleStore
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.server.roles import RoleStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
@@ -129,8 +129,8 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
 
 async def _revoke_worker(settings: Settings, role: str) -> None:
     from raysync.database import open_store
-    from raysync.store.audit import AuditLog
-    from raysync.store.roles import RoleStore
+    from raysync.store.connection.audit import AuditLog
+    from raysync.store.server.roles import RoleStore
 
     async with open_store(settings) as engine:
         await RoleStore(engine).revoke_worker(role)

@@ -16,15 +16,15 @@ import typer
 
 from raysync.cli import params
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.console import say
-from raysync.cli.passed_on import checked, refuse_secrets
+from raysync.cli.output.console import say
+from raysync.cli.remote_command import checked, refuse_secrets
 from raysync.operators import operator_name
 from raysync.signals import call_at_end
 
 if TYPE_CHECKING:
-    from raysync.schedule import Schedule
+    from raysync.run.schedule import Schedule
     from raysync.settings import Settings
-    from raysync.store.schedules import ScheduleStore
+    from raysync.store.jobs.schedules import ScheduleStore
 
 SHORTEST = timedelta(seconds=1)
 MOST_JITTER = timedelta(minutes=5)
@@ -66,7 +66,7 @@ def schedule(
     refuse_secrets(words)
     slugs: list[str] = checked(context, words).get("tenant") or []
     from raysync.clock import SystemClock
-    from raysync.schedule import Period, Schedule
+    from raysync.run.schedule import Period, Schedule
     from raysync.settings import read_settings
 
     runs = _Runs(context.args)
@@ -89,9 +89,9 @@ class _DatabaseLedger:
         self._slugs = slugs
 
     async def require_runnable(self) -> list[str]:
-        """See `raysync.schedule.require_runnable`."""
+        """See `raysync.run.schedule.require_runnable`."""
         from raysync.database import open_store
-        from raysync.schedule import require_runnable
+        from raysync.run.schedule import require_runnable
 
         async with open_store(self._settings) as engine:
             return await require_runnable(engine, self._settings, self._slugs)
@@ -100,7 +100,7 @@ class _DatabaseLedger:
         if not self._slugs:  # tenants may be added yet
             return
         from raysync.database import open_store
-        from raysync.schedule import require_tenants
+        from raysync.run.schedule import require_tenants
 
         async with open_store(self._settings) as engine:
             await require_tenants(engine, self._slugs)
@@ -108,7 +108,7 @@ class _DatabaseLedger:
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[ScheduleStore]:
         from raysync.database import open_store
-        from raysync.store.schedules import ScheduleStore
+        from raysync.store.jobs.schedules import ScheduleStore
 
         async with open_store(self._settings) as engine:
             yield ScheduleStore(engine, self._name)
@@ -160,7 +160,7 @@ class _Runs:
         """Run it once; the exit code."""
         try:
             self._running = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "raysync.cli.tethered", "start", *self._options),
+                *(sys.executable, "-m", "raysync.cli.exit_with_parent", "start", *self._options),
                 stdin=asyncio.subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is for us, who pass it on
             )

@@ -11,15 +11,15 @@ import typer
 
 from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.console import tell_json
-from raysync.cli.streams import is_unicode, keep_exit_code
+from raysync.cli.output.console import tell_json
+from raysync.cli.output.streams import is_unicode, keep_exit_code
 
 if TYPE_CHECKING:
-    from raysync.actors.requests import SyncRequest
-    from raysync.cli.live import LiveObserver
-    from raysync.cli.log_lines import LogObserver
-    from raysync.cli.plain import PlainObserver
+    from raysync.cli.progress.live import LiveObserver
+    from raysync.cli.progress.log_lines import LogObserver
+    from raysync.cli.progress.plain import PlainObserver
     from raysync.models.results import RunResult
+    from raysync.run.requests import SyncRequest
 
 EXIT_PARTIAL = 3
 
@@ -62,10 +62,10 @@ def start(
         "--attachment-max-size and --attachment-type go with --attachments DIR-or-URL.",
     )
     _refuse_if(bool(since and until and since >= until), "--since must be before --until.")
-    from raysync.actors.requests import DEFAULT_LOOKBACK_S, SyncRequest
     from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
     from raysync.models.status import SyncType
+    from raysync.run.requests import DEFAULT_LOOKBACK_S, SyncRequest
 
     files = None
     if attachments is not None:
@@ -95,9 +95,9 @@ def run(request: SyncRequest) -> RunResult:
     """Sync as the environment says, with progress on stderr."""
     keep_exit_code()
     from raysync.cli.way_on import Begun, say_ways_on
-    from raysync.driver import sync
     from raysync.errors import ConfigurationError
     from raysync.models.status import SyncType
+    from raysync.run.driver import sync
     from raysync.settings import read_settings
 
     settings = read_settings()
@@ -115,31 +115,31 @@ def run(request: SyncRequest) -> RunResult:
 
 def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObserver:
     """The live view on a terminal, else lines; where logs are JSON, records of the log."""
-    from raysync.cli.console import err
+    from raysync.cli.output.console import err
 
     if is_json:
-        from raysync.cli.log_lines import LogObserver
+        from raysync.cli.progress.log_lines import LogObserver
 
         return LogObserver(time.monotonic)
     is_dumb = os.environ.get("TERM", "dumb") == "dumb" or not is_unicode(sys.stderr)
     if sys.stderr.isatty() and not is_dumb:
-        from raysync.cli.live import LiveObserver
+        from raysync.cli.progress.live import LiveObserver
 
         return LiveObserver(err())
-    from raysync.cli.plain import PlainObserver
+    from raysync.cli.progress.plain import PlainObserver
 
     return PlainObserver(err(), time.monotonic)
 
 
 def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None) -> None:
     """Print the result on stdout, and on stderr how to go on with what was ended early."""
-    from raysync.cli.console import out, say
+    from raysync.cli.output.console import out, say
     from raysync.cli.way_on import ways_on
 
     if as_json:
         tell_json(result.model_dump_json(indent=2))
     else:
-        from raysync.cli.summary import print_result
+        from raysync.cli.progress.summary import print_result
 
         print_result(out(), result)
     for told in ways_on(result.jobs, request):

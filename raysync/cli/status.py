@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.console import out, say, tell_json
-from raysync.cli.hints import invocation
 from raysync.cli.lookup import settled
-from raysync.cli.streams import is_unicode
+from raysync.cli.output.console import out, say, tell_json
+from raysync.cli.output.hints import invocation
+from raysync.cli.output.streams import is_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from raysync.models.records import JobRecord
-    from raysync.store.engine import Engine as AsyncEngine
+    from raysync.store.connection.engine import Engine as AsyncEngine
 
 SHOWN_CHANNELS = 20
 SHOWN_MESSAGES = 20
@@ -60,7 +60,7 @@ def status(
         return
     records = asyncio.run(_once(job_id, tenant))
     if as_json:
-        from raysync.cli.status_view import job_as_json
+        from raysync.cli.progress.status_view import job_as_json
 
         tell_json(json.dumps({"jobs": [job_as_json(each) for each in records]}, indent=2))
     elif not records:
@@ -78,7 +78,7 @@ def _say_no_job(tenant: str | None) -> None:
 
 
 def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
-    from raysync.cli.status_view import render_job, render_overview
+    from raysync.cli.progress.status_view import render_job, render_overview
 
     now = datetime.now(UTC)
     if len(records) == 1:
@@ -101,7 +101,7 @@ async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> 
 
 async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
     from raysync.models.ids import JobId
-    from raysync.store.jobs import JobStore
+    from raysync.store.jobs.store import JobStore
     from raysync.store.tenants import TenantStore
 
     jobs, tenants = JobStore(engine), TenantStore(engine)
@@ -118,8 +118,8 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
     Once it has ended, also with since when all of them were compared.
     """
     from raysync.models.status import JobStatus
-    from raysync.store.quarantine import quarantine_of
-    from raysync.store.rechecks import rechecked_since
+    from raysync.store.archive.quarantine import quarantine_of
+    from raysync.store.archive.rechecks import rechecked_since
 
     quarantine = await quarantine_of(engine, record.tenant_id, SHOWN_MESSAGES)
     record = replace(record, quarantine=quarantine)
@@ -212,7 +212,7 @@ async def _watch_terminal(console: Console, job_id: str | None, tenant: str | No
 
 
 async def _watch_lines(console: Console, job_id: str | None, tenant: str | None) -> None:
-    from raysync.cli.plain import PlainObserver
+    from raysync.cli.progress.plain import PlainObserver
 
     lines, watch, is_told = PlainObserver(console, time.monotonic), _Watch(job_id), False
 
@@ -232,7 +232,7 @@ async def _watch_lines(console: Console, job_id: str | None, tenant: str | None)
 
 
 def _runs(record: JobRecord) -> bool:
-    from raysync.cli.status_view import seems_dead
+    from raysync.cli.progress.status_view import seems_dead
     from raysync.models.status import JobStatus
 
     return record.status is JobStatus.RUNNING and not seems_dead(record)

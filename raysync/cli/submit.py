@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from raysync.cli.boundary import EXIT_INTERRUPTED
-from raysync.cli.console import pass_on, say, tell, tell_json
-from raysync.cli.passed_on import checked, refuse_secrets
-from raysync.cli.streams import keep_exit_code
+from raysync.cli.output.console import pass_on, say, tell, tell_json
+from raysync.cli.output.streams import keep_exit_code
+from raysync.cli.remote_command import checked, refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from raysync.actors.submission import ClusterJobs, JobEnd
+    from raysync.submission.jobs import ClusterJobs, JobEnd
 
 RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor")
 EVERY_TENANT = "*"
@@ -75,8 +75,8 @@ def submit(
         )
     refuse_secrets(command)
     about = _about(command[0], checked(context, command))
-    from raysync.actors.submission import ClusterJobs, JobOrder
     from raysync.settings import home
+    from raysync.submission.jobs import ClusterJobs, JobOrder
 
     order = JobOrder(
         _submission_id(about),

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import params, words
+from raysync.cli import params
 from raysync.cli.confirm import ask
-from raysync.cli.console import out, plain_table, say, tell_json
-from raysync.cli.hints import invocation
 from raysync.cli.key_marks import note_keys
 from raysync.cli.lookup import find_tenant
+from raysync.cli.output import words
+from raysync.cli.output.console import out, plain_table, say, tell_json
+from raysync.cli.output.hints import invocation
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.operators import operator_name
 
@@ -153,7 +154,7 @@ async def _add(
 ) -> None:
     from raysync.database import open_store
     from raysync.models.ids import GuildId
-    from raysync.store.audit import AuditLog
+    from raysync.store.connection.audit import AuditLog
     from raysync.store.tenants import TenantStore
 
     async with open_store(settings) as engine:
@@ -244,7 +245,7 @@ async def _all() -> tuple[Tenant, ...]:
 async def _set_status(slug: str, act: str, status: TenantStatus) -> None:
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.audit import AuditLog
+    from raysync.store.connection.audit import AuditLog
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:
@@ -255,7 +256,7 @@ async def _set_status(slug: str, act: str, status: TenantStatus) -> None:
 async def _remove(slug: str) -> None:
     from raysync.database import open_store
     from raysync.settings import read_settings
-    from raysync.store.audit import AuditLog
+    from raysync.store.connection.audit import AuditLog
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import options, words
+from raysync.cli import options
 from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.console import say, tell_json
-from raysync.cli.hints import invocation
+from raysync.cli.output import words
+from raysync.cli.output.console import say, tell_json
+from raysync.cli.output.hints import invocation
 from raysync.cli.start import run
 
 if TYPE_CHECKING:
@@ -68,16 +69,16 @@ def exit_code(job: SyncJobResult) -> int:
 
 
 def _verified(tenant: str, sample: int) -> SyncJobResult:
-    from raysync.actors.requests import SyncRequest
     from raysync.models.status import SyncType
+    from raysync.run.requests import SyncRequest
 
     request = SyncRequest(tenants=(tenant,), sync_type=SyncType.VERIFY, sample=sample)
     return run(request).jobs[0]
 
 
 def _mend(tenant: str, gaps: list[CoverageGap]) -> SyncJobResult:
-    from raysync.actors.requests import SyncRequest
     from raysync.models.ids import ChannelId
+    from raysync.run.requests import SyncRequest
 
     channels = frozenset(ChannelId(int(each.channel_id)) for each in gaps)
     return run(SyncRequest(tenants=(tenant,), channels=channels, lookback_s=0.0)).jobs[0]
@@ -90,8 +91,8 @@ def _holes(job: SyncJobResult) -> list[CoverageGap]:
 
 
 def _show(job: SyncJobResult, sample: int) -> None:
-    from raysync.cli.console import out
-    from raysync.cli.summary import error_line, not_covered, quarantine_line
+    from raysync.cli.output.console import out
+    from raysync.cli.progress.summary import error_line, not_covered, quarantine_line
 
     console = out()
     verification = job.verification

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raysync.cli.console import say
-from raysync.cli.hints import invocation
+from raysync.cli.output.console import say
+from raysync.cli.output.hints import invocation
 
 if TYPE_CHECKING:
-    from raysync.actors.observer import RunObserver
-    from raysync.actors.requests import SyncRequest
     from raysync.models.events import JobView
     from raysync.models.ids import JobId
     from raysync.models.outage import Outage
     from raysync.models.results import SyncJobResult
+    from raysync.run.observer import RunObserver
+    from raysync.run.requests import SyncRequest
 
 
 def resume_command(job_id: str, workers: int | None = None) -> str:
@@ -26,8 +26,8 @@ def resume_command(job_id: str, workers: int | None = None) -> str:
 
 def start_command(request: SyncRequest, tenants: Iterable[str]) -> str:
     """Return the command that begins the same for *tenants*, of which no job was begun."""
-    from raysync.actors.requests import DEFAULT_LOOKBACK_S
     from raysync.models.status import SyncType
+    from raysync.run.requests import DEFAULT_LOOKBACK_S
 
     words = ["start", *(word for slug in tenants for word in ("--tenant", slug))]
     if request.sync_type is SyncType.FULL:

@@ -48,7 +48,7 @@ from raysync.discord_api.convert import (
     suppressed,
 )
 from raysync.discord_api.fields import UNREADABLE, Payload
-from raysync.discord_api.privacy import Identities, Kept
+from raysync.discord_api.people.pseudonyms import Identities, Kept
 from raysync.discord_api.storable import REPLACEMENT, Trimmer, is_unstorable, storable
 from raysync.models.entities import Attachment, Message, Reaction, without_payload
 from raysync.models.ids import NOWHERE, MessageId, moment_of

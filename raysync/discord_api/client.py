@@ -14,8 +14,8 @@ from raysync.discord_api.careful import read_message
 from raysync.discord_api.fields import Payload, mapping
 from raysync.discord_api.gate import RequestLimiter
 from raysync.discord_api.guilds import guild_from, member_from, read_channel, readable
-from raysync.discord_api.identity import has_content_intent
-from raysync.discord_api.privacy import Identities
+from raysync.discord_api.people.identity import has_content_intent
+from raysync.discord_api.people.pseudonyms import Identities
 from raysync.discord_api.proxies import Proxies
 from raysync.discord_api.routes import KnownRoutes
 from raysync.discord_api.thread_lists import (
@@ -232,9 +232,9 @@ class DiscordClient:
         """Go on with a channel where another worker read pages so many seconds ago."""
         self._limiter.restore(_PAGES, str(channel_id), paged_ago_s)
 
-    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
         """Count the channel's limit as used up so long ago: by whom and how far is not known."""
-        self._limiter.take_for_used(_PAGES, str(channel_id), ago_s)
+        self._limiter.assume_exhausted(_PAGES, str(channel_id), ago_s)
 
     @property
     def _bot(self) -> BotIdentity:

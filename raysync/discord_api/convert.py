@@ -33,7 +33,7 @@ from raysync.discord_api.fields import (
 from raysync.discord_api.guilds import channel_from as channel_from
 from raysync.discord_api.guilds import guild_from as guild_from
 from raysync.discord_api.guilds import member_from as member_from
-from raysync.discord_api.privacy import Identities
+from raysync.discord_api.people.pseudonyms import Identities
 from raysync.discord_api.storable import REPLACEMENT, is_too_deep, is_unstorable, storable
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Message, Reaction

@@ -66,7 +66,7 @@ class RequestLimiter(Protocol):
         """Go on with a bucket that another process told of."""
         ...
 
-    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
         """Count a bucket as used up so long ago."""
         ...
 

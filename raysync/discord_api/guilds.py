@@ -25,7 +25,7 @@ from raysync.discord_api.fields import (
     snowflake,
     text,
 )
-from raysync.discord_api.privacy import Identities
+from raysync.discord_api.people.pseudonyms import Identities
 from raysync.discord_api.storable import REPLACEMENT, Trimmer, storable
 from raysync.errors import PayloadError
 from raysync.models import channel_types

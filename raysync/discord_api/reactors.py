@@ -7,7 +7,7 @@ from typing import Any, Final
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.fields import mapping, snowflake
 from raysync.discord_api.guilds import readable
-from raysync.discord_api.privacy import Identities
+from raysync.discord_api.people.pseudonyms import Identities
 from raysync.errors import NoProgressError, PayloadError
 from raysync.models.extras import ReactorPage
 from raysync.models.ids import ChannelId, MessageId, UserId

@@ -22,7 +22,7 @@ from raysync.discord_api.address import normalized
 from raysync.discord_api.answers import bounded, failure_of, is_success, value_in, value_of
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import Gate, RequestLimiter, Trip
-from raysync.discord_api.identity import identity_of
+from raysync.discord_api.people.identity import identity_of
 from raysync.discord_api.proxies import Proxies, proxies_here
 from raysync.discord_api.routes import KnownRoutes
 from raysync.errors import ConfigurationError

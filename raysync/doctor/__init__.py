@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from raysync.actors import limit_checks
 from raysync.database import open_store
+from raysync.doctor import limits as limit_checks
 from raysync.doctor.database import check_database, check_jobs
 from raysync.doctor.machine import check_disks, check_files, check_ray, check_secret, check_way_out
 from raysync.doctor.sentences import FAIL, WARN

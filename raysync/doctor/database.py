@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raysync.actors import limit_checks
-from raysync.actors.requests import OWN_CONNECTIONS
+from raysync.doctor import limits as limit_checks
 from raysync.doctor.sentences import OK, WARN, about_clock
 from raysync.models.checks import Check
 from raysync.models.entities import Tenant
+from raysync.run.requests import OWN_CONNECTIONS
 from raysync.settings import Settings
-from raysync.store.engine import Engine
-from raysync.store.health import abandoned_jobs, refusals, server_state
-from raysync.store.roles import RoleStore
+from raysync.store.connection.engine import Engine
+from raysync.store.server.health import abandoned_jobs, refusals, server_state
+from raysync.store.server.roles import RoleStore
 
 MANY_REFUSALS = 0.5
 _OPEN = "{} may {}, as every role of this database may."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import pseudonymizer_for
+from raysync.discord_api.people.pseudonyms import pseudonymizer_for
 from raysync.errors import RetryableError, SyncError
 from raysync.models.entities import Privacy
 from raysync.models.ids import GuildId

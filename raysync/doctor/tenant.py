@@ -13,7 +13,7 @@ from raysync.credentials import (
     tenant_key,
 )
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import pseudonymizer_for
+from raysync.discord_api.people.pseudonyms import pseudonymizer_for
 from raysync.doctor.sentences import FAIL, OK, WARN, about_clock, about_tenant
 from raysync.errors import (
     ConfigurationError,
@@ -27,15 +27,15 @@ from raysync.models.entities import BotIdentity, Privacy, Tenant
 from raysync.models.work import UNDOCUMENTED
 from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
-from raysync.store.dead_letters import DeadLetterStore
-from raysync.store.engine import Engine
-from raysync.store.key_checks import KeyChecks
-from raysync.store.quarantine import quarantine_of
-from raysync.store.rotation import Rotation
-from raysync.store.scrubbings import scrubbing_of
-from raysync.store.suppressions import SuppressionStore
+from raysync.store.archive.dead_letters import DeadLetterStore
+from raysync.store.archive.quarantine import quarantine_of
+from raysync.store.connection.engine import Engine
+from raysync.store.privacy.key_checks import KeyChecks
+from raysync.store.privacy.rotation import Rotation
+from raysync.store.privacy.scrubbings import scrubbing_of
+from raysync.store.privacy.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
-from raysync.sync.planner import GuildPlanner, tell_apart
+from raysync.sync.planner import GuildPlanner, partition_readable
 
 PAUSE_S = 0.7
 """Between two questions: so few that no run on the token notices."""
@@ -186,7 +186,7 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
         )
         for each in planner.uncovered.all()
     ]
-    sorted_ = tell_apart(survey, (*survey.channels.values(), *survey.active_threads))
+    sorted_ = partition_readable(survey, (*survey.channels.values(), *survey.active_threads))
     readable = len(sorted_.readable)
     checks = [
         *lacking,

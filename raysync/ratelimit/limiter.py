@@ -15,11 +15,11 @@ from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage
 from raysync.models.rates import RateMeter
 from raysync.models.refusal import Refusal, Scope
+from raysync.ratelimit.bucket_queues import BucketQueue, BucketQueues
 from raysync.ratelimit.headers import BucketHeaders
 from raysync.ratelimit.permit import Permit
 from raysync.ratelimit.permits import MAX_WAIT_S, PermitPool
 from raysync.ratelimit.policies import RoutePolicies, RoutePolicy
-from raysync.ratelimit.turns import Turn, Turns
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Passage:
     __slots__ = ("_limiter", "_number", "_permit", "_route", "_sent_s", "_turn")
 
     def __init__(
-        self, limiter: WorkerLimiter, route: str, turn: Turn, number: int, permit: Permit
+        self, limiter: WorkerLimiter, route: str, turn: BucketQueue, number: int, permit: Permit
     ) -> None:
         self._limiter = limiter
         self._route = route
@@ -99,7 +99,7 @@ class WorkerLimiter:
         self._report = report
         self._max_wait_s = max_wait_s
         self._policies = RoutePolicies(known, clock.monotonic_s)
-        self._turns = Turns(self._policies, clock)
+        self._turns = BucketQueues(self._policies, clock)
         self._meter = _Meter()
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -144,7 +144,7 @@ class WorkerLimiter:
         """Go on with a bucket of another worker."""
         self._turns.of(route, major_id).restore(ages_s)
 
-    def take_for_used(self, route: str, major_id: str | None, ago_s: float) -> None:
+    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
         """Count a bucket as used up so long ago: another process used it, and cannot tell more."""
         policy = self._policies.get(route)
         if policy is not None:
@@ -159,12 +159,12 @@ class WorkerLimiter:
         """Count how long the answer took to a request that was sent at *sent_s*."""
         self._meter.answers.note(self._clock.monotonic_s() - sent_s)
 
-    def note_unsent(self, turn: Turn, number: int, permit: Permit) -> None:
+    def note_unsent(self, turn: BucketQueue, number: int, permit: Permit) -> None:
         """See `Passage`: nothing was sent, so nothing counts."""
         self._permits.unused(permit)
         turn.cancel(number)
 
-    def note_end(self, route: str, turn: Turn, permit: Permit, status: int | None) -> None:
+    def note_end(self, route: str, turn: BucketQueue, permit: Permit, status: int | None) -> None:
         """See `Passage`."""
         self._permits.ended(permit, lost=status is None)
         turn.finish()
@@ -173,7 +173,7 @@ class WorkerLimiter:
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
 
     def note_answer(
-        self, route: str, turn: Turn, number: int, status: int, headers: Mapping[str, str]
+        self, route: str, turn: BucketQueue, number: int, status: int, headers: Mapping[str, str]
     ) -> None:
         """See `Passage`."""
         if status == 429:
@@ -210,7 +210,7 @@ class WorkerLimiter:
         """Finish telling. The permits are their owner's to close: limiters may share them."""
         await asyncio.gather(*self._telling)
 
-    def _note_refusal(self, route: str, turn: Turn, headers: Mapping[str, str]) -> None:
+    def _note_refusal(self, route: str, turn: BucketQueue, headers: Mapping[str, str]) -> None:
         refusal = Refusal.read(headers, now=self._clock.now())
         scope = refusal.scope.value
         self._meter.hits[scope] += 1

@@ -13,9 +13,9 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError, RunStoppedError
+from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.leases import AskForLease, Leases
 from raysync.ratelimit.permit import Permit
-from raysync.ratelimit.places import Places
 
 MAX_WAIT_S: Final = 60.0
 LONGEST_HEAD_START_S: Final = 5.0
@@ -43,7 +43,7 @@ class PermitPool:
         lease: AskForLease,
         clock: Clock,
         *,
-        places: Places | None = None,
+        places: InFlightLimit | None = None,
         max_wait_s: float = MAX_WAIT_S,
     ) -> None:
         """*lease* asks the governor; what it raises, those who wait get.

@@ -14,17 +14,17 @@ from raysync.errors import ConfigurationError, TenantTakenError, UnknownTenantEr
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
-from raysync.store.audit import Note
-from raysync.store.engine import translated
-from raysync.store.job_lock import add_lock, refuse_while_running
-from raysync.store.message_tables import (
+from raysync.store.connection.audit import Note
+from raysync.store.connection.engine import translated
+from raysync.store.jobs.lease import add_lock, refuse_while_running
+from raysync.store.privacy.scrubbings import note_scrubbed
+from raysync.store.schema.message_tables import (
     message_attachments,
     message_emoji_reactions,
     message_versions,
     messages,
 )
-from raysync.store.schema import channels, sync_jobs, sync_progress, tenants
-from raysync.store.scrubbings import note_scrubbed
+from raysync.store.schema.tables import channels, sync_jobs, sync_progress, tenants
 
 _VIOLATED = {
     "uq_tenants_slug": (

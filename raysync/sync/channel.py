@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from raysync.errors import RaysyncError, StoreRestartedError, told
+from raysync.errors import RaysyncError, StoreRestartedError, safe_message
 from raysync.models.events import ChannelProgress
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import (
@@ -137,7 +137,7 @@ class ChannelSync:
                 await self.store.renew(claim)
             except Exception as error:  # noqa: BLE001 the next renewal must come, whatever it is
                 place = where(claim.task, "renewal_failed")
-                _log.warning("a claim was not renewed: %s", told(error), extra=place)
+                _log.warning("a claim was not renewed: %s", safe_message(error), extra=place)
 
     async def _release(self, claim: Claim, outcome: ChannelOutcome, again: Retrier) -> bool:
         """Give the claim back: only then is it proven that what was read is there.

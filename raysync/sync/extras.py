@@ -93,7 +93,7 @@ class ReactorSource(Protocol):
 
 
 class ReactorStore(Protocol):
-    """Keeps who reacted; see `raysync.store.extras`."""
+    """Keeps who reacted; see `raysync.store.archive.extras`."""
 
     async def unread_reactions(
         self, claim: Claim, last: ReactionCount | None, most: int
@@ -254,13 +254,13 @@ class FileDraft(Protocol):
 
 
 class FileVault(Protocol):
-    """Where bytes are kept; see `raysync.store.vault`."""
+    """Where bytes are kept; see `raysync.store.archive.blobs`."""
 
     def draft(self) -> AbstractAsyncContextManager[FileDraft]: ...
 
 
 class FileStore(Protocol):
-    """Knows which attachments' bytes are stored; see `raysync.store.extras`."""
+    """Knows which attachments' bytes are stored; see `raysync.store.archive.extras`."""
 
     async def missing_files(
         self, claim: Claim, rules: FileRules, last: MissingFile | None, most: int

@@ -37,7 +37,13 @@ from raysync.sync.gone import GoneChannels
 from raysync.sync.groups import first_error
 from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
 from raysync.sync.membership import Membership
-from raysync.sync.planner import Archive, GuildPlanner, Survey, kept_out, tell_apart
+from raysync.sync.planner import (
+    Archive,
+    GuildPlanner,
+    Survey,
+    exclude_forgotten,
+    partition_readable,
+)
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
 from raysync.sync.progress import JobHeader
 from raysync.sync.reach import within_reach
@@ -208,7 +214,7 @@ class SyncJob:
         self, survey: Survey, channels: asyncio.TaskGroup, archives: ArchiveReader
     ) -> None:
         only = self._window.channels
-        parents, _ = kept_out(survey.parents_to_list(), self._forgotten)
+        parents, _ = exclude_forgotten(survey.parents_to_list(), self._forgotten)
         if only and only <= set(survey.channels):
             parents = [each for each in parents if each.id in only]
         async with asyncio.TaskGroup() as listings:
@@ -267,8 +273,8 @@ class SyncJob:
         if not by_id:
             return
         self._seen.update(by_id)
-        new, forgotten = kept_out(by_id.values(), self._forgotten, self._window.channels)
-        sorted_ = tell_apart(survey, new, self._window.channels)
+        new, forgotten = exclude_forgotten(by_id.values(), self._forgotten, self._window.channels)
+        sorted_ = partition_readable(survey, new, self._window.channels)
         stored = await self._again(partial(self._catalog.record, sorted_.recordable))
         self._left |= sorted_.odd
         due = [
@@ -311,10 +317,10 @@ class SyncJob:
 
     async def _admit_rechecks(self, survey: Survey, group: asyncio.TaskGroup) -> None:
         """Start what is due of threads that no list named."""
-        unlisted, _ = kept_out(
+        unlisted, _ = exclude_forgotten(
             self._rechecks.unlisted(self._seen, survey.guild.id), self._forgotten
         )
-        readable = tell_apart(survey, unlisted, self._window.channels).readable
+        readable = partition_readable(survey, unlisted, self._window.channels).readable
         self._seen.update(each.id for each in readable)
         cooled = self._without_cooling(readable)
         due = [(each, self._rechecks.stored_of(each.id)) for each in cooled]

@@ -18,7 +18,7 @@ from raysync.errors import (
 )
 from raysync.models.entities import Channel
 from raysync.models.work import ChannelOutcome
-from raysync.sync.planner import GuildPlanner, Survey, tell_apart
+from raysync.sync.planner import GuildPlanner, Survey, partition_readable
 from raysync.sync.ports import Moments
 from raysync.sync.retry import Retrier, failure_of
 
@@ -49,7 +49,7 @@ class Membership:
         survey = await self.look()
         if survey is None:
             return outcome
-        for each in tell_apart(survey, [survey.channels.get(channel.id, channel)]).skipped:
+        for each in partition_readable(survey, [survey.channels.get(channel.id, channel)]).skipped:
             lost = PermissionLostError(f"The bot may no longer read it: {each.reason}.")
             return replace(outcome, failure=failure_of(lost))
         return outcome

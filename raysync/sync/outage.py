@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from raysync.errors import RaysyncError, RunStoppedError, StoreUnavailableError, told
+from raysync.errors import RaysyncError, RunStoppedError, StoreUnavailableError, safe_message
 from raysync.models.outage import Outage, ServerState
 from raysync.sync.ports import Moments
 from raysync.sync.retry import OUTAGE_PAUSE_S
@@ -138,7 +138,7 @@ class OutageWatch:
                 except Exception as error:  # noqa: BLE001 whatever it is, the watch goes on
                     if not isinstance(error, RaysyncError):
                         _log.exception("the database could not be started")
-                    state, pause_s = ServerState(told(error)), OUTAGE_PAUSE_S
+                    state, pause_s = ServerState(safe_message(error)), OUTAGE_PAUSE_S
             outage = Outage(since, until, state.reason or self._reason, state.is_stopped)
             if outage != last and not self._answered.is_set():
                 last = outage

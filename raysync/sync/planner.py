@@ -74,7 +74,7 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class Partition:
     """Channels told apart: what can be read, and what is left out for which reason."""
 
     readable: tuple[Channel, ...]
@@ -217,9 +217,9 @@ def _is_recordable(channel: Channel) -> bool:
     return "type" not in channel.unreadable and not is_lost
 
 
-def tell_apart(
+def partition_readable(
     survey: Survey, channels: Iterable[Channel], only: frozenset[ChannelId] = frozenset()
-) -> Sorted:
+) -> Partition:
     """Say which of *channels* can be read. *only* limits them to those ids and their threads.
 
     What holds no messages of its own (a category, a forum) is neither readable nor skipped.
@@ -238,7 +238,7 @@ def tell_apart(
         else:
             skipped.append(Skipped(each.id, each.name, each.type, reason))
     unreadable = {each.id for each in every if each.unreadable}
-    return Sorted(
+    return Partition(
         tuple(readable),
         tuple(skipped),
         tuple(each for each in every if _is_recordable(each)),
@@ -246,7 +246,7 @@ def tell_apart(
     )
 
 
-def kept_out(
+def exclude_forgotten(
     channels: Iterable[Channel],
     forgotten: Collection[ChannelId],
     only: frozenset[ChannelId] = frozenset(),

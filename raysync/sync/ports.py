@@ -101,13 +101,13 @@ class HistorySource(Protocol):
         """Go on with a channel where another worker read pages so many seconds ago."""
         ...
 
-    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
         """Count the channel's limit as used up so long ago: by whom and how far is not known."""
         ...
 
 
 class PageStore(Protocol):
-    """Keeps what a worker reads; see `raysync.store.pages`."""
+    """Keeps what a worker reads; see `raysync.store.archive.pages`."""
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
         """Take the channel, or None where another worker's lease on it lives."""

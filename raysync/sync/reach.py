@@ -14,7 +14,7 @@ from raysync.models.entities import Channel, ThreadState
 from raysync.models.ids import ChannelId, GuildId
 from raysync.models.work import KnownChannel
 from raysync.sync.archives import ArchiveReader
-from raysync.sync.planner import Survey, kept_out, tell_apart
+from raysync.sync.planner import Survey, exclude_forgotten, partition_readable
 
 
 async def within_reach(
@@ -36,8 +36,8 @@ async def within_reach(
         for each in known
         if each.id in listed or each.type in channel_types.THREADS
     ]
-    kept, _ = kept_out(channels, forgotten)
-    return frozenset(each.id for each in tell_apart(survey, kept).readable)
+    kept, _ = exclude_forgotten(channels, forgotten)
+    return frozenset(each.id for each in partition_readable(survey, kept).readable)
 
 
 async def _joined(

@@ -143,7 +143,7 @@ class Reading:
         if self._task.paged_ago_s:
             source.take_over(channel_id, self._task.paged_ago_s)
         elif claim.paged_ago_s is not None:  # by an earlier run, or by a worker that died
-            source.take_for_used(channel_id, claim.paged_ago_s)
+            source.assume_exhausted(channel_id, claim.paged_ago_s)
         try:
             for each in ranges_to_read(claim):
                 if not await self._read_range(claim, each):

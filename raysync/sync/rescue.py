@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from raysync.errors import RaysyncError, told
+from raysync.errors import RaysyncError, safe_message
 from raysync.models.entities import Message, without_payload
 from raysync.models.ids import moment_of
 from raysync.models.work import PageReceipt, PageWrite
@@ -35,7 +35,9 @@ async def write_page(write: Write, page: PageWrite) -> PageReceipt:
     except Exception as error:
         if not page.messages:
             raise
-        _log.warning("the store refuses a page: %s", told(error), extra={"event": "page_refused"})
+        _log.warning(
+            "the store refuses a page: %s", safe_message(error), extra={"event": "page_refused"}
+        )
     receipt, messages = await _in_halves(write, page.messages)
     return _sum(receipt, await write(replace(page, messages=messages)))
 
@@ -53,7 +55,7 @@ async def _in_halves(
             _log.warning(
                 "message %d is kept without its payload: %s",
                 messages[0].id,
-                told(error),
+                safe_message(error),
                 extra={"event": "message_refused"},
             )
             return PageReceipt(0, 0), (_bare(messages[0]),)

@@ -22,7 +22,7 @@ from raysync.errors import (
     RetryableError,
     RunStoppedError,
     StoreUnavailableError,
-    told,
+    safe_message,
 )
 from raysync.models.header_values import seconds_in
 from raysync.models.status import FailureClass
@@ -175,8 +175,8 @@ class Retrier:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The class of *error*, for the result and for dead letters; what others say is not told."""
-    message = told(error) or type(error).__name__
+    """Classify *error* for the result and for dead letters, without text from other libraries."""
+    message = safe_message(error) or type(error).__name__
     return Failure(_class_of(error), type(error).__name__, message)
 
 

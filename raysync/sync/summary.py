@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, cast
 
-from raysync.errors import told
+from raysync.errors import safe_message
 from raysync.models.events import ApiUsage, ChannelProgress
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId, moment_of
@@ -159,7 +159,7 @@ def failed_result(
     job_id: JobId | None, tenant: str, error: Exception, at: datetime
 ) -> SyncJobResult:
     """The result of a job that could not begin its work; without an id where none was begun."""
-    trouble = ChannelError(channel_id=None, error=told(error), timestamp=at)
+    trouble = ChannelError(channel_id=None, error=safe_message(error), timestamp=at)
     return _empty_result("failed", job_id, tenant, [trouble], at)
 
 
@@ -269,7 +269,7 @@ def _channel_result(outcome: ChannelOutcome) -> ChannelResult:
 
 
 def _unfinished(channel_id: ChannelId, progress: ChannelProgress | None) -> ChannelResult:
-    """What a channel that was cut short, or never begun, is told as."""
+    """Return the outcome of a channel that was cut short or never begun."""
     tally = progress.tally if progress else ChannelTally()
     last = tally.last_message_id
     return ChannelResult(

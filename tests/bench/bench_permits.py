@@ -9,13 +9,13 @@ from typing import Any
 from raysync.actors.governor import RateLimitGovernorActor
 from raysync.actors.handles import lease_from
 from raysync.actors.runtime import connect, disconnect
-from raysync.actors.secrets import JobSecrets
 from raysync.clock import SystemClock
 from raysync.models.entities import Privacy
 from raysync.models.ids import JobId
 from raysync.ratelimit.budget import Demand, Sharer, Use
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.permits import PermitPool
+from raysync.worker.secrets import JobSecrets
 from tests.bench.figures import machine
 
 ALONE = 100

@@ -31,7 +31,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from raysync.discord_api.convert import message_from
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.messages import encode
 from tests.bench.figures import aligned, machine

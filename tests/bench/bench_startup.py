@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, Limits, World, generate_guild
-from raysync.store import migrate
+from raysync.store.server import migrate
 from tests.bench.figures import aligned, machine
 from tests.bench.harness import BenchError, laboratory
 from tests.cluster.installation import TOKEN, Installation, environ_of, ray_environ

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.models.entities import Attachment, Message, Reaction
 from raysync.models.ids import TenantId
 from raysync.models.work import PageWrite
-from raysync.store.engine import open_engine
-from raysync.store.export import export_lines
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.export import export_lines
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection.engine import open_engine
 from tests.store.rows import FIRST, add_channel, add_tenant, message, page, task
 
 PAGES = 300

@@ -23,8 +23,8 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from raysync.models.entities import Privacy
-from raysync.store import migrate
-from raysync.store.embedded import start_embedded, stop_embedded
+from raysync.store.server import migrate
+from raysync.store.server.embedded import start_embedded, stop_embedded
 from tests.bench.cpu import watching_cpu
 from tests.bench.discord_process import DiscordProcess, ServedGuild
 from tests.bench.figures import Run

@@ -3,7 +3,7 @@
 Real are the dispatcher, the jobs with their planning, the channel engine, the governor, permits,
 places and buckets, the tracker's boards with their beat, the reports and the summary. Not real are
 Ray (a call is a time), Discord and the database (`scale_model`), and the wiring of
-`raysync.driver`, which is repeated here in the same order.
+`raysync.run.driver`, which is repeated here in the same order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from raysync.actors.dispatch import Dispatcher
-from raysync.actors.policies import ClusterScaling
-from raysync.actors.reporting import JobReporter
-from raysync.actors.requests import OWN_CONNECTIONS
+from raysync.actors.cluster import RunActors
 from raysync.actors.tracker import TrackedJobs
-from raysync.driver import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.models import channel_types
 from raysync.models.entities import (
     BotIdentity,
@@ -49,11 +45,15 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
+from raysync.pool.dispatch import Dispatcher
+from raysync.pool.policies import ClusterScaling
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
-from raysync.ratelimit.places import Places
 from raysync.ratelimit.policies import PAGES
+from raysync.run.driver import VIEW_PERIOD_S, VIEWS_PER_S
+from raysync.run.requests import OWN_CONNECTIONS
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
 from raysync.sync.permissions import Permission
@@ -61,6 +61,7 @@ from raysync.sync.planner import GuildPlanner
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.sync.summary import summarize
+from raysync.worker.reporting import JobReporter
 from tests.bench.scale_coarse import CoarsePermits, CoarseWorker
 from tests.bench.scale_model import (
     PAGE,
@@ -141,7 +142,7 @@ class World:
         await self.archive.statement()
 
     def limiter(
-        self, tenant: int, worker_id: str, places: Places
+        self, tenant: int, worker_id: str, places: InFlightLimit
     ) -> tuple[WorkerLimiter, PermitPool]:
         """One process's way to a token."""
 
@@ -225,8 +226,8 @@ class Source:
     def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
         self.limiter.restore(PAGES, str(channel_id), paged_ago_s)
 
-    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
-        self.limiter.take_for_used(PAGES, str(channel_id), ago_s)
+    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
+        self.limiter.assume_exhausted(PAGES, str(channel_id), ago_s)
 
 
 @dataclass
@@ -247,7 +248,7 @@ class Worker:
         self._world = world
         self._process = Process()
         world.worker_processes.append(self._process)
-        self._places = Places(world.shape.slots)
+        self._places = InFlightLimit(world.shape.slots)
         self._connections = asyncio.Semaphore(world.shape.slots)
         self._sessions: dict[JobId, Session] = {}
 
@@ -501,10 +502,11 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
         shape.slots,
         world.clock,
         ClusterScaling(shape.workers, shape.slots),
+        RunActors.new_slot_pool,
     )
     dispatcher.cpu = world.cpu
     turns = asyncio.Semaphore(shape.at_once)
-    places = Places(shape.listings) if shape.engine else asyncio.Semaphore(shape.listings)
+    places = InFlightLimit(shape.listings) if shape.engine else asyncio.Semaphore(shape.listings)
     sinks: dict[int, Sink] = {}
     run = ScaleRun(shape, world, [], 0.0, 0, 0, 0, 0.0)
 
@@ -571,10 +573,10 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
 
 
 def _planning(
-    world: World, tenant: int, places: Places | asyncio.Semaphore
+    world: World, tenant: int, places: InFlightLimit | asyncio.Semaphore
 ) -> tuple[TenantGuild, Callable[[], ApiUsage], Callable[[], Awaitable[None]]]:
     """The driver's client of one tenant, what it has asked, and how it is closed."""
-    if isinstance(places, Places):
+    if isinstance(places, InFlightLimit):
         limiter, pool = world.limiter(tenant, "driver", places)
         return TenantGuild(world, tenant, limiter), limiter.usage, pool.close
     world.note_sessions(1)

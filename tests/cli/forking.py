@@ -16,15 +16,15 @@ from typing import Any
 
 IMPORTED_BY_COMMANDS = [
     "raysync.__main__",
-    "raysync.actors.submission",
+    "raysync.submission.jobs",
     "raysync.cli.job_report.page",
-    "raysync.cli.status_view",
+    "raysync.cli.progress.status_view",
     "raysync.doctor",
-    "raysync.driver",
+    "raysync.run.driver",
     "raysync.emulator",
     "raysync.privacy",
-    "raysync.store.migrate",
-    "raysync.store.subject_export",
+    "raysync.store.server.migrate",
+    "raysync.store.privacy.subject_export",
     "rich.live",
     "rich.table",
 ]

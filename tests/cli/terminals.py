@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
-from raysync.store.job_rows import failure_details, view_json
+from raysync.store.archive.page_rows import failure_details
+from raysync.store.jobs.rows import view_json
 from tests.cli.samples import JOB_ID, channel_error, job_result, job_view
 
 NAME = "Tä – 日本 🎮"

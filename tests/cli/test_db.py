@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from raysync.store import embedded_use
-from raysync.store.embedded import embedded_running, stop_embedded
-from raysync.store.embedded_use import in_use, unused
-from raysync.store.migrate import head
+from raysync.store.server import embedded_use
+from raysync.store.server.embedded import embedded_running, stop_embedded
+from raysync.store.server.embedded_use import in_use, unused
+from raysync.store.server.migrate import head
 from tests.cli.samples import JOB_ID
 from tests.hostile import hostile_database
 from tests.pgbouncer import pooled

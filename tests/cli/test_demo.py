@@ -15,7 +15,7 @@ import pytest
 
 from raysync.cli import demo
 from raysync.cli.demo_emulator import DemoEmulatorError, start_emulator
-from raysync.store.embedded import stop_embedded
+from raysync.store.server.embedded import stop_embedded
 
 
 def answers(url: str) -> bool:
@@ -124,7 +124,7 @@ def test_a_later_start_is_told_that_the_demos_discord_has_ended(monkeypatch, tmp
 
 
 def test_the_command_to_paste_runs(tmp_path):
-    from raysync.cli.hints import invocation
+    from raysync.cli.output.hints import invocation
 
     environment = {**os.environ, "RAYSYNC_HOME": str(tmp_path), "UV_NO_SYNC": "1"}
     told = subprocess.run(

@@ -9,15 +9,16 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from raysync.cli.console import err, out, pass_on, plain_table, say, tell, tell_json
-from raysync.cli.plain import PlainObserver
+from raysync.cli.output.console import err, out, pass_on, plain_table, say, tell, tell_json
+from raysync.cli.progress.plain import PlainObserver
 from raysync.cli.start import show as show_run
 from raysync.cli.verify import _show as show_verification
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import CoverageGap, RunResult, SkippedChannel, Verification
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
-from raysync.store.job_rows import failure_details, view_json
+from raysync.store.archive.page_rows import failure_details
+from raysync.store.jobs.rows import view_json
 from raysync.visible import visible
 from tests.cli.samples import (
     JOB_ID,

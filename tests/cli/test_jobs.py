@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raysync.actors.requests import SyncRequest
 from raysync.models.results import RunResult
 from raysync.models.status import SyncType
+from raysync.run.requests import SyncRequest
 from tests.cli.samples import job_result
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from raysync.cli.log_lines import LogObserver
-from raysync.cli.paced import PERIOD_S
+from raysync.cli.progress.log_lines import LogObserver
+from raysync.cli.progress.paced import PERIOD_S
 from raysync.logs import JsonFormatter
 from raysync.models.outage import Outage
 from tests.cli.samples import (
@@ -38,7 +38,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def log() -> Iterator[Lines]:
-    lines, logger = Lines(), logging.getLogger("raysync.cli.log_lines")
+    lines, logger = Lines(), logging.getLogger("raysync.cli.progress.log_lines")
     logger.addHandler(lines)
     logger.setLevel(logging.INFO)
     yield lines

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from raysync.credentials import key_mark, tenant_key
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from tests.dump import dumped
 
 GUILD = 41771983423143937

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raysync.cli.private_file import private_file, private_log, target
+from raysync.cli.output.private_file import private_file, private_log, target
 from raysync.errors import ConfigurationError, RaysyncError
 
 SOMEBODY = 54_321

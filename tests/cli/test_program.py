@@ -72,7 +72,7 @@ def test_colour_is_for_terminals_and_not_under_no_color():
 
 _COLOURED = """
 from rich.text import Text
-from raysync.cli.console import out
+from raysync.cli.output.console import out
 out().print(Text("failed", style="red"))
 """
 
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_a_watch_with_130(with_database, run):
 
 
 def _begin_a_job(database_url: str) -> None:
-    from raysync.store.job_rows import view_json
+    from raysync.store.jobs.rows import view_json
     from tests.cli.samples import JOB_ID, job_view
 
     with psycopg.connect(database_url) as session:
@@ -104,6 +104,6 @@ def _begin_a_job(database_url: str) -> None:
 
 
 def test_a_tethered_command_ends_by_itself_though_its_holder_lives():
-    program = [sys.executable, "-m", "raysync.cli.tethered", "--version"]
+    program = [sys.executable, "-m", "raysync.cli.exit_with_parent", "--version"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.wait(60) == 0

@@ -10,9 +10,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from raysync.cli.live import LiveObserver, render
-from raysync.cli.paced import PERIOD_S
-from raysync.cli.plain import PlainObserver, progress_line
+from raysync.cli.progress.live import LiveObserver, render
+from raysync.cli.progress.paced import PERIOD_S
+from raysync.cli.progress.plain import PlainObserver, progress_line
 from raysync.errors import TokenRejectedError
 from raysync.models.outage import Outage
 from raysync.models.results import Verification

@@ -13,7 +13,7 @@ import pytest
 from raysync.errors import TokenUnavailableError
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.models.ids import GuildId
-from raysync.schedule import require_runnable
+from raysync.run.schedule import require_runnable
 from raysync.settings import Settings
 from raysync.store.tenants import TenantStore
 

@@ -17,13 +17,18 @@ import pytest
 from rich.console import Console
 
 from raysync.cli import lookup, status
-from raysync.cli.status_view import SILENT_AFTER_S, job_as_json, render_job, render_overview
+from raysync.cli.progress.status_view import (
+    SILENT_AFTER_S,
+    job_as_json,
+    render_job,
+    render_overview,
+)
 from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
 from raysync.models.records import JobRecord, LockRecord, Quarantine, QuarantinedMessage
 from raysync.models.results import Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.job_rows import view_json
+from raysync.store.jobs.rows import view_json
 from tests.cli.samples import (
     JOB_ID,
     NO_SEARCH,

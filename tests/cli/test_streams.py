@@ -18,16 +18,16 @@ from typing import TextIO
 import pytest
 from rich.live import Live
 
-from raysync.cli.console import err, out, plain_table, say, tell, tell_json
-from raysync.cli.start import show as show_run
-from raysync.cli.streams import (
+from raysync.cli.output.console import err, out, plain_table, say, tell, tell_json
+from raysync.cli.output.streams import (
     OutputStream,
     ReaderGoneError,
     StdoutError,
     guarded_streams,
     keep_exit_code,
 )
-from raysync.cli.summary import print_result
+from raysync.cli.progress.summary import print_result
+from raysync.cli.start import show as show_run
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import RunResult, SkippedChannel
 from tests.cli.samples import job_result
@@ -235,7 +235,7 @@ def test_what_does_not_fit_at_once_is_written_whole():
 def test_a_closed_descriptor_is_filled_before_a_file_takes_its_place(tmp_path):
     program = (
         "import os, sys\n"
-        "from raysync.cli.streams import guarded_streams\n"
+        "from raysync.cli.output.streams import guarded_streams\n"
         "with guarded_streams(print):\n"
         "    opened = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
         "    os.system('echo to stdout; echo to stderr >&2')\n"

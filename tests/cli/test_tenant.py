@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from raysync.cli.console import plain_table
+from raysync.cli.output.console import plain_table
 
 GUILD = "123456789012345678"
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"

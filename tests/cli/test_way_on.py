@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.actors.requests import SyncRequest
 from raysync.cli import start as start_module
 from raysync.cli.start import run as run_request
 from raysync.cli.start import show
@@ -17,6 +16,7 @@ from raysync.models.extras import Extras, FileRules
 from raysync.models.ids import ChannelId
 from raysync.models.results import RunResult
 from raysync.models.status import SyncType
+from raysync.run.requests import SyncRequest
 from tests.cli.samples import JOB_ID, job_result
 
 CUT_SHORT = ("cancelled", "failed")
@@ -99,7 +99,7 @@ def test_a_run_that_ends_without_a_result_says_how_to_go_on(capsys, monkeypatch,
         observer.finished(job_result(tenant="other"))
         raise error
 
-    monkeypatch.setattr("raysync.driver.sync", ended)
+    monkeypatch.setattr("raysync.run.driver.sync", ended)
 
     with pytest.raises(type(error)):
         run_request(SyncRequest(tenants=("takaro",), sync_type=SyncType.FULL))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from raysync.cli import words
+from raysync.cli.output import words
 from raysync.models.extras import ExtraTally
 
 

@@ -18,8 +18,8 @@ from psycopg.rows import dict_row
 from raysync.emulator import Emulator
 from raysync.models.entities import Privacy
 from raysync.models.ids import GuildId
-from raysync.store.engine import open_engine
-from raysync.store.export import export_lines
+from raysync.store.archive.export import export_lines
+from raysync.store.connection.engine import open_engine
 from raysync.store.tenants import TenantStore
 from tests.truth import Row, assert_same_archive, expected_rows, exported_rows
 

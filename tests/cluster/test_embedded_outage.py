@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from raysync.store import migrate
-from raysync.store.embedded import start_embedded, stop_embedded
+from raysync.store.server import migrate
+from raysync.store.server.embedded import start_embedded, stop_embedded
 from tests.cluster.guilds import served, wide_world
 from tests.cluster.installation import Ended, Installation, ended, environ_of
 from tests.cluster.midrun import wait_for_pages

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from aiohttp import web
 
-from raysync.actors.submission import ClusterJobs, JobOrder
 from raysync.emulator import EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import ConfigurationError
+from raysync.submission.jobs import ClusterJobs, JobOrder
 from tests.cluster.installation import TOKEN, Installation, ended
 from tests.cluster.waiting import wait_until
 from tests.forward_proxy import PASSWORD, forward_proxy, proxy_thread

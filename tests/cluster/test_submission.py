@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus
 
-from raysync.actors.submission import JobEnd, JobOrder, _end_of, _Log, _runtime_env
 from raysync.errors import ConfigurationError
+from raysync.submission.jobs import JobEnd, JobOrder, _end_of, _Log, _runtime_env
 
 TOKEN = "A" * 24 + ".AbCdEf." + "h-_4" * 9
 

@@ -16,11 +16,11 @@ import ray._private.worker as ray_worker
 from ray._private import ray_constants
 from ray.job_submission import JobStatus
 
-from raysync.actors.shipments import MOST_BYTES, checked_shipments
-from raysync.actors.submission import JobEnd, _end_of
 from raysync.actors.uploads import nothing_uploaded
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.errors import ConfigurationError
+from raysync.submission.jobs import JobEnd, _end_of
+from raysync.submission.shipments import MOST_BYTES, checked_shipments
 from tests.cluster.guilds import served
 from tests.cluster.installation import RUN_LIMIT_S, TOKEN, Installation
 from tests.cluster.ray_head import RayHead

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import asynccontextmanager
 
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Identities, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Identities, Pseudonymizer
 from raysync.emulator import Limits, World, serve
 
 KEY = b"0123456789abcdef0123456789abcdef"

@@ -366,7 +366,7 @@ async def test_an_encoding_that_was_not_asked_for_is_no_answer(world, encoding):
 _ASK = """
 import asyncio, resource, sys
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.errors import RaysyncError
 from tests.emulator.adapter import KEY, OpenLimiter
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, Limits, Quirks, World, generate_guild
 from raysync.errors import (
     GuildUnavailableError,

@@ -8,7 +8,7 @@ import pytest
 
 from raysync.discord_api import transport
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import Action, FaultRule, GuildSpec, Limits, World, generate_guild, serve
 from raysync.errors import (
     ConfigurationError,

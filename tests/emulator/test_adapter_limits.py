@@ -4,17 +4,17 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-from raysync.actors.limit_memory import LimitMemory
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import GuildSpec, Latency, Limits, World, generate_guild, serve
 from raysync.emulator.limits import Headers, RouteLimit
 from raysync.ratelimit.governor import Governor, Sharer
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
-from raysync.store.engine import open_engine
-from raysync.store.limits import LimitStore
+from raysync.store.connection.engine import open_engine
+from raysync.store.limits.learned import LimitStore
+from raysync.worker.limit_memory import LimitMemory
 
 PER_SECOND = 48.0
 READING_S = 5.0

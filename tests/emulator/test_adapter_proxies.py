@@ -12,7 +12,7 @@ import pytest
 
 from raysync.discord_api.attachments import AttachmentSource
 from raysync.discord_api.client import DiscordClient
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import (
     Action,
     Emulator,

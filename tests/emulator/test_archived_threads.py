@@ -16,8 +16,8 @@ from raysync.models.privacy import Retention
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.privacy import TenantPrivacy
-from raysync.store.job_lock import hold_tenant
-from raysync.store.reset import reset_progress
+from raysync.store.jobs.lease import hold_tenant
+from raysync.store.jobs.reset import reset_progress
 from raysync.store.tenants import TenantStore
 from tests.archive import Archive
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from raysync.credentials import tenant_key
-from raysync.discord_api.redaction import ERASED
+from raysync.discord_api.people.redaction import ERASED
 from raysync.emulator import Emulator, GuildSpec, Limits, World, generate_guild, serve
 from raysync.emulator.cdn import attachment_bytes
 from raysync.emulator.generator.spec import DEFAULT_END_MS, Rates
@@ -29,9 +29,9 @@ from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
-from raysync.store import archive_ranges
-from raysync.store.job_lock import hold_tenant
-from raysync.store.privacy_tables import SuppressedKind
+from raysync.store.archive import ranges as archive_ranges
+from raysync.store.jobs.lease import hold_tenant
+from raysync.store.schema.privacy_tables import SuppressedKind
 from raysync.store.tenants import TenantStore
 from tests.archive import Archive
 from tests.dump import dumped, tables_with

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import (
     Action,
     Emulator,

@@ -11,11 +11,8 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.secrets import JobSecrets
 from raysync.actors.tracker import TrackedJobs
-from raysync.actors.worker import ChannelWorker
 from raysync.clock import SystemClock
-from raysync.driver import _Run
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
 from raysync.models.entities import Privacy, Tenant, TenantStatus
@@ -24,12 +21,15 @@ from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Skipped, SyncWindow
 from raysync.ratelimit.budget import Demand, Lease
-from raysync.store.health import refusals
-from raysync.store.jobs import JobStore
-from raysync.store.locks import Lease as LockLease
+from raysync.run.driver import _Run
+from raysync.store.connection.locks import Lease as LockLease
+from raysync.store.jobs.store import JobStore
+from raysync.store.server.health import refusals
 from raysync.store.tenants import TenantStore
 from raysync.sync.progress import JobHeader
 from raysync.sync.retry import RetryPolicy
+from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.secrets import JobSecrets
 from tests.unit.sync.sinks import FakeSink
 
 TOKEN = "a-token"

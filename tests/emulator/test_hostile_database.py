@@ -16,11 +16,11 @@ from raysync.models.entities import Privacy
 from raysync.models.extras import Extras
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store import migrate
-from raysync.store.audit import AuditLog
-from raysync.store.engine import open_engine
-from raysync.store.export import export_lines
-from raysync.store.jobs import JobStore
+from raysync.store.archive.export import export_lines
+from raysync.store.connection.audit import AuditLog
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.store import JobStore
+from raysync.store.server import migrate
 from tests.archive import Archive
 from tests.hostile import ENVIRONMENT, hostile_database
 from tests.truth import assert_same_archive, expected_rows, exported_rows

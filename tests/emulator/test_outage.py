@@ -18,12 +18,13 @@ from raysync.emulator import EmulatorThread, GuildSpec, Latency, Limits, World, 
 from raysync.errors import DatabaseFullError, RaysyncError
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store import locks, migrate
-from raysync.store.embedded import embedded_running, start_embedded, stop_embedded
-from raysync.store.embedded_keeper import ServerKeeper
-from raysync.store.engine import open_engine
-from raysync.store.export import export_lines
-from raysync.store.job_lock import TenantHolder, hold_tenant
+from raysync.store.archive.export import export_lines
+from raysync.store.connection import locks
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.lease import TenantHolder, hold_tenant
+from raysync.store.server import migrate
+from raysync.store.server.embedded import embedded_running, start_embedded, stop_embedded
+from raysync.store.server.embedded_keeper import ServerKeeper
 from raysync.sync.job_end import JobEnd
 from raysync.sync.outage import OutageWatch
 from tests.archive import Archive

@@ -16,7 +16,7 @@ from raysync.models.entities import Privacy
 from raysync.models.ids import ChannelId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.quarantine import quarantine_of
+from raysync.store.archive.quarantine import quarantine_of
 from tests.archive import Archive
 
 TOKEN = "a-token"

@@ -22,7 +22,7 @@ from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
-from raysync.store.quarantine import quarantine_of
+from raysync.store.archive.quarantine import quarantine_of
 from raysync.store.tenants import TenantStore
 from tests.archive import Archive
 from tests.dump import dumped, tables_with

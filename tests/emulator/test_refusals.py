@@ -9,7 +9,7 @@ import pytest
 
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.common_cause import CHANNELS, UNEXPLAINED
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import (
     Action,
     BanBody,

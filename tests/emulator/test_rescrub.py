@@ -23,8 +23,8 @@ from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
-from raysync.store import archive_ranges
-from raysync.store.job_lock import hold_tenant
+from raysync.store.archive import ranges as archive_ranges
+from raysync.store.jobs.lease import hold_tenant
 from tests.archive import Archive
 from tests.dump import dumped
 

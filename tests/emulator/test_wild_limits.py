@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from raysync.actors.limit_memory import LimitMemory
 from raysync.discord_api.address import api_of
 from raysync.emulator import FaultRule, GuildSpec, World, generate_guild, serve
 from raysync.emulator.faults import FaultScript
 from raysync.models.records import LearnedLimit
 from raysync.ratelimit.policies import RoutePolicies
-from raysync.store.limits import LimitStore
+from raysync.store.limits.learned import LimitStore
+from raysync.worker.limit_memory import LimitMemory
 from tests.emulator.test_adapter_limits import client_of
 
 MESSAGES = "GET /channels/{channel_id}/messages"

@@ -18,10 +18,10 @@ from raysync.emulator import EmulatorThread, GuildSpec, World, generate_guild
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.engine import open_engine
-from raysync.store.jobs import JobStore
-from raysync.store.reset import reset_progress
-from raysync.store.roles import RoleStore
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.reset import reset_progress
+from raysync.store.jobs.store import JobStore
+from raysync.store.server.roles import RoleStore
 from tests.archive import Archive
 
 TOKEN = "a-token"

@@ -14,7 +14,7 @@ import psycopg
 
 from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.faults import FaultScript
-from raysync.store.embedded import start_embedded, stop_embedded
+from raysync.store.server.embedded import start_embedded, stop_embedded
 from tests.cluster.guilds import MESSAGES, served, wide_world
 from tests.cluster.installation import Ended, Installation, ended
 from tests.cluster.midrun import actor_processes, kill_all, pages_read

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raysync.store import migrate
+from raysync.store.server import migrate
 from tests.cluster.conftest import ray_head
 from tests.cluster.installation import Installation, environ_of
 from tests.cluster.ray_head import RayHead

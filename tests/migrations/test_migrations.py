@@ -1,4 +1,4 @@
-"""The migrations build what `raysync.store.schema` describes, and can be taken back."""
+"""The migrations build what `raysync.store.schema.tables` describes, and can be taken back."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from raysync.errors import (
     JobRunningError,
     SchemaOutdatedError,
 )
-from raysync.store import migrate
-from raysync.store.engine import normalize_url
-from raysync.store.job_lock import hold_tenant
-from raysync.store.locks import LEGACY_CLASS
-from raysync.store.schema import metadata
+from raysync.store.connection.engine import normalize_url
+from raysync.store.connection.locks import LEGACY_CLASS
+from raysync.store.jobs.lease import hold_tenant
+from raysync.store.schema.tables import metadata
+from raysync.store.server import migrate
 from tests.store.rows import add_tenant
 from tests.store.test_roles import as_role
 

@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(300)
 
-_ASK_FOR_MIGRATIONS = "from raysync.store.migrate import migrations_dir; print(migrations_dir())"
+_ASK_FOR_MIGRATIONS = (
+    "from raysync.store.server.migrate import migrations_dir; print(migrations_dir())"
+)
 
 
 @dataclass(frozen=True, slots=True)

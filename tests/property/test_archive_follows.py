@@ -39,7 +39,7 @@ from raysync.emulator import (
 from raysync.emulator.faults import FaultScript
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.engine import open_engine
+from raysync.store.connection.engine import open_engine
 from tests.archive import Archive
 
 T = TypeVar("T")

@@ -23,17 +23,17 @@ from raysync.discord_api.careful import read_message
 from raysync.discord_api.convert import message_from
 from raysync.discord_api.guilds import guild_from, read_channel
 from raysync.discord_api.lenient_json import parse
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.payloads import channel_payload, guild_payload
 from raysync.errors import PayloadError
 from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, NO_CHANNEL, NOWHERE, GuildId, UserId
 from raysync.models.privacy import PeopleRules
-from raysync.store.channels import ChannelStore
-from raysync.store.engine import open_engine
-from raysync.store.page_rows import page_json
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.page_rows import page_json
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection.engine import open_engine
 from tests.property.hostile import json_values, texts
 from tests.property.test_fuzz import assert_channel, assert_storable
 from tests.store.rows import add_channel, add_tenant, page, task

@@ -33,7 +33,7 @@ from raysync.discord_api.cdn import unsigned_url
 from raysync.discord_api.convert import channel_from, guild_from, member_from, message_from
 from raysync.discord_api.errors import translated
 from raysync.discord_api.gate import route_of
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.discord_api.proxies import Proxies
 from raysync.discord_api.reactors import ReactorLists
 from raysync.discord_api.thread_lists import archived_threads, searched_threads
@@ -50,8 +50,8 @@ from raysync.models.extras import MissingFile
 from raysync.models.ids import MAX_SNOWFLAKE, ChannelId, GuildId, MessageId, UserId
 from raysync.ratelimit.policies import BucketHeaders, RoutePolicies
 from raysync.settings import Settings
-from raysync.store.engine import normalize_url, where_is
-from raysync.store.page_rows import page_json
+from raysync.store.archive.page_rows import page_json
+from raysync.store.connection.engine import normalize_url, where_is
 from tests.property.hostile import (
     ALICE_AVATAR,
     ALICE_ID,

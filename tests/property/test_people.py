@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raysync.discord_api.convert import message_from
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.models.entities import Message
 from tests.unit.discord_api.payloads import CHANNEL_ID, message, user
 

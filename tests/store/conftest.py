@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.store.engine import open_engine
+from raysync.store.connection.engine import open_engine
 from tests.hostile import ENVIRONMENT, hostile_role
 
 

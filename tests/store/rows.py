@@ -30,7 +30,7 @@ from raysync.models.work import (
     PageWrite,
     StoredChannel,
 )
-from raysync.store.channels import ChannelStore
+from raysync.store.archive.channels import ChannelStore
 from raysync.store.tenants import TenantStore
 
 GUILD = GuildId(41771983423143937)

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import ChannelId, MessageId
 from raysync.models.work import ArchiveKey, IdRange
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
 from tests.hostile import plain_session
 from tests.store.rows import add_tenant, channel, message, page, task
 

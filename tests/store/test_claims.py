@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.errors import ClaimLostError
 from raysync.models.status import ChannelJobStatus, FailureClass
 from raysync.models.work import ChannelTask, Claim, Failure, PageReceipt
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.pages import PostgresPages
 from tests.store.rows import add_channel, add_tenant, message, new_job_id, outcome, page, task
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from raysync.models.ids import ChannelId
 from raysync.models.work import IdRange, PageWrite
-from raysync.store.channels import ChannelStore
-from raysync.store.engine import open_engine
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection.engine import open_engine
 from tests.store.rows import add_channel, add_tenant, channel, task
 
 _RANGES = st.lists(

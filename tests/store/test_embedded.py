@@ -18,11 +18,11 @@ import pytest
 from sqlalchemy import make_url
 
 from raysync.errors import DatabaseUnavailableError
-from raysync.store.embedded import embedded_running, start_embedded, stop_embedded
-from raysync.store.server_account import account_for, first_closed
-from raysync.store.sessions import connect_now
+from raysync.store.connection.sessions import connect_now
+from raysync.store.server.embedded import embedded_running, start_embedded, stop_embedded
+from raysync.store.server.server_account import account_for, first_closed
 
-_START = "import sys, pathlib; from raysync.store.embedded import start_embedded; "
+_START = "import sys, pathlib; from raysync.store.server.embedded import start_embedded; "
 _SAY_URL = _START + "print(start_embedded(pathlib.Path(sys.argv[1])))"
 _START_AND_DIE = _START + (
     "import os, signal; start_embedded(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"

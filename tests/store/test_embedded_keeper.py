@@ -13,13 +13,13 @@ import psycopg
 import pytest
 
 from raysync.errors import DatabaseFullError, DatabaseUnavailableError, ServerDiskFullError
-from raysync.store.embedded import (
+from raysync.store.server.embedded import (
     embedded_process_lives,
     embedded_running,
     start_embedded,
     stop_embedded,
 )
-from raysync.store.embedded_keeper import ServerKeeper
+from raysync.store.server.embedded_keeper import ServerKeeper
 from tests.cluster.waiting import wait_until
 from tests.small_disk import fill, make_room, small_disk, use_up_log_segments
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from raysync.errors import DatabaseUnavailableError
-from raysync.store import embedded_use
-from raysync.store.embedded_use import in_use, unused
+from raysync.store.server import embedded_use
+from raysync.store.server.embedded_use import in_use, unused
 
 _USE = (
-    "import pathlib, sys; from raysync.store.embedded_use import in_use\n"
+    "import pathlib, sys; from raysync.store.server.embedded_use import in_use\n"
     "with in_use(pathlib.Path(sys.argv[1])): print('using', flush=True); sys.stdin.read()"
 )
 

@@ -23,10 +23,16 @@ from raysync.errors import (
     StoreUnavailableError,
 )
 from raysync.models.work import Claim, PageReceipt
-from raysync.store import migrate
-from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.engine import connect_keywords, normalize_url, open_engine, translated, where_is
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection.engine import (
+    connect_keywords,
+    normalize_url,
+    open_engine,
+    translated,
+    where_is,
+)
+from raysync.store.server import migrate
+from raysync.store.server.embedded import start_embedded, stop_embedded
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_channel, add_tenant, message, page, task
 

@@ -13,16 +13,16 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.naming import with_names
 from raysync.errors import FileVaultError
 from raysync.models.entities import Attachment, Message, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
 from raysync.models.privacy import PurgeCounts, Retention
 from raysync.privacy import Elsewhere, TenantPrivacy
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
+from raysync.run.channel_names import with_names
+from raysync.store.archive.blobs import BlobStore
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
 from raysync.store.tenants import TenantStore
-from raysync.store.vault import Vault
 from tests.cli.samples import channel_error, job_result
 from tests.dump import dumped, tables_with
 from tests.store.rows import add_tenant, channel, message, page, task
@@ -155,7 +155,7 @@ async def test_old_messages_are_quoted_no_more_not_even_where_a_thread_was_begun
 async def files(office: Office, tmp_path: Path) -> Path:
     """A folder with the bytes of an old message and of a new one, as a run left it."""
     place = tmp_path / "files"
-    vault = Vault(str(place), office.tenant.guild_id)
+    vault = BlobStore(str(place), office.tenant.guild_id)
     described = [
         (number, Attachment(number, "a.png", 3, "image/png", f"https://cdn.test/7/{number}/a.png"))
         for number in (OLD, NEW)

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.entities import Attachment, Message, Reaction
 from raysync.models.ids import ChannelId, MessageId, TenantId
-from raysync.store.channels import ChannelStore
-from raysync.store.export import export_lines
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.export import export_lines
+from raysync.store.archive.pages import PostgresPages
 from tests.store.rows import FIRST, NOON, add_tenant, channel, message, page, task
 
 

@@ -22,13 +22,13 @@ from raysync.models.results import ParallelStats, SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import ChannelTally, ChannelTask, Failure, Recheck, SyncWindow, VisitSpan
-from raysync.store.channels import ChannelStore
-from raysync.store.dead_letters import DeadLetterStore
-from raysync.store.job_history import job_history
-from raysync.store.job_lock import is_held
-from raysync.store.jobs import JobStore
-from raysync.store.pages import PostgresPages
-from raysync.store.reset import reset_progress
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.dead_letters import DeadLetterStore
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.jobs.history import job_history
+from raysync.store.jobs.lease import is_held
+from raysync.store.jobs.reset import reset_progress
+from raysync.store.jobs.store import JobStore
 from raysync.store.tenants import TenantStore
 from tests.store.rows import NOON, add_channel, add_tenant, channel, message, outcome, page, task
 
@@ -39,9 +39,9 @@ _HOLD_A_JOB = """
 import asyncio, sys
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.engine import open_engine
-from raysync.store.job_lock import is_held
-from raysync.store.jobs import JobStore
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.lease import is_held
+from raysync.store.jobs.store import JobStore
 
 async def main():
     jobs = JobStore(open_engine(sys.argv[1], pool_size=1, application_name="a driver"))

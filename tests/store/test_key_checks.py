@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.keys import RunKeys
 from raysync.errors import ConfigurationError
 from raysync.models.entities import Privacy
 from raysync.models.ids import GuildId
+from raysync.run.keys import RunKeys
 from raysync.settings import Settings
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_tenant

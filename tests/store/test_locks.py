@@ -20,17 +20,17 @@ from raysync.models.ids import JobId, TenantId
 from raysync.models.records import LockRecord, ShareClaim
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store import locks
-from raysync.store.engine import open_engine
-from raysync.store.health import abandoned_jobs, running_jobs
-from raysync.store.job_lock import TenantHolder, hold_tenant, holder, refuse_while_running
-from raysync.store.jobs import JobStore
-from raysync.store.locks import LEGACY_CLASS
-from raysync.store.reset import reset_progress
-from raysync.store.roles import RoleStore
-from raysync.store.schedules import ScheduleStore
+from raysync.store.connection import locks
+from raysync.store.connection.engine import open_engine
+from raysync.store.connection.locks import LEGACY_CLASS
+from raysync.store.jobs.lease import TenantHolder, hold_tenant, holder, refuse_while_running
+from raysync.store.jobs.reset import reset_progress
+from raysync.store.jobs.schedules import ScheduleStore
+from raysync.store.jobs.store import JobStore
+from raysync.store.limits.token_shares import TokenShares
+from raysync.store.server.health import abandoned_jobs, running_jobs
+from raysync.store.server.roles import RoleStore
 from raysync.store.tenants import TenantStore
-from raysync.store.token_shares import TokenShares
 from tests.hostile import plain_session
 from tests.store.rows import add_tenant
 
@@ -40,8 +40,8 @@ _DRIVER = """
 import asyncio, sys
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.engine import open_engine
-from raysync.store.jobs import JobStore
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.store import JobStore
 
 async def main():
     jobs = JobStore(open_engine(sys.argv[1], pool_size=1, application_name="a driver"))

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.credentials import tenant_key
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.models.entities import Attachment, Reaction, Tenant
 from raysync.models.privacy import SCRUBBING_RULES, ErasureCounts, RescrubCounts
 from raysync.privacy import TenantPrivacy
 from raysync.settings import Settings
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
 from tests.dump import tables_with
 from tests.store.rows import FIRST, add_tenant, channel, message, page, task
 

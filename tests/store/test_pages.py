@@ -18,7 +18,7 @@ from raysync.errors import ClaimLostError
 from raysync.models.entities import Attachment, Reaction
 from raysync.models.ids import MessageId
 from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.pages import PostgresPages
 from tests.hostile import plain_session
 from tests.store.rows import NOON, add_channel, add_tenant, message, page, task
 

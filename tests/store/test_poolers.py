@@ -12,10 +12,11 @@ import pytest
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.status import SyncType
 from raysync.models.work import PageReceipt, SyncWindow
-from raysync.store import migrate, poolers
-from raysync.store.engine import open_engine
-from raysync.store.jobs import JobStore
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection import poolers
+from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.store import JobStore
+from raysync.store.server import migrate
 from tests.pgbouncer import pooled
 from tests.store.rows import add_channel, add_tenant, message, page, task
 

@@ -16,11 +16,11 @@ from raysync.models.entities import WITHHELD, Attachment, Message, Reaction
 from raysync.models.ids import ChannelId, MessageId
 from raysync.models.records import QuarantinedMessage
 from raysync.models.work import Claim, IdRange, PageReceipt, PageWrite
-from raysync.store.channels import ChannelStore
-from raysync.store.export import export_lines
-from raysync.store.forwards import WithoutCopies
-from raysync.store.pages import PostgresPages
-from raysync.store.quarantine import quarantine_of
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.export import export_lines
+from raysync.store.archive.forwards import WithoutCopies
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.archive.quarantine import quarantine_of
 from raysync.sync.rescue import write_page
 from tests.store.rows import NOON, add_channel, add_tenant, channel, message, page, task
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from raysync.store import export, pages, quarantine
+from raysync.store.archive import export, pages, quarantine
 
 _FILL = """
 INSERT INTO tenants (slug, name, platform_id, token_ref) VALUES ('takaro', 'Takaro', 1, 'env:T');

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.work import IdRange, Recheck
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
-from raysync.store.rechecks import PER_PAGE, rechecked_since
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.archive.rechecks import PER_PAGE, rechecked_since
 from tests.store.rows import add_tenant, channel, message, page, task
 
 BEFORE = 1_000_000

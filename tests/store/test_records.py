@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.records import LearnedLimit
-from raysync.store.audit import AuditLog
-from raysync.store.limits import LimitStore
+from raysync.store.connection.audit import AuditLog
+from raysync.store.limits.learned import LimitStore
 
 
 async def test_the_audit_log_tells_the_latest_first(engine: AsyncEngine) -> None:

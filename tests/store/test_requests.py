@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.requests import require_any
 from raysync.errors import ConfigurationError, JobRunningError, TokenUnavailableError
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.jobs import JobStore
+from raysync.run.requests import require_any
+from raysync.store.jobs.store import JobStore
 from tests.store.rows import add_tenant
 
 FULL = SyncWindow(SyncType.FULL)

@@ -15,22 +15,22 @@ from psycopg import sql
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.keys import RunKeys
 from raysync.errors import ConfigurationError
 from raysync.models.entities import Attachment, Reaction, Tenant
 from raysync.models.ids import GuildId
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.privacy import TenantPrivacy
+from raysync.run.keys import RunKeys
 from raysync.settings import Settings
-from raysync.store import migrate
-from raysync.store.audit import AuditLog
-from raysync.store.engine import connect_keywords, open_engine
-from raysync.store.jobs import JobStore
-from raysync.store.pages import PostgresPages
-from raysync.store.privileges import ANALYSTS, WORKERS
-from raysync.store.roles import RoleStore, renew_grants
-from raysync.store.schema import metadata
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.connection.audit import AuditLog
+from raysync.store.connection.engine import connect_keywords, open_engine
+from raysync.store.jobs.store import JobStore
+from raysync.store.schema.tables import metadata
+from raysync.store.server import migrate
+from raysync.store.server.privileges import ANALYSTS, WORKERS
+from raysync.store.server.roles import RoleStore, renew_grants
 from raysync.store.tenants import TenantStore
 from tests.store.rows import add_channel, add_tenant, message, page, task
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from raysync.store.audit import AuditLog
-from raysync.store.engine import Engine
-from raysync.store.schedules import ScheduleStore
+from raysync.store.connection.audit import AuditLog
+from raysync.store.connection.engine import Engine
+from raysync.store.jobs.schedules import ScheduleStore
 
 TICK = datetime(2026, 1, 1, 3, 17, tzinfo=UTC)
 

@@ -19,11 +19,12 @@ from raysync.errors import ConfigurationError, DatabaseUnavailableError
 from raysync.models.entities import Privacy
 from raysync.models.ids import GuildId
 from raysync.settings import Settings
-from raysync.store import migrate, sessions
-from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.engine import connect_alone, open_engine
-from raysync.store.roles import RoleStore
-from raysync.store.sessions import connect_now, counting_variables
+from raysync.store.connection import sessions
+from raysync.store.connection.engine import connect_alone, open_engine
+from raysync.store.connection.sessions import connect_now, counting_variables
+from raysync.store.server import migrate
+from raysync.store.server.embedded import start_embedded, stop_embedded
+from raysync.store.server.roles import RoleStore
 from raysync.store.tenants import TenantStore
 from tests.hostile import ENVIRONMENT, PRESETS, hostile_database
 

@@ -16,8 +16,8 @@ import pytest
 from raysync.credentials import secret_key
 from raysync.models.ids import GuildId
 from raysync.settings import Settings
-from raysync.store.embedded import start_embedded, stop_embedded
-from raysync.store.vault import open_vault
+from raysync.store.archive.blobs import open_blob_store
+from raysync.store.server.embedded import start_embedded, stop_embedded
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_the_embedded_server_listens_on_its_socket_alone(home: Path) -> None:
 
 def test_a_folder_of_attachments_is_its_owners_alone(home: Path) -> None:
     async def keep() -> None:
-        vault = open_vault(str(home / "files"), GuildId(7))
+        vault = open_blob_store(str(home / "files"), GuildId(7))
         vault.check()
         async with vault.draft() as draft:
             draft.write(b"somebody's picture")

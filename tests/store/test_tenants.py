@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.requests import Room, SyncRequest, chosen_tenants, room_within
 from raysync.errors import (
     ConfigurationError,
     JobRunningError,
@@ -18,9 +17,10 @@ from raysync.models.entities import Privacy, Reaction, TenantStatus
 from raysync.models.ids import GuildId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.store.jobs import JobStore
-from raysync.store.pages import PostgresPages
-from raysync.store.schema import metadata
+from raysync.run.requests import Room, SyncRequest, chosen_tenants, room_within
+from raysync.store.archive.pages import PostgresPages
+from raysync.store.jobs.store import JobStore
+from raysync.store.schema.tables import metadata
 from raysync.store.tenants import TenantStore
 from tests.store.rows import GUILD, add_channel, add_tenant, message, page, task
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.ratelimit.budget import QUIET_S
 from raysync.ratelimit.shares import VALID_FOR_S, TokenShare
-from raysync.store.token_shares import TokenShares
+from raysync.store.limits.token_shares import TokenShares
 
 WHOLE = 50
 AGE = text("UPDATE token_shares SET expires_at = expires_at - make_interval(secs => :age)")

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.entities import Message
 from raysync.models.ids import MessageId
-from raysync.store.channels import ChannelStore
-from raysync.store.pages import PostgresPages
+from raysync.store.archive.channels import ChannelStore
+from raysync.store.archive.pages import PostgresPages
 from tests.store.rows import add_tenant, channel, message, page, task
 
 CHANNEL, THREAD, ELSEWHERE = 7, 100, 99

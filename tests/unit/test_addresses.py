@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url
 
 from raysync.errors import ConfigurationError
-from raysync.store.engine import normalize_url, url_for_others, where_is
-from raysync.store.sessions import connect_keywords, embedded_address
+from raysync.store.connection.engine import normalize_url, url_for_others, where_is
+from raysync.store.connection.sessions import connect_keywords, embedded_address
 
 ODD = "a b+c %25 % ' \" \\ $(id) ` # ? & = ; : / @ ü 漢"
 _TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)

@@ -11,9 +11,8 @@ import pytest
 from nacl.exceptions import CryptoError
 from pydantic import SecretBytes, SecretStr
 
-from raysync.actors.secrets import JobSecrets, opened
 from raysync.credentials import (
-    Letterbox,
+    SealedInbox,
     resolve_token,
     seal_for,
     seal_token,
@@ -27,6 +26,7 @@ from raysync.models.entities import Privacy
 from raysync.models.extras import Extras, FileRules
 from raysync.models.ids import GuildId, JobId
 from raysync.settings import Settings
+from raysync.worker.secrets import JobSecrets, opened
 
 SECRET = b"0123456789abcdef"
 TOKEN = "a-bot-token-that-nobody-may-see"
@@ -103,9 +103,9 @@ def test_what_is_derived_from_the_secret_differs_by_tenant_and_by_token() -> Non
     assert TOKEN not in token_fingerprint(SECRET, TOKEN)
 
 
-def test_only_the_letterbox_it_was_sealed_for_opens_a_letter() -> None:
-    mine, anothers = Letterbox(), Letterbox()
-    letter = seal_for(mine.address(), b"a secret")
+def test_only_the_inbox_it_was_sealed_for_opens_a_letter() -> None:
+    mine, anothers = SealedInbox(), SealedInbox()
+    letter = seal_for(mine.public_key(), b"a secret")
 
     assert mine.open(letter) == b"a secret"
     with pytest.raises(CryptoError):
@@ -113,7 +113,7 @@ def test_only_the_letterbox_it_was_sealed_for_opens_a_letter() -> None:
 
 
 def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
-    box = Letterbox()
+    box = SealedInbox()
     secrets = JobSecrets(
         job_id=JobId("job"),
         tenant="takaro",
@@ -132,7 +132,7 @@ def test_a_jobs_secrets_arrive_whole_and_show_in_no_repr() -> None:
         retry_base_s=1.0,
     )
 
-    sealed = secrets.sealed_for(box.address())
+    sealed = secrets.sealed_for(box.public_key())
 
     assert opened(box, sealed) == secrets
     assert TOKEN.encode() not in sealed

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from raysync.errors import StoreUnavailableError, UnknownTenantError
-from raysync.schedule import Period, Schedule
+from raysync.run.schedule import Period, Schedule
 from tests.virtual_time import LoopClock, run_virtual
 
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raysync.store.server_log import fatal_line, tells_full_disk, tells_stop_request
+from raysync.store.server.server_log import fatal_line, tells_full_disk, tells_stop_request
 
 AT = "2026-11-30 14:03:12.345 UTC [4711] "
 READY = f"{AT}LOG:  database system is ready to accept connections"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from raysync.cli import words
 from raysync.cli.job_report.rates import Step
+from raysync.cli.output import words
 
 AXIS_HEIGHT = 20
 _PLOT_TOP, _PLOT_HEIGHT = 18, 150

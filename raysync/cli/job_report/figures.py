@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from raysync.cli.channel_counts import ChannelCounts, counts_of_result, counts_of_view
-from raysync.cli.status_view import seems_dead
+from raysync.cli.progress.channel_counts import ChannelCounts, counts_of_result, counts_of_view
+from raysync.cli.progress.status_view import seems_dead
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
 from raysync.models.results import ParallelStats

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from raysync.cli import words
 from raysync.cli.job_report.figures import Bound, Efficiency, Figures
+from raysync.cli.output import words
 from raysync.models.history import JobHistory
 from raysync.models.status import SyncType
 

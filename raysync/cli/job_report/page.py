@@ -10,10 +10,10 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from raysync import __version__
-from raysync.cli import words
 from raysync.cli.job_report import sections, troubles
 from raysync.cli.job_report.figures import Figures, figures_of
 from raysync.cli.job_report.lead import lead
+from raysync.cli.output import words
 from raysync.models.history import JobHistory
 from raysync.visible import visible
 

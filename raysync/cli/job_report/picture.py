@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from raysync.cli import words
 from raysync.cli.job_report.drawing import AXIS_HEIGHT, svg, time_axis, time_lines
 from raysync.cli.job_report.lanes import Block, Timeline
+from raysync.cli.output import words
 from raysync.models.history import ChannelHistory
 from raysync.models.ids import ChannelId
 from raysync.models.status import ChannelJobStatus

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from raysync.cli import words
 from raysync.cli.job_report import rates
 from raysync.cli.job_report.drawing import rate_chart, shares_bar
 from raysync.cli.job_report.figures import Bound, Efficiency, Figures, routes
@@ -12,7 +11,8 @@ from raysync.cli.job_report.lanes import natural, timeline
 from raysync.cli.job_report.lead import bound_in_words
 from raysync.cli.job_report.picture import caption, largest_first, styles_of, timeline_picture
 from raysync.cli.job_report.tables import code, more, paragraph, section, table
-from raysync.cli.status_view import fate_of_driver
+from raysync.cli.output import words
+from raysync.cli.progress.status_view import fate_of_driver
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
 from raysync.models.status import JobStatus

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from raysync.cli import words
 from raysync.cli.job_report.advice import about_failure, about_skipped
 from raysync.cli.job_report.tables import code, more, paragraph, section, table
+from raysync.cli.output import words
 from raysync.models.history import ChannelHistory, JobHistory
 from raysync.models.results import ChannelError, CoverageGap, Verification
 

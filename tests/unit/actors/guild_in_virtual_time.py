@@ -10,15 +10,16 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from raysync.actors.dispatch import Dispatcher
-from raysync.actors.policies import ClusterScaling
+from raysync.actors.cluster import RunActors
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, JobId, MessageId
 from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.pool.dispatch import Dispatcher
+from raysync.pool.policies import ClusterScaling
 from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
-from raysync.ratelimit.places import Places
 from raysync.sync.channel import ChannelSync
 from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import FakePages, make_message, make_task, snowflakes
@@ -93,8 +94,8 @@ class _Source:
     def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
         self._limiter.restore(ROUTE, str(channel_id), paged_ago_s)
 
-    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
-        self._limiter.take_for_used(ROUTE, str(channel_id), ago_s)
+    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
+        self._limiter.assume_exhausted(ROUTE, str(channel_id), ago_s)
 
 
 class _Worker:
@@ -116,7 +117,7 @@ class _Worker:
                 "token", Sharer("run", self.worker_id), demand, budget, clock.monotonic_s()
             )
 
-        limiter = WorkerLimiter(PermitPool(lease, clock, places=Places(slots)), clock)
+        limiter = WorkerLimiter(PermitPool(lease, clock, places=InFlightLimit(slots)), clock)
         self._source = _Source(channels, limiter)
         self._clock = clock
         self._start_s = start_s
@@ -168,6 +169,7 @@ def simulate(
             slots,
             clock,
             ClusterScaling(workers, slots, starting_at_once),
+            RunActors.new_slot_pool,
         )
         tasks = [
             make_task(

@@ -8,20 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from raysync.actors.dispatch import Dispatcher
-from raysync.actors.policies import (
+from raysync.actors.cluster import RunActors
+from raysync.errors import SyncError, TokenUnavailableError
+from raysync.models.ids import ChannelId, JobId
+from raysync.models.not_covered import MissingRoute
+from raysync.models.status import ChannelJobStatus
+from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
+from raysync.pool.dispatch import Dispatcher
+from raysync.pool.policies import (
     ClusterScaling,
     FailurePolicy,
     LocalScaling,
     WorkerLostError,
     WorkerPreemptedError,
 )
-from raysync.actors.pool import WorkersUnavailableError
-from raysync.errors import SyncError, TokenUnavailableError
-from raysync.models.ids import ChannelId, JobId
-from raysync.models.not_covered import MissingRoute
-from raysync.models.status import ChannelJobStatus
-from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
+from raysync.pool.workers import WorkersUnavailableError
 from tests.unit.sync.fakes import make_task
 from tests.virtual_time import LoopClock, run_virtual
 
@@ -118,7 +119,7 @@ class Hall:
     def dispatcher(self, size: int, slots: int, *, is_sparing: bool = False) -> Dispatcher:
         self.slots = slots
         scaling = LocalScaling(size, slots) if is_sparing else ClusterScaling(size, slots, 2)
-        return Dispatcher(self.spawn, slots, self.clock, scaling)
+        return Dispatcher(self.spawn, slots, self.clock, scaling, RunActors.new_slot_pool)
 
 
 async def run_all(
@@ -546,7 +547,9 @@ def test_workers_that_are_coming_up_are_waited_for_where_others_failed() -> None
 
     async def scenario() -> list[ChannelOutcome]:
         hall.slots = 1
-        dispatcher = Dispatcher(hall.spawn, 1, hall.clock, ClusterScaling(10, 1))
+        dispatcher = Dispatcher(
+            hall.spawn, 1, hall.clock, ClusterScaling(10, 1), RunActors.new_slot_pool
+        )
         return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
 
     outcomes = run_virtual(scenario())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysync.actors.fair_queue import FairQueue
 from raysync.models.ids import JobId
+from raysync.pool.fair_queue import FairQueue
 
 ONE, OTHER = JobId("one"), JobId("other")
 

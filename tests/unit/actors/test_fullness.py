@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raysync.actors.worker import Fullness
-from raysync.ratelimit.places import Places
+from raysync.ratelimit.in_flight_limit import InFlightLimit
+from raysync.worker.channel_worker import Saturation
 from tests.virtual_time import LoopClock
 
 
@@ -33,8 +33,8 @@ class Hands(LoopClock):
     ],
 )
 def test_a_worker_is_full(waited_s: float, computed_s: float, expected: bool) -> None:
-    hands, places = Hands(), Places(5)
-    fullness = Fullness(places, hands, hands.cpu_s)
+    hands, places = Hands(), InFlightLimit(5)
+    fullness = Saturation(places, hands, hands.cpu_s)
     places.waited_s, hands.computed_s, hands.at_s = waited_s, computed_s, 1.0
 
     assert fullness.is_full() is expected

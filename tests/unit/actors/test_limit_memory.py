@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from raysync.actors.limit_memory import LimitMemory
 from raysync.models.records import LearnedLimit
 from raysync.ratelimit.policies import ROUTE_WINDOW_S, PolicySource, RoutePolicy
+from raysync.worker.limit_memory import LimitMemory
 
 MESSAGES = "GET /channels/{channel_id}/messages"
 NEW = "GET /channels/{channel_id}/new"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from raysync.actors.pulse import Pulse, stands_still
+from raysync.worker.heartbeat import Heartbeat, watch_liveness
 from tests.virtual_time import LoopClock, run_virtual
 
 
@@ -16,7 +16,7 @@ def test_a_worker_that_does_not_answer_is_told() -> None:
     async def scenario() -> tuple[str, float]:
         clock = LoopClock()
         began_s = clock.monotonic_s()
-        return await stands_still(silence, 60.0), clock.monotonic_s() - began_s
+        return await watch_liveness(silence, 60.0), clock.monotonic_s() - began_s
 
     said, after_s = run_virtual(scenario())
 
@@ -30,13 +30,13 @@ def test_a_worker_whose_loop_is_blocked_is_told() -> None:
     async def answer() -> float:
         return next(ages)
 
-    assert run_virtual(stands_still(answer, 60.0)) == "has stood still for 61 s"
+    assert run_virtual(watch_liveness(answer, 60.0)) == "has stood still for 61 s"
 
 
 def test_a_pulse_is_as_young_as_the_loops_last_turn() -> None:
     async def scenario() -> tuple[float, float]:
         clock = LoopClock()
-        pulse = Pulse(clock)
+        pulse = Heartbeat(clock)
         await asyncio.sleep(100.5)
         young = pulse.age_s()
         pulse._beating.cancel()  # as a loop that does not turn any more

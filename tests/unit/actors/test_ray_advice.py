@@ -7,7 +7,7 @@ from ray.exceptions import ActorDiedError, RaySystemError
 
 from raysync.actors.handles import why
 from raysync.actors.runtime import _why
-from raysync.actors.submission import _end_of
+from raysync.submission.jobs import _end_of
 from tests.unit.test_reasons import MISMATCH, OF_PIP
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from raysync.actors.handles import RemoteTracker
 from raysync.actors.tracker import UnknownJobError
-from raysync.credentials import Letterbox
+from raysync.credentials import SealedInbox
 from raysync.errors import SyncError
 from tests.unit.actors.test_tracker import HEADER
 from tests.unit.sync.fakes import make_task
@@ -25,12 +25,12 @@ class ForgetfulTracker:
         self.calls: Counter[str] = Counter()
         self.knows = False
         self.errors: list[Exception] = []
-        self._letterbox = Letterbox()
+        self._inbox = SealedInbox()
 
     def __getattr__(self, name: str) -> Any:
         async def answer(*_: Any) -> Any:
             self.calls[name] += 1
-            knew = self.knows or name in ("address", "connect", "open")
+            knew = self.knows or name in ("public_key", "connect", "open")
             if name == "open":
                 self.knows = True
             await asyncio.sleep(0.1)
@@ -39,7 +39,7 @@ class ForgetfulTracker:
                 raise self.errors.pop()
             if not knew:
                 raise UnknownJobError("who?")
-            return self._letterbox.address() if name == "address" else None
+            return self._inbox.public_key() if name == "public_key" else None
 
         return SimpleNamespace(remote=answer)
 

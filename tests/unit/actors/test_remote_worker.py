@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from raysync.actors.policies import WorkerLostError
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.errors import ConfigurationError
+from raysync.pool.policies import WorkerLostError
 from tests.virtual_time import run_virtual
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from raysync.actors.reporting import JobReporter
 from raysync.actors.tracker import TrackedJobs, UnknownJobError
 from raysync.errors import StoreUnavailableError, SyncError
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
@@ -16,6 +15,7 @@ from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
 from raysync.sync.progress import JobHeader
+from raysync.worker.reporting import JobReporter
 from tests.unit.sync.fakes import make_task
 from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual

@@ -12,8 +12,8 @@ import pytest
 from raysync.discord_api.careful import read_message
 from raysync.discord_api.convert import message_from
 from raysync.discord_api.lenient_json import parse
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
-from raysync.discord_api.redaction import Redaction
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.redaction import Redaction
 from raysync.models.entities import WITHHELD, Attachment, Reaction
 from raysync.models.ids import NOWHERE, moment_of
 from raysync.models.privacy import PeopleRules

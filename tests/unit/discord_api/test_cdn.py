@@ -5,7 +5,7 @@ import pytest
 
 from raysync.discord_api.cdn import DISCORD, Places, unsigned_url
 from raysync.discord_api.convert import channel_from, message_from
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.models.ids import GuildId, UserId
 from tests.unit.discord_api.payloads import CHANNEL_ID, message
 

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from raysync.discord_api.convert import channel_from, guild_from, member_from, message_from
-from raysync.discord_api.privacy import FullIdentity, Pseudonymizer
-from raysync.discord_api.scrubbing import without_mentions
+from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
+from raysync.discord_api.people.scrubbing import without_mentions
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Overwrite, Reaction, Role
 from raysync.models.ids import ChannelKey, GuildId, UserId

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from raysync.discord_api.convert import message_from
-from raysync.discord_api.privacy import (
+from raysync.discord_api.people.pseudonyms import (
     FullIdentity,
     Pseudonymizer,
     pseudonym,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raysync.discord_api.guilds import read_channel
-from raysync.discord_api.privacy import Pseudonymizer
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.discord_api.thread_lists import archived_threads, searched_threads
 from raysync.errors import NoProgressError
 from raysync.models.entities import Channel

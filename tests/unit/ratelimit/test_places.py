@@ -1,4 +1,4 @@
-"""Places for requests, and the permits that need one, in virtual time."""
+"""InFlightLimit for requests, and the permits that need one, in virtual time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.permits import PermitPool
-from raysync.ratelimit.places import Places
 from tests.unit.ratelimit.test_permits import FakeGovernor
 from tests.virtual_time import LoopClock, run_virtual
 
@@ -26,7 +26,7 @@ async def request(pool: PermitPool, lasts_s: float, under_way: list[int]) -> flo
 
 def test_no_more_requests_are_under_way_than_there_are_places() -> None:
     async def scene() -> tuple[list[int], float]:
-        places, under_way = Places(3), [0]
+        places, under_way = InFlightLimit(3), [0]
         pool = PermitPool(FakeGovernor(spacing_s=0.01).lease, LoopClock(), places=places)
         await asyncio.gather(*(request(pool, 0.1, under_way) for _ in range(30)))
         await pool.close()
@@ -40,7 +40,7 @@ def test_no_more_requests_are_under_way_than_there_are_places() -> None:
 
 def test_two_tokens_share_the_places_of_their_worker() -> None:
     async def scene() -> list[int]:
-        places, under_way = Places(2), [0]
+        places, under_way = InFlightLimit(2), [0]
         pools = [
             PermitPool(FakeGovernor(spacing_s=0.01).lease, LoopClock(), places=places)
             for _ in range(2)
@@ -55,7 +55,7 @@ def test_two_tokens_share_the_places_of_their_worker() -> None:
 
 def test_where_the_token_is_the_limit_nobody_waits_for_a_place() -> None:
     async def scene() -> float:
-        places = Places(3)
+        places = InFlightLimit(3)
         pool = PermitPool(FakeGovernor(spacing_s=0.1).lease, LoopClock(), places=places)
         await asyncio.gather(*(request(pool, 0.05, [0]) for _ in range(20)))
         await pool.close()
@@ -67,7 +67,7 @@ def test_where_the_token_is_the_limit_nobody_waits_for_a_place() -> None:
 @pytest.mark.parametrize("how", ["unused", "cancelled"])
 def test_a_permit_that_is_not_used_leaves_its_place_to_the_next(how: str) -> None:
     async def scene() -> None:
-        pool = PermitPool(FakeGovernor(spacing_s=0.01).lease, LoopClock(), places=Places(1))
+        pool = PermitPool(FakeGovernor(spacing_s=0.01).lease, LoopClock(), places=InFlightLimit(1))
         for _ in range(5):
             if how == "unused":
                 pool.unused(await pool.acquire())

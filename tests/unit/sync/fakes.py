@@ -107,7 +107,7 @@ class FakeHistory:
     def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
         self.taken_over.append(tuple(paged_ago_s))
 
-    def take_for_used(self, channel_id: ChannelId, ago_s: float) -> None:
+    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
         self.taken_for_used.append(ago_s)
 
     async def fetch_after(

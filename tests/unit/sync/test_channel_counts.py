@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from raysync.cli.channel_counts import counts_of_result, counts_of_view
 from raysync.cli.job_report.figures import figures_of
 from raysync.cli.job_report.lead import lead
-from raysync.cli.live import render
-from raysync.cli.plain import progress_line
-from raysync.cli.summary import job_summary
+from raysync.cli.progress.channel_counts import counts_of_result, counts_of_view
+from raysync.cli.progress.live import render
+from raysync.cli.progress.plain import progress_line
+from raysync.cli.progress.summary import job_summary
 from raysync.errors import AccessDeniedError
 from raysync.models.ids import ChannelKey
 from raysync.models.work import DeadLetterNote, Recheck, StoredChannel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from raysync.errors import SyncError
-from raysync.sync.patience import STOPPING_S, last_words
+from raysync.sync.final_write import STOPPING_S, flush_best_effort
 from tests.virtual_time import run_virtual
 
 
@@ -20,8 +20,8 @@ def test_last_words_come_in_turn_in_bounded_time_and_raise_nothing() -> None:
 
     async def scenario() -> float:
         began_s = asyncio.get_running_loop().time()
-        await last_words(tell, fail, tell)
-        await last_words(tell, asyncio.Event().wait, tell)
+        await flush_best_effort(tell, fail, tell)
+        await flush_best_effort(tell, asyncio.Event().wait, tell)
         return asyncio.get_running_loop().time() - began_s
 
     assert run_virtual(scenario()) == STOPPING_S

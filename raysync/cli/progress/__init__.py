@@ -1,0 +1,1 @@
+"""Views of a run while it lasts, and of its end."""

@@ -1,0 +1,100 @@
+"""Progress where no terminal is: a line every few seconds, and one at each change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from raysync.cli.output import words
+from raysync.cli.output.hints import say_dashboard, say_started
+from raysync.cli.progress import outages
+from raysync.cli.progress.channel_counts import counts_of_view
+from raysync.cli.progress.live import totals
+from raysync.cli.progress.paced import PacedObserver
+from raysync.cli.progress.summary import verified
+from raysync.models.events import ChannelView, JobView
+from raysync.models.ids import JobId
+from raysync.models.outage import Outage
+from raysync.models.results import SyncJobResult
+
+
+def progress_line(view: JobView) -> str:
+    """Where one job stands."""
+    if view.planning and not (view.channels_total or view.messages):
+        return f"{view.tenant}: reading what the bot can see"
+    total = totals([view])
+    share = words.percent(total.requests_per_second / total.budget_per_second)
+    counts = counts_of_view(view)
+    more = "+" if view.planning else ""
+    messages = words.counted(view.messages, "message")
+    parts = [
+        f"{view.tenant}: {messages} ({words.rate(view.messages_per_second)}/s)",
+        f"{counts.total:,}{more} channels ({', '.join(counts.parts())})",
+        f"{words.rate(view.requests_per_second)} requests/s ({share} of the limit)",
+    ]
+    parts += words.extras(view.extras)
+    if view.rate_limit_encounters:
+        parts.append(f"{view.rate_limit_encounters} × 429")
+    parts.append(f"ETA {words.clock(view.eta_s)}")
+    return ", ".join(parts)
+
+
+def _ended(result: SyncJobResult) -> str:
+    took = words.seconds((result.completed_at - result.started_at).total_seconds())
+    if result.verification is not None:
+        told = verified(result.verification, result.messages_processed)
+        return f"verify {result.status}, {told}, in {took}"
+    if result.status == "failed" and not result.parallel_stats.total_api_calls:
+        return "failed"
+    return f"{result.status}, {words.counted(result.messages_processed, 'message')} in {took}"
+
+
+class PlainObserver(PacedObserver):
+    """Writes lines to *console*; *monotonic_s* tells when the next is due.
+
+    Where an error ends the run it says which jobs that fails; why is told by who prints the error.
+    """
+
+    def __init__(self, console: Console, monotonic_s: Callable[[], float]) -> None:
+        super().__init__(monotonic_s)
+        self._console = console
+        self._under_way: list[str] = []
+
+    def __exit__(self, *exc: object) -> None:
+        if any(isinstance(each, Exception) for each in exc):
+            for tenant in self._under_way:
+                self._print(f"{tenant}: failed")
+
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+        if dashboard_url:
+            say_dashboard(self._console, dashboard_url, needs_token)
+
+    def started(self, tenant: str, job_id: JobId) -> None:
+        self._under_way.append(tenant)
+        say_started(self._console, tenant, job_id)
+
+    def _tell(self, view: JobView) -> None:
+        self._print(progress_line(view))
+
+    def finished(self, result: SyncJobResult) -> None:
+        self._under_way = [each for each in self._under_way if each != result.tenant]
+        self._print(f"{result.tenant}: {_ended(result)}")
+        for each in result.errors:
+            if each.channel_id is None:
+                self._print(f"{result.tenant}: {words.printable(each.error)}")
+
+    def _tell_outage(self, outage: Outage) -> None:
+        self._print(outages.line(outage))
+
+    def _tell_return(self, after_s: float) -> None:
+        self._print(outages.over(after_s))
+
+    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+        if channel.failure is not None:
+            name = words.printable(channel.name)
+            told = words.printable(channel.failure.message)
+            self._print(f"{view.tenant}: #{name} failed: {told}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)

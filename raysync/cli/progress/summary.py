@@ -1,0 +1,215 @@
+"""What a run did, as people read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raysync.cli.output import words
+from raysync.cli.progress.channel_counts import counts_of_result
+from raysync.models.results import (
+    ChannelError,
+    NotCoveredRoute,
+    PageEstimates,
+    ParallelStats,
+    RunResult,
+    SyncJobResult,
+    TimeSpent,
+    Verification,
+)
+
+MAX_ERRORS = 10
+SPARKS = 40
+_STYLES = {"completed": "green", "partial": "yellow", "failed": "red", "cancelled": "yellow"}
+
+
+def print_result(console: Console, result: RunResult, *, limited: bool = True) -> None:
+    """Print every job of the run; of the limits nothing is said where they were lifted."""
+    for number, job in enumerate(result.jobs):
+        if number:
+            console.print()
+        console.print(job_summary(job, limited=limited))
+
+
+def job_summary(job: SyncJobResult, *, limited: bool = True) -> RenderableType:
+    """One job: a heading, then a line for each thing worth knowing."""
+    took_s = (job.completed_at - job.started_at).total_seconds()
+    heading = Text.assemble(
+        (job.tenant, "bold"),
+        ": ",
+        (job.status, _STYLES[job.status]),
+        f" in {words.seconds(took_s)}",
+    )
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in _lines(job, limited=limited):
+        grid.add_row(f"  {label}", text)
+    return Group(heading, grid)
+
+
+def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
+    stats = job.parallel_stats
+    lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
+    lines += [(label, Text(text)) for label, text in _extras(job)]
+    if job.quarantined:
+        lines.append(("quarantined", Text(quarantine_line(job.quarantined, job.tenant), "yellow")))
+    lines.append(("requests", Text(_requests(stats))))
+    went_through = job.status in ("completed", "partial")
+    if limited and went_through and stats.efficiency is not None:
+        lines.append(("efficiency", Text(efficiency_line(stats))))
+    lines += [(label, Text(text)) for label, text in time_lines(stats.time_spent)]
+    if stats.page_estimates is not None:
+        lines.append(("estimates", Text(estimates_line(stats.page_estimates))))
+    lines += [
+        ("skipped" if number == 0 else "", Text(reason))
+        for number, reason in enumerate(skip_reasons(job))
+    ]
+    lines += [
+        ("not covered" if number == 0 else "", Text(each, "yellow"))
+        for number, each in enumerate(not_covered(job))
+    ]
+    lines += [
+        ("errors" if number == 0 else "", Text(error, "red"))
+        for number, error in enumerate(_errors(job.errors))
+    ]
+    return lines
+
+
+def _channels(job: SyncJobResult) -> str:
+    counts = counts_of_result(job)
+    told = f"{counts.total:,}: {', '.join(counts.parts())}"
+    if job.channels_deleted:  # some of them were read to their end, others are in no list
+        told += f"; {job.channels_deleted:,} deleted on Discord"
+    return told
+
+
+def _messages(job: SyncJobResult) -> str:
+    return (
+        f"{words.count(job.messages_processed)} read ({_changes(job)}), with "
+        f"{words.counted(job.reactions_processed, 'reaction')} and "
+        f"{words.counted(job.attachments_processed, 'attachment')}"
+    )
+
+
+def _extras(job: SyncJobResult) -> list[tuple[str, str]]:
+    lines = []
+    if job.reactors_read:
+        lines.append(("reactors", f"{words.count(job.reactors_read)} read"))
+    if job.files_stored or job.files_failed:
+        told = f"{words.count(job.files_stored)} stored, {words.size(job.file_bytes_stored)}"
+        if job.files_failed:
+            told += f"; {words.count(job.files_failed)} not to be had now, and tried again later"
+        lines.append(("attachments", told))
+    return lines
+
+
+def quarantine_line(messages: int, tenant: str) -> str:
+    """How many messages could not be read whole, and who names them."""
+    stored = f"{words.counted(messages, 'message')} stored with fields that could not be read"
+    return f"{stored}: raysync doctor --tenant {tenant} says which, and what to do"
+
+
+def _changes(job: SyncJobResult) -> str:
+    counts = {
+        "new": job.messages_added,
+        "edited": job.messages_edited,
+        "deleted": job.messages_deleted,
+    }
+    told = [f"{words.count(each)} {what}" for what, each in counts.items() if each]
+    return ", ".join(told) or "nothing changed"
+
+
+def _requests(stats: ParallelStats) -> str:
+    hits = stats.rate_limit_encounters
+    answered = f"{words.count(hits)} answered with 429" if hits else "none answered with 429"
+    told = f"{words.count(stats.total_api_calls)}, {answered}"
+    if not stats.max_concurrent_channels:
+        return told
+    channels = words.counted(stats.max_concurrent_channels, "channel")
+    return f"{told}; at most {channels} being read at the same moment"
+
+
+def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
+    """Where the time went, as labels and texts: requests over time, and what was waited for."""
+    if spent is None or spent.requests is None:
+        return []
+    series = spent.requests
+    fastest = max(series.requests) / series.bin_s
+    time = (
+        f"{words.seconds(spent.startup_s)} to the first request, "
+        f"{words.seconds(spent.tail_s)} with less than nine tenths of the budget at the end"
+    )
+    waited = (
+        f"{words.seconds(spent.permit_wait_s)} for the token's budget, "
+        f"{words.seconds(spent.bucket_wait_s)} for channels' limits, "
+        f"{words.seconds(spent.database_s)} for the database (all channels together)"
+    )
+    return [
+        ("requests/s", f"{words.sparkline(series.requests, SPARKS)}  at most {fastest:.0f}"),
+        ("time", time),
+        ("waited", waited),
+    ]
+
+
+def estimates_line(estimates: PageEstimates) -> str:
+    """How good the estimates were by which channels were put in order."""
+    guessed = f", {words.count(estimates.guessed)} of them guesses" if estimates.guessed else ""
+    return (
+        f"{words.count(round(estimates.expected_pages))} pages expected, "
+        f"{words.count(estimates.read_pages)} read; "
+        f"{words.count(estimates.within_twofold)} of {words.counted(estimates.channels, 'channel')}"
+        f" within a factor of two{guessed}"
+    )
+
+
+def efficiency_line(stats: ParallelStats) -> str:
+    """What the headline figure means for this run."""
+    return (
+        f"{stats.efficiency:.2f}: Discord's limits alone ask for {words.seconds(stats.ideal_s)}, "
+        f"and it took {words.seconds(stats.actual_s)}"
+    )
+
+
+def verified(found: Verification | None, compared: int) -> str:
+    """What a verification came to; *compared* messages are those of its sample."""
+    sample = [f"{words.counted(compared, 'message')} compared"] if compared else []
+    if found is None:
+        return ", ".join(sample) or "nothing proven yet"
+    channels = words.counted(found.channels, "channel")
+    return ", ".join([f"{words.count(found.proven)} of {channels} proven complete", *sample])
+
+
+def skip_reasons(job: SyncJobResult) -> list[str]:
+    """Why channels were left out, the most frequent reason first."""
+    reasons = Counter(each.reason for each in job.skipped)
+    return [f"{number:,} × {words.printable(reason)}" for reason, number in reasons.most_common()]
+
+
+def not_covered(job: SyncJobResult) -> list[str]:
+    """What the API has no route for, in a sentence each."""
+    return [_not_covered(each) for each in job.not_covered]
+
+
+def _not_covered(missing: NotCoveredRoute) -> str:
+    channels = missing.channels
+    concerned = f" ({words.counted(channels, 'channel')})" if channels else ""
+    return words.printable(f"{missing.what}{concerned}: {missing.reason}")
+
+
+def _errors(errors: Sequence[ChannelError]) -> list[str]:
+    told = [error_line(each) for each in errors[:MAX_ERRORS]]
+    hidden = len(errors) - len(told)
+    return [*told, f"and {hidden} more: --json names all"] if hidden else told
+
+
+def error_line(error: ChannelError) -> str:
+    """Return what went wrong, and where."""
+    reason = words.printable(error.error)
+    if error.channel_id is None:
+        return reason
+    return f"{words.channel(error.name, error.channel_id)}: {reason}"

@@ -1,0 +1,1 @@
+"""Pseudonyms in place of people: default-deny scrubbing of what Discord sends."""

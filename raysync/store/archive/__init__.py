@@ -1,0 +1,1 @@
+"""The archive: messages, channels, pages with their checkpoints, files, and exports."""

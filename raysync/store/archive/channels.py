@@ -1,0 +1,282 @@
+"""A tenant's channels and threads, and what is proven of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.errors import safe_message
+from raysync.models.entities import Channel
+from raysync.models.extras import Extras
+from raysync.models.ids import ChannelId, ChannelKey, TenantId
+from raysync.models.work import (
+    ArchiveKey,
+    DeadLetterNote,
+    IdRange,
+    KnownChannel,
+    Recheck,
+    StoredChannel,
+)
+from raysync.store.archive.dead_letters import open_letters, resolve
+from raysync.store.archive.extras import plan_leftovers
+from raysync.store.archive.page_rows import storable_json, storable_text
+from raysync.store.archive.rechecks import note_rechecks, plan_rechecks, plan_sample
+from raysync.store.connection.engine import is_refusal, translated
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 1_000
+"""Channels per statement: with their metadata about a megabyte."""
+
+_UPSERT = text("""
+INSERT INTO channels AS c (
+    tenant_id, platform_channel_id, parent_channel_id, name, type, metadata, last_message_id)
+SELECT :tenant_id, id, parent_id, name, type, metadata, last_message_id
+FROM jsonb_to_recordset(CAST(:channels AS jsonb)) AS given (
+    id bigint, parent_id bigint, name text, type integer, metadata jsonb, last_message_id bigint)
+ORDER BY id
+ON CONFLICT (tenant_id, platform_channel_id) DO UPDATE SET
+    parent_channel_id = excluded.parent_channel_id, type = excluded.type,
+    name = coalesce(nullif(excluded.name, ''), c.name),  -- one without a name cannot be read
+    metadata = excluded.metadata, deleted_at = NULL, updated_at = now(),
+    last_message_id = greatest(c.last_message_id, excluded.last_message_id)
+WHERE (c.parent_channel_id, c.name, c.type, c.metadata, c.deleted_at,
+        coalesce(c.last_message_id, 0))
+    IS DISTINCT FROM (excluded.parent_channel_id, coalesce(nullif(excluded.name, ''), c.name),
+        excluded.type, excluded.metadata, NULL::timestamptz,
+        greatest(c.last_message_id, excluded.last_message_id, 0))
+""")
+
+_NAMES = text("""
+SELECT platform_channel_id, name FROM channels
+WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(CAST(:channels AS bigint[]))
+""")
+_START_PROGRESS = text("""
+INSERT INTO sync_progress (tenant_id, channel_id)
+SELECT tenant_id, id FROM channels
+WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(:ids)
+ORDER BY id
+ON CONFLICT (channel_id) DO NOTHING
+""")
+
+_STORED = text("""
+SELECT c.id, c.platform_channel_id, p.coverage, p.message_count, p.last_synced_at
+FROM channels c JOIN sync_progress p ON p.channel_id = c.id
+WHERE c.tenant_id = :tenant_id AND c.platform_channel_id = ANY(:ids)
+""")
+
+
+_LISTINGS = text("""
+SELECT c.platform_channel_id, l.is_private, l.archived_until
+FROM thread_listings l JOIN channels c ON c.id = l.channel_id
+WHERE c.tenant_id = :tenant_id
+""")
+
+_NOTE_LISTING = text("""
+INSERT INTO thread_listings AS l (channel_id, is_private, archived_until)
+SELECT c.id, given.is_private, given.archived_until
+FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS given (
+    channel_id bigint, is_private boolean, archived_until timestamptz)
+JOIN channels c ON c.tenant_id = :tenant_id AND c.platform_channel_id = given.channel_id
+ORDER BY c.id, given.is_private
+ON CONFLICT (channel_id, is_private) DO UPDATE SET
+    archived_until = excluded.archived_until, updated_at = now()
+WHERE l.archived_until < excluded.archived_until
+""")
+
+_FORGET_LISTINGS = text("""
+DELETE FROM thread_listings l USING channels c
+WHERE c.id = l.channel_id AND c.tenant_id = :tenant_id
+""")
+
+_KNOWN = text("""
+SELECT platform_channel_id, type, parent_channel_id FROM channels
+WHERE tenant_id = :tenant_id AND deleted_at IS NULL
+ORDER BY platform_channel_id
+""")
+
+_IDS = text("SELECT platform_channel_id FROM channels WHERE tenant_id = :tenant_id")
+_MARK_DELETED = text("""
+UPDATE channels SET deleted_at = now(), updated_at = now()
+WHERE tenant_id = :tenant_id AND platform_channel_id = ANY(:ids) AND deleted_at IS NULL
+RETURNING id
+""")
+
+
+class ChannelStore:
+    """The `ChannelCatalog` of one tenant."""
+
+    def __init__(self, engine: AsyncEngine, tenant_id: TenantId) -> None:
+        self._engine = engine
+        self._tenant_id = tenant_id
+
+    async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
+        """Insert or update *channels* and return what is stored of each.
+
+        The last message that a channel named once is never forgotten: Discord's listing of it
+        may be older than another.
+        """
+        stored: dict[ChannelId, StoredChannel] = {}
+        by_id = {each.id: each for each in channels}
+        for some in _in_chunks(sorted(by_id.values(), key=lambda each: each.id)):
+            stored.update(await self._record_all(some))
+        return stored
+
+    async def _record_all(self, channels: Sequence[Channel]) -> dict[ChannelId, StoredChannel]:
+        """Record *channels*; one that the database refuses is recorded without its payload."""
+        try:
+            with translated():
+                async with self._engine.begin() as connection:
+                    return await self._record_some(connection, channels)
+        except Exception as error:
+            if not is_refusal(error) or channels == [_without_payload(channels[0])]:
+                raise
+            _log.warning("the database refuses channels: %s", safe_message(error))
+        if len(channels) == 1:
+            return await self._record_all([_without_payload(channels[0])])
+        middle = len(channels) // 2
+        halves = channels[:middle], channels[middle:]
+        return await self._record_all(halves[0]) | await self._record_all(halves[1])
+
+    async def listings(self) -> Mapping[ArchiveKey, datetime]:
+        """Up to which time of archival each list of archived threads was read, threads and all."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_LISTINGS, {"tenant_id": self._tenant_id})
+                return {
+                    ArchiveKey(ChannelId(row.platform_channel_id), row.is_private): (
+                        row.archived_until
+                    )
+                    for row in rows
+                }
+
+    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
+        """Keep that; an earlier time than the one known changes nothing."""
+        listings = [
+            {"channel_id": key.channel_id, "is_private": key.is_private, "archived_until": moment}
+            for key, moment in until.items()
+        ]
+        document = orjson.dumps(listings).decode()
+        with translated():
+            async with self._engine.begin() as connection:
+                values = {"tenant_id": self._tenant_id, "listings": document}
+                await connection.execute(_NOTE_LISTING, values)
+
+    async def forget_listings(self) -> None:
+        """See `forget_listings`. No run may be under way: it would note them again at its end."""
+        with translated():
+            async with self._engine.begin() as connection:
+                await forget_listings(connection, self._tenant_id)
+
+    async def plan_rechecks(
+        self, requests: int, before: int, readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
+        """See `raysync.store.archive.rechecks`."""
+        return await plan_rechecks(self._engine, self._tenant_id, requests, before, readable)
+
+    async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
+        """See `raysync.store.archive.rechecks`."""
+        return await plan_sample(self._engine, self._tenant_id, pages, readable)
+
+    async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
+        """See `raysync.store.archive.extras`."""
+        return await plan_leftovers(self._engine, self._tenant_id, extras, window)
+
+    async def note_rechecks(
+        self, done: Mapping[ChannelKey, int | None], began_at: datetime
+    ) -> None:
+        """See `raysync.store.archive.rechecks`."""
+        await note_rechecks(self._engine, done, began_at)
+
+    async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
+        """See `raysync.store.archive.dead_letters`."""
+        return await open_letters(self._engine, self._tenant_id)
+
+    async def known(self) -> Sequence[KnownChannel]:
+        """Every channel and thread that is not marked as deleted."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_KNOWN, {"tenant_id": self._tenant_id})
+                return [
+                    KnownChannel(
+                        ChannelId(row.platform_channel_id), row.type, row.parent_channel_id
+                    )
+                    for row in rows
+                ]
+
+    async def names(self, channels: Collection[ChannelId]) -> Mapping[ChannelId, str]:
+        """The names of those of *channels* that are stored; what was forgotten has none."""
+        values = {"tenant_id": self._tenant_id, "channels": list(channels)}
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_NAMES, values)
+                return {ChannelId(row.platform_channel_id): row.name for row in rows}
+
+    async def ids(self) -> Sequence[ChannelId]:
+        """Every channel and thread that was ever known."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_IDS, {"tenant_id": self._tenant_id})
+                return [ChannelId(each) for each in rows.scalars()]
+
+    async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
+        """Mark channels as gone; their messages are kept as they are, their dead letters closed."""
+        values = {"tenant_id": self._tenant_id, "ids": sorted(channels)}
+        with translated():
+            async with self._engine.begin() as connection:
+                marked = await connection.execute(_MARK_DELETED, values)
+                await resolve(connection, [ChannelKey(row.id) for row in marked])
+
+    async def _record_some(
+        self, connection: AsyncConnection, channels: Sequence[Channel]
+    ) -> dict[ChannelId, StoredChannel]:
+        document = storable_json(orjson.dumps([_as_json(each) for each in channels])).decode()
+        ids = [each.id for each in channels]
+        wanted: dict[str, Any] = {"tenant_id": self._tenant_id, "ids": ids}
+        await connection.execute(_UPSERT, {"tenant_id": self._tenant_id, "channels": document})
+        await connection.execute(_START_PROGRESS, wanted)
+        rows = await connection.execute(_STORED, wanted)
+        return {row.platform_channel_id: _stored(row) for row in rows}
+
+
+async def forget_listings(connection: AsyncConnection, tenant_id: TenantId) -> None:
+    """Have the next run read all lists of archived threads to their ends."""
+    await connection.execute(_FORGET_LISTINGS, {"tenant_id": tenant_id})
+
+
+def _in_chunks(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
+    rest = iter(channels)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+def _without_payload(channel: Channel) -> Channel:
+    metadata = {"id": str(channel.id), "type": channel.type, "withheld_by_raysync": True}
+    return replace(channel, name="", metadata=metadata)
+
+
+def _as_json(channel: Channel) -> dict[str, Any]:
+    return {
+        "id": channel.id,
+        "parent_id": channel.parent_id,
+        "name": storable_text(channel.name),
+        "type": channel.type,
+        "metadata": dict(channel.metadata),
+        "last_message_id": channel.last_message_id,
+    }
+
+
+def _stored(row: Any) -> StoredChannel:
+    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    channel_id = ChannelId(row.platform_channel_id)
+    return StoredChannel(
+        ChannelKey(row.id), channel_id, coverage, row.message_count, row.last_synced_at
+    )

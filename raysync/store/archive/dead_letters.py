@@ -1,0 +1,137 @@
+"""Channels that were given up: one open letter per channel, until it is read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.models.ids import ChannelId, ChannelKey, JobId, TenantId
+from raysync.models.records import DeadLetter
+from raysync.models.status import FailureClass
+from raysync.models.work import DeadLetterNote
+from raysync.store.archive.rechecks import due_of
+from raysync.store.connection.engine import translated
+
+_BURY = text("""
+INSERT INTO dead_letters AS d (
+    tenant_id, channel_id, channel_sync_job_id, failure_class, error_class, message, attempts)
+SELECT tenant_id, channel_id, id, error_details ->> 'failure_class', error_details ->> 'error',
+    error_details ->> 'message', attempts
+FROM channel_sync_jobs
+WHERE parent_job_id = :job_id AND channel_id = ANY(:channels) AND error_details IS NOT NULL
+ORDER BY channel_id
+ON CONFLICT (channel_id) WHERE resolved_at IS NULL DO UPDATE SET
+    channel_sync_job_id = excluded.channel_sync_job_id, failure_class = excluded.failure_class,
+    error_class = excluded.error_class, message = excluded.message,
+    attempts = excluded.attempts + CASE
+        WHEN d.channel_sync_job_id = excluded.channel_sync_job_id THEN 0 ELSE d.attempts END,
+    last_seen_at = now(), updated_at = now()
+""")
+
+_CLOSE = """
+UPDATE dead_letters SET resolved_at = now(), updated_at = now()
+WHERE channel_id = ANY(:channels) AND resolved_at IS NULL
+"""
+_RESOLVE = text(_CLOSE)
+# A sample of pages, or a window of time, is not the channel to its end.
+_RESOLVE_READ = text(
+    _CLOSE
+    + """AND EXISTS (
+    SELECT FROM sync_jobs WHERE id = :job_id AND sync_type <> 'verify'
+        AND start_date IS NULL AND end_date IS NULL)
+"""
+)
+
+_OPEN = text("""
+SELECT c.platform_channel_id, c.name, j.parent_job_id, d.failure_class, d.error_class, d.message,
+    d.attempts, d.first_seen_at, d.last_seen_at
+FROM dead_letters d
+JOIN channels c ON c.id = d.channel_id
+JOIN channel_sync_jobs j ON j.id = d.channel_sync_job_id
+WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
+ORDER BY c.platform_channel_id
+""")
+
+_NOTES = text("""
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count, d.message,
+    CASE WHEN d.error_class = ANY(:errors) AND s.status <> 'failed'
+        AND d.last_seen_at > now() - make_interval(days => :days)
+    THEN d.last_seen_at + make_interval(days => :days) END AS cools_until
+FROM dead_letters d
+JOIN channel_sync_jobs j ON j.id = d.channel_sync_job_id
+JOIN sync_jobs s ON s.id = j.parent_job_id
+JOIN channels c ON c.id = d.channel_id
+JOIN sync_progress p ON p.channel_id = d.channel_id
+WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
+""")
+COOL_DOWN_DAYS: Final = 3
+_REFUSALS: Final = ("AccessDeniedError", "NotFoundError")
+
+
+async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]) -> None:
+    """Open a letter for each channel that the job gave up, or add to the one there is."""
+    await connection.execute(_BURY, {"job_id": job_id, "channels": list(channels)})
+
+
+async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
+    """Close the letters of channels that are gone."""
+    await connection.execute(_RESOLVE, {"channels": list(channels)})
+
+
+async def resolve_read(
+    connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
+) -> None:
+    """Close the letters of channels that the job completed, if it reads channels to their end."""
+    await connection.execute(_RESOLVE_READ, {"job_id": job_id, "channels": list(channels)})
+
+
+async def open_letters(
+    engine: AsyncEngine, tenant_id: TenantId
+) -> Mapping[ChannelId, DeadLetterNote]:
+    """The channels that were given up and have not been read to their end since.
+
+    What Discord refused cools down for some days: to ask in each run counts toward a ban. What it
+    refused in a job that failed as a whole does not: what ended the job may have been the cause.
+    """
+    values = {"tenant_id": tenant_id, "days": COOL_DOWN_DAYS, "errors": list(_REFUSALS)}
+    with translated():
+        async with engine.connect() as connection:
+            rows = await connection.execute(_NOTES, values)
+            return {
+                ChannelId(row.platform_channel_id): DeadLetterNote(
+                    row.cools_until, row.message, due_of(row, (), 0, is_last=False)
+                )
+                for row in rows
+            }
+
+
+class DeadLetterStore:
+    """The open dead letters of one tenant; retrying them is a job for their channels alone."""
+
+    def __init__(self, engine: AsyncEngine, tenant_id: TenantId) -> None:
+        self._engine = engine
+        self._tenant_id = tenant_id
+
+    async def list(self) -> tuple[DeadLetter, ...]:
+        """Those still open, by channel."""
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_OPEN, {"tenant_id": self._tenant_id})
+        return tuple(
+            DeadLetter(
+                ChannelId(row.platform_channel_id),
+                row.name,
+                JobId(str(row.parent_job_id)),
+                FailureClass(row.failure_class),
+                row.error_class,
+                row.message,
+                row.attempts,
+                row.first_seen_at,
+                row.last_seen_at,
+            )
+            for row in rows
+        )

@@ -1,0 +1,180 @@
+"""Which old pages are due to be read again, and how long ago the oldest was.
+
+Beyond the look-back, a channel is swept upwards, page by page, over as many runs as it takes:
+`recheck_from` is where the sweep under way goes on, `rechecked_at` when the last whole one began.
+So every old message was compared with Discord's since the oldest `rechecked_at` of the tenant; a
+channel that was never swept counts from its first reading.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
+from raysync.models.work import IdRange, Recheck, StoredChannel
+from raysync.store.connection.engine import translated
+
+_ALL = 1_000_000_000
+PER_PAGE = 99
+"""Stored messages that a page surely brings again: one of its hundred is read twice."""
+
+_DUE = text("""
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count, p.recheck_from
+FROM sync_progress p JOIN channels c ON c.id = p.channel_id
+WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0
+    AND c.platform_channel_id = ANY(:readable)
+ORDER BY coalesce(p.rechecked_at, p.created_at), c.platform_channel_id
+LIMIT :most
+""")
+
+_NEXT = text("""
+SELECT max(id) AS last, count(*) AS messages FROM (
+    SELECT platform_message_id AS id FROM messages
+    WHERE channel_id = :key AND platform_message_id >= :start AND platform_message_id < :before
+        AND deleted_at IS NULL
+    ORDER BY platform_message_id LIMIT :most) some_of_them
+""")
+
+_ENDS = text("""
+SELECT min(platform_message_id) AS first, max(platform_message_id) AS last
+FROM messages WHERE channel_id = :key AND deleted_at IS NULL
+""")
+
+_NOTE = text("""
+UPDATE sync_progress SET
+    rechecked_at = CASE WHEN :is_last THEN
+        CASE WHEN recheck_from = 0 THEN :began_at ELSE coalesce(recheck_started_at, :began_at) END
+        ELSE rechecked_at END,
+    recheck_started_at = CASE WHEN recheck_from = 0 THEN :began_at ELSE recheck_started_at END,
+    recheck_from = CASE WHEN :is_last THEN 0 ELSE :stop END, updated_at = now()
+WHERE channel_id = :key
+""")
+
+_OLDEST = text("""
+SELECT min(coalesce(p.rechecked_at, p.created_at)) AS since,
+    sum(p.message_count)::bigint AS messages
+FROM sync_progress p JOIN channels c ON c.id = p.channel_id
+WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0
+""")
+
+
+async def plan_rechecks(
+    engine: AsyncEngine,
+    tenant_id: TenantId,
+    requests: int,
+    before: int,
+    readable: Collection[ChannelId],
+) -> Sequence[Recheck]:
+    """The old pages that were read longest ago, as many as so many *requests* read again.
+
+    *before* is where the look-back begins, as a message id. What is not *readable* gets none of
+    the requests: it would come first again in each run, and have them all.
+    """
+    values = {"tenant_id": tenant_id, "most": requests, "readable": sorted(readable)}
+    planned: list[Recheck] = []
+    with translated():
+        async with engine.connect() as connection:
+            due = await connection.execute(_DUE, values)
+            for row in due.all():
+                if requests <= 0:
+                    break
+                each = await _recheck(connection, row, requests, before)
+                planned.append(each)
+                requests -= each.pages
+    return planned
+
+
+async def _recheck(connection: AsyncConnection, row: Any, requests: int, before: int) -> Recheck:
+    start, most = row.recheck_from, requests * PER_PAGE
+    found = await _some(connection, row.channel_id, start, before, most)
+    is_last = found.messages < most
+    stop = before if is_last else found.last + 1
+    if not found.messages or start >= stop:
+        return due_of(row, (), 0, is_last=is_last)
+    pages = found.messages // PER_PAGE + (1 if is_last else 0)
+    return due_of(row, (IdRange(start, stop),), pages, is_last=is_last)
+
+
+async def plan_sample(
+    engine: AsyncEngine, tenant_id: TenantId, pages: int, readable: Collection[ChannelId]
+) -> Sequence[Recheck]:
+    """So many random pages of what is *readable*: the more a channel holds, the likelier it is."""
+    dice = random.SystemRandom()
+    with translated():
+        async with engine.connect() as connection:
+            values = {"tenant_id": tenant_id, "most": _ALL, "readable": sorted(readable)}
+            rows = (await connection.execute(_DUE, values)).all()
+            if not rows:
+                return ()
+            chosen = dice.choices(rows, [each.message_count for each in rows], k=pages)
+            picked = Counter(row.channel_id for row in chosen)
+            return [
+                await _sample(connection, row, picked[row.channel_id], dice)
+                for row in rows
+                if picked[row.channel_id]
+            ]
+
+
+async def _sample(
+    connection: AsyncConnection, row: Any, pages: int, dice: random.Random
+) -> Recheck:
+    bounds = (await connection.execute(_ENDS, {"key": row.channel_id})).one()
+    ranges = []
+    for _ in range(pages if bounds.first is not None else 0):
+        start = dice.randint(bounds.first, bounds.last)
+        found = await _some(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
+        ranges.append(IdRange(start, found.last + 1))
+    return due_of(row, tuple(sorted(ranges)), len(ranges), is_last=False)
+
+
+async def _some(connection: AsyncConnection, key: int, start: int, before: int, most: int) -> Any:
+    """The last of the next messages from *start* on, and how many there are, of *most*."""
+    values = {"key": key, "start": start, "before": before, "most": most}
+    return (await connection.execute(_NEXT, values)).one()
+
+
+def due_of(row: Any, ids: tuple[IdRange, ...], pages: int, *, is_last: bool) -> Recheck:
+    """What is due of the channel in *row*, which has the columns of `_DUE`."""
+    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    channel_id, last_id = ChannelId(row.platform_channel_id), row.last_message_id
+    parent_id = row.parent_channel_id
+    return Recheck(
+        stored=StoredChannel(ChannelKey(row.channel_id), channel_id, coverage, row.message_count),
+        name=row.name,
+        type=row.type,
+        parent_id=None if parent_id is None else ChannelId(parent_id),
+        last_message_id=None if last_id is None else MessageId(last_id),
+        ids=ids,
+        pages=pages,
+        is_last=is_last,
+    )
+
+
+async def note_rechecks(
+    engine: AsyncEngine, done: Mapping[ChannelKey, int | None], began_at: datetime
+) -> None:
+    """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
+    with translated():
+        async with engine.begin() as connection:
+            rows = [
+                {"key": key, "is_last": stop is None, "stop": stop or 0, "began_at": began_at}
+                for key, stop in sorted(done.items())
+            ]
+            if rows:
+                await connection.execute(_NOTE, rows)
+
+
+async def rechecked_since(engine: AsyncEngine, tenant_id: TenantId) -> tuple[datetime | None, int]:
+    """Since when every message was compared with Discord's, and how many messages there are."""
+    with translated():
+        async with engine.connect() as connection:
+            row = (await connection.execute(_OLDEST, {"tenant_id": tenant_id})).one()
+    return row.since, row.messages or 0

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL, locks that are rows, and the audit log."""

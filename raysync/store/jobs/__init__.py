@@ -1,0 +1,1 @@
+"""Sync jobs and schedules: their records, their leases, and their history."""

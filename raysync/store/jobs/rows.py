@@ -1,0 +1,134 @@
+"""What a job tells about itself, as the JSON that its statements take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+
+from raysync.models.durations import Durations
+from raysync.models.events import ApiUsage, ChannelRow, JobView, Written
+from raysync.models.extras import Extras
+from raysync.models.rates import RequestRate
+from raysync.models.results import SyncJobResult
+from raysync.models.work import SyncWindow, VisitSpan
+from raysync.store.archive.page_rows import failure_details, storable_json
+
+_EXTRAS = TypeAdapter(Extras)
+EARLIER_RUNS = "earlier runs"
+"""In place of a worker: all that a job asked before it was resumed."""
+LIMIT_HIT = "429 "
+"""What the routes of answers of 429, counted by scope, begin with."""
+
+
+def view_json(view: JobView) -> str:
+    """A view without its channels, which have their own rows."""
+    return _text(asdict(replace(view, channels=())))
+
+
+def usage_json(usage: Mapping[str, ApiUsage]) -> str:
+    """By worker: what it waited for, and when it asked; the counts have their own rows.
+
+    Requests by the second stay in memory: as much again with each beat. The result has them. What
+    metrics alone tell stays there, too.
+    """
+    return _text({worker: asdict(_without_counts(each)) for worker, each in usage.items()})
+
+
+def _without_counts(usage: ApiUsage) -> ApiUsage:
+    return replace(
+        usage,
+        calls={},
+        rate_limit_hits={},
+        rate=RequestRate(),
+        answers=Durations(),
+        written=Written(),
+    )
+
+
+def calls_json(usage: Mapping[str, ApiUsage]) -> str:
+    """The rows of `job_api_calls`."""
+    return _text(
+        [
+            {"worker_id": worker, "route": route, "calls": calls}
+            for worker, each in usage.items()
+            for route, calls in [
+                *each.calls.items(),
+                *((LIMIT_HIT + scope, hits) for scope, hits in each.rate_limit_hits.items()),
+            ]
+        ]
+    )
+
+
+def channel_rows_json(rows: Sequence[ChannelRow]) -> str:
+    """The rows of `channel_sync_jobs`."""
+    return _text([_channel_row(each) for each in rows])
+
+
+def as_json(result: SyncJobResult | None) -> str | None:
+    """A job's result as it is kept."""
+    return None if result is None else storable_json(result.model_dump_json().encode()).decode()
+
+
+def options_of(window: SyncWindow) -> dict[str, Any]:
+    """What of a window has no column of its own."""
+    return {
+        "reconcile_requests": window.reconcile_requests,
+        "sample": window.sample,
+        "extras": asdict(window.extras),
+    }
+
+
+def extras_from(options: Mapping[str, Any]) -> Extras:
+    """The extras of `options_of`; none in a job of a version without them."""
+    return _EXTRAS.validate_python(options.get("extras", {}))
+
+
+def _text(value: Any) -> str:
+    return storable_json(orjson.dumps(value)).decode()
+
+
+def _channel_row(row: ChannelRow) -> dict[str, Any]:
+    tally, outcome, progress = row.tally, row.outcome, row.progress
+    failure = outcome.failure if outcome else None
+    return {
+        "tenant_id": row.task.tenant_id,
+        "channel_id": row.task.channel_key,
+        "worker_id": row.worker_id,
+        "status": row.status.value,
+        "priority": row.task.expected_pages,
+        "attempts": row.attempt,
+        "started_at": row.started_at,
+        "completed_at": outcome.completed_at if outcome else None,
+        "messages_processed": tally.messages,
+        "reactions_processed": tally.reactions,
+        "attachments_processed": tally.attachments,
+        "requests": tally.requests,
+        "last_message_id": tally.last_message_id,
+        "fraction": progress.fraction if progress else None,
+        "retry_count": outcome.retry_count if outcome else 0,
+        "error_details": failure_details(failure) if failure else None,
+        "visits": visits_json(row.visits),
+    }
+
+
+def visits_json(visits: Sequence[VisitSpan]) -> list[list[Any]]:
+    """Visits as the ``visits`` column keeps them: short, since it is written often."""
+    return [
+        [
+            each.worker_id,
+            round(each.began_s, 2),
+            round(each.ended_s, 2),
+            each.count,
+            round(each.read_s, 2),
+        ]
+        for each in visits
+    ]
+
+
+def visits_from(column: Sequence[Sequence[Any]]) -> tuple[VisitSpan, ...]:
+    """The visits of `visits_json`."""
+    return tuple(VisitSpan(*each) for each in column)

@@ -1,0 +1,1 @@
+"""Discord's limits as several runs and clusters share them."""

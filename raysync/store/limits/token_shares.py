@@ -1,0 +1,74 @@
+"""Who may use how much of a token: one row for each governor, by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from raysync.models.records import ShareClaim
+from raysync.store.connection.engine import translated
+
+REMEMBERED_S: Final = 6.0
+"""A row is kept for so long after its end: what was sent under it may still count at Discord."""
+
+_LOCK: Final = text(
+    "INSERT INTO locks (name) VALUES ('token/' || :token) "
+    "ON CONFLICT (name) DO UPDATE SET name = excluded.name"
+)
+_FORGET: Final = text(
+    "DELETE FROM token_shares WHERE fingerprint = :token AND "
+    "expires_at < clock_timestamp() - make_interval(secs => :remembered)"
+)
+_OTHERS: Final = text(
+    "SELECT requested, granted, expires_at > clock_timestamp() AS valid FROM token_shares "
+    "WHERE fingerprint = :token AND governor <> :governor"
+)
+_CLAIM: Final = text(
+    "INSERT INTO token_shares (fingerprint, governor, requested, granted, expires_at) "
+    "VALUES (:token, :governor, :requested, :granted, "
+    "clock_timestamp() + make_interval(secs => :valid)) "
+    "ON CONFLICT (fingerprint, governor) DO UPDATE SET requested = excluded.requested, "
+    "granted = excluded.granted, expires_at = excluded.expires_at, updated_at = now()"
+)
+
+Decide = Callable[[Sequence[ShareClaim], bool], ShareClaim]
+"""From the others' valid claims, and whether there were none lately, to one's own."""
+
+
+class TokenShares:
+    """The claims of all governors that use this database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def renew(self, token: str, governor: str, valid_s: float, decide: Decide) -> None:
+        """Write down what *decide* makes of the others' claims, good for *valid_s* from now.
+
+        Claims on one token are made one after another, so each is decided on what holds.
+
+        Raises:
+            StoreUnavailableError: nothing was written, or it is not known whether it was.
+        """
+        with translated():
+            async with self._engine.begin() as connection:
+                await self._renew(connection, token, governor, valid_s, decide)
+
+    async def _renew(
+        self,
+        connection: AsyncConnection,
+        token: str,
+        governor: str,
+        valid_s: float,
+        decide: Decide,
+    ) -> None:
+        names = {"token": token, "governor": governor}
+        await connection.execute(_LOCK, {"token": token})
+        await connection.execute(_FORGET, {"token": token, "remembered": REMEMBERED_S})
+        rows = (await connection.execute(_OTHERS, names)).all()
+        claims = [ShareClaim(row.requested, row.granted) for row in rows if row.valid]
+        own = decide(claims, not rows)
+        values = {"requested": own.requested, "granted": own.granted, "valid": valid_s}
+        await connection.execute(_CLAIM, names | values)

@@ -1,0 +1,1 @@
+"""Erasure, retention, pseudonym rotation and rescrubbing of stored rows."""

@@ -1,0 +1,99 @@
+"""Where a tenant's attachments' bytes are, and whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from raysync.models.entities import Tenant
+from raysync.models.ids import TenantId
+from raysync.store.archive.blobs import BlobStore, open_blob_store
+from raysync.store.connection.engine import translated
+
+_PLACES = text("""
+SELECT DISTINCT options -> 'extras' -> 'files' ->> 'url' AS url FROM sync_jobs
+WHERE tenant_id = :tenant_id AND options -> 'extras' -> 'files' ->> 'url' IS NOT NULL
+""")
+_STORED = """
+FROM message_attachments a JOIN channels c ON c.id = a.channel_id
+    JOIN messages m ON m.channel_id = a.channel_id AND m.platform_message_id = a.platform_message_id
+WHERE c.tenant_id = :tenant_id AND a.blob_key IS NOT NULL
+"""
+_DUE = """(m.platform_message_id < :before
+    OR coalesce(m.deleted_at < now() - make_interval(secs => :age_s), false)
+    OR coalesce(m.anonymized_author_id = ANY(CAST(:authors AS text[])), false)
+    OR m.channel_id = ANY(CAST(:channels AS bigint[])))"""
+_KEPT = text(f"SELECT DISTINCT a.blob_key {_STORED} AND NOT {_DUE}")
+_ANY_DUE = text(f"SELECT EXISTS (SELECT {_STORED} AND {_DUE})")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which messages' files are to go, though their rows are there yet."""
+
+    before: int = 0  #: those with lower ids
+    deleted_after: timedelta | None = None  #: those found to be deleted so long ago
+    authors: Collection[str] = ()  #: those that they wrote
+    channels: Collection[int] = ()  #: those in channels with these keys of ours
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """For statements."""
+        age = self.deleted_after
+        return {
+            "before": self.before,
+            "age_s": None if age is None else age.total_seconds(),
+            "authors": list(self.authors),
+            "channels": list(self.channels),
+        }
+
+
+NOTHING_DUE: Final = Due()
+
+
+async def any_due(engine: AsyncEngine, tenant_id: TenantId, due: Due) -> bool:
+    """Whether bytes are stored of what is *due*."""
+    with translated():
+        async with engine.connect() as connection:
+            found = await connection.execute(_ANY_DUE, {"tenant_id": tenant_id, **due.values})
+            return bool(found.scalar_one())
+
+
+async def places(engine: AsyncEngine, tenant_id: TenantId) -> set[str]:
+    """Where runs of the tenant were told to keep attachments."""
+    with translated():
+        async with engine.connect() as connection:
+            rows = await connection.execute(_PLACES, {"tenant_id": tenant_id})
+            return {row.url for row in rows}
+
+
+async def sweep(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    urls: Iterable[str],
+    due: Due = NOTHING_DUE,
+    *,
+    is_preview: bool = False,
+) -> int:
+    """Remove the guild's files that no attachment of the tenant has, but of what is *due*.
+
+    Return how many. A preview counts them, and removes none.
+
+    The caller holds the tenant. Raises FileVaultError or ConfigurationError where a place cannot
+    be reached.
+    """
+    vaults = [open_blob_store(each, tenant.guild_id) for each in sorted(urls)]
+    if not vaults:
+        return 0
+    with translated():
+        async with engine.connect() as connection:
+            rows = await connection.execute(_KEPT, {"tenant_id": tenant.id, **due.values})
+            kept = {row.blob_key for row in rows}
+    act = BlobStore.count_unkept if is_preview else BlobStore.sweep
+    return sum([await asyncio.to_thread(act, each, kept) for each in vaults])

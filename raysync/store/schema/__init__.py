@@ -1,0 +1,1 @@
+"""Tables, by SQLAlchemy Core. `migrations/` builds the same, which a test compares."""

@@ -1,0 +1,1 @@
+"""The database server: the embedded one, migrations, roles and health."""

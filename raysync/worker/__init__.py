@@ -1,0 +1,1 @@
+"""Adapters wired into the engine, inside a worker process. Nothing here imports Ray."""

@@ -1,0 +1,60 @@
+"""What a worker must know of a job and nobody else may: it travels sealed."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, field_serializer
+
+from raysync.credentials import SealedInbox, seal_for
+from raysync.discord_api.proxies import Proxies
+from raysync.models.entities import BotIdentity, Privacy
+from raysync.models.extras import Extras
+from raysync.models.ids import GuildId, JobId
+from raysync.models.privacy import PeopleRules
+
+
+class JobSecrets(BaseModel):
+    """Everything that opens a job in a worker."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: JobId
+    tenant: str
+    guild_id: GuildId
+    database_url: SecretStr
+    token: SecretStr
+    token_fingerprint: str
+    pseudonym_key: SecretBytes
+    privacy: Privacy
+    discord_api_url: str
+    requests_per_second: float
+    channel_pages_per_second: float
+    invalid_request_limit: int
+    page_size: int
+    retry_base_s: float
+    extras: Extras = Extras()
+    people: PeopleRules = PeopleRules()
+    proxies: Proxies | None = None  #: of the driver; None: those of the node's environment
+    identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
+
+    @field_serializer("database_url", "token", when_used="json")
+    def _plain(self, secret: SecretStr) -> str:
+        return secret.get_secret_value()
+
+    @field_serializer("pseudonym_key", when_used="json")
+    def _hex(self, secret: SecretBytes) -> str:
+        return secret.get_secret_value().hex()
+
+    def key(self) -> bytes:
+        """The key of the tenant's pseudonyms."""
+        return self.pseudonym_key.get_secret_value()
+
+    def sealed_for(self, address: bytes) -> bytes:
+        """This, readable by one worker alone."""
+        return seal_for(address, self.model_dump_json().encode())
+
+
+def opened(inbox: SealedInbox, sealed: bytes) -> JobSecrets:
+    """What `sealed_for` sealed."""
+    received = JobSecrets.model_validate_json(inbox.open(sealed))
+    key = bytes.fromhex(received.key().decode())
+    return received.model_copy(update={"pseudonym_key": SecretBytes(key)})
