@@ -16,7 +16,7 @@ from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.people.pseudonyms import Identities, pseudonymizer_for
 from raysync.models.entities import Privacy, Tenant
-from raysync.models.events import ApiUsage, JobView, WorkerReport
+from raysync.models.events import ApiUsage, JobHeader, JobView, WorkerReport
 from raysync.models.ids import GuildId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
 from raysync.store.archive.channels import ChannelStore
@@ -25,9 +25,8 @@ from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.planner import GuildPlanner
-from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.worker.job_extras import JobExtras
 
@@ -134,7 +133,7 @@ class Archive:
         assert self.tenant is not None
         await TenantStore(self._engine).remove(self.tenant.slug)
 
-    async def run(self, window: SyncWindow) -> JobEnd:
+    async def run(self, window: SyncWindow) -> JobOutcome:
         """One run to its end."""
         assert self.tenant is not None
         clock, policy = SystemClock(), RetryPolicy(base_s=0.001)

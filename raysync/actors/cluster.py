@@ -19,12 +19,11 @@ from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.tracker import ProgressTrackerActor
 from raysync.logs import LogFormat
-from raysync.models.events import WorkerReport
+from raysync.models.events import JobHeader, WorkerReport
 from raysync.models.ids import JobId
 from raysync.pool.workers import SlotPool
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
-from raysync.sync.progress import JobHeader
 from raysync.worker.channel_worker import LeaseFor, Watch
 from raysync.worker.secrets import JobSecrets
 

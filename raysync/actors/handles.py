@@ -18,7 +18,7 @@ from raysync.errors import (
     RunStoppedError,
     SyncError,
 )
-from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
+from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease, Sharer
@@ -26,7 +26,6 @@ from raysync.ratelimit.limiter import Report
 from raysync.ratelimit.share_keeper import LedgerUnknownError
 from raysync.reasons import reason_of
 from raysync.sync.metering import TenantFigures
-from raysync.sync.progress import JobHeader
 from raysync.worker.channel_worker import Watch
 from raysync.worker.secrets import JobSecrets
 

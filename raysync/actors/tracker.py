@@ -14,7 +14,14 @@ from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
 from raysync.errors import SyncError, safe_message
 from raysync.logs import LogFormat, configure_logs
-from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
+from raysync.models.events import (
+    ApiUsage,
+    ChannelProgress,
+    ChannelRow,
+    JobHeader,
+    JobView,
+    WorkerReport,
+)
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -22,7 +29,7 @@ from raysync.store.connection.engine import open_engine
 from raysync.store.jobs.store import JobStore
 from raysync.sync.metering import JobMeter
 from raysync.sync.metrics import MetricSink
-from raysync.sync.progress import JobHeader, ProgressBoard
+from raysync.sync.progress import ProgressBoard
 
 _log = logging.getLogger(__name__)
 

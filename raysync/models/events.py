@@ -11,11 +11,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raysync.models.durations import Durations
-from raysync.models.extras import ExtraTally
+from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.rates import RequestRate
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Failure, VisitSpan
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    """Facts of a job that are known before its first request."""
+
+    job_id: JobId
+    tenant: str  #: the slug
+    sync_type: SyncType
+    started_at: datetime
+    budget_per_second: float  #: the token's requests per second
+    channel_pages_per_second: float = 1.0
+    extras: Extras = field(default_factory=Extras)  #: read in addition to messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from raysync.errors import (
 )
 from raysync.logs import configure_logs, log_place
 from raysync.models.entities import Tenant
+from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
 from raysync.models.results import RunResult, SyncJobResult
 from raysync.models.status import JobStatus, SyncType
@@ -59,7 +60,6 @@ from raysync.sync.final_write import flush_best_effort, write_despite_outage
 from raysync.sync.job import SyncJob
 from raysync.sync.outage import OutageWatch
 from raysync.sync.planner import GuildPlanner
-from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.sync.summary import failed_result, summarize, unbegun_result
 from raysync.worker.channel_worker import ChannelWorker

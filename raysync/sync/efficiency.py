@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from raysync.models.events import JobHeader
 from raysync.models.results import PageEstimates
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask
-
-if TYPE_CHECKING:
-    from raysync.sync.progress import JobHeader  # which reckons with what is here
 
 CHANNEL_BURST_S = 5.0
 """A channel gives the pages of so many seconds at once, then one after the other. [observed]"""

@@ -15,7 +15,7 @@ from raysync.errors import (
 )
 from raysync.models import channel_types
 from raysync.models.ids import ChannelId
-from raysync.sync.job_end import Trouble
+from raysync.sync.job_outcome import Trouble
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.ports import ChannelCatalog
 from raysync.sync.retry import Retrier

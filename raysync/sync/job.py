@@ -17,6 +17,7 @@ from raysync.errors import (
     RunStoppedError,
 )
 from raysync.models.entities import Channel, Tenant
+from raysync.models.events import JobHeader
 from raysync.models.ids import ChannelId, snowflake_at
 from raysync.models.privacy import PeopleRules
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
@@ -35,7 +36,7 @@ from raysync.sync.archives import ArchiveReader, announcing
 from raysync.sync.estimate import expected_pages, gaps_of, is_guess, is_unchanged, plausible
 from raysync.sync.gone import GoneChannels
 from raysync.sync.groups import first_error
-from raysync.sync.job_end import JobEnd, Trouble, lost_channels, without_place
+from raysync.sync.job_outcome import JobOutcome, Trouble, lost_channels, without_place
 from raysync.sync.membership import Membership
 from raysync.sync.planner import (
     Archive,
@@ -45,7 +46,6 @@ from raysync.sync.planner import (
     partition_readable,
 )
 from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
-from raysync.sync.progress import JobHeader
 from raysync.sync.reach import within_reach
 from raysync.sync.rechecks import Rechecks
 from raysync.sync.retry import Retrier
@@ -114,7 +114,7 @@ class SyncJob:
         if self._work is not None:
             self._work.cancel()
 
-    async def run(self) -> JobEnd:
+    async def run(self) -> JobOutcome:
         """Do the job to its end, however it ends.
 
         Raises:
@@ -141,14 +141,14 @@ class SyncJob:
             status = JobStatus.FAILED
         return self._end(status)
 
-    def _end(self, status: JobStatus | None) -> JobEnd:
+    def _end(self, status: JobStatus | None) -> JobOutcome:
         outcomes = tuple(self._outcomes.values())
         self._troubles += without_place(outcomes)
         if status is None:
             self._troubles += lost_channels(self._tasks.keys() - self._outcomes.keys())
             failed = any(each.failure is not None for each in outcomes) or bool(self._troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
-        return JobEnd(
+        return JobOutcome(
             status,
             outcomes,
             tuple(self._tasks.values()),

@@ -17,13 +17,14 @@ from raysync.models.events import (
     ChannelProgress,
     ChannelRow,
     ChannelView,
+    JobHeader,
     JobView,
     WorkerReport,
 )
-from raysync.models.extras import Extras, ExtraTally
-from raysync.models.ids import ChannelId, JobId
+from raysync.models.extras import ExtraTally
+from raysync.models.ids import ChannelId
 from raysync.models.samples import JobSample, slot_s
-from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
+from raysync.models.status import ChannelJobStatus, JobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
 from raysync.sync.efficiency import efficiency, ideal_s
 from raysync.sync.ports import Moments
@@ -31,19 +32,6 @@ from raysync.sync.work_left import Work, fraction_of
 
 RATE_WINDOW_S = 5.0
 """Rates are over the last seconds, so that a stall shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobHeader:
-    """What a job is, before anything happened in it."""
-
-    job_id: JobId
-    tenant: str
-    sync_type: SyncType
-    started_at: datetime
-    budget_per_second: float
-    channel_pages_per_second: float = 1.0
-    extras: Extras = field(default_factory=Extras)  #: what is read beside messages
 
 
 @dataclass

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from raysync.errors import safe_message
-from raysync.models.events import ApiUsage, ChannelProgress
+from raysync.models.events import ApiUsage, ChannelProgress, JobHeader
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, JobId, moment_of
 from raysync.models.results import (
@@ -25,8 +25,7 @@ from raysync.models.results import (
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
 from raysync.sync.efficiency import average_s, efficiency, ideal_s, page_estimates
-from raysync.sync.job_end import JobEnd, Trouble
-from raysync.sync.progress import JobHeader
+from raysync.sync.job_outcome import JobOutcome, Trouble
 from raysync.sync.timing import time_spent
 
 MOST_NAMED = 20
@@ -38,7 +37,7 @@ DOUBTED_SHARE = 0.5
 
 def summarize(
     header: JobHeader,
-    end: JobEnd,
+    end: JobOutcome,
     usage: Mapping[str, ApiUsage],
     under_way: Mapping[ChannelId, ChannelProgress],
     most_at_once: int,
@@ -105,8 +104,8 @@ def summarize(
 
 
 def _with_doubts(
-    end: JobEnd, tallies: Sequence[ChannelTally], usage: Mapping[str, ApiUsage]
-) -> JobEnd:
+    end: JobOutcome, tallies: Sequence[ChannelTally], usage: Mapping[str, ApiUsage]
+) -> JobOutcome:
     """Add a trouble where far more pages were read than requests were counted.
 
     Each page is a request, so requests went past the rate limiter. A worker that dies takes the
@@ -139,7 +138,7 @@ def _unplaced(outcomes: list[ChannelOutcome]) -> list[UnplacedRecord]:
     return records[:MOST_NAMED]
 
 
-def _verification(end: JobEnd) -> Verification:
+def _verification(end: JobOutcome) -> Verification:
     channels = end.unchanged + len(end.planned)
     gaps = [
         CoverageGap(
@@ -203,7 +202,7 @@ def _empty_result(
 
 
 def _errors(
-    end: JobEnd, outcomes: list[ChannelOutcome], completed_at: datetime
+    end: JobOutcome, outcomes: list[ChannelOutcome], completed_at: datetime
 ) -> list[ChannelError]:
     failed = [
         ChannelError(
@@ -227,7 +226,7 @@ def _errors(
 
 def _stats(
     header: JobHeader,
-    end: JobEnd,
+    end: JobOutcome,
     tallies: list[ChannelTally],
     usage: Mapping[str, ApiUsage],
     most_at_once: int,

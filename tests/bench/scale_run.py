@@ -31,7 +31,7 @@ from raysync.models.entities import (
     Tenant,
     TenantStatus,
 )
-from raysync.models.events import ApiUsage, ChannelRow, JobView, WorkerReport
+from raysync.models.events import ApiUsage, ChannelRow, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
 from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample
@@ -58,7 +58,6 @@ from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
-from raysync.sync.progress import JobHeader
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.sync.summary import summarize
 from raysync.worker.reporting import JobReporter

@@ -16,7 +16,7 @@ from raysync.clock import SystemClock
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
 from raysync.models.entities import Privacy, Tenant, TenantStatus
-from raysync.models.events import ApiUsage
+from raysync.models.events import ApiUsage, JobHeader
 from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Skipped, SyncWindow
@@ -26,7 +26,6 @@ from raysync.store.connection.locks import Lease as LockLease
 from raysync.store.jobs.store import JobStore
 from raysync.store.server.health import refusals
 from raysync.store.tenants import TenantStore
-from raysync.sync.progress import JobHeader
 from raysync.sync.retry import RetryPolicy
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.secrets import JobSecrets

@@ -22,7 +22,7 @@ from raysync.emulator import (
 from raysync.emulator.faults import FaultScript
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_outcome import JobOutcome
 from tests.archive import Archive
 
 TOKEN = "a-token"
@@ -41,7 +41,7 @@ class Stage:
         self.archive, self.world, self.emulator = archive, world, emulator
         (self.guild,) = world.guilds.values()
 
-    async def run(self, *faults: FaultRule) -> JobEnd:
+    async def run(self, *faults: FaultRule) -> JobOutcome:
         self.emulator.faults = FaultScript(*faults)
         return await self.archive.run(PLAIN)
 

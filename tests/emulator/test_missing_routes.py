@@ -27,7 +27,7 @@ from raysync.emulator.generator.spec import Rates
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_outcome import JobOutcome
 from tests.archive import Archive
 
 TOKEN = "a-token"
@@ -93,7 +93,7 @@ class Stage:
         *missing: str,
         form: MissingForm = MissingForm.DISCORD,
         faults: tuple[FaultRule, ...] = (),
-    ) -> JobEnd:
+    ) -> JobOutcome:
         self.emulator.log.reset()
         self.emulator.faults = FaultScript(*faults)
         self.emulator.set_quirks(replace(GAP, missing_routes=missing, missing_form=form))
@@ -131,7 +131,7 @@ async def staged(engine, *, manages: bool = False) -> AsyncIterator[Stage]:
         yield Stage(archive, world, emulator)
 
 
-def routes_of(end: JobEnd) -> list[str]:
+def routes_of(end: JobOutcome) -> list[str]:
     return [each.missing.route for each in end.not_covered]
 
 

@@ -25,7 +25,7 @@ from raysync.store.jobs.lease import TenantHolder, hold_tenant
 from raysync.store.server import migrate
 from raysync.store.server.embedded import embedded_running, start_embedded, stop_embedded
 from raysync.store.server.embedded_keeper import ServerKeeper
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.outage import OutageWatch
 from tests.archive import Archive
 from tests.cluster.waiting import wait_until
@@ -54,7 +54,7 @@ class Run:
 
     async def to_its_end(
         self, strike: Callable[[], object], after_pages: int
-    ) -> tuple[JobEnd, RaysyncError | None]:
+    ) -> tuple[JobOutcome, RaysyncError | None]:
         """Run a job and *strike* in the middle of it, as a driver does that may start the server.
 
         Return how the job ended, and the reason for which the outage ended it.

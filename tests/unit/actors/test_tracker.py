@@ -9,12 +9,18 @@ import pytest
 
 from raysync.actors.tracker import TrackedJobs, UnknownJobError
 from raysync.errors import StoreUnavailableError, SyncError
-from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
+from raysync.models.events import (
+    ApiUsage,
+    ChannelProgress,
+    ChannelRow,
+    JobHeader,
+    JobView,
+    WorkerReport,
+)
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
-from raysync.sync.progress import JobHeader
 from raysync.worker.reporting import JobReporter
 from tests.unit.sync.fakes import make_task
 from tests.unit.sync.sinks import FakeSink

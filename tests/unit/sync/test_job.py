@@ -32,7 +32,7 @@ from raysync.models.entities import (
     TenantStatus,
     ThreadState,
 )
-from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
+from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
 from raysync.models.extras import Extras
 from raysync.models.ids import (
     ChannelId,
@@ -60,10 +60,10 @@ from raysync.models.work import (
     SyncWindow,
 )
 from raysync.sync.job import SyncJob
-from raysync.sync.job_end import JobEnd
+from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
-from raysync.sync.progress import JobHeader, ProgressBoard
+from raysync.sync.progress import ProgressBoard
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 from raysync.sync.summary import summarize
 from tests.unit.sync.fakes import snowflakes
@@ -286,8 +286,8 @@ class Stage:
             self.people,
         )
 
-    def run(self) -> JobEnd:
-        async def scenario() -> JobEnd:
+    def run(self) -> JobOutcome:
+        async def scenario() -> JobOutcome:
             return await self.job().run()
 
         return run_virtual(scenario())
@@ -470,10 +470,10 @@ def test_a_guild_without_the_content_intent_is_refused() -> None:
     assert stage.synced == set()
 
 
-def cancelled_after_a_second(stage: Stage) -> JobEnd:
+def cancelled_after_a_second(stage: Stage) -> JobOutcome:
     stage.dispatcher.pause_s = 1000.0
 
-    async def scenario() -> JobEnd:
+    async def scenario() -> JobOutcome:
         job = stage.job()
         running = asyncio.create_task(job.run())
         await asyncio.sleep(1)
@@ -494,7 +494,7 @@ def test_a_job_that_is_ended_for_a_reason_has_failed_for_it() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
     stage.dispatcher.pause_s = 1000.0
 
-    async def scenario() -> JobEnd:
+    async def scenario() -> JobOutcome:
         job = stage.job()
         running = asyncio.create_task(job.run())
         await asyncio.sleep(1)
@@ -561,7 +561,7 @@ def test_what_comes_into_being_during_a_long_run_is_read_by_it(
     stage = Stage(FakeGuild(channels=[make_channel(1)]))
     stage.dispatcher.pause_s = takes_s
 
-    async def scenario() -> JobEnd:
+    async def scenario() -> JobOutcome:
         asyncio.get_running_loop().call_later(5.0, appear)
         return await stage.job().run()
 

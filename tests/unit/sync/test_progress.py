@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysync.models.events import ApiUsage, ChannelProgress, WorkerReport
+from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, WorkerReport
 from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
-from raysync.sync.progress import JobHeader, ProgressBoard
+from raysync.sync.progress import ProgressBoard
 from tests.unit.sync.fakes import make_task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

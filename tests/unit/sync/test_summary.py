@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.models.events import ApiUsage, Written
+from raysync.models.events import ApiUsage, JobHeader, Written
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
-from raysync.sync.job_end import JobEnd
-from raysync.sync.progress import JobHeader
+from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.summary import summarize
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +33,7 @@ def result(
         f"worker-{n}": ApiUsage({PAGES: count} if count else {}, written=Written(pages=written))
         for n, count in enumerate(calls)
     }
-    end = JobEnd(status, (outcome(pages),) if pages else (), (), (), 0, ())
+    end = JobOutcome(status, (outcome(pages),) if pages else (), (), (), 0, ())
     return summarize(HEADER, end, usage, {}, 1, NOW)
 
 

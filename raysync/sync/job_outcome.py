@@ -20,7 +20,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class JobEnd:
+class JobOutcome:
     """How a job ended, before it is put into the result's words."""
 
     status: JobStatus
