@@ -25,6 +25,7 @@ from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
+from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy
@@ -155,16 +156,15 @@ class Archive:
                 extras.all,
             )
             job = self.job = SyncJob(
-                header,
-                self.tenant,
-                window,
-                GuildPlanner(client, self.tenant.guild_id),
-                ChannelStore(self._engine, self.tenant.id),
-                LocalDispatcher(engine, comes_back=self.comes_back),
-                SilentSink(),
-                clock,
-                Retrier(policy, clock),
-                rules,
+                JobScope.of(header, self.tenant.id, window, clock.now(), rules),
+                JobPorts(
+                    planner=GuildPlanner(client, self.tenant.guild_id),
+                    catalog=ChannelStore(self._engine, self.tenant.id),
+                    dispatcher=LocalDispatcher(engine, comes_back=self.comes_back),
+                    sink=SilentSink(),
+                    clock=clock,
+                    retry=Retrier(policy, clock),
+                ),
             )
             return await job.run()
 

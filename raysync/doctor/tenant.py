@@ -35,7 +35,8 @@ from raysync.store.privacy.rotation import Rotation
 from raysync.store.privacy.scrubbings import scrubbing_of
 from raysync.store.privacy.suppressions import SuppressionStore
 from raysync.store.tenants import TenantStore
-from raysync.sync.planner import GuildPlanner, partition_readable
+from raysync.sync.partition import partition_readable
+from raysync.sync.planner import GuildPlanner
 
 PAUSE_S = 0.7
 """Between two questions: so few that no run on the token notices."""

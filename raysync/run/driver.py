@@ -58,6 +58,7 @@ from raysync.store.privacy.suppressions import people_rules
 from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.final_write import flush_best_effort, write_despite_outage
 from raysync.sync.job import SyncJob
+from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.outage import OutageWatch
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
@@ -357,16 +358,15 @@ class _Run:
             self._secrets[header.job_id] = secrets.model_copy(update=known)
             is_outage = outage_of(session.client.is_reachable)
             job = SyncJob(
-                header,
-                tenant,
-                window,
-                GuildPlanner(session.client, tenant.guild_id),
-                ChannelStore(self._engine, tenant.id),
-                self._dispatcher,
-                tracker,
-                self._clock,
-                Retrier(self._policy, self._clock, is_outage=is_outage),
-                secrets.people,
+                JobScope.of(header, tenant.id, window, self._clock.now(), secrets.people),
+                JobPorts(
+                    planner=GuildPlanner(session.client, tenant.guild_id),
+                    catalog=ChannelStore(self._engine, tenant.id),
+                    dispatcher=self._dispatcher,
+                    sink=tracker,
+                    clock=self._clock,
+                    retry=Retrier(self._policy, self._clock, is_outage=is_outage),
+                ),
             )
             self._jobs[header.job_id] = job
             if self._stopping.is_set() or lease.is_revoked:

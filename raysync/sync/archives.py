@@ -1,8 +1,8 @@
-"""Lists of archived threads: each is read down to where an earlier run has settled it.
+"""Reader of archived-thread lists, each down to the time where an earlier run has settled it.
 
-Such a list comes by time of archival, the latest first, and whatever is archived, or written in
-and archived again, moves to its top. So below the time that an earlier run has reached, nothing is
-new, provided that every thread that it found there was read to its end: only then is the time kept.
+Such a list is ordered by time of archival, newest first. A thread that is archived, or revived and
+archived again, moves to the top. So nothing is new below the time that an earlier run has reached,
+provided that the run read every thread above it to its end. Only then the time is stored.
 """
 
 from __future__ import annotations
@@ -29,51 +29,51 @@ from raysync.sync.planner import Archive, GuildPlanner, placeable
 from raysync.sync.retry import Retrier
 
 LISTINGS_AT_ONCE = 16
-"""Archived-thread lists asked for at the same time, while channels are read beside."""
+"""Limit on archived-thread lists read at the same time, beside the channels."""
 OVERLAP = timedelta(minutes=5)
-"""A list may show a thread later than one that was archived after it."""
+"""Time that is listed twice: a thread may show up after one that was archived later."""
 
-Way = Callable[[Archive, datetime | None], AsyncIterator[Channel]]
-"""One of the routes that tell of a list, read down to a time of archival."""
+Route = Callable[[Archive, datetime | None], AsyncIterator[Channel]]
+"""Request for the threads of a list, down to a time of archival."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one list held."""
+    """Result of reading one list."""
 
     archive: Archive
     threads: Sequence[Channel]
-    trouble: str | None = None  #: why it is not all
-    is_whole: bool = True  #: every route that tells of it was there, and answered
-    is_refused: bool = False  #: for want of a permission, or of the channel
+    trouble: str | None = None  #: reason why threads are missing
+    is_whole: bool = True  #: every route that lists these threads exists, and answered
+    is_refused: bool = False  #: for lack of a permission, or because the channel is gone
 
 
 def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> frozenset[ChannelId]:
-    """Which channels are, or once were, announcement channels: such they were stored or listed as.
+    """Return the channels that are, or once were, announcement channels.
 
-    Those that were and are no more still hold announcement threads, and no list has them.
+    A channel that no longer is one still holds announcement threads, and no list has them.
     """
-    every = [(each.type, each.id, each.parent_id) for each in known]
-    every += [(each.type, each.id, each.parent_id) for each in channels]
+    every = [(channel.type, channel.id, channel.parent_id) for channel in known]
+    every += [(channel.type, channel.id, channel.parent_id) for channel in channels]
     named = {id_ for kind, id_, _ in every if kind == channel_types.ANNOUNCEMENT}
     parents = {parent for kind, _, parent in every if kind == channel_types.ANNOUNCEMENT_THREAD}
-    return frozenset(named | {each for each in parents if each is not None})
+    return frozenset(named | {parent for parent in parents if parent is not None})
 
 
 @dataclass(slots=True)
 class ArchiveReader:
-    """Reads the lists of one run, and tells afterwards up to where they are settled."""
+    """Reads the lists of one run, and computes down to where they are settled afterwards."""
 
     planner: GuildPlanner
-    again: Retrier
-    lookback_start: datetime  #: threads archived since then may hold messages to look at again
-    settled: Mapping[ArchiveKey, datetime]  #: by earlier runs; none where all is to be read
-    searched: Collection[ChannelId]  #: the channels whose threads no list has: see `announcing`
+    retry: Retrier
+    lookback_at: datetime  #: threads archived since then may hold messages to compare again
+    settled: Mapping[ArchiveKey, datetime]  #: by earlier runs; empty to read whole lists
+    searched: Collection[ChannelId]  #: channels with threads that no list has; see `announcing`
     _read: dict[ArchiveKey, Listed] = field(default_factory=dict)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTINGS_AT_ONCE))
 
     async def read(self, archive: Archive) -> Listed:
-        """Read one list, as far down as needed, and once; a refusal is its trouble alone."""
+        """Read one list as far down as needed, at most once; report a refusal as its trouble."""
         if archive.key in self._read:
             return self._read[archive.key]
         since = self._since(archive.key)
@@ -83,15 +83,15 @@ class ArchiveReader:
         return listed
 
     async def _read_since(self, archive: Archive, since: datetime | None) -> Listed:
-        """Read a list, and the search where lists lack threads; keep what came before a refusal."""
+        """Read a list, and the search if the list lacks threads; keep what precedes a refusal."""
         threads: dict[tuple[ChannelId, int], Channel] = {}  # by id; those without one, by number
-        ways: list[Way] = [self.planner.archived_threads]
+        routes: list[Route] = [self.planner.archived_threads]
         if archive.parent.id in self.searched and not archive.key.is_private:
-            ways.append(self.planner.searched_threads)
+            routes.append(self.planner.searched_threads)
         is_whole, is_refused, trouble = True, False, None
         try:
-            for way in ways:
-                if not await self._collect(threads, way, archive, since):
+            for route in routes:
+                if not await self._collect(threads, route, archive, since):
                     is_whole = False
         except (StoreUnavailableError, PermitUnavailableError):
             raise
@@ -106,20 +106,20 @@ class ArchiveReader:
     async def _collect(
         self,
         threads: dict[tuple[ChannelId, int], Channel],
-        way: Way,
+        route: Route,
         archive: Archive,
         since: datetime | None,
     ) -> bool:
-        """Add to *threads* what one route tells of the list. Return False if the API lacks it."""
+        """Add the threads of one route to *threads*. Return False if the API lacks the route."""
 
         async def collect() -> None:
             without_id = 0
-            async for thread in way(archive, since):
+            async for thread in route(archive, since):
                 without_id += thread.id == NO_CHANNEL
                 threads[thread.id, without_id if thread.id == NO_CHANNEL else 0] = thread
 
         try:
-            await self.again(collect)
+            await self.retry(collect)
         except RouteMissingError as error:
             self.planner.uncovered.note(error, archive.parent.id)
             return False
@@ -127,35 +127,35 @@ class ArchiveReader:
 
     def _since(self, key: ArchiveKey) -> datetime | None:
         settled = self.settled.get(key)
-        return None if settled is None else min(settled, self.lookback_start) - OVERLAP
+        return None if settled is None else min(settled, self.lookback_at) - OVERLAP
 
     def whole(self) -> frozenset[ChannelId]:
-        """The channels whose public list was read from top to bottom.
+        """Return the channels whose public list was read from top to bottom.
 
-        None where nothing tells which threads are active: those are in no such list.
+        Return none if the API does not list active threads: those are in no archive list.
         """
         if not self.planner.uncovered.lists_active_threads:
             return frozenset()
         return frozenset(
-            each.archive.parent.id
-            for each in self._read.values()
-            if each.is_whole
-            and not each.archive.key.is_private
-            and self._since(each.archive.key) is None
+            listed.archive.parent.id
+            for listed in self._read.values()
+            if listed.is_whole
+            and not listed.archive.key.is_private
+            and self._since(listed.archive.key) is None
         )
 
     def newly_settled(
-        self, unfinished: Collection[ChannelId], now: datetime | None = None
+        self, unfinished: Collection[ChannelId], now: datetime
     ) -> dict[ArchiveKey, datetime]:
-        """Up to where each list is settled; *unfinished* threads were not read to their end.
+        """Return the time down to which later runs can skip each list, at most *now*.
 
-        Nothing is settled beyond *now*, whatever a thread says of itself.
+        A list with *unfinished* threads, which were not read to their end, is not settled.
         """
         settled: dict[ArchiveKey, datetime] = {}
-        for each in self._read.values():
-            times = [t.thread.archived_at for t in each.threads if t.thread]
+        for listed in self._read.values():
+            times = [t.thread.archived_at for t in listed.threads if t.thread]
             latest = max((at for at in times if at is not None), default=None)
-            is_settled = each.is_whole and not each.archive.joined_only
-            if is_settled and latest and not any(t.id in unfinished for t in each.threads):
-                settled[each.archive.key] = latest if now is None else min(latest, now)
+            is_settled = listed.is_whole and not listed.archive.joined_only
+            if is_settled and latest and not any(t.id in unfinished for t in listed.threads):
+                settled[listed.archive.key] = min(latest, now)
         return settled

@@ -1,11 +1,12 @@
-"""Which channels exist no more: so Discord has to say, one by one, before any is marked."""
+"""Verdict on channels that exist no more: Discord confirms each one before it is marked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from raysync.errors import (
+    NotFoundError,
     PermanentError,
     PermitUnavailableError,
     RetryableError,
@@ -15,95 +16,110 @@ from raysync.errors import (
 )
 from raysync.models import channel_types
 from raysync.models.ids import ChannelId
+from raysync.models.status import ChannelJobStatus
+from raysync.models.work import ChannelOutcome
+from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.job_outcome import Trouble
-from raysync.sync.planner import GuildPlanner
-from raysync.sync.ports import ChannelCatalog
-from raysync.sync.retry import Retrier
+from raysync.sync.ledger import JobLedger
 
-UNLISTED = "Discord has the channel and leaves it out of the guild's list, so it was not read"
+UNLISTED = "not read: the channel exists, but Discord's list of the guild's channels lacks it"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class GoneChannels:
-    """Asks of stored channels that no list named, and marks those that Discord does not know."""
+    """Asks Discord about stored channels that no list named, and marks those it does not know."""
 
-    planner: GuildPlanner
-    catalog: ChannelCatalog
-    again: Retrier
-    trouble: Callable[[Trouble], None]
-    found: set[ChannelId] = field(default_factory=set)
+    scope: JobScope
+    ports: JobPorts
+    ledger: JobLedger
 
-    async def mark_unlisted(
-        self, seen: Collection[ChannelId], whole: Collection[ChannelId]
-    ) -> None:
-        """Mark what is stored and listed no more, once Discord says that it does not exist.
+    async def mark_unlisted(self, whole: Collection[ChannelId]) -> None:
+        """Mark stored channels that no list names, once Discord says that they do not exist.
 
-        A thread that was archived long ago is in no list that was read; but those of a channel
-        that is gone are gone with it, and a list that was read to its end lacks none. *whole* are
-        the channels of which it was. A channel that exists, though the guild's list lacks it, was
-        not read.
+        *whole* are the channels whose list of archived threads was read to its end. Other threads
+        may be in a part that was not read; they are marked only together with their channel. A
+        channel that exists although the guild's list lacks it is reported as not read. A run of
+        named channels, or a verification, marks nothing.
         """
-        known = await self.again(self.catalog.known)
+        if not self.scope.covers_guild:
+            return
+        known = await self.ports.retry(self.ports.catalog.known)
+        seen = self.ledger.seen
         gone: set[ChannelId] = set()
-        for each in known:
-            is_thread = each.type in channel_types.THREADS
-            listable = each.type != channel_types.PRIVATE_THREAD and each.parent_id in whole
-            if each.id in seen or (is_thread and not listable):
+        for channel in known:
+            is_thread = channel.type in channel_types.THREADS
+            listable = channel.type != channel_types.PRIVATE_THREAD and channel.parent_id in whole
+            if channel.id in seen or (is_thread and not listable):
                 continue
-            exists = await self._says(each.id)
+            exists = await self._ask(channel.id)
             if exists is False:
-                gone.add(each.id)
+                gone.add(channel.id)
             elif exists and not is_thread:
-                self.trouble(Trouble(each.id, UNLISTED))
-        under = {each.id for each in known if each.type in channel_types.THREADS} - set(seen)
-        gone |= {each.id for each in known if each.id in under and each.parent_id in gone}
-        await self.mark(gone)
+                self.ledger.troubles.append(Trouble(channel.id, UNLISTED))
+        gone |= {
+            channel.id
+            for channel in known
+            if channel.type in channel_types.THREADS
+            and channel.id not in seen
+            and channel.parent_id in gone
+        }
+        await self._mark(gone)
 
-    async def settle_named(
-        self, named: Collection[ChannelId], seen: Collection[ChannelId]
-    ) -> set[ChannelId]:
-        """Say which of the channels that the user *named* there are not.
-
-        One that is stored, and that Discord says does not exist, is marked as gone. Return those.
+    async def settle_named(self) -> None:
+        """Report channels that the user named and no list holds; mark those that are gone.
 
         Raises:
-            UnknownChannelError: there is none of them.
+            UnknownChannelError: Discord and the store know none of the named channels.
         """
-        unseen = set(named) - set(seen)
-        stored = {each.id for each in await self.again(self.catalog.known)} if unseen else set()
-        gone = {each for each in unseen & stored if not await self.exists(each)}
-        await self.mark(gone)
+        named, seen = self.scope.window.channels, self.ledger.seen
+        unseen = named - seen
+        known = await self.ports.retry(self.ports.catalog.known) if unseen else ()
+        stored = {channel.id for channel in known}
+        gone = {channel_id for channel_id in unseen & stored if not await self._exists(channel_id)}
+        await self._mark(gone)
         unknown = sorted(unseen - gone)
-        hint = self.planner.uncovered.hint()
+        hint = self.ports.planner.uncovered.hint()
         if unknown and len(unknown) == len(named):
-            listed = ", ".join(str(each) for each in unknown)
+            listed = ", ".join(str(channel_id) for channel_id in unknown)
             raise UnknownChannelError(
-                f"The bot sees no channel or thread {listed} in this guild: check the ids "
+                f"The bot sees no channel or thread {listed} in this guild. Check the ids "
                 f"(Discord, User Settings, Advanced, Developer Mode; then Copy Channel ID).{hint}"
             )
-        for each in unknown:
-            told = f"The bot sees no channel or thread with this id.{hint}"
-            self.trouble(Trouble(each, told))
-        return gone
+        for channel_id in unknown:
+            message = f"The bot sees no channel or thread with this id.{hint}"
+            self.ledger.troubles.append(Trouble(channel_id, message))
+        seen |= gone
 
-    async def exists(self, channel_id: ChannelId) -> bool:
-        """Whether Discord has it; so long as Discord does not say that it has not, it has."""
-        return await self._says(channel_id) is not False
+    async def resolve(self, outcome: ChannelOutcome) -> ChannelOutcome:
+        """Return *outcome* as completed, and mark the channel, if it was deleted meanwhile."""
+        failure = outcome.failure
+        if failure is None or failure.error != NotFoundError.__name__:
+            return outcome
+        if await self._exists(outcome.channel_id):
+            return outcome
+        await self._mark({outcome.channel_id})
+        return replace(outcome, status=ChannelJobStatus.COMPLETED, failure=None)
 
-    async def _says(self, channel_id: ChannelId) -> bool | None:
-        """Return what Discord says of it; None where nobody can tell, which is noted."""
+    async def _exists(self, channel_id: ChannelId) -> bool:
+        """Return whether Discord has the channel; true unless Discord denies it."""
+        return await self._ask(channel_id) is not False
+
+    async def _ask(self, channel_id: ChannelId) -> bool | None:
+        """Return whether Discord has the channel; None, with a report, if it does not say."""
+        source, uncovered = self.ports.planner.source, self.ports.planner.uncovered
         try:
-            return await self.again(lambda: self.planner.source.has_channel(channel_id))
+            return await self.ports.retry(lambda: source.has_channel(channel_id))
         except (StoreUnavailableError, PermitUnavailableError):
             raise
         except RouteMissingError as error:
-            self.planner.uncovered.note(error, channel_id)
+            uncovered.note(error, channel_id)
         except (RetryableError, PermanentError) as error:
-            self.trouble(Trouble(channel_id, f"whether it exists: {error}"))
+            message = f"cannot find out whether it exists: {error}"
+            self.ledger.troubles.append(Trouble(channel_id, message))
         return None
 
-    async def mark(self, channels: Collection[ChannelId]) -> None:
-        """Mark channels as gone; their messages are kept as they are."""
+    async def _mark(self, channels: Collection[ChannelId]) -> None:
+        """Mark channels as gone; their messages stay stored."""
         if channels:
-            self.found.update(channels)
-            await self.again(lambda: self.catalog.mark_deleted(channels))
+            self.ledger.gone.update(channels)
+            await self.ports.retry(lambda: self.ports.catalog.mark_deleted(channels))

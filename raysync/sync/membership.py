@@ -18,7 +18,8 @@ from raysync.errors import (
 )
 from raysync.models.entities import Channel
 from raysync.models.work import ChannelOutcome
-from raysync.sync.planner import GuildPlanner, Survey, partition_readable
+from raysync.sync.partition import partition_readable
+from raysync.sync.planner import GuildPlanner, Survey
 from raysync.sync.ports import Moments
 from raysync.sync.retry import Retrier, failure_of
 
@@ -32,7 +33,7 @@ class Membership:
     """Looks at the guild after a refusal: once for all who ask while it is looked at."""
 
     planner: GuildPlanner
-    again: Retrier
+    retry: Retrier
     clock: Moments
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_at_s: float | None = None  #: when the last look began
@@ -65,7 +66,7 @@ class Membership:
             if self._looked_at_s is None or self._looked_at_s < asked_at_s:
                 began_s = self.clock.monotonic_s()
                 try:
-                    self._found = await self.again(self.planner.look_at_permissions)
+                    self._found = await self.retry(self.planner.look_at_permissions)
                 except (RetryableError, PermanentError):
                     self._found = None
                 self._looked_at_s = began_s

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Protocol
 
 from raysync.models.entities import BotIdentity, BotMember, Channel, Guild, Message
-from raysync.models.events import ApiUsage, JobView, WorkerReport
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, UserId
 from raysync.models.work import (
@@ -202,18 +201,8 @@ class ProgressSink(Protocol):
         """No more channels will be planned."""
         ...
 
-    async def report(self, report: WorkerReport) -> None: ...
-
     async def settle(self, outcome: ChannelOutcome) -> None:
         """Record how an attempt at a channel ended."""
-        ...
-
-    async def usage(self) -> Mapping[str, ApiUsage]:
-        """What each worker has asked of Discord for the job."""
-        ...
-
-    async def view(self, busiest: int) -> JobView:
-        """The job now, with its *busiest* channels first."""
         ...
 
 

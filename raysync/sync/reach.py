@@ -14,7 +14,8 @@ from raysync.models.entities import Channel, ThreadState
 from raysync.models.ids import ChannelId, GuildId
 from raysync.models.work import KnownChannel
 from raysync.sync.archives import ArchiveReader
-from raysync.sync.planner import Survey, exclude_forgotten, partition_readable
+from raysync.sync.partition import exclude_forgotten, partition_readable
+from raysync.sync.planner import Survey
 
 
 async def within_reach(

@@ -11,7 +11,9 @@ from raysync.models.ids import GuildId
 from raysync.store.archive.blobs import open_blob_store
 from raysync.store.archive.extras import ExtrasStore
 from raysync.store.connection.engine import Engine
-from raysync.sync.extras import Extra, Files, Reactors
+from raysync.sync.extras import Extra
+from raysync.sync.files import Files
+from raysync.sync.reactors import Reactors
 
 
 class JobExtras:

@@ -26,10 +26,7 @@ from raysync.models.entities import (
     Channel,
     Guild,
     Message,
-    Privacy,
     Role,
-    Tenant,
-    TenantStatus,
 )
 from raysync.models.events import ApiUsage, ChannelRow, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
@@ -56,6 +53,7 @@ from raysync.run.driver import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.run.requests import OWN_CONNECTIONS
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
+from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy
@@ -524,16 +522,17 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
             run.most_tenants = max(run.most_tenants, len(sinks))
             guild, usage, close = _planning(world, number, places)
             reporter = JobReporter(job_id, "driver", world.report, usage)
+            window = SyncWindow(SyncType.FULL)
             job = SyncJob(
-                header,
-                _tenant(number),
-                SyncWindow(SyncType.FULL),
-                GuildPlanner(guild, GuildId(number + 1)),
-                Catalog(world.archive),
-                dispatcher,
-                sink,
-                world.clock,
-                Retrier(_POLICY, world.clock),
+                JobScope.of(header, TenantId(number), window, world.clock.now()),
+                JobPorts(
+                    planner=GuildPlanner(guild, GuildId(number + 1)),
+                    catalog=Catalog(world.archive),
+                    dispatcher=dispatcher,
+                    sink=sink,
+                    clock=world.clock,
+                    retry=Retrier(_POLICY, world.clock),
+                ),
             )
             end = await job.run()
             await reporter.flush()
@@ -585,14 +584,6 @@ def _planning(
         return
 
     return CoarseGuild(world, tenant, permits), permits.usage, close
-
-
-def _tenant(number: int) -> Tenant:
-    guild = GuildId(number + 1)
-    slug = f"t{number}"
-    return Tenant(
-        TenantId(number), slug, slug, TenantStatus.ACTIVE, guild, "env:T", Privacy.PSEUDONYMOUS
-    )
 
 
 def simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None = None) -> ScaleRun:

@@ -32,7 +32,8 @@ from raysync.emulator.world import emoji_key
 from raysync.models.extras import Extras, ExtraTally, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.extras import FAILURES_IN_A_ROW, LISTS_AT_ONCE
+from raysync.sync.files import FAILURES_IN_A_ROW
+from raysync.sync.reactors import LISTS_AT_ONCE
 from tests.archive import KEY, Archive
 
 TOKEN = "a-token"

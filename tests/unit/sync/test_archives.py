@@ -164,7 +164,7 @@ def test_a_channel_that_a_list_left_out_is_not_marked(guild: FakeGuild) -> None:
 
     assert stage.catalog.deleted == set()
     assert {each.channel_id for each in end.troubles} == {1, 5}
-    assert all("leaves it out" in each.message for each in end.troubles)
+    assert all("list of the guild's channels lacks it" in each.message for each in end.troubles)
     assert end.status is JobStatus.PARTIAL
 
 

@@ -26,13 +26,10 @@ from raysync.models.entities import (
     Channel,
     Guild,
     Overwrite,
-    Privacy,
     Role,
-    Tenant,
-    TenantStatus,
     ThreadState,
 )
-from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
+from raysync.models.events import ChannelProgress, JobHeader, JobView
 from raysync.models.extras import Extras
 from raysync.models.ids import (
     ChannelId,
@@ -60,6 +57,7 @@ from raysync.models.work import (
     SyncWindow,
 )
 from raysync.sync.job import SyncJob
+from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
@@ -74,9 +72,6 @@ HIDDEN = Overwrite(GUILD, is_member=False, allow=0, deny=Permission.VIEW_CHANNEL
 IDS = snowflakes(100)
 HEADER = JobHeader(
     JobId("job"), "takaro", SyncType.INCREMENTAL, datetime(2026, 1, 1, tzinfo=UTC), 48.0
-)
-TENANT = Tenant(
-    TenantId(1), "takaro", "Takaro", TenantStatus.ACTIVE, GUILD, "env:T", Privacy.PSEUDONYMOUS
 )
 
 
@@ -247,17 +242,8 @@ class BoardSink:
     async def planned(self) -> None:
         self.board.planned()
 
-    async def report(self, report: WorkerReport) -> None:
-        self.board.report(report)
-
     async def settle(self, outcome: ChannelOutcome) -> None:
         self.board.settle(outcome)
-
-    async def usage(self) -> Mapping[str, ApiUsage]:
-        return self.board.usage()
-
-    async def view(self, busiest: int) -> JobView:
-        return self.board.view(busiest)
 
 
 class Stage:
@@ -274,16 +260,15 @@ class Stage:
     def job(self) -> SyncJob:
         self.board = ProgressBoard(HEADER, self.clock)
         return SyncJob(
-            HEADER,
-            TENANT,
-            self.window,
-            GuildPlanner(self.guild, GUILD),
-            self.catalog,
-            self.dispatcher,
-            BoardSink(self.board),
-            self.clock,
-            Retrier(RetryPolicy(), self.clock),
-            self.people,
+            JobScope.of(HEADER, TenantId(1), self.window, self.clock.now(), self.people),
+            JobPorts(
+                planner=GuildPlanner(self.guild, GUILD),
+                catalog=self.catalog,
+                dispatcher=self.dispatcher,
+                sink=BoardSink(self.board),
+                clock=self.clock,
+                retry=Retrier(RetryPolicy(), self.clock),
+            ),
         )
 
     def run(self) -> JobOutcome:
