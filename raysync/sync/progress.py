@@ -1,7 +1,7 @@
-"""Folds what workers stream into the state of a job.
+"""State of a job, folded from what its workers report.
 
-The board is a cache: all that must survive is in the database, written with the pages or by the
-store's rows. Folding is idempotent: reports are cumulative and numbered, outcomes replace.
+The board is a cache: everything that must survive is in the database, written with the pages or in
+the store's rows. Folding is idempotent: reports are cumulative and numbered, outcomes replace.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from raysync.models.events import (
     ApiUsage,
     ChannelProgress,
     ChannelRow,
-    ChannelView,
     JobHeader,
     JobView,
     WorkerReport,
@@ -26,17 +25,19 @@ from raysync.models.ids import ChannelId
 from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
+from raysync.sync.channel_view import channel_view, display_rank
 from raysync.sync.efficiency import efficiency, ideal_s
+from raysync.sync.outlook import SlowestChannel, eta_s
 from raysync.sync.ports import Moments
-from raysync.sync.work_left import Work, fraction_of
+from raysync.sync.work_left import WorkLeft
 
 RATE_WINDOW_S = 5.0
-"""Rates are over the last seconds, so that a stall shows."""
+"""Window of the rates, in seconds: short, so that a stall shows."""
 
 
 @dataclass
 class _Rate:
-    """The growth per second of two counters over the last seconds."""
+    """Growth per second of two counters, over the last `RATE_WINDOW_S` seconds."""
 
     samples: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -58,16 +59,16 @@ class _Rate:
 
 @dataclass
 class _Totals:
-    """What all rows come to, kept up with each change: a view must not cost what there is."""
+    """Sums over all rows, updated with each change, so that a view needs no scan."""
 
     messages: int = 0
     states: Counter[ChannelJobStatus] = field(default_factory=Counter)
-    most_requests: int = 0  #: of one channel; it only grows
-    work: Work = field(default_factory=Work)
+    most_requests: int = 0  #: of the largest channel; it only grows
+    work: WorkLeft = field(default_factory=WorkLeft)
     extras: ExtraTally = field(default_factory=ExtraTally)
 
     def add(self, row: ChannelRow, sign: int = 1) -> None:
-        """Count a row, or with -1 no more."""
+        """Add a row, or remove it with a *sign* of -1."""
         tally = row.tally
         self.messages += sign * tally.messages
         self.states[row.status] += sign
@@ -77,15 +78,15 @@ class _Totals:
 
 
 class ProgressBoard:
-    """The state of one job."""
+    """Live state of one job."""
 
     def __init__(self, header: JobHeader, clock: Moments) -> None:
         self._header = header
         self._clock = clock
         self._rows: dict[ChannelId, ChannelRow] = {}
         self._running: set[ChannelId] = set()
-        self._longest_waiting: list[tuple[float, ChannelId]] = []
-        self._longest_ends_at = clock.now()  # the channel that takes longest, when last looked at
+        pages_per_second = header.channel_pages_per_second
+        self._slowest = SlowestChannel(self._rows, pages_per_second, clock.now())
         self._totals = _Totals()
         self._left_out: dict[LeftOut, set[ChannelId]] = {kind: set() for kind in LeftOut}
         self._usage: dict[str, tuple[int, ApiUsage]] = {}
@@ -94,25 +95,25 @@ class ProgressBoard:
         self._planning = True
 
     def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
-        """Add channels; those known already stay as they are."""
+        """Add channels; those that are known stay unchanged."""
         for task in tasks:
             if task.channel_id not in self._rows:
                 self._put(ChannelRow(task))
-        for each in skipped:
-            self._left_out[each.kind].add(each.channel_id)
+        for channel in skipped:
+            self._left_out[channel.kind].add(channel.channel_id)
 
     def planned(self) -> None:
-        """No more channels will come."""
+        """Note that no more channels will be planned."""
         self._planning = False
 
     def report(self, report: WorkerReport) -> None:
-        """Fold a worker's report; an older one than the last is ignored."""
+        """Fold a worker's report; ignore one that is older than the last."""
         known, _ = self._usage.get(report.worker_id, (-1, None))
         if report.sequence <= known:
             return
         self._usage[report.worker_id] = (report.sequence, report.usage)
-        for each in report.channels:
-            self._advance(each)
+        for progress in report.channels:
+            self._advance(progress)
 
     def _advance(self, progress: ChannelProgress) -> None:
         row = self._rows.get(progress.channel_id)
@@ -130,7 +131,7 @@ class ProgressBoard:
         )
 
     def settle(self, outcome: ChannelOutcome) -> None:
-        """Record how a channel's attempt ended."""
+        """Record how an attempt at a channel ended."""
         row = self._rows.get(outcome.channel_id)
         if row is None or outcome.attempt < row.attempt:
             return
@@ -158,23 +159,23 @@ class ProgressBoard:
         else:
             self._running.discard(channel_id)
         if row.status is ChannelJobStatus.PENDING:
-            heapq.heappush(self._longest_waiting, (-_pages_left(row), channel_id))
+            self._slowest.add_waiting(row)
 
     def take_changed(self) -> tuple[ChannelRow, ...]:
-        """The rows that changed since the last call."""
+        """Return the rows that changed since the last call."""
         changed, self._changed = self._changed, set()
-        return tuple(self._rows[each] for each in changed)
+        return tuple(self._rows[channel_id] for channel_id in changed)
 
     def put_back(self, rows: Iterable[ChannelRow]) -> None:
-        """Rows that could not be stored count as changed again."""
+        """Mark rows that could not be stored as changed again."""
         self._changed.update(row.task.channel_id for row in rows)
 
     def usage(self) -> dict[str, ApiUsage]:
-        """What each worker has asked of Discord for this job."""
+        """Return the requests of each worker for this job, by worker id."""
         return {worker: usage for worker, (_, usage) in self._usage.items()}
 
     def under_way(self) -> dict[ChannelId, ChannelProgress]:
-        """Where the channels stand that were begun and have not ended."""
+        """Return the progress of the channels that have begun and not ended."""
         return {
             channel_id: row.progress
             for channel_id, row in self._rows.items()
@@ -182,11 +183,11 @@ class ProgressBoard:
         }
 
     def states(self) -> dict[ChannelJobStatus, int]:
-        """How many channels are in which state."""
+        """Return the number of channels in each state, without empty states."""
         return +self._totals.states
 
     def efficiency(self) -> float | None:
-        """How near the job has come so far to what Discord's limits allow."""
+        """Return the ideal time of the requests so far over the time they took."""
         usage = self.usage().values()
         requests = sum(sum(each.calls.values()) for each in usage)
         ideal = ideal_s(requests, (self._totals.most_requests,), self._header)
@@ -196,14 +197,17 @@ class ProgressBoard:
         return efficiency(ideal, first, self._clock.now())
 
     def view(self, busiest: int) -> JobView:
-        """The job now. Call it about once a second: rates are measured between calls."""
+        """Return the job as it is now, with its *busiest* channels first.
+
+        Call it about once a second: rates are measured between calls.
+        """
         now, totals = self._clock.now(), self._totals
         requests = sum(sum(each.calls.values()) for each in self.usage().values())
         self._rate.add(self._clock.monotonic_s(), totals.messages, requests)
         messages_per_second, requests_per_second = self._rate.per_second()
-        if busiest:  # a view that nobody looks at is written each second, and costs no look at all
-            self._longest_ends_at = now + timedelta(seconds=self._longest_left_s(now))
-        fraction, eta_s = self._outlook(now)
+        if busiest:  # skip the scan for the heartbeat view, which is written once a second
+            self._slowest.scan(self._running, now)
+        fraction, left_s = self._outlook(now)
         return JobView(
             job_id=self._header.job_id,
             tenant=self._header.tenant,
@@ -228,13 +232,13 @@ class ProgressBoard:
             requests_per_second=requests_per_second,
             budget_per_second=self._header.budget_per_second,
             fraction=fraction,
-            eta_s=eta_s,
+            eta_s=left_s,
             channels=tuple(channel_view(row, now) for row in self._busiest(busiest)),
             extras=totals.extras,
         )
 
     def sample(self, view: JobView) -> JobSample:
-        """How far the job had come at the moment of *view*."""
+        """Return the sample of the moment of *view*."""
         elapsed_s = (view.heartbeat_at - self._header.started_at).total_seconds()
         return JobSample(
             slot_s=slot_s(elapsed_s),
@@ -245,76 +249,16 @@ class ProgressBoard:
         )
 
     def _busiest(self, count: int) -> list[ChannelRow]:
-        return heapq.nsmallest(count, self._rows.values(), _interest) if count else []
+        return heapq.nsmallest(count, self._rows.values(), display_rank) if count else []
 
     def _outlook(self, now: datetime) -> tuple[float | None, float | None]:
-        """How much is done, by expected requests, and for how long the rest will take."""
+        """Return the share of expected requests done, and the remaining seconds."""
         fraction = self._totals.work.fraction(self._header.extras)
-        if fraction is None:
-            return None, None
-        elapsed_s = (now - self._header.started_at).total_seconds()
-        if fraction <= 0.01 or self._planning:
+        if fraction is None or self._planning:
             return fraction, None
-        longest_s = (self._longest_ends_at - now).total_seconds()
+        slowest_s = (self._slowest.ends_at - now).total_seconds()
         states = self._totals.states
         if not (states[ChannelJobStatus.PENDING] or states[ChannelJobStatus.IN_PROGRESS]):
-            longest_s = 0.0
-        return fraction, max(elapsed_s * (1 - fraction) / fraction, longest_s)
-
-    def _longest_left_s(self, now: datetime) -> float:
-        """For how long the one channel will take that takes longest: no other speeds it up."""
-        waiting = self._longest_waiting
-        while waiting and not self._waits(*waiting[0]):
-            heapq.heappop(waiting)
-        pages_per_second = self._header.channel_pages_per_second
-        waiting_s = -waiting[0][0] / pages_per_second if waiting else 0.0
-        running = (self._rows[each] for each in self._running)
-        return max(waiting_s, *(_left_s(row, now, pages_per_second) for row in running), 0.0)
-
-    def _waits(self, minus_pages: float, channel_id: ChannelId) -> bool:
-        row = self._rows[channel_id]
-        return row.status is ChannelJobStatus.PENDING and -minus_pages == _pages_left(row)
-
-
-def _pages_left(row: ChannelRow) -> float:
-    return row.task.expected_pages * (1 - fraction_of(row))
-
-
-def _left_s(row: ChannelRow, now: datetime, pages_per_second: float) -> float:
-    """By how fast the channel went so far, or before it has come anywhere, by its own limit."""
-    eta_s = channel_view(row, now).eta_s
-    return _pages_left(row) / pages_per_second if eta_s is None else eta_s
-
-
-def channel_view(row: ChannelRow, now: datetime) -> ChannelView:
-    """One channel, as shown to people."""
-    ended = row.outcome.completed_at if row.outcome is not None else now
-    elapsed_s = (ended - row.started_at).total_seconds() if row.started_at else 0.0
-    fraction = fraction_of(row) if row.progress or row.outcome else None
-    running = row.status is ChannelJobStatus.IN_PROGRESS
-    eta_s = elapsed_s * (1 - fraction) / fraction if running and fraction else None
-    return ChannelView(
-        channel_id=row.task.channel_id,
-        name=row.task.name,
-        status=row.status,
-        worker_id=row.worker_id,
-        messages=row.tally.messages,
-        messages_per_second=row.tally.messages / elapsed_s if elapsed_s > 0 else 0.0,
-        fraction=fraction,
-        eta_s=eta_s,
-        retry_count=row.outcome.retry_count if row.outcome else 0,
-        failure=row.outcome.failure if row.outcome else None,
-    )
-
-
-_INTEREST = {
-    ChannelJobStatus.IN_PROGRESS: 0,
-    ChannelJobStatus.FAILED: 1,
-    ChannelJobStatus.PENDING: 2,
-    ChannelJobStatus.COMPLETED: 3,
-}
-
-
-def _interest(row: ChannelRow) -> tuple[int, int]:
-    """The least first: what is under way, and of that what has brought most."""
-    return _INTEREST[row.status], -row.tally.messages
+            slowest_s = 0.0
+        elapsed_s = (now - self._header.started_at).total_seconds()
+        return fraction, eta_s(fraction, elapsed_s, slowest_s)

@@ -1,7 +1,7 @@
-"""How much of a job is done, counted in requests: pages of messages, then extras.
+"""Share of a job that is done, counted in requests: pages of messages, then extras.
 
-How many extras a channel lacks is known when its messages have been read. Before, it is estimated
-from the reactions and attachments of the messages that were read so far.
+The number of missing extras of a channel is known once its messages have been read. Before that, it
+is estimated from the reactions and attachments of the messages read so far.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENDED = (ChannelJobStatus.COMPLETED, ChannelJobStatus.FAILED)
 
 
 def fraction_of(row: ChannelRow) -> float:
-    """How much of a channel is done."""
+    """Return the share of a channel that is done, from 0 to 1."""
     if row.status in _ENDED:
         return 1.0
     if row.progress is None or row.progress.fraction is None:
@@ -25,25 +25,25 @@ def fraction_of(row: ChannelRow) -> float:
 
 
 @dataclass(slots=True)
-class Work:
-    """Sums over the channels of a job, kept up with each change of one."""
+class WorkLeft:
+    """Sums over the channels of a job, updated with each change of a channel."""
 
     pages: float = 0.0  #: expected, of all channels
     pages_done: float = 0.0
-    reactions: int = 0  #: in the messages that were read
+    reactions: int = 0  #: of the messages read so far
     attachments: int = 0
-    due: int = 0  #: extras of the channels whose messages are read
-    done: int = 0  #: of these
-    seen_and_due: int = 0  #: of `due`, those of channels of which messages were read
-    reactions_counted: int = 0  #: of `reactions`, those of channels whose extras are counted
+    due: int = 0  #: extras of channels whose messages have been read
+    done: int = 0  #: the part of `due` that is done
+    seen_and_due: int = 0  #: the part of `due` in channels with messages read in this job
+    reactions_counted: int = 0  #: the part of `reactions` in channels with counted extras
     attachments_counted: int = 0
-    pages_uncounted: float = 0.0  #: of channels whose extras are not counted yet
-    bare: int = 0  #: channels of which nothing but extras is missing, and not counted yet
+    pages_uncounted: float = 0.0  #: of channels with extras that are not counted yet
+    bare: int = 0  #: channels that lack only extras, and these are not counted yet
     bare_counted: int = 0
     bare_due: int = 0
 
     def add(self, row: ChannelRow, sign: int) -> None:
-        """Count a channel, or with -1 no more."""
+        """Add a channel, or remove it with a *sign* of -1."""
         tally, pages = row.tally, row.task.expected_pages
         extras, has_ended = tally.extras, row.status in _ENDED
         is_counted = bool(extras.extras_counted)
@@ -53,7 +53,7 @@ class Work:
         self.reactions += sign * tally.reactions
         self.attachments += sign * tally.attachments
         self.due += sign * extras.extras_due
-        # what was in the way of the rest is in the way of an estimate no more
+        # Extras that an ended channel could not get count as done, so the estimate can reach 1.
         left = 0 if has_ended else max(extras.extras_due - extras.extras_done, 0)
         self.done += sign * (extras.extras_due - left)
         if is_bare:
@@ -68,12 +68,12 @@ class Work:
             self.pages_uncounted += sign * pages
 
     def fraction(self, extras: Extras) -> float | None:
-        """How much of the job is done; None: nothing is known of it."""
+        """Return the share of the job that is done; None if no work is known yet."""
         whole = self.pages + self.due + self._uncounted(extras)
         return min((self.pages_done + self.done) / whole, 1.0) if whole else None
 
     def _uncounted(self, extras: Extras) -> float:
-        """Estimate the extras of channels of which they are not counted yet."""
+        """Return the estimated extras of channels where they are not counted yet."""
         bare = self.bare * self.bare_due / self.bare_counted if self.bare_counted else 0.0
         if not extras or not self.pages_done:
             return bare
