@@ -62,7 +62,8 @@ from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.outage import OutageWatch
 from raysync.sync.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
-from raysync.sync.summary import failed_result, summarize, unbegun_result
+from raysync.sync.summary import summarize
+from raysync.sync.unstarted import failed_result, unbegun_result
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.secrets import JobSecrets
 

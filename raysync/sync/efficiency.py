@@ -1,4 +1,4 @@
-"""How short a run could have been, and how near it came."""
+"""Efficiency of a run: the time that Discord's limits demand, against the time it took."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTask
 
 CHANNEL_BURST_S = 5.0
-"""A channel gives the pages of so many seconds at once, then one after the other. [observed]"""
+"""Burst of a channel's bucket, in seconds of its rate: these pages come at once. [observed]"""
 
 
 def ideal_s(total_requests: int, per_channel_requests: Iterable[int], header: JobHeader) -> float:
-    """Seconds that Discord's limits alone demand, from the first request to the last.
+    """Return the seconds that the limits alone demand, from the first request to the last.
 
     The token's budget bounds all requests together, the channel's bucket the largest channel.
     """
@@ -26,14 +26,17 @@ def ideal_s(total_requests: int, per_channel_requests: Iterable[int], header: Jo
 
 
 def efficiency(ideal: float, first: datetime | None, last: datetime | None) -> float | None:
-    """*ideal* over the time from the first request to the last; None without two requests."""
+    """Return *ideal* over the time from the *first* to the *last* request, at most 1.
+
+    Return None without two requests.
+    """
     if first is None or last is None or last <= first:
         return None
     return min(ideal / (last - first).total_seconds(), 1.0)
 
 
 def average_s(outcomes: Sequence[ChannelOutcome]) -> float:
-    """The mean time from a channel's start to its end."""
+    """Return the mean time from a channel's start to its end, in seconds."""
     if not outcomes:
         return 0.0
     return sum((o.completed_at - o.started_at).total_seconds() for o in outcomes) / len(outcomes)
@@ -42,12 +45,12 @@ def average_s(outcomes: Sequence[ChannelOutcome]) -> float:
 def page_estimates(
     planned: Sequence[ChannelTask], outcomes: Sequence[ChannelOutcome]
 ) -> PageEstimates | None:
-    """How the pages that were read compare with those expected when the run was planned."""
-    tasks = {each.channel_id: each for each in planned}
+    """Return how the pages read compare with the pages expected when the run was planned."""
+    tasks = {task.channel_id: task for task in planned}
     ended = [
-        (tasks[each.channel_id], max(each.tally.pages, 1))
-        for each in outcomes
-        if each.status is ChannelJobStatus.COMPLETED and each.channel_id in tasks
+        (tasks[outcome.channel_id], max(outcome.tally.pages, 1))
+        for outcome in outcomes
+        if outcome.status is ChannelJobStatus.COMPLETED and outcome.channel_id in tasks
     ]
     if not ended:
         return None

@@ -1,4 +1,4 @@
-"""How a job ended, before it is put into the result's words."""
+"""How a job ended, as values: the summary makes the public result of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Gap, 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that went wrong without ending the job."""
+    """A problem that did not end the job."""
 
     channel_id: ChannelId | None
     message: str
@@ -21,44 +21,51 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """How a job ended, before it is put into the result's words."""
+    """End of a job, before it is put into the words of the result."""
 
     status: JobStatus
     outcomes: tuple[ChannelOutcome, ...]
     planned: tuple[ChannelTask, ...]
     skipped: tuple[Skipped, ...]
-    unchanged: int  #: channels of which Discord's own lists say that they hold nothing new
+    unchanged: int  #: channels without a new message in Discord's lists
     troubles: tuple[Trouble, ...]
     gone: frozenset[ChannelId] = frozenset()  #: channels and threads that exist no more
-    gaps: tuple[Gap, ...] = ()  #: what was not proven when the job began
-    not_covered: tuple[NotCovered, ...] = ()  #: what the API has no route for
-    cooling: frozenset[ChannelId] = frozenset()  #: given up before, and left alone for some days
+    gaps: tuple[Gap, ...] = ()  #: ranges that were not proven complete when the job began
+    not_covered: tuple[NotCovered, ...] = ()  #: routes that the API lacks
+    cooling: frozenset[ChannelId] = frozenset()  #: given up before, and not read for some days
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:
-        """What was planned and did not end."""
-        ended = {each.channel_id for each in self.outcomes}
-        return tuple(each for each in self.planned if each.channel_id not in ended)
+        """Tasks that were planned and did not end."""
+        ended = {outcome.channel_id for outcome in self.outcomes}
+        return tuple(task for task in self.planned if task.channel_id not in ended)
 
 
 def lost_channels(channels: Iterable[ChannelId]) -> list[Trouble]:
-    """A job is not completed with a channel of which nobody has told: that would be a bug."""
-    told = "it was not read to its end, for no reason that is known; the next run goes on"
-    return [Trouble(each, told) for each in channels]
+    """Return a trouble for each planned channel without an outcome, which would be a bug.
+
+    A job with such a channel must not count as completed.
+    """
+    message = "it was not read to its end, for an unknown reason; the next run continues"
+    return [Trouble(channel_id, message) for channel_id in channels]
 
 
 def without_place(outcomes: Iterable[ChannelOutcome]) -> list[Trouble]:
-    """Name the records of pages that no row could be made of, by channel."""
-    return [Trouble(each.channel_id, _told(each.tally)) for each in outcomes if each.tally.unplaced]
+    """Return a trouble for each channel with records that no row could be made of."""
+    return [
+        Trouble(outcome.channel_id, _unplaced_message(outcome.tally))
+        for outcome in outcomes
+        if outcome.tally.unplaced
+    ]
 
 
-def _told(tally: ChannelTally) -> str:
+def _unplaced_message(tally: ChannelTally) -> str:
     where = "; ".join(
-        f"record {each.position} of the page after message {each.after}"
-        for each in tally.unplaced_at
+        f"record {record.position} of the page after message {record.after}"
+        for record in tally.unplaced_at
     )
     records = "1 record is" if tally.unplaced == 1 else f"{tally.unplaced} records are"
     return (
-        f"{records} not stored, because no id of a message can be read there: {where}. Nothing "
-        "counts as proven there, so every run reads it again. Look for a newer version of raysync."
+        f"{records} not stored, because no message id can be read there: {where}. These pages "
+        "prove nothing, so every run reads them again. Look for a newer version of raysync."
     )

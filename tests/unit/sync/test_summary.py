@@ -50,7 +50,7 @@ def test_far_more_pages_than_requests_are_a_trouble(
     (trouble,) = told.errors
     assert trouble.channel_id is None
     assert trouble.error.startswith(
-        f"{pages:,} pages were read, and {counted} requests counted: the rate limiter has not seen"
+        f"{pages:,} pages were read, but only {counted} requests were counted. The other requests"
     )
 
 
