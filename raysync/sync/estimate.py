@@ -1,6 +1,6 @@
-"""What is proven of a channel, and how many pages it is likely to take.
+"""Estimate of a channel's pages, and the gaps in what is proven of it.
 
-The order of work depends on the latter, nothing else.
+The estimate decides the order of work, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from raysync.models.work import Gap, IdRange, StoredChannel, SyncWindow
 from raysync.sync.window import LATE_ARRIVAL_S, without
 
 MESSAGES_PER_DAY = 20.0
-"""A guess for a channel of which nothing but its age is known."""
+"""Guess for a channel with a known age and nothing else."""
 PAGE = 100
+"""Messages per page."""
 
 
 def plausible(channel: Channel, now: datetime) -> Channel:
-    """Return the channel; a newest message of the future stands for one of some minutes ago.
+    """Return the channel; replace a newest message of the future by an id of some minutes ago.
 
-    No message can be proven to be there, or not, before its time has come.
+    Before its time has come, no message can be proven to exist or not.
     """
     last, late = channel.last_message_id, timedelta(seconds=LATE_ARRIVAL_S)
     if last is None or last < snowflake_at(now + late):
@@ -31,7 +32,7 @@ def plausible(channel: Channel, now: datetime) -> Channel:
 
 
 def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) -> float:
-    """An estimate: exact for threads of known size, by rate where rows are stored, else by age."""
+    """Return the pages to read: exact for sized threads, by rate if rows are stored, else by age."""
     total = expected_messages(channel, stored)
     if window.sync_type is SyncType.FULL:
         return max(total / PAGE, 1.0)
@@ -41,7 +42,7 @@ def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) 
 
 
 def _messages_within(channel: Channel, total: float, lookback_s: float) -> float:
-    """How many of the channel's messages are probably so young."""
+    """Return the probable number of the channel's messages within its last *lookback_s*."""
     last = channel.last_message_id
     if last is None:
         return 0.0
@@ -50,13 +51,13 @@ def _messages_within(channel: Channel, total: float, lookback_s: float) -> float
 
 
 def is_guess(channel: Channel, stored: StoredChannel) -> bool:
-    """Whether the estimate rests on the channel's age alone."""
+    """Return whether the estimate rests on the channel's age alone."""
     counted = channel.thread is not None and channel.thread.message_count is not None
     return not counted and not stored.message_count
 
 
 def expected_messages(channel: Channel, stored: StoredChannel) -> float:
-    """How many messages the channel probably holds now."""
+    """Return the number of messages that the channel probably holds now."""
     if channel.thread is not None and channel.thread.message_count is not None:
         return float(channel.thread.message_count)
     last = channel.last_message_id
@@ -72,11 +73,11 @@ def expected_messages(channel: Channel, stored: StoredChannel) -> float:
 def is_unchanged(
     channel: Channel, stored: StoredChannel, window: IdRange, lookback_start: int
 ) -> bool:
-    """Whether an incremental run has nothing to ask: all that the channel names is covered.
+    """Return whether an incremental run can skip the channel: its newest message is covered.
 
-    ``last_message_id`` is null only where nothing was ever posted. Where there is more than it
-    names, it is out of date, or never was true. Where the last reading came within minutes of the
-    last message, another may have shown since, below it.
+    ``last_message_id`` is null only if nothing was ever posted. It is outdated, or was never true,
+    if messages above it are known. If the last page was read within minutes of the last message, a
+    late one may have appeared below it since.
     """
     last = channel.last_message_id
     if "last_message_id" in channel.unreadable or _has_more(channel, stored, last or 0):
@@ -94,31 +95,31 @@ def is_unchanged(
 
 
 def _has_more(channel: Channel, stored: StoredChannel, last: int) -> bool:
-    """Whether there were messages above *last*: what was read proves it, or a thread's count."""
+    """Return whether messages above *last* are known, by coverage or by a thread's count."""
     counted = 0 if channel.thread is None else channel.thread.message_count
-    if any(each.stop > last + 1 for each in stored.coverage):
+    if any(part.stop > last + 1 for part in stored.coverage):
         return True
     return bool(counted and not last)
 
 
 def _may_lack(stored: StoredChannel, last: int) -> bool:
-    """Whether a message below *last* may have shown after the channel was read."""
+    """Return whether a message below *last* may have appeared after the channel was read."""
     if stored.read_at is None:
         return False
     return stored.read_at - moment_of(last) < timedelta(seconds=LATE_ARRIVAL_S)
 
 
 def gaps_of(channel: Channel, stored: StoredChannel, window: IdRange) -> list[Gap]:
-    """What of the channel, up to the newest message that it names, is not proven complete."""
+    """Return the ranges, up to the channel's newest message, that are not proven complete."""
     last = channel.last_message_id
-    if "last_message_id" in channel.unreadable:  # whatever is above what was read is not proven
+    if "last_message_id" in channel.unreadable:  # nothing above the coverage is proven
         last = MessageId(window.stop - 1)
     if last is None or last < window.start:
         return []
-    proven = max((each.stop for each in stored.coverage), default=0)
+    proven = max((part.stop for part in stored.coverage), default=0)
     return [
-        Gap(channel.id, channel.name, each, is_news=0 < proven <= each.start)
-        for each in without(IdRange(window.start, min(last + 1, window.stop)), stored.coverage)
+        Gap(channel.id, channel.name, ids, is_news=0 < proven <= ids.start)
+        for ids in without(IdRange(window.start, min(last + 1, window.stop)), stored.coverage)
     ]
 
 

@@ -1,4 +1,4 @@
-"""How what a run ends with is written down while the database may be away."""
+"""Final writes of a run, made while the database may be down."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from raysync.errors import DatabaseFullError, RaysyncError, StoreUnavailableErro
 from raysync.sync.retry import Retrier
 
 STOPPING_S = 5.0
-"""For so long a run that is ended, or that failed, waits for a database that is away."""
+"""Seconds that a stopped or failed run waits for a database that is down."""
 
 
-async def flush_best_effort(*tellings: Callable[[], Awaitable[object]]) -> None:
-    """What a job that failed has still to tell, one after the other, as far as it can.
+async def flush_best_effort(*flushes: Callable[[], Awaitable[object]]) -> None:
+    """Flush a failed job's last reports, one after the other, as far as possible.
 
-    Whatever comes in between is not told: why the job failed is what counts.
+    Errors here never hide the one that the job failed for.
     """
     with suppress(RaysyncError, TimeoutError):
         async with asyncio.timeout(STOPPING_S):
-            for tell in tellings:
-                await tell()
+            for flush in flushes:
+                await flush()
 
 
 async def write_despite_outage(
     write: Callable[[], Awaitable[object]], retrier: Retrier, stopping: asyncio.Event
 ) -> None:
-    """Have the end of a job written down, however long the database is away.
+    """Write a job's final state despite a database outage.
 
-    But whoever ends the run, which sets *stopping*, is not kept waiting; the next driver puts it
-    in order then. And that a disk is full is in the result already.
+    Once *stopping* is set, wait for `STOPPING_S` at most: the next driver then corrects the state.
+    An error about a full disk is dropped, because the result reports it already.
 
     Raises:
-        StoreUnavailableError: the retrier has given up, and nobody ends the run.
+        StoreUnavailableError: the retrier has given up, and the run is not being stopped.
     """
     writing = asyncio.ensure_future(retrier(write))
     stopped = asyncio.create_task(stopping.wait())

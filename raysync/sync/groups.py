@@ -1,4 +1,4 @@
-"""What ended a group of tasks."""
+"""Cause of the end of a task group."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from raysync.errors import RunStoppedError
 
 
 def first_error(group: BaseException) -> BaseException:
-    """The error that ended a task group: a stopped run says more than what it dragged along."""
+    """Return the error that ended a task group, `RunStoppedError` before those it caused."""
     leaves: list[BaseException] = []
     pending: list[BaseException] = [group]
     while pending:
-        each = pending.pop(0)
-        if isinstance(each, BaseExceptionGroup):
-            pending.extend(each.exceptions)
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
         else:
-            leaves.append(each)
-    return next((each for each in leaves if isinstance(each, RunStoppedError)), leaves[0])
+            leaves.append(error)
+    return next((error for error in leaves if isinstance(error, RunStoppedError)), leaves[0])

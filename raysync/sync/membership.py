@@ -1,4 +1,4 @@
-"""Why Discord refuses a channel: the guild threw the bot out, its permission is gone, or neither.
+"""Cause of a refused channel: the bot is out of the guild, lost a permission, or neither.
 
 Such a cause concerns many channels at once, and none of them is at fault.
 """
@@ -24,42 +24,43 @@ from raysync.sync.ports import Moments
 from raysync.sync.retry import Retrier, failure_of
 
 _REFUSALS = frozenset(
-    each.__name__ for each in (AccessDeniedError, NotFoundError, ExtrasRefusedError)
+    error.__name__ for error in (AccessDeniedError, NotFoundError, ExtrasRefusedError)
 )
 
 
 @dataclass(slots=True)
 class Membership:
-    """Looks at the guild after a refusal: once for all who ask while it is looked at."""
+    """Membership of the bot, looked up after a refusal; concurrent callers share one look-up."""
 
     planner: GuildPlanner
     retry: Retrier
     clock: Moments
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _looked_at_s: float | None = None  #: when the last look began
+    _looked_at_s: float | None = None  #: start of the last look-up
     _found: Survey | None = None
 
     async def explain(self, outcome: ChannelOutcome, channel: Channel) -> ChannelOutcome:
-        """Return *outcome* with the cause where it is the bot's permission that is gone.
+        """Return *outcome*, with the cause if the bot lost its permission.
 
         Raises:
-            GuildUnavailableError: the bot is in the guild no more.
+            GuildUnavailableError: the bot is no longer in the guild.
         """
         if outcome.failure is None or outcome.failure.error not in _REFUSALS:
             return outcome
         survey = await self.look()
         if survey is None:
             return outcome
-        for each in partition_readable(survey, [survey.channels.get(channel.id, channel)]).skipped:
-            lost = PermissionLostError(f"The bot may no longer read it: {each.reason}.")
+        current = survey.channels.get(channel.id, channel)
+        for skipped in partition_readable(survey, [current]).skipped:
+            lost = PermissionLostError(f"The bot may no longer read it: {skipped.reason}.")
             return replace(outcome, failure=failure_of(lost))
         return outcome
 
     async def look(self) -> Survey | None:
-        """Return what the bot may read now; None where Discord does not say.
+        """Return what the bot may read now; None if Discord does not answer.
 
         Raises:
-            GuildUnavailableError: the bot is in the guild no more.
+            GuildUnavailableError: the bot is no longer in the guild.
         """
         asked_at_s = self.clock.monotonic_s()
         async with self._looking:

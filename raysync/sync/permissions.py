@@ -1,4 +1,4 @@
-"""Discord's permission computation, so that what cannot be read is never probed.
+"""Discord's permission computation, so that no request is made that Discord would refuse.
 
 A 403 counts toward the ban of the address, and a missing READ_MESSAGE_HISTORY shows as an empty
 list, not as an error. Source: Discord's documentation, topics/permissions.
@@ -16,7 +16,7 @@ from raysync.models.work import UNDOCUMENTED
 
 
 class Permission(IntFlag):
-    """The permissions that reading depends on."""
+    """Permissions that reading depends on, as Discord's bits."""
 
     ADMINISTRATOR = 1 << 3
     VIEW_CHANNEL = 1 << 10
@@ -32,7 +32,7 @@ UNKNOWN_PERMISSIONS = (
 
 
 def guild_permissions(guild: Guild, member: BotMember) -> int:
-    """What the bot's roles give it everywhere."""
+    """Return the permissions that the bot's roles grant in every channel."""
     if guild.owner_id == member.user_id:
         return _ALL
     granted = 0
@@ -43,51 +43,54 @@ def guild_permissions(guild: Guild, member: BotMember) -> int:
 
 
 def unreadable_roles(guild: Guild, member: BotMember) -> list[str]:
-    """What to say where it cannot be read what some of the bot's roles grant."""
-    missing = {guild.id, *member.role_ids} - {each.id for each in guild.roles}
+    """Return a message if the permissions of some of the bot's roles cannot be read."""
+    missing = {guild.id, *member.role_ids} - {role.id for role in guild.roles}
     of_guild = bool(guild.unreadable_roles and missing)
     if guild_permissions(guild, member) == _ALL or not (of_guild or member.unreadable_roles):
         return []
-    named = f" ({', '.join(str(each) for each in sorted(missing))})" if of_guild else ""
-    told = f"the bot's roles: not all of them can be read{named}. They count as granting nothing"
-    return [f"{told}, so the bot may be able to read more channels than were read."]
+    named = f" ({', '.join(str(role_id) for role_id in sorted(missing))})" if of_guild else ""
+    message = (
+        f"the bot's roles: not all of them can be read{named}. Such a role counts as granting "
+        "nothing, so the bot may be able to read more channels than were read."
+    )
+    return [message]
 
 
 def permissions_unknown(guild: Guild, member: BotMember, channel: Channel) -> bool:
-    """Whether it cannot be told what the bot may do in a channel that is no thread."""
+    """Return whether the bot's permissions in a channel, which is no thread, cannot be read."""
     is_odd = "permission_overwrites" in channel.unreadable
     return is_odd and guild_permissions(guild, member) != _ALL
 
 
 def channel_permissions(guild: Guild, member: BotMember, channel: Channel) -> int:
-    """What the bot may do in a channel that is no thread: nothing, where that cannot be told."""
+    """Return the bot's permissions in a channel, which is no thread; 0 if they are unknown."""
     granted = guild_permissions(guild, member)
     if granted == _ALL:
         return _ALL
     if permissions_unknown(guild, member, channel):
         return 0
-    for each in channel.overwrites:
-        if not each.is_member and each.id == guild.id:
-            granted = (granted & ~each.deny) | each.allow
+    for overwrite in channel.overwrites:
+        if not overwrite.is_member and overwrite.id == guild.id:
+            granted = (granted & ~overwrite.deny) | overwrite.allow
     roles = [o for o in channel.overwrites if not o.is_member and o.id in member.role_ids]
     allow = deny = 0
-    for each in roles:
-        if each.id != guild.id:
-            allow |= each.allow
-            deny |= each.deny
+    for overwrite in roles:
+        if overwrite.id != guild.id:
+            allow |= overwrite.allow
+            deny |= overwrite.deny
     granted = (granted & ~deny) | allow
-    for each in channel.overwrites:
-        if each.is_member and each.id == member.user_id:
-            granted = (granted & ~each.deny) | each.allow
+    for overwrite in channel.overwrites:
+        if overwrite.is_member and overwrite.id == member.user_id:
+            granted = (granted & ~overwrite.deny) | overwrite.allow
     return granted
 
 
 def reason_unreadable(
     guild: Guild, member: BotMember, channel: Channel, parents: Mapping[ChannelId, Channel]
 ) -> str | None:
-    """Why the messages of *channel* cannot be read, or None if they can.
+    """Return the reason why *channel* cannot be read; None if it can.
 
-    A thread takes its parent's permissions; a private one also needs membership or MANAGE_THREADS.
+    A thread has its parent's permissions; a private one also needs membership or MANAGE_THREADS.
     """
     holder = channel
     if channel.type in channel_types.THREADS:
@@ -111,11 +114,11 @@ def reason_unreadable(
 
 
 def missing_permission(granted: int, channel_type: int) -> str | None:
-    """The first permission that reading a channel of that type needs and *granted* lacks."""
+    """Return the first permission that reading a channel of this type needs and *granted* lacks."""
     needed = [Permission.VIEW_CHANNEL, Permission.READ_MESSAGE_HISTORY]
     if channel_type in channel_types.VOICE_LIKE:
         needed.insert(1, Permission.CONNECT)
-    for each in needed:
-        if not granted & each:
-            return each.name
+    for permission in needed:
+        if not granted & permission:
+            return permission.name
     return None

@@ -1,7 +1,7 @@
-"""Which stored channels a run can read, told before their threads are listed.
+"""Reach of a run: the stored channels that it can read, known before their threads are listed.
 
-What is to be read again is chosen among these alone: what is spent on others is lost, and it
-would be lost again in each run.
+Old messages are compared again in these channels alone. Requests for the others would fail, in each
+run anew.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ async def within_reach(
     archives: ArchiveReader,
     forgotten: Collection[ChannelId],
 ) -> frozenset[ChannelId]:
-    """Those of the *known* channels and threads that can be read and were not *forgotten*.
+    """Return those of the *known* channels and threads that can be read and are not *forgotten*.
 
-    A thread that is in no list is judged by its parent. Where it takes a membership to read a
-    private one, the list of those that the bot has joined tells.
+    A thread in no list is judged by its parent. If only members can read a private thread, the list
+    of threads that the bot has joined decides.
     """
     joined = await _joined(survey, known, archives)
     every = (*joined, *survey.active_threads, *survey.channels.values())
-    listed = {each.id: each for each in every}
+    listed = {channel.id: channel for channel in every}
     channels = [
-        listed.get(each.id) or _archived(each, survey.guild.id)
-        for each in known
-        if each.id in listed or each.type in channel_types.THREADS
+        listed.get(channel.id) or _archived(channel, survey.guild.id)
+        for channel in known
+        if channel.id in listed or channel.type in channel_types.THREADS
     ]
     kept, _ = exclude_forgotten(channels, forgotten)
-    return frozenset(each.id for each in partition_readable(survey, kept).readable)
+    return frozenset(channel.id for channel in partition_readable(survey, kept).readable)
 
 
 async def _joined(
     survey: Survey, known: Iterable[KnownChannel], archives: ArchiveReader
 ) -> list[Channel]:
-    """The archived private threads that the bot has joined, where that is what counts."""
-    active = {each.id for each in survey.active_threads}
+    """Return the archived private threads that the bot has joined, if membership decides."""
+    active = {thread.id for thread in survey.active_threads}
     doubtful = {
-        each.parent_id
-        for each in known
-        if each.type == channel_types.PRIVATE_THREAD and each.id not in active
+        channel.parent_id
+        for channel in known
+        if channel.type == channel_types.PRIVATE_THREAD and channel.id not in active
     }
     async with asyncio.TaskGroup() as listings:
         lists = [
@@ -58,7 +58,7 @@ async def _joined(
             for archive in survey.archives(parent)
             if archive.joined_only and parent.id in doubtful
         ]
-    return [thread for each in lists for thread in each.result().threads]
+    return [thread for listed in lists for thread in listed.result().threads]
 
 
 def _archived(thread: KnownChannel, guild_id: GuildId) -> Channel:

@@ -1,4 +1,4 @@
-"""Old messages, beyond the look-back, that one run compares with Discord's again."""
+"""Rechecks: old messages, beyond the look-back, that one run compares with Discord again."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from raysync.sync.ports import ChannelCatalog
 
 @dataclass(slots=True)
 class Rechecks:
-    """What of a run's request budget for old pages goes where, and what came of it."""
+    """Distribution of a run's request budget for old pages, and its results."""
 
     window: SyncWindow
-    kept: IdRange  #: what of it is kept at all
+    kept: IdRange  #: the window's ids that the tenant's retention keeps
     catalog: ChannelCatalog
     _due: dict[ChannelId, Recheck] = field(default_factory=dict)
-    _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # extras, or all that is new
+    _left: dict[ChannelId, Recheck] = field(default_factory=dict)  # with extras or news due
 
     @property
     def reads_old(self) -> bool:
-        """Whether the run has requests for old pages."""
+        """Whether the run has requests to spend on old pages."""
         window = self.window
         return bool(window.sample or (window.reconcile_requests and window.is_whole))
 
     async def plan(self, before: int, readable: Collection[ChannelId]) -> None:
-        """Choose the old pages, of *readable* channels; *before* is where the look-back begins."""
+        """Choose old pages of *readable* channels, below the id *before*, the look-back's start."""
         window = self.window
         due: Sequence[Recheck] = ()
         if window.sample:
@@ -45,63 +45,63 @@ class Rechecks:
         elif self.reads_old:
             requests = window.reconcile_requests
             due = await self.catalog.plan_rechecks(requests, before, readable)
-        self._due = {each.stored.channel_id: each for each in due}
+        self._due = {recheck.stored.channel_id: recheck for recheck in due}
         extras = window.extras
         left = await self.catalog.plan_leftovers(extras, self.kept) if extras else ()
-        self._left = {each.stored.channel_id: each for each in left}
+        self._left = {recheck.stored.channel_id: recheck for recheck in left}
 
     def add_letters(self, letters: Mapping[ChannelId, DeadLetterNote]) -> None:
-        """Have channels that were given up read also where no list names them."""
+        """Add channels that were given up, so that they are read even if no list names them."""
         if self.window.is_whole:
-            self._left |= {channel_id: each.due for channel_id, each in letters.items()}
+            self._left |= {channel_id: letter.due for channel_id, letter in letters.items()}
 
     def _clipped(self, recheck: Recheck) -> Recheck:
-        """What is past retention may be stored still, and is not to be read again."""
+        """Return *recheck* without ids past retention, which may still be stored."""
         start = self.kept.start
         ids = (
-            IdRange(max(each.start, start), each.stop) for each in recheck.ids if each.stop > start
+            IdRange(max(part.start, start), part.stop) for part in recheck.ids if part.stop > start
         )
         return replace(recheck, ids=tuple(ids))
 
     def stored_of(self, channel_id: ChannelId) -> StoredChannel | None:
-        """A channel of which something is due, new messages or not."""
+        """Return the channel as stored if anything of it is due, new messages or not."""
         found = self.of(channel_id) or self._left.get(channel_id)
         return None if found is None else found.stored
 
     def of(self, channel_id: ChannelId) -> Recheck | None:
-        """What is due of a channel, if there is anything to read."""
+        """Return the old pages due of a channel; None if there are none."""
         recheck = self._due.get(channel_id)
         clipped = None if recheck is None else self._clipped(recheck)
         return clipped if clipped is not None and clipped.ids else None
 
     def unlisted(self, seen: Collection[ChannelId], guild_id: GuildId) -> Iterable[Channel]:
-        """Threads that are due and in no list, having been archived long ago; as they are stored.
+        """Yield threads, as stored, that are due and in no list: they were archived long ago.
 
-        That the bot may see a private one is taken from its parent.
+        Whether the bot can see a private thread depends on its parent.
         """
-        for channel_id, each in (self._due | self._left).items():
+        for channel_id, recheck in (self._due | self._left).items():
             is_due = self.stored_of(channel_id) is not None
-            if is_due and each.type in channel_types.THREADS and channel_id not in seen:
+            if is_due and recheck.type in channel_types.THREADS and channel_id not in seen:
                 yield Channel(
                     id=channel_id,
                     guild_id=guild_id,
-                    type=each.type,
-                    name=each.name,
-                    parent_id=each.parent_id,
-                    last_message_id=each.last_message_id,
+                    type=recheck.type,
+                    name=recheck.name,
+                    parent_id=recheck.parent_id,
+                    last_message_id=recheck.last_message_id,
                     thread=ThreadState(True, None, None, bot_is_member=False),
                 )
 
     def done(
         self, tasks: Iterable[ChannelTask], has_ended: Callable[[ChannelId], bool]
     ) -> dict[ChannelKey, int | None]:
-        """Up to where each channel's old messages were compared; None: all of them."""
+        """Return the id up to which each channel's old messages were compared; None: all."""
         if self.window.sync_type is SyncType.FULL and self.window.is_whole:
-            return {each.channel_key: None for each in tasks if has_ended(each.channel_id)}
+            return {task.channel_key: None for task in tasks if has_ended(task.channel_id)}
         if self.window.sample:
             return {}
         return {
-            each.stored.key: None if each.is_last or not each.ids else each.ids[-1].stop
-            for channel_id, each in self._due.items()
-            if not each.ids or has_ended(channel_id)
+            due.stored.key: None if due.is_last or not due.ids else due.ids[-1].stop
+            for channel_id, due in self._due.items()
+            if not due.ids or has_ended(channel_id)
         }

@@ -1,4 +1,4 @@
-"""Where a run's time went."""
+"""Distribution of a run's time over waits, and of its requests over time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from raysync.models.rates import RequestRate, merged
 from raysync.models.results import RequestSeries, TimeSpent
 
 FULL_SHARE = 0.9
-"""Of the budget: a stretch with less is not a full one."""
+"""Share of the budget from which on a stretch counts as full."""
 
 
 def time_spent(
     usage: Collection[ApiUsage], started_at: datetime, budget_per_second: float
 ) -> TimeSpent:
-    """What the run's clients waited for, and how its requests spread over its time."""
+    """Return the waits of the run's clients, and the spread of its requests over time."""
     rate = merged(each.rate for each in usage)
     first = min((u.first_request_at for u in usage if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage if u.last_request_at), default=None)
@@ -31,7 +31,7 @@ def time_spent(
 
 
 def tail_s(rate: RequestRate, first: datetime, last: datetime, budget_per_second: float) -> float:
-    """From the end of the last stretch that used the budget fully to the last request."""
+    """Return seconds from the end of the last full stretch to the last request."""
     full = [
         number
         for number, count in rate.counts.items()

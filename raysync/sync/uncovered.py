@@ -1,4 +1,4 @@
-"""What a run could not ask for, because the API lacks the route: told once, and no failure."""
+"""Routes that the API lacks: each is reported once, and is no failure."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from raysync.models.not_covered import MissingRoute, NotCovered
 
 
 def missing_of(error: RouteMissingError) -> MissingRoute:
-    """The route that the API lacks, as a value that travels."""
+    """Return the missing route as a value that can cross actors."""
     return MissingRoute(error.route, error.what, str(error))
 
 
 @dataclass(slots=True)
 class Uncovered:
-    """The missing routes of one run, with the channels concerned."""
+    """Missing routes of one run, with the channels concerned."""
 
     lists_active_threads: bool = True
     _found: dict[str, MissingRoute] = field(default_factory=dict)
     _channels: dict[str, set[ChannelId]] = field(default_factory=dict)
 
     def note(self, error: RouteMissingError, *channels: ChannelId) -> None:
-        """Take note of a route that was asked for in vain, for *channels* or for the guild."""
+        """Record a missing route, for *channels* or for the guild."""
         self.add([missing_of(error)], *channels)
 
     def add(self, missing: Iterable[MissingRoute], *channels: ChannelId) -> None:
-        """Take note of routes; the first reason of each is kept."""
-        for each in missing:
-            self._found.setdefault(each.route, each)
-            self._channels.setdefault(each.route, set()).update(channels)
+        """Record missing routes; the first reason of each is kept."""
+        for route in missing:
+            self._found.setdefault(route.route, route)
+            self._channels.setdefault(route.route, set()).update(channels)
 
     def all(self) -> tuple[NotCovered, ...]:
-        """Every missing route, once."""
+        """Return every missing route, once, in order."""
         return tuple(
             NotCovered(self._found[route], frozenset(self._channels[route]))
             for route in sorted(self._found)
         )
 
     def hint(self) -> str:
-        """The rest of a sentence on something that is in no list; nothing where none is missing."""
+        """Return a sentence that explains an unlisted channel; empty if no route is missing."""
         if not self._found:
             return ""
-        return f" The API lacks {', '.join(sorted(self._found))}: what these list is not seen."
+        routes = ", ".join(sorted(self._found))
+        return f" The API lacks {routes}, so channels that only these routes list are not seen."

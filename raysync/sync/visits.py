@@ -1,7 +1,7 @@
-"""When a channel was read: its visits, told in bounded space.
+"""Visits to a channel, kept in bounded space.
 
-A channel of an hour is read in hundreds of visits, seconds apart. Where they are too many to be
-told one by one, neighbours that are short together are told as one.
+A channel of an hour is read in hundreds of visits, seconds apart. If there are too many to keep,
+neighbours that are short together are merged.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 from raysync.models.work import VisitSpan
 
 MOST_VISITS = 16
-"""Of one channel in one job: so many can be told apart in a picture, and a row stays small."""
+"""Limit on the visits of one channel in one job: a picture can show them, and a row stays small."""
 
 
 def with_visit(visits: tuple[VisitSpan, ...], visit: VisitSpan) -> tuple[VisitSpan, ...]:
-    """*visits*, which are in the order of time, and one more after them."""
-    told = [*visits, visit]
-    while len(told) > MOST_VISITS:
-        place = min(range(len(told) - 1), key=lambda at: _cost(told[at], told[at + 1]))
-        told[place : place + 2] = [_together(told[place], told[place + 1])]
-    return tuple(told)
+    """Return *visits*, which are ordered by time, with one more at the end."""
+    kept = [*visits, visit]
+    while len(kept) > MOST_VISITS:
+        place = min(range(len(kept) - 1), key=lambda at: _cost(kept[at], kept[at + 1]))
+        kept[place : place + 2] = [_merged(kept[place], kept[place + 1])]
+    return tuple(kept)
 
 
 def _cost(one: VisitSpan, other: VisitSpan) -> tuple[bool, float]:
-    """What is lost when they are told as one: who read, above all; else how long the span gets."""
+    """Return the loss of a merge: a second worker counts most, then the length of the span."""
     return one.worker_id != other.worker_id, other.ended_s - one.began_s
 
 
-def _together(one: VisitSpan, other: VisitSpan) -> VisitSpan:
-    """Both as one, by the worker that read longer."""
-    longer = max(one, other, key=lambda each: each.read_s)
+def _merged(one: VisitSpan, other: VisitSpan) -> VisitSpan:
+    """Return both visits as one, of the worker that read longer."""
+    longer = max(one, other, key=lambda visit: visit.read_s)
     return VisitSpan(
         longer.worker_id,
         one.began_s,

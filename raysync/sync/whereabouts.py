@@ -1,4 +1,4 @@
-"""What a line of the log tells of the channel that it is about."""
+"""Fields of a log line about a channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from raysync.models.work import ChannelTask
 
 
 def where(task: ChannelTask, event: str) -> dict[str, object]:
-    """What a line of the log tells of its place."""
+    """Return the fields of a log line that name its event, job, tenant and channel."""
     return {
         "event": event,
         "job_id": task.job_id,
