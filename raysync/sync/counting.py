@@ -1,4 +1,4 @@
-"""What a channel's reading comes to so far: each page, request and oddity is counted once."""
+"""Tally of one channel's reading: each page, request and oddity is counted once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raysync.sync.uncovered import missing_of
 
 
 class ChannelCount:
-    """Adds to the tally of one channel."""
+    """Counter of one channel, which continues the tally of earlier visits."""
 
     def __init__(self, done: ChannelTally) -> None:
         self.tally = done
@@ -27,26 +27,26 @@ class ChannelCount:
         self.tally = replace(self.tally, requests=self.tally.requests + 1)
 
     def add_page(self, messages: Sequence[Message]) -> None:
-        """Count a page; of its first millisecond, which the page before held, what is new."""
+        """Count a page, without messages that the page before held in the same millisecond."""
         seen = self.tally.last_message_id or 0
         at = seen >> TIMESTAMP_SHIFT
         known, self._last_ids = self._last_ids, _of_last_millisecond(messages)
         new = [
-            each
-            for each in messages
-            if each.id > seen
-            or (known and each.id >> TIMESTAMP_SHIFT == at and each.id not in known)
+            message
+            for message in messages
+            if message.id > seen
+            or (known and message.id >> TIMESTAMP_SHIFT == at and message.id not in known)
         ]
-        kept = [each for each in new if not each.is_suppressed]
+        kept = [message for message in new if not message.is_suppressed]
         first = self.tally.first_message_id
         self.tally = replace(
             self.tally,
             pages=self.tally.pages + 1,
             messages=self.tally.messages + len(kept),
-            reactions=self.tally.reactions + sum(len(each.reactions) for each in kept),
-            attachments=self.tally.attachments + sum(len(each.attachments) for each in kept),
-            first_message_id=first or min((each.id for each in new), default=None),
-            last_message_id=MessageId(max((seen, *(each.id for each in new))))
+            reactions=self.tally.reactions + sum(len(message.reactions) for message in kept),
+            attachments=self.tally.attachments + sum(len(message.attachments) for message in kept),
+            first_message_id=first or min((message.id for message in new), default=None),
+            last_message_id=MessageId(max((seen, *(message.id for message in new))))
             if seen or new
             else None,
         )
@@ -54,9 +54,9 @@ class ChannelCount:
     def add_unplaced(
         self, messages: Sequence[Message], positions: Sequence[int], cursor: MessageId
     ) -> int:
-        """Count the records without a place at *positions* of the page after *cursor*.
+        """Count the unplaced records at *positions* of the page after *cursor*.
 
-        Return how many of them are new: pages overlap.
+        Return the number of new ones: pages overlap.
         """
         known, self._unplaced = self._unplaced, frozenset(messages[at] for at in positions)
         new = [Unplaced(cursor, at + 1) for at in positions if messages[at] not in known]
@@ -68,7 +68,7 @@ class ChannelCount:
         return len(new)
 
     def add_tie(self, message_id: MessageId) -> None:
-        """Count a millisecond that holds more messages than a page; *message_id* is one of them."""
+        """Count a millisecond with more messages than a page; *message_id* is one of them."""
         self.tally = replace(
             self.tally,
             ties=self.tally.ties + 1,
@@ -76,7 +76,7 @@ class ChannelCount:
         )
 
     def add_written(self, receipt: PageReceipt) -> None:
-        """Count what came of a page that was written."""
+        """Count the changes of a page that was written."""
         self.tally = replace(
             self.tally,
             added=self.tally.added + receipt.inserted,
@@ -89,25 +89,25 @@ class ChannelCount:
         self.tally = replace(self.tally, extras=self.tally.extras + done)
 
     def add_missing(self, error: RouteMissingError) -> None:
-        """Take note of a route that the API lacks, once."""
+        """Record a route that the API lacks, once."""
         missing = missing_of(error)
         if missing not in self.tally.not_covered:
             noted = (*self.tally.not_covered, missing)
             self.tally = replace(self.tally, not_covered=noted)
 
     def require_no_ties(self) -> None:
-        """Raise TiedMessagesError where a millisecond's messages cannot be proven to be all."""
+        """Raise TiedMessagesError if a millisecond may hold more messages than were read."""
         tally = self.tally
         if tally.first_tie is None:
             return
         others = f", and {tally.ties - 1} more milliseconds are like it" if tally.ties > 1 else ""
         raise TiedMessagesError(
             f"At {moment_of(tally.first_tie):%Y-%m-%d %H:%M:%S.%f} UTC at least {MAX_PAGE} "
-            f"messages share one millisecond (message {tally.first_tie} is one of them){others}: "
-            "a page cannot show them all, so some may be missing. All else of the channel is read."
+            f"messages share one millisecond (message {tally.first_tie} is one of them){others}. "
+            "A page cannot hold them all, so some may be missing. All other messages were read."
         )
 
 
 def _of_last_millisecond(messages: Sequence[Message]) -> frozenset[MessageId]:
-    last = max((each.id for each in messages), default=MessageId(0)) >> TIMESTAMP_SHIFT
-    return frozenset(each.id for each in messages if each.id >> TIMESTAMP_SHIFT == last)
+    last = max((message.id for message in messages), default=MessageId(0)) >> TIMESTAMP_SHIFT
+    return frozenset(message.id for message in messages if message.id >> TIMESTAMP_SHIFT == last)

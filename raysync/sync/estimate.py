@@ -32,7 +32,7 @@ def plausible(channel: Channel, now: datetime) -> Channel:
 
 
 def expected_pages(channel: Channel, stored: StoredChannel, window: SyncWindow) -> float:
-    """Return the pages to read: exact for sized threads, by rate if rows are stored, else by age."""
+    """Return the pages to read: exact for sized threads, else by rate of stored rows, or by age."""
     total = expected_messages(channel, stored)
     if window.sync_type is SyncType.FULL:
         return max(total / PAGE, 1.0)

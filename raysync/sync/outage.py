@@ -1,4 +1,4 @@
-"""Watches the database during a run: reports an outage, has it ended, or ends the run."""
+"""Outages of the database during a run: reported, ended by a restart, or the run's end."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from raysync.sync.retry import OUTAGE_PAUSE_S
 
 _log = logging.getLogger(__name__)
 
-LOOK_EVERY_S: Final = 1.0
-NOBODY_ASKS_S: Final = 60.0
-"""Silence after which nobody asks the database: longer than any question to it."""
+CHECK_EVERY_S: Final = 1.0
+"""Seconds between two checks during an outage."""
+SILENCE_S: Final = 60.0
+"""Seconds without a query, after which nobody uses the database: longer than any query takes."""
 
 
 class ServerPort(Protocol):
-    """A server that can be started from here."""
+    """Database server that this process can start."""
 
     async def revive(self) -> ServerState:
-        """Start it again if it has died.
+        """Start the server again if it has died.
 
         Raises:
-            RunStoppedError: this run cannot use it any more. After any other error it is tried
-                again.
+            RunStoppedError: this run cannot use the server any more. Every other error is retried.
         """
         ...
 
     def answered(self) -> None:
-        """Note that it answers."""
+        """Note that the server answers."""
         ...
 
 
 class OutageObserver(Protocol):
-    """Hears of outages."""
+    """Receiver of reports on outages."""
 
     def database_away(self, outage: Outage) -> None:
-        """The database does not answer; called again when more is known of the same outage."""
+        """Report an outage; called again when more is known of the same outage."""
         ...
 
     def database_back(self, after_s: float) -> None:
-        """The database answers again."""
+        """Report that the database answers again, after *after_s* seconds."""
         ...
 
 
 class OutageWatch:
-    """The outages of one run's database.
+    """Watch for outages of one run's database.
 
-    Whoever asks the database regularly calls `note` with each result.
+    The caller that queries the database regularly passes each result to `note`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OutageWatch:
         server: ServerPort | None,
         patience_s: float,
     ) -> None:
-        """*server* is None where nobody here can start it. An outage lasts *patience_s* at most."""
+        """*server* is None if it cannot be started here. An outage lasts *patience_s* at most."""
         self._clock = clock
         self._observer = observer
         self._server = server
@@ -75,7 +75,7 @@ class OutageWatch:
         self._reason = ""
 
     def note(self, reason: str | None) -> None:
-        """Take in that the database has answered (None), or *reason*, why it has not."""
+        """Record that the database has answered (None), or the *reason* why it has not."""
         self._noted_s = self._clock.monotonic_s()
         if reason is None:
             self._answered_at = self._clock.now()
@@ -87,46 +87,48 @@ class OutageWatch:
             self._failed.set()
 
     async def answers(self, stopping: asyncio.Event) -> None:
-        """Wait while the database is away, unless the run is *stopping*.
+        """Wait until the database answers, or the run is *stopping*.
 
-        Where nobody asks the database any more, whoever waits has to find out.
+        Return also after `SILENCE_S` without a query: then the caller's own query has to tell.
         """
-        waits = [asyncio.create_task(each.wait()) for each in (self._answered, stopping)]
+        waits = [asyncio.create_task(event.wait()) for event in (self._answered, stopping)]
         try:
             while not (self._answered.is_set() or stopping.is_set()):
-                if self._clock.monotonic_s() - self._noted_s > NOBODY_ASKS_S:
+                if self._clock.monotonic_s() - self._noted_s > SILENCE_S:
                     return
-                await asyncio.wait(waits, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    waits, timeout=CHECK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
-            for each in waits:
-                each.cancel()
+            for wait in waits:
+                wait.cancel()
 
     async def watch(self) -> RaysyncError:
-        """Watch until an outage is to end the run, and return the reason."""
+        """Watch until an outage ends the run, and return the reason."""
         while True:
             await self._failed.wait()
             since = self._answered_at
             try:
-                was_told = await self._sit_out(since)
+                was_reported = await self._wait_out(since)
             except (RunStoppedError, StoreUnavailableError) as error:
                 return error
-            if was_told:
+            if was_reported:
                 self._observer.database_back((self._clock.now() - since).total_seconds())
             if self._server is not None:
                 self._server.answered()
 
-    async def _sit_out(self, since: datetime) -> bool:
-        """Wait until the database answers again. Return whether the observer has heard of it."""
+    async def _wait_out(self, since: datetime) -> bool:
+        """Wait until the database answers again. Return whether the outage was reported."""
         until, last = since + self._patience, None
         while not self._answered.is_set():
             if self._clock.now() >= until:
                 raise StoreUnavailableError(
                     f"PostgreSQL has not answered since {since:%Y-%m-%d %H:%M:%S} UTC "
-                    f"({self._reason}), so the run was ended; what was stored stays. See to the "
-                    "server, then go on: `raysync start`, or `raysync resume`."
+                    f"({self._reason}), so the run was ended. Stored messages are kept. Repair "
+                    "the server, then continue with `raysync start` or `raysync resume`."
                 )
-            pause_s = LOOK_EVERY_S
-            if last is None:  # before a start, which takes seconds
+            pause_s = CHECK_EVERY_S
+            if last is None:  # report before the server is started, which takes seconds
                 last = Outage(since, until, self._reason)
                 self._observer.database_away(last)
             state = ServerState()
@@ -135,7 +137,7 @@ class OutageWatch:
                     state = await self._server.revive()
                 except RunStoppedError:
                     raise
-                except Exception as error:  # noqa: BLE001 whatever it is, the watch goes on
+                except Exception as error:  # noqa: BLE001 no error may end the watch
                     if not isinstance(error, RaysyncError):
                         _log.exception("the database could not be started")
                     state, pause_s = ServerState(safe_message(error)), OUTAGE_PAUSE_S

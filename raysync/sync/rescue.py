@@ -1,7 +1,7 @@
-"""Write a page of which the store refuses something: all of it but the one message's payload.
+"""Rescue of a page that the store refuses: it is written without one message's payload.
 
-Whatever comes from Discord is read within the bounds of the database's columns, so this is the net
-under that: a limit of the server that nobody thought of must not bar a channel for ever.
+Discord's fields are read within the bounds of the database's columns, so this is only a safety net.
+An unforeseen limit of the server must not block a channel for ever.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Write = Callable[[PageWrite], Awaitable[PageReceipt]]
 
 
 async def write_page(write: Write, page: PageWrite) -> PageReceipt:
-    """Write *page*; where that fails for no reason that is known, find the message it fails for.
+    """Write *page*; if that fails for an unknown reason, find the message that it fails for.
 
-    Halves of the page are written, without what the page proves, down to single messages. One that
-    is refused alone is kept without its payload. Then the page is written whole.
+    Halves of the page, without its coverage, are written down to single messages. A message that is
+    refused alone is stored without its payload. Then the whole page is written.
 
     Raises:
-        RaysyncError: as *write* does; these tell of the store's state, and not of a message.
+        RaysyncError: from *write*; it concerns the store's state, and not a message.
     """
     try:
         return await write(page)
@@ -45,12 +45,12 @@ async def write_page(write: Write, page: PageWrite) -> PageReceipt:
 async def _in_halves(
     write: Write, messages: Sequence[Message]
 ) -> tuple[PageReceipt, tuple[Message, ...]]:
-    """Write what can be written of *messages*; what came of it, and what to write at last."""
+    """Write *messages* in halves. Return the receipt, and the messages to write in the end."""
     try:
         return await write(PageWrite(tuple(messages), None, None)), tuple(messages)
     except RaysyncError:
         raise
-    except Exception as error:  # noqa: BLE001 what it is about is what is sought
+    except Exception as error:  # noqa: BLE001 the cause is unknown: that is what the halving looks for
         if len(messages) == 1:
             _log.warning(
                 "message %d is kept without its payload: %s",
@@ -66,7 +66,7 @@ async def _in_halves(
 
 
 def _bare(message: Message) -> Message:
-    """Nothing of a message but what its id says, and whose it is."""
+    """Return a message with nothing but its id, its time and its author."""
     return without_payload(replace(message, type=0, created_at=moment_of(message.id)))
 
 

@@ -1,7 +1,7 @@
-"""Whether a failed request is asked again: decided here, as a value, and nowhere else.
+"""Retries of failed requests: the only place that decides them.
 
-discord.py below repeats a 429 and some 5xx by itself; what reaches us has survived that. A dead
-actor is the dispatcher's, a dead letter the operator's.
+discord.py below retries a 429 and some 5xx by itself, so errors that arrive here have survived
+that. The dispatcher owns dead actors, and the operator owns dead letters.
 """
 
 from __future__ import annotations
@@ -33,81 +33,66 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 OUTAGE_PAUSE_S = 10.0
-"""Between two looks at what cannot be reached, where the first pause of a request is a second."""
+"""Seconds between two attempts to reach a peer that is down, for a `base_s` of 1 s or more."""
 
 OUTAGE_MARGIN_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Ask again after *delay_s*."""
-
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Do not ask again."""
-
-    reason: str
+"""Seconds by which a run ends before its requests give up an outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, after what pause, and for how long in all."""
+    """Limits on retries: their number, their backoff, and their total time in seconds."""
 
     max_attempts: int = 6
-    base_s: float = 1.0  #: the first pause's upper end; doubles each time
-    cap_s: float = 60.0  #: no pause is longer, unless Discord asks for it
-    total_s: float = 660.0  #: no new attempt starts later: one longest pause of a limit fits in
-    outage_s: float = 7_200.0  #: for so long what nobody can reach is waited for
+    base_s: float = 1.0  #: upper bound of the first pause; doubles with each attempt
+    cap_s: float = 60.0  #: upper bound of every pause, unless Discord asks for a longer one
+    total_s: float = (
+        660.0  #: no attempt starts later; the longest pause of a rate limit fits in once
+    )
+    outage_s: float = 7_200.0  #: maximum wait for the end of an outage
 
     @property
     def outage_pause_s(self) -> float:
-        """How long to wait before what cannot be reached is tried again."""
+        """Seconds to wait before a peer that is down is tried again."""
         return min(OUTAGE_PAUSE_S, OUTAGE_PAUSE_S * self.base_s)
 
     @property
     def run_outage_s(self) -> float:
-        """How long a run waits for its database: it ends before its requests give up by themselves.
+        """Seconds that a run waits for its database.
 
-        Channels that gave up, one by one, would become dead letters.
+        It is shorter than `outage_s`: channels that gave up, one by one, would become dead letters.
         """
         return max(self.outage_s - OUTAGE_MARGIN_S, 0.0)
 
-    def decide(
+    def backoff_s(
         self,
         error: BaseException,
         attempt: int,
         elapsed_s: float,
         jitter: Callable[[], float] = random.random,
-    ) -> Retry | GiveUp:
-        """Say whether attempt number *attempt* (1 is the first) is followed by another.
+    ) -> float | None:
+        """Return the pause after attempt number *attempt* (1 is the first); None to give up.
 
         The pause is random between half and all of ``base_s * 2 ** (attempt - 1)``, at most
-        ``cap_s``, and never shorter than what Discord asked for, if that is a time.
+        ``cap_s``, and never shorter than the time that Discord asked for.
         """
-        if not isinstance(error, RetryableError):
-            return GiveUp(f"{type(error).__name__} is not retryable")
-        if attempt >= self.max_attempts:
-            return GiveUp(f"gave up after {attempt} attempts")
+        if not isinstance(error, RetryableError) or attempt >= self.max_attempts:
+            return None
         ceiling_s = min(self.cap_s, self.base_s * 2 ** min(attempt - 1, 30))
         asked_s = seconds_in(error.retry_after_s) or 0.0
         delay_s = max(ceiling_s * (0.5 + jitter() / 2), asked_s)
-        if elapsed_s + delay_s > self.total_s:
-            return GiveUp(f"gave up after {elapsed_s:.0f} s")
-        return Retry(delay_s)
+        return delay_s if elapsed_s + delay_s <= self.total_s else None
 
 
 async def is_store_outage(error: RaysyncError) -> bool:
-    """Whether it says that nobody can go on for now, and not only who asked."""
+    """Return whether the error concerns everybody, and not only this request."""
     return isinstance(error, StoreUnavailableError | PermitUnavailableError)
 
 
 def outage_of(
     is_reachable: Callable[[], Awaitable[bool]],
 ) -> Callable[[RaysyncError], Awaitable[bool]]:
-    """What tells an outage of Discord, too: then it answers nobody."""
+    """Return a check that also detects an outage of Discord: then nobody is answered."""
 
     async def is_outage(error: RaysyncError) -> bool:
         if await is_store_outage(error):
@@ -119,11 +104,11 @@ def outage_of(
 
 @dataclass
 class Retrier:
-    """Carries the policy out, and counts.
+    """Retries requests by a policy, and counts the retries.
 
-    What fails for everybody is no fault of what was asked for: an outage is waited for, up to two
-    hours, and the attempts begin anew when it is over. *is_outage* tells one from a request that
-    fails alone; it is asked only where the policy would give up.
+    An outage is not the request's fault: it is waited out, for up to two hours, and the attempts
+    start over when it has ended. *is_outage* distinguishes an outage from a request that fails
+    alone; it is called only when the policy would give up.
     """
 
     policy: RetryPolicy
@@ -132,18 +117,18 @@ class Retrier:
     is_outage: Callable[[RaysyncError], Awaitable[bool]] = is_store_outage
     retries: int = 0
 
-    async def __call__(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask until it works or the policy gives up; then the last error is raised."""
+    async def __call__(self, request: Callable[[], Awaitable[_T]]) -> _T:
+        """Make the request until it works; raise the last error if the policy gives up."""
         first_s = started_s = self.clock.monotonic_s()
         attempt, is_last = 1, False
         while True:
             try:
-                return await ask()
+                return await request()
             except RaysyncError as error:
                 now_s = self.clock.monotonic_s()
-                decision = self.policy.decide(error, attempt, now_s - started_s)
-                if isinstance(decision, Retry):
-                    delay_s = decision.delay_s
+                backoff_s = self.policy.backoff_s(error, attempt, now_s - started_s)
+                if backoff_s is not None:
+                    delay_s = backoff_s
                 elif now_s - first_s < self.policy.outage_s and await self._is_outage(error):
                     delay_s = self.policy.outage_pause_s
                     attempt, started_s = 0, now_s
@@ -153,7 +138,7 @@ class Retrier:
                     raise
                 _log.log(
                     logging.WARNING if attempt == 0 else logging.INFO,
-                    "asking again in %.1f s: %s",
+                    "retrying in %.1f s: %s",
                     delay_s,
                     error,
                     extra={"event": "request_retried", "attempt": attempt},
@@ -163,9 +148,9 @@ class Retrier:
             await self.sleep(delay_s)
 
     def _may_be_over(self, error: RaysyncError) -> bool:
-        """Whether an outage may have ended between its last failure and the look at it.
+        """Return whether an outage may have ended just before it was checked.
 
-        Never where a pause was asked for: that is no outage, and to ask at once would break it.
+        An error that asks for a pause is no outage, and an immediate retry would break the pause.
         """
         is_plain = type(error) is RetryableError and error.retry_after_s is None
         return is_plain and self.is_outage is not is_store_outage
@@ -175,7 +160,7 @@ class Retrier:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Classify *error* for the result and for dead letters, without text from other libraries."""
+    """Return the failure for the result and for dead letters, without other libraries' text."""
     message = safe_message(error) or type(error).__name__
     return Failure(_class_of(error), type(error).__name__, message)
 

@@ -423,7 +423,9 @@ def test_a_job_that_hears_nothing_of_a_channel_is_not_completed() -> None:
     end = stage.run()
 
     assert end.status is JobStatus.PARTIAL
-    assert [(each.channel_id, "unknown reason" in each.message) for each in end.troubles] == [(1, True)]
+    assert [(each.channel_id, "unknown reason" in each.message) for each in end.troubles] == [
+        (1, True)
+    ]
 
 
 def test_a_refused_list_of_archived_threads_is_trouble_of_that_channel_alone() -> None:

@@ -14,7 +14,7 @@ from raysync.errors import (
     StoreUnavailableError,
 )
 from raysync.models.outage import Outage, ServerState
-from raysync.sync.outage import NOBODY_ASKS_S, OutageWatch
+from raysync.sync.outage import SILENCE_S, OutageWatch
 from raysync.sync.retry import OUTAGE_PAUSE_S, Retrier, RetryPolicy
 from tests.heard import Heard
 from tests.virtual_time import LoopClock, run_virtual
@@ -159,7 +159,7 @@ def test_what_begins_finds_out_itself_where_nobody_asks_any_more() -> None:
         await watch.answers(asyncio.Event())
         return asyncio.get_running_loop().time()
 
-    assert run_virtual(scenario()) == NOBODY_ASKS_S + 1
+    assert run_virtual(scenario()) == SILENCE_S + 1
 
 
 def test_a_connection_that_is_back_at_once_is_no_outage() -> None:
