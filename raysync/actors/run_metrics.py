@@ -26,7 +26,7 @@ class RunMetrics:
             each.tenant: each.figures(pool.waiting.get(job_id, 0))
             for job_id, each in self._trackers.items()
         }
-        self._meter.tell(pool, tenants)
+        self._meter.update(pool, tenants)
 
     async def tell_for_ever(self) -> None:
         """The same, about once a second."""

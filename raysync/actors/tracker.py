@@ -88,7 +88,7 @@ class TrackedJobs:
         """Write down what changed since the last time. Raises the store's errors."""
         board = self.board(job_id)
         view, usage = board.view(0), board.usage()
-        self._meters[job_id].tell(view, board.states(), board.efficiency(), usage)
+        self._meters[job_id].update(view, board.states(), board.efficiency(), usage)
         rows = board.take_changed()
         try:
             await self._record.save_progress(view, rows, usage, board.sample(view))
@@ -100,7 +100,7 @@ class TrackedJobs:
         """Fold a worker's report; one that comes after the job's end is of no use any more."""
         if report.job_id not in self._closed:
             self.board(report.job_id).report(report)
-            self._meters[report.job_id].meet(report)
+            self._meters[report.job_id].register(report)
 
     async def close(self, job_id: JobId) -> None:
         """Write the rest down and forget the job."""

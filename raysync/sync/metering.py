@@ -1,8 +1,7 @@
-"""Turns states into metrics: counters by their growth, gauges as they stand.
+"""Metrics made of states: counters by their growth, gauges by their value.
 
-What is told here is cumulative, so whatever sees it late or twice tells the same. A meter that
-begins in the middle, in a tracker that was started anew, counts nothing that the one before it
-may have counted: Prometheus adds both up.
+Reports are cumulative, so one that arrives late or twice changes nothing. A meter in a restarted
+tracker counts only what is new to it, because Prometheus adds it to the meter before.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from raysync.sync import metrics
 from raysync.sync.metrics import Metric, MetricSink
 
 Labels = tuple[str, ...]
-"""But the tenant, which is the first of them."""
+"""Label values without the first one, the tenant."""
 SCOPES = ("user", "shared", "global", "ban")
 _ABOVE_S = 2 * BOUNDS_S[-1]
 _SKIPPED = "skipped"
@@ -35,37 +34,37 @@ _PLAIN = (
 
 
 class JobMeter:
-    """The metrics of one tenant's job, as its tracker sees it."""
+    """Metrics of one tenant's job, as its tracker sees it."""
 
     def __init__(self, tenant: str, sink: MetricSink) -> None:
         self._tenant = tenant
         self._sink = sink
-        self._told: dict[str, ApiUsage] = {}
-        for each in _PLAIN:
-            sink.add(each, 0, (tenant,))
+        self._counted: dict[str, ApiUsage] = {}  #: by worker
+        for metric in _PLAIN:
+            sink.add(metric, 0, (tenant,))
         for scope in SCOPES:
             sink.add(metrics.RATE_LIMITED, 0, (tenant, scope))
         for change in _CHANGES:
             sink.add(metrics.CHANGES, 0, (tenant, change))
 
-    def meet(self, report: WorkerReport) -> None:
-        """Hear of a worker; of one that has reported to another tracker only what is new counts."""
-        if report.worker_id not in self._told:
+    def register(self, report: WorkerReport) -> None:
+        """Register a worker; if it reported to an earlier tracker, only its growth counts."""
+        if report.worker_id not in self._counted:
             is_new = report.sequence <= 1
-            self._told[report.worker_id] = ApiUsage() if is_new else report.usage
+            self._counted[report.worker_id] = ApiUsage() if is_new else report.usage
 
-    def tell(
+    def update(
         self,
         view: JobView,
         states: Mapping[ChannelJobStatus, int],
         efficiency: float | None,
         usage: Mapping[str, ApiUsage],
     ) -> None:
-        """Bring the metrics up to date; *usage* is by worker, of those that were met."""
+        """Update the metrics; *usage* is by worker, of those that were registered."""
         growth: defaultdict[tuple[Metric, Labels], float] = defaultdict(float)
         for worker, now in usage.items():
-            old = self._told.get(worker, now)
-            self._told[worker] = now
+            old = self._counted.get(worker, now)
+            self._counted[worker] = now
             for metric, labels, amount in self._growth(old, now):
                 growth[metric, labels] += max(amount, 0)
             self._observe(metrics.ANSWER_TIME, old.answers, now.answers)
@@ -83,17 +82,17 @@ class JobMeter:
             self._show(metrics.EFFICIENCY, efficiency)
 
     def close(self) -> None:
-        """Let gauges end at 0: the job has ended, and Ray shows the last word for a while."""
-        for each in (metrics.JOBS_RUNNING, metrics.PROGRESS, metrics.EFFICIENCY):
-            self._show(each, 0)
-        for state in (*(each.value for each in ChannelJobStatus), _SKIPPED):
+        """Set the gauges to 0: the job has ended, and Ray shows last values for a while."""
+        for metric in (metrics.JOBS_RUNNING, metrics.PROGRESS, metrics.EFFICIENCY):
+            self._show(metric, 0)
+        for state in (*(status.value for status in ChannelJobStatus), _SKIPPED):
             self._show(metrics.CHANNELS, 0, state)
 
     def _show(self, metric: Metric, value: float, *labels: str) -> None:
         self._sink.set(metric, value, (self._tenant, *labels))
 
     def _growth(self, old: ApiUsage, new: ApiUsage) -> Iterator[tuple[Metric, Labels, float]]:
-        """By how much the counters of one worker have grown."""
+        """Yield the growth of each counter of one worker."""
         before, after = old.written, new.written
         yield metrics.MESSAGES, (), after.messages - before.messages
         yield metrics.PAGES, (), after.pages - before.pages
@@ -118,27 +117,27 @@ class JobMeter:
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """The pool of workers at one moment."""
+    """Figures of the worker pool at one moment."""
 
-    wanted: int  #: for the work there is, within what is allowed
+    wanted: int  #: workers that the present work needs, within the limits
     starting: int
     running: int
-    lost: int  #: in all
-    waiting: Mapping[JobId, int]  #: channels that could be read, had they a slot
+    lost: int  #: since the run began
+    waiting: Mapping[JobId, int]  #: channels that wait for a slot, by job
 
 
 @dataclass(frozen=True, slots=True)
 class TenantFigures:
-    """One tenant's job, as its driver sees it."""
+    """Figures of one tenant's job, as its driver sees it."""
 
-    waiting: int  #: channels that could be read now
-    given_up: int  #: channels, in all
-    tracker_restarts: int  #: in all
+    waiting: int  #: channels that wait for a slot
+    given_up: int  #: channels, since the job began
+    tracker_restarts: int  #: since the job began
 
 
 @dataclass(slots=True)
 class RunMeter:
-    """The metrics that a run's driver knows."""
+    """Metrics of a run, as its driver sees it."""
 
     sink: MetricSink
     _lost: int = 0
@@ -147,25 +146,25 @@ class RunMeter:
     def __post_init__(self) -> None:
         self.sink.add(metrics.WORKERS_LOST, 0)
 
-    def tell(self, pool: PoolFigures, tenants: Mapping[str, TenantFigures]) -> None:
-        """Bring the metrics up to date; a tenant that is missing has ended."""
+    def update(self, pool: PoolFigures, tenants: Mapping[str, TenantFigures]) -> None:
+        """Update the metrics; a tenant that is missing has ended."""
         self._show_workers(pool.wanted, pool.starting, pool.running)
         if pool.lost > self._lost:
             self.sink.add(metrics.WORKERS_LOST, pool.lost - self._lost)
             self._lost = pool.lost
         for tenant, now in tenants.items():
-            self._tell_tenant(tenant, now)
+            self._update_tenant(tenant, now)
         for tenant in self._known.keys() - tenants.keys():
             self.sink.set(metrics.WAITING, 0, (tenant,))
             del self._known[tenant]
 
     def close(self) -> None:
-        """Let gauges end at 0."""
+        """Set the gauges to 0."""
         self._show_workers(0, 0, 0)
         for tenant in self._known:
             self.sink.set(metrics.WAITING, 0, (tenant,))
 
-    def _tell_tenant(self, tenant: str, now: TenantFigures) -> None:
+    def _update_tenant(self, tenant: str, now: TenantFigures) -> None:
         old = self._known.get(tenant)
         is_new, labels = old is None, (tenant,)
         old = old or TenantFigures(0, 0, 0)

@@ -1,7 +1,7 @@
-"""The metrics of a run: their names, what they count, and the port that they leave by.
+"""Metrics of a run: their names, their meaning, and the port that exports them.
 
-Labels are bounded: a tenant's slug, a route as a template, an outcome. No id is ever one. Series
-begin at 0, because a rate over a counter that appears at 1 is 0.
+Labels are bounded: a tenant's slug, a route as a template, an outcome. No id is ever a label.
+Series start at 0, because a rate over a counter that appears at 1 is 0.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 EXPORTED_PREFIX: Final = "ray_"
-"""What Ray puts before every name."""
+"""Prefix that Ray adds to every name."""
 
 
 class Kind(StrEnum):
-    """As Prometheus knows them."""
+    """Kind of a metric, in Prometheus' terms."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric, as it is exported."""
+    """One exported metric."""
 
     name: str
     kind: Kind
@@ -34,77 +34,77 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """Its name at Prometheus."""
+        """Name in Prometheus."""
         return EXPORTED_PREFIX + self.name
 
 
 class MetricSink(Protocol):
-    """Where metrics go. *labels* are the values of the metric's own, in its order."""
+    """Exporter of metrics. *labels* are the values of the metric's labels, in its order."""
 
     def add(self, metric: Metric, amount: float, labels: Sequence[str] = ()) -> None:
-        """Let a counter grow; by 0 it begins to be there."""
+        """Increase a counter; an amount of 0 creates its series."""
         ...
 
     def set(self, metric: Metric, value: float, labels: Sequence[str] = ()) -> None:
-        """Say what a gauge shows."""
+        """Set a gauge."""
         ...
 
     def observe(self, metric: Metric, value: float, times: int) -> None:
-        """Count *value* so many times in a histogram."""
+        """Add *value* to a histogram, *times* times."""
         ...
 
 
-# What tenants' jobs do, as their tracker sums it up.
+# Metrics of a tenant's job, from its tracker.
 JOBS_RUNNING = Metric(
     "raysync_jobs_running", Kind.GAUGE, "1 while a tenant's job runs, 0 at its end", ("tenant",)
 )
 MESSAGES = Metric(
     "raysync_messages_total",
     Kind.COUNTER,
-    "Messages in the pages that were written; those read again count again",
+    "Messages in written pages; a message that is read again counts again",
     ("tenant",),
 )
 CHANGES = Metric(
     "raysync_message_changes_total",
     Kind.COUNTER,
-    "What pages changed in the database: added, edited, deleted",
+    "Changes that pages made in the database: added, edited, deleted",
     ("tenant", "change"),
 )
 PAGES = Metric("raysync_pages_total", Kind.COUNTER, "Pages written to the database", ("tenant",))
 API_CALLS = Metric(
     "raysync_api_calls_total",
     Kind.COUNTER,
-    "Requests to Discord, by route and by status; lost: no answer came",
+    "Requests to Discord, by route and status; lost: no answer came",
     ("tenant", "route", "outcome"),
 )
 RATE_LIMITED = Metric(
     "raysync_rate_limited_total",
     Kind.COUNTER,
-    "Answers of 429, by scope: user, shared, global, or ban, the address's",
+    "Answers with status 429, by scope: user, shared, global, or ban (of the address)",
     ("tenant", "scope"),
 )
 PERMITS = Metric(
     "raysync_permits_total",
     Kind.COUNTER,
-    "Permits granted of the token's requests per second",
+    "Permits granted from the token's requests per second",
     ("tenant",),
 )
 PERMIT_WAIT = Metric(
     "raysync_permit_wait_seconds_total",
     Kind.COUNTER,
-    "Waited for permits, by all requests together",
+    "Seconds waited for permits, by all requests together",
     ("tenant",),
 )
 BUCKET_WAIT = Metric(
     "raysync_bucket_wait_seconds_total",
     Kind.COUNTER,
-    "Waited for channels' own limits, by all requests together",
+    "Seconds waited for channels' own rate limits, by all requests together",
     ("tenant",),
 )
 DATABASE_TIME = Metric(
     "raysync_database_seconds_total",
     Kind.COUNTER,
-    "Spent in the database, by all channels together",
+    "Seconds spent in the database, by all channels together",
     ("tenant",),
 )
 CHANNELS = Metric(
@@ -116,7 +116,7 @@ CHANNELS = Metric(
 PROGRESS = Metric(
     "raysync_progress_ratio",
     Kind.GAUGE,
-    "How much of the running job is done, by expected pages",
+    "Share of the running job that is done, by expected pages",
     ("tenant",),
 )
 EFFICIENCY = Metric(
@@ -133,9 +133,9 @@ ANSWER_TIME = Metric(
 PAGE_SAVE_TIME = Metric(
     "raysync_page_save_seconds",
     Kind.HISTOGRAM,
-    "The database's time for a page, with the wait for a connection",
+    "Time of writing a page to the database, with the wait for a connection",
 )
-# What the driver knows.
+# Metrics of a run, from its driver.
 WORKERS = Metric(
     "raysync_workers",
     Kind.GAUGE,
@@ -145,22 +145,24 @@ WORKERS = Metric(
 WAITING = Metric(
     "raysync_channels_waiting",
     Kind.GAUGE,
-    "Channels that could be read now and wait for a slot of a worker",
+    "Channels that wait for a worker's slot",
     ("tenant",),
 )
 WORKERS_LOST = Metric(
-    "raysync_workers_lost_total", Kind.COUNTER, "Workers that died; others went on for them"
+    "raysync_workers_lost_total",
+    Kind.COUNTER,
+    "Workers that died; other workers continued their channels",
 )
 TRACKER_RESTARTS = Metric(
     "raysync_tracker_restarts_total",
     Kind.COUNTER,
-    "Times that a job had to be told to a tracker that was started anew",
+    "Restarts of trackers; each receives its job again",
     ("tenant",),
 )
 DEAD_LETTERS = Metric(
     "raysync_dead_letters_total", Kind.COUNTER, "Channels that were given up", ("tenant",)
 )
-# What the governor knows, of all tokens together: Discord bans the address.
+# Metrics from the governor, of all tokens together: Discord bans the address, not a token.
 INVALID_REQUESTS = Metric(
     "raysync_invalid_requests",
     Kind.GAUGE,
@@ -169,8 +171,8 @@ INVALID_REQUESTS = Metric(
 INVALID_REQUEST_LIMIT = Metric(
     "raysync_invalid_requests_limit",
     Kind.GAUGE,
-    "At so many of them every run stops by itself",
+    "Number of these answers at which every run stops by itself",
 )
 
 ALL: Final = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
-"""Every metric there is; docs, dashboard and alerts are tested against it."""
+"""All metrics; tests compare docs, dashboard and alerts with them."""

@@ -1,19 +1,19 @@
-"""What a page proves: which messages are there, and which are there no more.
+"""Proof by a page: the messages that exist, and those that were deleted.
 
-A page holds the oldest messages above its cursor, so it proves the ids from there to its highest:
-what is stored among them and not in the page was deleted. Five things are no proof. Each of them
-would lose a message, or delete one that is there:
+A page holds the oldest messages above its cursor, so it proves the ids from there to its highest.
+A stored message in that range that is not in the page was deleted. Five cases prove nothing. Taking
+any of them as proof would lose a message, or delete one that exists:
 
-* An empty page: it is also what a lost READ_MESSAGE_HISTORY looks like.
+* An empty page: a lost READ_MESSAGE_HISTORY looks the same.
 * The last millisecond of a full page: Discord does not order the messages of one millisecond by
   id, so a page may end between two of them. The next page starts at that millisecond again.
-* A full page of one millisecond alone: nothing says how many more messages it has.
+* A full page of a single millisecond: the number of its further messages is unknown.
 * The last minutes: Discord may show a message later than one with a higher id.
-* A short page, where the channel names a newer message: it may have been cut. See `Reading`.
+* A short page, if the channel names a newer message: the page may have been cut. See `Reading`.
 
-Nor does a page prove anything that holds a record without a place: one whose id cannot be read, or
-is not one that this page can hold. It may be any message of the page's range. What can be read of
-such a page is kept; nothing is covered by it, and nothing is missed in it.
+A page with an unplaced record proves nothing either. The id of such a record cannot be read, or
+this page cannot hold it, so it may be any message of the page's range. The readable messages of the
+page are stored; it covers nothing, and no message counts as missing from it.
 """
 
 from __future__ import annotations
@@ -30,49 +30,49 @@ from raysync.models.work import Claim, IdRange, PageWrite
 from raysync.sync.window import cursor_above, cursor_below, union, unread, without
 
 MAX_PAGE: Final = 100
-"""The most messages that Discord puts on one page."""
+"""Maximum number of messages on one of Discord's pages."""
 NO_WAY_ON: Final = (
     "None of the {} records of the page after message {} has an id that a message can have by now, "
-    "so it is not known where the channel goes on. Set this machine's clock if it is wrong; else "
-    "look for a newer version of raysync."
+    "so the position of the next page is unknown. Set this machine's clock if it is wrong; "
+    "otherwise look for a newer version of raysync."
 )
 
 NO_END: Final = (
-    "Discord's pages end at message {} though more follows, whatever is asked for: nothing can be "
-    "read from this API to the end."
+    "Discord's pages end at message {} although more messages follow, whatever the request. "
+    "Channels cannot be read to their end through this API."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a page is judged against."""
+    """Expectations that a page is judged by."""
 
     wanted: IdRange
-    limit: int  #: how many messages were asked for; a page with fewer is the last
-    newest: MessageId | None = None  #: as the channel named it at planning; may be deleted
-    has_rows: bool = True  #: whether anything is stored that a page could miss
-    settled: int = 0  #: ids from here on are too young to be missed
-    ceiling: int = MAX_SNOWFLAKE  #: ids from here on are of the future: nothing proves them
-    earliest: int = 1  #: no message of the channel can have a lower id ...
-    latest: int = MAX_SNOWFLAKE  #: ... nor a higher one, however slow our clock is
+    limit: int  #: number of messages requested; a page with fewer is the last
+    newest: MessageId | None = None  #: named by the channel at planning; may be deleted
+    has_rows: bool = True  #: whether messages are stored that could be missing from a page
+    settled: int = 0  #: ids from here on are too young to count as deleted
+    ceiling: int = MAX_SNOWFLAKE  #: ids from here on are of the future, and cannot be proven
+    earliest: int = 1  #: lowest id that a message of the channel can have
+    latest: int = MAX_SNOWFLAKE  #: highest such id, even with a slow clock here
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one page means for the reading."""
+    """Result of judging one page."""
 
-    page: PageWrite | None  #: what to write; None where no record has a place
-    highest: MessageId  #: the highest id that has a place, or the cursor where none has
+    page: PageWrite | None  #: None if no record is placed
+    highest: MessageId  #: highest placed id; the cursor if there is none
     next_cursor: MessageId
-    is_end: bool  #: a short page: nothing more is to be expected in the range
-    beyond: bool  #: it reaches past the range, so nothing of it is left
-    is_tied: bool = False  #: full, and of the cursor's millisecond alone: there is no way on
-    holds_newest: bool = False  #: full, and with the newest message that the channel names
-    unplaced: tuple[int, ...] = ()  #: which of its records have no place
+    is_end: bool  #: a short page: no more messages are expected in the range
+    beyond: bool  #: the page reaches past the range, so nothing of the range is left
+    is_tied: bool = False  #: full with a single millisecond: no cursor leads further
+    holds_newest: bool = False  #: full, and it reaches the newest message that the channel names
+    unplaced: tuple[int, ...] = ()  #: positions of records without a usable id
 
 
 def first_cursor(wanted: IdRange) -> MessageId:
-    """Return where to begin reading: below the millisecond of the first id wanted.
+    """Return the first cursor: below the millisecond of the first id wanted.
 
     A cursor between two messages of one millisecond would rely on their order.
     """
@@ -80,20 +80,20 @@ def first_cursor(wanted: IdRange) -> MessageId:
 
 
 def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Step:
-    """Return what a page read after *cursor* proves, and where to go on.
+    """Return what a page read after *cursor* proves, and the next cursor.
 
     *cursor* stands at the end of a millisecond, as `first_cursor` and `Step.next_cursor` do.
 
     Raises:
-        NoProgressError: the page holds what the cursor leaves out.
-        PayloadError: the page is full, and none of its records tells where to go on.
+        NoProgressError: the page holds messages that the cursor excludes.
+        PayloadError: the page is full, and no record has an id to continue from.
     """
     if not messages:
         return Step(None, cursor, cursor, is_end=True, beyond=False)
     lowest = max(cursor + 1, bounds.earliest)
-    placed = {each.id: each for each in messages if lowest <= each.id <= bounds.latest}
+    placed = {m.id: m for m in messages if lowest <= m.id <= bounds.latest}
     _require_progress(messages, placed, cursor, bounds)
-    unplaced = _others(messages, placed)
+    unplaced = _unplaced(messages, placed)
     if not placed:
         if len(messages) >= bounds.limit:
             raise PayloadError(NO_WAY_ON.format(len(messages), cursor))
@@ -108,9 +108,9 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
     start = max(cursor + 1 if cursor else 0, wanted.start)
     covered = _range(start, min(known_to, bounds.ceiling))
     gone = _range(start, min(known_to, bounds.settled)) if bounds.has_rows else None
-    if unplaced:  # each of them may be any message of the range
+    if unplaced:  # each such record may be any message of the range
         covered = gone = None
-    kept = tuple(placed[each] for each in sorted(placed) if each in wanted)
+    kept = tuple(placed[id_] for id_ in sorted(placed) if id_ in wanted)
     page = PageWrite(kept, covered, next_cursor, gone)
     return Step(
         page=page,
@@ -125,49 +125,52 @@ def judge(messages: Sequence[Message], cursor: MessageId, bounds: Bounds) -> Ste
 
 
 def _require_progress(
-    messages: Sequence[Message], placed: Mapping[MessageId, Message], cursor: MessageId, of: Bounds
+    messages: Sequence[Message],
+    placed: Mapping[MessageId, Message],
+    cursor: MessageId,
+    bounds: Bounds,
 ) -> None:
-    """Raise where a page is not the one after *cursor*.
+    """Raise if a page is not the one after *cursor*.
 
-    One record with the id of an earlier message, beside others, is a record with a wrong id.
+    A single record with the id of an earlier message, beside others, only has a wrong id.
     """
-    earlier = [each.id for each in messages if of.earliest <= each.id <= cursor]
+    earlier = [m.id for m in messages if bounds.earliest <= m.id <= cursor]
     if len(earlier) > 1 or (earlier and not placed):
         raise NoProgressError(
-            f"Discord's page after message {cursor} holds the earlier message {min(earlier)}: this "
-            "API does not page by `after`, so nothing can be read from it to the end."
+            f"Discord's page after message {cursor} holds the earlier message {min(earlier)}. This "
+            "API does not page by `after`, so channels cannot be read to their end through it."
         )
 
 
-def _others(messages: Sequence[Message], placed: Mapping[MessageId, Message]) -> tuple[int, ...]:
-    """Return the positions of those without a place, or with one that another has."""
+def _unplaced(messages: Sequence[Message], placed: Mapping[MessageId, Message]) -> tuple[int, ...]:
+    """Return the positions of records that are not placed, or repeat another record's id."""
     if len(placed) == len(messages):
         return ()
-    return tuple(at for at, each in enumerate(messages) if placed.get(each.id) != each)
+    return tuple(at for at, message in enumerate(messages) if placed.get(message.id) != message)
 
 
 def tied_page(messages: Sequence[Message], step: Step, bounds: Bounds) -> PageWrite:
-    """Return what to write of a page that one millisecond fills, so far as its records have places.
+    """Return the write of a page that a single millisecond fills, without its unplaced records.
 
-    Its messages are kept and its millisecond is not covered: nothing says that these are all.
+    Its messages are stored, but the millisecond is not covered: there may be more of them.
 
     Raises:
         NoProgressError: the page repeats messages instead.
     """
-    placed = [each for at, each in enumerate(messages) if at not in step.unplaced]
-    if len({each.id for each in placed}) < len(placed):
+    placed = [message for at, message in enumerate(messages) if at not in step.unplaced]
+    if len({message.id for message in placed}) < len(placed):
         raise NoProgressError(
-            f"Discord's page with message {step.highest} repeats messages instead of going on: "
-            "nothing can be read from this API to the end."
+            f"Discord's page with message {step.highest} repeats messages instead of going on. "
+            "Channels cannot be read to their end through this API."
         )
-    kept = sorted((each for each in placed if each.id in bounds.wanted), key=lambda m: m.id)
+    kept = sorted((m for m in placed if m.id in bounds.wanted), key=lambda m: m.id)
     return PageWrite(tuple(kept), None, cursor_above(step.highest))
 
 
 def comes_empty(messages: Sequence[Message]) -> bool:
-    """Whether nothing in a page that must hold something does: as without the content intent."""
-    telling = [each for each in messages if not each.may_be_empty]
-    return bool(telling) and all(each.is_blank for each in telling)
+    """Return whether all messages that need content lack it: as without the content intent."""
+    with_content = [message for message in messages if not message.may_be_empty]
+    return bool(with_content) and all(message.is_blank for message in with_content)
 
 
 def falls_short(step: Step, bounds: Bounds) -> bool:
@@ -178,15 +181,15 @@ def falls_short(step: Step, bounds: Bounds) -> bool:
 def is_doubtful(step: Step, bounds: Bounds) -> bool:
     """Return whether a last page ends elsewhere than at the message that the channel names.
 
-    What the channel names may be out of date, or never was true: Discord has it no message's.
+    The id that the channel names may be outdated, or may never have been a message's.
     """
     return step.page is not None and not step.beyond and step.highest != bounds.newest
 
 
 def rest_of(step: Step, bounds: Bounds) -> IdRange | None:
-    """Return what lies above a last page, up to the message that the channel names.
+    """Return the range above a last page, up to the message that the channel names.
 
-    None where nothing does, or where it is too young to be missed.
+    Return None if it is empty, or too young to count as deleted.
     """
     if step.beyond or bounds.newest is None:
         return None
@@ -197,9 +200,9 @@ def rest_of(step: Step, bounds: Bounds) -> IdRange | None:
 
 
 def nothing_more(step: Step, rest: IdRange | None, bounds: Bounds) -> PageWrite | None:
-    """Return what to write once a second look has found nothing above a last page.
+    """Return the write after a second request has found nothing above a last page.
 
-    The millisecond where the page ends is whole, and *rest*, if any, is empty.
+    Then the page's last millisecond is complete, and *rest*, if any, is empty.
     """
     if step.page is None:
         proven = rest
@@ -213,7 +216,7 @@ def nothing_more(step: Step, rest: IdRange | None, bounds: Bounds) -> PageWrite 
 
 
 def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
-    """What is left of the task, ascending; an earlier attempt of the same job is not repeated."""
+    """Return the ranges left to read, ascending, without those that earlier attempts have read."""
     task = claim.task
     if task.sync_type is SyncType.FULL:
         wanted: tuple[IdRange, ...] = (task.window,)
@@ -222,7 +225,7 @@ def ranges_to_read(claim: Claim) -> tuple[IdRange, ...]:
         wanted = task.recheck if task.only_recheck else union([*task.recheck, *due])
     if claim.resume_after:
         done = IdRange(0, claim.resume_after + 1)
-        wanted = tuple(part for each in wanted for part in without(each, [done]))
+        wanted = tuple(part for ids in wanted for part in without(ids, [done]))
     return wanted
 
 

@@ -51,11 +51,11 @@ class Tracker:
     def report(self, worker: str, sequence: int, used: ApiUsage) -> None:
         report = WorkerReport(JOB, worker, sequence, (), used)
         self.board.report(report)
-        self.meter.meet(report)
+        self.meter.register(report)
 
     def beat(self) -> None:
         board = self.board
-        self.meter.tell(board.view(10), board.states(), board.efficiency(), board.usage())
+        self.meter.update(board.view(10), board.states(), board.efficiency(), board.usage())
 
 
 def counted(sink: FakeSink, metric: metrics.Metric, *labels: str) -> float:
@@ -149,8 +149,8 @@ def test_a_driver_tells_of_its_workers_and_of_what_was_lost() -> None:
     meter = RunMeter(sink)
     assert counted(sink, metrics.WORKERS_LOST) == 0
 
-    meter.tell(PoolFigures(3, 1, 2, 1, {}), {"takaro": TenantFigures(7, 1, 0)})
-    meter.tell(PoolFigures(3, 0, 3, 1, {}), {"takaro": TenantFigures(4, 3, 1)})
+    meter.update(PoolFigures(3, 1, 2, 1, {}), {"takaro": TenantFigures(7, 1, 0)})
+    meter.update(PoolFigures(3, 0, 3, 1, {}), {"takaro": TenantFigures(4, 3, 1)})
 
     assert sink.gauges[metrics.WORKERS.name, "running"] == 3
     assert sink.gauges[metrics.WAITING.name, "takaro"] == 4
@@ -158,7 +158,7 @@ def test_a_driver_tells_of_its_workers_and_of_what_was_lost() -> None:
     assert counted(sink, metrics.DEAD_LETTERS, "takaro") == 3
     assert counted(sink, metrics.TRACKER_RESTARTS, "takaro") == 1
 
-    meter.tell(PoolFigures(0, 0, 3, 1, {}), {})
+    meter.update(PoolFigures(0, 0, 3, 1, {}), {})
     assert sink.gauges[metrics.WAITING.name, "takaro"] == 0
     meter.close()
     assert set(sink.gauges.values()) == {0}
