@@ -1,0 +1,1 @@
+"""Frozen values that every layer shares: ids, entities, statuses, events and results."""

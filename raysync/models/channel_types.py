@@ -1,4 +1,4 @@
-"""Discord's channel types, by what can be read in them."""
+"""Discord's channel types, grouped by their content."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MEDIA: Final = 16
 
 THREADS: Final = frozenset({ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD})
 VOICE_LIKE: Final = frozenset({VOICE, STAGE})
-"""Their text needs CONNECT beside VIEW_CHANNEL."""
+"""Types with text that needs CONNECT in addition to VIEW_CHANNEL."""
 WITH_MESSAGES: Final = frozenset({TEXT, VOICE, ANNOUNCEMENT, STAGE}) | THREADS
 THREAD_PARENTS: Final = frozenset({TEXT, ANNOUNCEMENT, FORUM, MEDIA})
 WITHOUT_MESSAGES: Final = frozenset({CATEGORY, DIRECTORY, FORUM, MEDIA})
-"""Known to hold none of their own; a type in no set here is unknown, and said to be."""
+"""Types that hold no messages of their own. A type in no set here is reported as unknown."""

@@ -1,4 +1,4 @@
-"""What `raysync doctor` finds; its JSON is a public contract."""
+"""Findings of `raysync doctor`; their JSON is a public contract."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pydantic import BaseModel, ConfigDict
 
 
 class CheckStatus(StrEnum):
-    """How one thing stands."""
+    """Status of one check."""
 
     OK = "ok"
-    WARN = "warn"  #: raysync works, and something is left out or will run short
+    WARN = "warn"  #: raysync works, but leaves something out or will run short of something
     FAIL = "fail"  #: raysync does not work
 
 
 class Check(BaseModel):
-    """One thing that was looked at."""
+    """One check with its finding."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     status: CheckStatus
     says: str
-    advice: str | None = None  #: what to do about it; None: nothing
-    tenant: str | None = None  #: the slug, where it is about one tenant alone
+    advice: str | None = None  #: next step; None: nothing to do
+    tenant: str | None = None  #: the slug, if the check concerns a single tenant
 
 
 class CheckUp(BaseModel):
-    """All that was looked at."""
+    """All checks of one run of `raysync doctor`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,5 +36,5 @@ class CheckUp(BaseModel):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing fails."""
-        return all(each.status is not CheckStatus.FAIL for each in self.checks)
+        """Whether no check fails."""
+        return all(check.status is not CheckStatus.FAIL for check in self.checks)

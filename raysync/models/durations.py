@@ -1,4 +1,4 @@
-"""How long something took, many times over: counted by classes, so that sums stay sums."""
+"""Histogram of durations: counts by class, which can be added up."""
 
 from __future__ import annotations
 
@@ -6,33 +6,31 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""The upper ends of the classes, themselves included; the last class has none."""
+"""Inclusive upper bounds of the classes, in seconds; one more class lies above the last bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How many fell into each class of `BOUNDS_S`."""
+    """Number of durations in each class of `BOUNDS_S`."""
 
-    counts: tuple[
-        int, ...
-    ] = ()  #: a class of its own above the last bound; none at all: no duration
+    counts: tuple[int, ...] = ()  #: one more than the bounds; empty before the first duration
 
     def since(self, earlier: Durations) -> tuple[int, ...]:
-        """By class, how many came after *earlier* was told by the same meter."""
+        """Return the counts by class since *earlier*, a value of the same meter."""
         before = [*earlier.counts, *([0] * (len(self.counts) - len(earlier.counts)))]
         return tuple(max(new - old, 0) for new, old in zip(self.counts, before, strict=False))
 
 
 class DurationMeter:
-    """Counts durations as they come."""
+    """Meter that counts durations."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(BOUNDS_S) + 1)
 
     def note(self, took_s: float) -> None:
-        """Count one more."""
+        """Count one duration."""
         self._counts[bisect_left(BOUNDS_S, took_s)] += 1
 
     def durations(self) -> Durations:
-        """What was counted so far."""
+        """Return the counts so far."""
         return Durations(tuple(self._counts))

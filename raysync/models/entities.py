@@ -1,4 +1,4 @@
-"""What Discord has, as far as raysync keeps it: plain frozen values, safe to send anywhere."""
+"""Discord's entities, as far as raysync keeps them: frozen values that can cross actors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raysync.models.not_covered import MissingRoute
 
 
 class TenantStatus(StrEnum):
-    """Whether a tenant is synced when none is named."""
+    """State of a tenant, which decides when it is synced."""
 
     ACTIVE = "active"  #: synced by a plain `raysync start`
     MAINTENANCE = "maintenance"  #: synced only when named
@@ -23,7 +23,7 @@ class TenantStatus(StrEnum):
 
 
 class Privacy(StrEnum):
-    """What the database may know of the people who wrote."""
+    """Level of privacy: the data on authors that the database may hold."""
 
     PSEUDONYMOUS = "pseudonymous"  #: keyed pseudonyms; no user name or id is stored
     FULL = "full"  #: ids and names as Discord gives them
@@ -31,7 +31,7 @@ class Privacy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A customer: one guild, read with one bot token."""
+    """Customer with one guild, read with one bot token."""
 
     id: TenantId
     slug: str
@@ -46,7 +46,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A guild role; the one whose id is the guild's is @everyone."""
+    """Guild role; the role with the guild's id is @everyone."""
 
     id: int
     permissions: int
@@ -54,118 +54,118 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Guild:
-    """A guild as the permission computation needs it."""
+    """Guild, as the permission computation needs it."""
 
     id: GuildId
     name: str
     owner_id: UserId
     roles: tuple[Role, ...]
-    unreadable_roles: int = 0  #: that are not what Discord documents, and not among these
+    unreadable_roles: int = 0  #: roles unlike Discord's documentation, which `roles` lacks
 
 
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
-    """Who the token is."""
+    """Bot user of a token."""
 
     user_id: UserId
-    has_content_intent: bool  #: also where nobody can tell
-    unknown_intent: MissingRoute | None = None  #: why nobody can tell
+    has_content_intent: bool  #: true also if it is unknown
+    unknown_intent: MissingRoute | None = None  #: reason why it is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class BotMember:
-    """The bot inside one guild."""
+    """Bot as a member of one guild."""
 
     user_id: UserId
     role_ids: frozenset[int]
-    unreadable_roles: int = 0  #: ids that are none
+    unreadable_roles: int = 0  #: number of role ids that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class Overwrite:
-    """A channel's exception to the roles' permissions."""
+    """Exception of a channel to the roles' permissions."""
 
     id: int
-    is_member: bool  #: for one member; otherwise for a role
+    is_member: bool  #: the id is a member's; otherwise a role's
     allow: int
     deny: int
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """What only threads have."""
+    """State that only threads have."""
 
     archived: bool
     archived_at: datetime | None  #: Discord's archive_timestamp: the last change of `archived`
-    message_count: int | None  #: without the starter and deleted ones; stops at 50 before July 2022
+    message_count: int | None  #: without starter and deleted messages; at most 50 before July 2022
     bot_is_member: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel or thread. Unknown types are kept as their number."""
+    """Channel or thread. An unknown type is kept as its number."""
 
     id: ChannelId
     guild_id: GuildId
     type: int
     name: str
     parent_id: ChannelId | None  #: a thread's channel, or a channel's category
-    last_message_id: MessageId | None  #: may name a message that was deleted since
+    last_message_id: MessageId | None  #: that message may be deleted by now
     overwrites: tuple[Overwrite, ...] = ()
     thread: ThreadState | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)  #: the payload, scrubbed
-    unreadable: tuple[str, ...] = ()  #: fields that are not what Discord documents
+    unreadable: tuple[str, ...] = ()  #: names of fields unlike Discord's documentation
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file's description; its bytes are elsewhere."""
+    """Description of a file, without its bytes."""
 
     id: int
     filename: str
     size: int
     content_type: str | None
-    url: str  #: without the signature, which changes with every fetch
+    url: str  #: without the signature, which changes with every request
 
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """How often one emoji was given."""
+    """Count of one emoji on a message."""
 
-    emoji: str  #: the character itself, or ``name:id`` for a custom one
-    count: int  #: normal and burst together
+    emoji: str  #: the character, or ``name:id`` of a custom emoji
+    count: int  #: normal and burst reactions together
     burst_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, ready to be stored: nothing in it names a user unless the tenant is `full`."""
+    """Message, ready to be stored. No field names a user, unless the tenant's privacy is `full`."""
 
     id: MessageId
     type: int
     content: str
-    author_ref: str | None  #: a pseudonym, or the user id where the tenant is `full`
+    author_ref: str | None  #: a pseudonym; the user id if the tenant's privacy is `full`
     reply_to_id: MessageId | None
     created_at: datetime
     edited_at: datetime | None
-    metadata: bytes  #: JSON: what is often asked for beside the content
-    raw: bytes  #: JSON: the whole payload, scrubbed
+    metadata: bytes  #: JSON of fields that are often queried with the content
+    raw: bytes  #: JSON of the whole payload, scrubbed
     attachments: tuple[Attachment, ...] = ()
     reactions: tuple[Reaction, ...] = ()
-    is_blank: bool = False  #: somebody wrote it, and it holds nothing: as without the intent
-    may_be_empty: bool = False  #: it proves nothing of the intent: with it, such come empty, too
-    is_suppressed: bool = False  #: its author is kept out: it is there, and is not stored
-    forwards: tuple[MessageId, ...] = ()  #: of what it holds copies, where somebody is kept out
-    quarantine: tuple[str, ...] = ()  #: fields that could not be read, and have their defaults
+    is_blank: bool = False  #: written by a user, but empty: as without the content intent
+    may_be_empty: bool = False  #: such messages are empty even with the content intent
+    is_suppressed: bool = False  #: the author is suppressed, so the message is not stored
+    forwards: tuple[MessageId, ...] = ()  #: messages it has copies of, if anybody is suppressed
+    quarantine: tuple[str, ...] = ()  #: unreadable fields, which hold their defaults
 
 
 WITHHELD: Final = "payload"
-"""In `Message.quarantine`: nothing of the payload is kept."""
+"""Entry of `Message.quarantine` for a message whose payload is dropped."""
 _EMPTY_METADATA: Final = orjson.dumps({"author": "unknown", "flags": 0, "pinned": False})
 
 
 def without_payload(message: Message) -> Message:
-    """Return that there is such a message, by whom and when, and nothing of what it says."""
+    """Return the message with its id, type, author and time, and without any content."""
     raw = {"id": str(message.id), "type": message.type, "withheld_by_raysync": True}
     return replace(
         message,

@@ -1,7 +1,7 @@
-"""What workers stream to the tracker, and what the tracker tells.
+"""Values between driver, workers and tracker: headers, reports and views of a job.
 
-Reports are cumulative and numbered: folding one twice, late or out of order changes nothing,
-which is what an actor whose methods run out of order and again after a crash needs.
+Reports are cumulative and numbered, so folding one twice, late or out of order changes nothing. An
+actor needs that: its methods run out of order, and again after a crash.
 """
 
 from __future__ import annotations
@@ -33,49 +33,49 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True)
 class ChannelProgress:
-    """Where one attempt at a channel stands."""
+    """Progress of one attempt at a channel."""
 
     channel_id: ChannelId
     attempt: int
     worker_id: str
     started_at: datetime
     tally: ChannelTally
-    fraction: float | None  #: of the channel's time span already read; None while unknown
-    visits: tuple[VisitSpan, ...] = ()  #: up to now
+    fraction: float | None  #: share of the channel's time span that is read; None while unknown
+    visits: tuple[VisitSpan, ...] = ()  #: of the whole job, up to now
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one worker has written for one job since it began; pages written again count again."""
+    """Writes of one worker for one job since the worker began; repeated pages count again."""
 
     pages: int = 0
     messages: int = 0
     added: int = 0
     edited: int = 0
     deleted: int = 0
-    took: Durations = field(default_factory=Durations)  #: in the database, by the page
+    took: Durations = field(default_factory=Durations)  #: of each page, in the database
 
 
 @dataclass(frozen=True, slots=True)
 class ApiUsage:
-    """What one client has asked of Discord for one job since the client began."""
+    """Requests of one client to Discord for one job, since the client began."""
 
     calls: Mapping[str, int] = field(default_factory=dict)  #: by ``"METHOD /route status"``
-    rate_limit_hits: Mapping[str, int] = field(default_factory=dict)  #: 429 by scope
-    permits: int = 0  #: granted of the token's budget, those never used too
-    permit_wait_s: float = 0.0  #: waited for them
-    bucket_wait_s: float = 0.0  #: waited for a channel's bucket
-    store_s: float = 0.0  #: spent in the database
+    rate_limit_hits: Mapping[str, int] = field(default_factory=dict)  #: status 429, by scope
+    permits: int = 0  #: granted from the token's budget, unused ones included
+    permit_wait_s: float = 0.0  #: time waited for permits
+    bucket_wait_s: float = 0.0  #: time waited for channels' buckets
+    store_s: float = 0.0  #: time spent in the database
     first_request_at: datetime | None = None
     last_request_at: datetime | None = None
-    rate: RequestRate = field(default_factory=RequestRate)  #: when it asked
-    answers: Durations = field(default_factory=Durations)  #: from sending to the answer
+    rate: RequestRate = field(default_factory=RequestRate)  #: requests over time
+    answers: Durations = field(default_factory=Durations)  #: from a request to its answer
     written: Written = field(default_factory=Written)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker has done for one job; the highest *sequence* of a worker counts."""
+    """Report of a worker on one job; the one with the highest *sequence* counts."""
 
     job_id: JobId
     worker_id: str
@@ -86,7 +86,7 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """One channel of a job, as the store keeps it."""
+    """Channel of a job, as the store keeps it."""
 
     task: ChannelTask
     status: ChannelJobStatus = ChannelJobStatus.PENDING
@@ -98,14 +98,14 @@ class ChannelRow:
 
     @property
     def tally(self) -> ChannelTally:
-        """What has been done, by the newest word of it."""
+        """Tally by the newest report."""
         if self.outcome is not None:
             return self.outcome.tally
         return self.progress.tally if self.progress is not None else ChannelTally()
 
     @property
     def visits(self) -> tuple[VisitSpan, ...]:
-        """When it was read, by the newest word of it."""
+        """Visits by the newest report."""
         if self.outcome is not None:
             return self.outcome.visits
         return self.progress.visits if self.progress is not None else self.task.visits
@@ -113,7 +113,7 @@ class ChannelRow:
 
 @dataclass(frozen=True, slots=True)
 class ChannelView:
-    """One channel of a job, as shown to people."""
+    """Channel of a job, as shown to people."""
 
     channel_id: ChannelId
     name: str
@@ -129,7 +129,7 @@ class ChannelView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job at one moment, as shown to people. Rates are over the last few seconds."""
+    """Job at one moment, as shown to people. Rates are over the last few seconds."""
 
     job_id: JobId
     tenant: str
@@ -138,7 +138,7 @@ class JobView:
     started_at: datetime
     heartbeat_at: datetime
     completed_at: datetime | None
-    planning: bool  #: more channels may yet be found
+    planning: bool  #: more channels may still be found
     channels_total: int
     channels_completed: int
     channels_failed: int
@@ -153,5 +153,5 @@ class JobView:
     eta_s: float | None
     channels: tuple[ChannelView, ...] = ()
     extras: ExtraTally = field(default_factory=ExtraTally)
-    channels_unchanged: int = 0  #: asked nothing of
-    channels_cooling: int = 0  #: given up before, and left alone for some days
+    channels_unchanged: int = 0  #: without new messages, so not requested
+    channels_cooling: int = 0  #: given up before, and not read for some days

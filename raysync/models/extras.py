@@ -1,4 +1,4 @@
-"""What is read after the messages, where a user asks for it: who reacted, and files."""
+"""Extras: reactors and files, which are read after the messages if a user asks for them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from raysync.models.ids import MessageId, UserId
 
 REACTORS_PER_PAGE = 100
+"""Users on one page of Discord's list of reactors."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRules:
-    """Which attachments' bytes are kept, and where."""
+    """Rules on attachments' bytes: which ones are stored, and where."""
 
-    url: str = field(repr=False)  #: a folder, or what fsspec knows, as in s3://bucket/path
-    max_bytes: int | None = None  #: larger files are left out
-    types: tuple[str, ...] = ()  #: as in image/*; none: all, those of no known type included
+    url: str = field(repr=False)  #: a folder, or a URL for fsspec, as in s3://bucket/path
+    max_bytes: int | None = None  #: larger files are skipped
+    types: tuple[str, ...] = ()  #: as in image/*; empty: all, also files without a known type
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a user wants beside messages."""
+    """Extras that a user asks for."""
 
     reactors: bool = False
     files: FileRules | None = None
@@ -32,62 +33,62 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class ExtraTally:
-    """What was done of it at a channel in one job so far."""
+    """Tally of extras of one channel in one job so far."""
 
-    reactors: int = 0  #: users who were read, each once for each emoji
-    files: int = 0  #: whose bytes are stored now, and were not
-    file_bytes: int = 0  #: of these
-    files_failed: int = 0  #: whose bytes could not be had; they are tried again later
-    extras_due: int = 0  #: requests and files that were missing when the messages had been read
-    extras_done: int = 0  #: of these
-    extras_counted: int = 0  #: channels of which that is known
+    reactors: int = 0  #: users read, each once per emoji
+    files: int = 0  #: files newly stored
+    file_bytes: int = 0  #: size of the files newly stored
+    files_failed: int = 0  #: files that could not be downloaded; they are retried later
+    extras_due: int = 0  #: requests and files that were missing after the messages were read
+    extras_done: int = 0  #: the part of `extras_due` that is done
+    extras_counted: int = 0  #: channels with a known `extras_due`
 
     def __add__(self, other: ExtraTally) -> ExtraTally:
         return ExtraTally(
-            *(getattr(self, each) + getattr(other, each) for each in ExtraTally.__slots__)
+            *(getattr(self, name) + getattr(other, name) for name in ExtraTally.__slots__)
         )
 
     def __neg__(self) -> ExtraTally:
-        return ExtraTally(*(-getattr(self, each) for each in ExtraTally.__slots__))
+        return ExtraTally(*(-getattr(self, name) for name in ExtraTally.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
 class ReactionCount:
-    """How often an emoji was given to a message, as the message says."""
+    """Count of one emoji on one message, as the message states it."""
 
     message_id: MessageId
     emoji: str
-    count: int  #: normal and burst together
+    count: int  #: normal and burst reactions together
     burst_count: int
 
     @property
     def requests(self) -> int:
-        """How many pages of reactors that is: the normal ones and the burst ones by themselves."""
+        """Number of pages of reactors; normal and burst reactions have pages of their own."""
         normal = max(self.count - self.burst_count, 0)
         return -(-normal // REACTORS_PER_PAGE) + -(-self.burst_count // REACTORS_PER_PAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Reactor:
-    """Somebody who gave an emoji to a message."""
+    """User who reacted to a message with one emoji."""
 
-    ref: str  #: a pseudonym, or the user id where the tenant is `full`
-    count: int  #: 2 where it was given both as normal and as burst
+    ref: str  #: a pseudonym; the user id if the tenant's privacy is `full`
+    count: int  #: 2 for a normal and a burst reaction
     burst_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReactorPage:
-    """Some of those who gave an emoji."""
+    """One page of a list of reactors."""
 
     refs: Collection[str]
-    next_after: UserId | None  #: where to go on; None: these were the last
-    is_whole: bool = True  #: False: some could not be read
+    next_after: UserId | None  #: cursor of the next page; None: this is the last page
+    is_whole: bool = True  #: False: some users could not be read
 
 
 @dataclass(frozen=True, slots=True)
 class MissingFile:
-    """An attachment whose bytes are not stored yet."""
+    """Attachment without stored bytes."""
 
     message_id: MessageId
     attachment_id: int
@@ -98,7 +99,7 @@ class MissingFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Where an attachment's bytes are."""
+    """Location of an attachment's bytes."""
 
     sha256: bytes
-    key: str  #: beneath the URL of the rules
+    key: str  #: path below the URL of the rules

@@ -1,4 +1,4 @@
-"""Numbers that a peer sends in headers and bodies: checked one by one, and never trusted."""
+"""Numbers that a peer sends in headers and bodies: each is checked, and none is trusted."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from typing import Any
 
 
 def values_of(headers: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """Return every value of a header: a peer, or a proxy on the way, may send it twice."""
+    """Return every value of a header: a peer, or a proxy in between, may send it twice."""
     get_all = getattr(headers, "getall", None)
     found: Iterable[str]
     if get_all is not None:
         found = get_all(name, ())
     else:
         found = (headers[name],) if name in headers else ()
-    return tuple(str(each) for each in found)
+    return tuple(str(value) for value in found)
 
 
 def seconds_in(value: Any) -> float | None:
-    """Return *value* as a number of at least 0, perhaps infinite; None where it is none.
+    """Return *value* as a number of at least 0, perhaps infinite; None if it is no such number.
 
-    A text counts as the number it shows. NaN, a truth value and anything below 0 are no number.
+    A text is parsed. NaN, a boolean and anything below 0 are no such number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if isinstance(value, str) and "_" in value:  # Python's own notation, nobody else's
+    if (
+        isinstance(value, str) and "_" in value
+    ):  # float() accepts 1_000, which no other language writes
         return None
     try:
         number = float(value)
@@ -39,15 +41,15 @@ def seconds_in(value: Any) -> float | None:
 
 
 def numbers_of(headers: Mapping[str, str], name: str) -> tuple[float, ...]:
-    """Return the numbers among the values of a header; a proxy may join them by commas."""
-    found = [seconds_in(part) for each in values_of(headers, name) for part in each.split(",")]
-    return tuple(each for each in found if each is not None)
+    """Return the numbers among the values of a header; a proxy may join values by commas."""
+    found = [seconds_in(part) for value in values_of(headers, name) for part in value.split(",")]
+    return tuple(number for number in found if number is not None)
 
 
 def only_number(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the finite number of a header; None without one, and where two contradict."""
+    """Return the finite number of a header; None without one, or if two values differ."""
     values = values_of(headers, name)
-    numbers = {seconds_in(part) for each in values for part in each.split(",")}
+    numbers = {seconds_in(part) for value in values for part in value.split(",")}
     if len(numbers) != 1:
         return None
     number = numbers.pop()
@@ -55,9 +57,10 @@ def only_number(headers: Mapping[str, str], name: str) -> float | None:
 
 
 def waits_of(headers: Mapping[str, str], now: datetime | None = None) -> tuple[float, ...]:
-    """Return what `Retry-After` asks for, in seconds: numbers, and HTTP dates seen from now.
+    """Return the waits that `Retry-After` asks for, in seconds, by numbers and by HTTP dates.
 
-    A date counts from the answer's own `Date`, where there is one: two clocks may differ.
+    A date is relative to the answer's own `Date` header, if it has one, because the peer's clock
+    may differ; otherwise to *now*.
     """
     waits = list(numbers_of(headers, "retry-after"))
     sent_at = next(filter(None, map(moment_in, values_of(headers, "date"))), None) or now
@@ -69,19 +72,19 @@ def waits_of(headers: Mapping[str, str], now: datetime | None = None) -> tuple[f
 
 
 def bounded_wait(waits: Iterable[float], longest_s: float) -> float | None:
-    """Return the longest of *waits* that is believable; None where nothing is asked for.
+    """Return the longest of *waits* that is at most *longest_s*; None if there are no waits.
 
-    Where none of them is believable, it is *longest_s*: more is asked for than anybody may.
+    If all waits are longer, return *longest_s*.
     """
-    asked = [each for each in waits if each > 0]
-    believable = [each for each in asked if each <= longest_s]
+    asked = [wait_s for wait_s in waits if wait_s > 0]
+    believable = [wait_s for wait_s in asked if wait_s <= longest_s]
     if believable:
         return max(believable)
     return longest_s if asked else None
 
 
 def moment_in(value: str) -> datetime | None:
-    """Return the moment that an HTTP date names, aware; None where it is no date."""
+    """Return the moment of an HTTP date, with its time zone; None if it is no date."""
     try:
         moment = parsedate_to_datetime(value)
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A job after the fact: all that is stored of it."""
+"""History of a job: everything that is stored of it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from raysync.models.work import Failure, VisitSpan
 
 @dataclass(frozen=True, slots=True)
 class ChannelHistory:
-    """One channel of a job."""
+    """History of one channel in a job."""
 
     channel_id: ChannelId
     name: str
     status: ChannelJobStatus
-    worker_id: str | None  #: the last that read it
+    worker_id: str | None  #: the last worker that read the channel
     started_at: datetime | None
     completed_at: datetime | None
     messages: int
     requests: int
     retry_count: int
     failure: Failure | None
-    visits: tuple[VisitSpan, ...] | None  #: None: a version that did not tell them ran the job
+    visits: tuple[VisitSpan, ...] | None  #: None: a version that did not record them ran the job
 
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """A job, its channels, what it asked of Discord, and how that went over time."""
+    """Job with its channels, its requests to Discord, and its progress over time."""
 
     record: JobRecord
     channels: tuple[ChannelHistory, ...]  #: by id
     usage: Mapping[str, ApiUsage]  #: by worker
-    samples: tuple[JobSample, ...]  #: of its last run, by time; none of a version without them
-    dead_letters: tuple[DeadLetter, ...]  #: of its channels, those that are still open
+    samples: tuple[JobSample, ...]  #: of the last run, by time; empty for versions before samples
+    dead_letters: tuple[DeadLetter, ...]  #: open dead letters of its channels

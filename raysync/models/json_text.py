@@ -1,4 +1,4 @@
-"""JSON as text in which what PostgreSQL cannot keep is escaped, and nothing else."""
+"""JSON text that escapes only the characters that PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def json_text(value: Any) -> str:
-    """*value*, half surrogate pairs included, as `discord_api.convert` writes an original."""
+    """Return *value* as JSON, in the form in which `discord_api.convert` writes payloads.
+
+    Unpaired surrogates are escaped.
+    """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return _SURROGATE.sub(lambda found: rf"\u{ord(found[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""What a run could not ask for, because the API has no route for it."""
+"""Routes that a run could not use, because the API lacks them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from raysync.models.ids import ChannelId
 
 @dataclass(frozen=True, slots=True, order=True)
 class MissingRoute:
-    """A route that the API lacks and that a run can do without."""
+    """Route that the API lacks, and that a run can do without."""
 
     route: str  #: as documented: `GET /channels/{channel_id}/threads/search`
-    what: str  #: what is not covered without it
-    reason: str  #: what the API answered
+    what: str  #: content that is not covered without the route
+    reason: str  #: the API's answer
 
 
 @dataclass(frozen=True, slots=True)
 class NotCovered:
-    """A missing route, with the channels of which it would have told."""
+    """Missing route with the channels that it would have covered."""
 
     missing: MissingRoute
-    channels: frozenset[ChannelId]  #: none: it is about the guild, or the bot
+    channels: frozenset[ChannelId]  #: empty: the route concerns the guild, or the bot

@@ -1,4 +1,4 @@
-"""An outage of the database, as a run sees it."""
+"""Outage of the database, as a run sees it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The embedded server during an outage."""
+    """State of the embedded server during an outage."""
 
-    reason: str | None = None  #: why it stopped, as its log says
-    is_stopped: bool = False  #: somebody stopped it on purpose, so it is not started again
+    reason: str | None = None  #: reason of its end, from its log
+    is_stopped: bool = False  #: stopped on purpose, so it is not started again
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A database that does not answer."""
+    """Period in which the database does not answer."""
 
-    since: datetime  #: its last answer
-    until: datetime  #: when the run gives up
+    since: datetime  #: time of the last answer
+    until: datetime  #: time at which the run gives up
     reason: str
     is_stopped: bool = False  #: as in `ServerState`

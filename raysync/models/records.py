@@ -1,4 +1,4 @@
-"""What the store tells about jobs, long after they ended."""
+"""Records of the store on jobs, tenants and limits, which outlive a run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from raysync.models.work import SyncWindow
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedMessage:
-    """A message that is stored, and of which some fields could not be read."""
+    """Stored message with fields that could not be read."""
 
     channel_id: ChannelId
     channel: str  #: its name
     message_id: MessageId
-    fields: tuple[str, ...]  #: those that could not; "payload": nothing of it is kept
+    fields: tuple[str, ...]  #: unreadable fields; "payload": the whole payload was dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """A tenant's messages that could not be read whole, as they are now."""
+    """Present messages of a tenant with fields that could not be read."""
 
     messages: int = 0
-    channels: int = 0  #: that hold some
+    channels: int = 0  #: channels with such messages
     first: tuple[QuarantinedMessage, ...] = ()
 
 
@@ -46,7 +46,7 @@ class LockRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it is stored: enough to show it, and to resume it."""
+    """Stored job: enough to show it, and to resume it."""
 
     id: JobId
     tenant_id: TenantId
@@ -57,18 +57,18 @@ class JobRecord:
     started_at: datetime
     completed_at: datetime | None
     heartbeat_age_s: float  #: by the database's clock
-    error: str | None  #: why it stopped, where it stopped by itself
-    view: JobView | None  #: as last saved, its channels from their own rows
+    error: str | None  #: reason of its end, if it stopped by itself
+    view: JobView | None  #: as last saved, with channels from their own rows
     result: SyncJobResult | None
-    compared_since: datetime | None = None  #: every message stored was compared since then
-    quarantine: Quarantine = field(default_factory=Quarantine)  #: of its tenant, now
+    compared_since: datetime | None = None  #: every stored message was compared since then
+    quarantine: Quarantine = field(default_factory=Quarantine)  #: of its tenant, at present
     driver: LockRecord | None = None  #: of a running job, as its tenant's lock says
-    is_abandoned: bool = False  #: it counts as running, and no driver holds its tenant
+    is_abandoned: bool = False  #: its status is running, but no driver holds its tenant's lock
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A channel that was given up and has not been read to its end since."""
+    """Channel that was given up, and has not been read to its end since."""
 
     channel_id: ChannelId
     name: str
@@ -83,27 +83,27 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class LearnedLimit:
-    """A limit as Discord's own answers revealed it."""
+    """Rate limit that Discord's answers revealed."""
 
     route: str
     bucket: str
-    limit: int  #: requests ...
-    window_s: float  #: ... in so many seconds
+    limit: int  #: requests per window
+    window_s: float  #: length of the window, in seconds
     source: str = "refusal"
     form: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class BelievedLimit:
-    """A limit that was learned, and until when it is believed if nothing is heard of it."""
+    """Learned limit with its expiry."""
 
     limit: LearnedLimit
-    until: datetime
+    until: datetime  #: expiry, unless an answer confirms the limit before
 
 
 @dataclass(frozen=True, slots=True)
 class ShareClaim:
-    """What one governor has of a token's requests per second, and has a use for."""
+    """Share of one governor in a token's requests per second: requested and granted."""
 
     requested: int
     granted: int
@@ -111,11 +111,11 @@ class ShareClaim:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what."""
+    """Entry of the audit log."""
 
     at: datetime
-    actor: str  #: as the client's machine names its user
+    actor: str  #: name of the user on the client's machine
     action: str
     tenant: str | None
     details: Mapping[str, Any] = field(default_factory=dict)
-    db_role: str | None = None  #: role that was connected; None: an entry of before it was kept
+    db_role: str | None = None  #: connected database role; None in entries of earlier versions

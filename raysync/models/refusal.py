@@ -1,14 +1,14 @@
-"""What an answer of 429 means: a limit of Discord's own, or a ban by what stands before it.
+"""Meaning of a 429: a rate limit of Discord, or a ban by Cloudflare in front of it.
 
 Discord's own 429 is JSON with `retry_after`, and mostly carries `Via` and `X-RateLimit-*`. Any one
-of these may be missing: Discord leaves headers out, proxies drop `Via` and write `Retry-After` as
-a date. Cloudflare blocks an address in three shapes: JSON that says "You are being blocked"; a
-page, "error 1015"; and the text `error code: 1015`. Each comes with or without `Retry-After`, and
-none with `X-RateLimit-*` or `retry_after`. So no single header tells one from the other, and
-`Refusal.read` weighs all of them. It is the only place that does.
+of these may be missing: Discord omits headers, proxies drop `Via` and write `Retry-After` as a
+date. Cloudflare blocks an address in three forms: JSON that says "You are being blocked"; a page,
+"error 1015"; and the text `error code: 1015`. Each comes with or without `Retry-After`, and none
+with `X-RateLimit-*` or `retry_after`. So no single header distinguishes the two, and `Refusal.read`
+weighs all of them. It is the only place that does.
 
-Discord's own words are never taken for a ban. Where nothing speaks for Discord, it is a ban: a
-pause costs time, and asking in a ban prolongs it.
+Discord's own words never count as a ban. Without any sign of Discord, a 429 counts as a ban: a
+pause only costs time, but requests during a ban prolong it.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ from raysync.errors import BAN_S
 from raysync.models.header_values import bounded_wait, seconds_in, values_of, waits_of
 
 BODY_BYTES: Final = 4096
-"""How much of a body is looked at: what tells one from the other stands at its beginning."""
+"""Length of the part of a body that is examined: the telling words stand at its beginning."""
 SHORTEST_BAN_S: Final = 60.0
+"""Minimum pause after a ban, in seconds."""
 
 
 class Scope(StrEnum):
-    """Whose limit refused a request."""
+    """Owner of the limit that refused a request."""
 
-    USER = "user"  #: the bucket's
-    GLOBAL = "global"  #: the token's
-    SHARED = "shared"  #: the resource's, whoever asks; does not count toward a ban
-    BAN = "ban"  #: none of Discord's: the address is blocked
+    USER = "user"  #: the bucket
+    GLOBAL = "global"  #: the token
+    SHARED = "shared"  #: the resource, for all users; does not count toward a ban
+    BAN = "ban"  #: no limit of Discord: the address is blocked
 
 
 LONGEST_PAUSE_S: Final[Mapping[Scope, float]] = MappingProxyType(
     {
-        Scope.USER: 600.0,  # the longest window of any route; those that read have seconds
+        Scope.USER: 600.0,  # the longest window of any route; routes that read have seconds
         Scope.GLOBAL: 600.0,
         Scope.SHARED: 3600.0,  # Discord documents 1,337 s
         Scope.BAN: 86_400.0,  # bans of an hour to a day were seen
     }
 )
-"""The longest pause that is believed of each scope. Beyond, it is this long, and then one asks."""
+"""Longest credible pause of each scope, in seconds. A longer one is cut to this length."""
 
 _BLOCKED: Final = "you are being blocked"
 _LIMITED: Final = ("you are being rate limited", "the resource is being rate limited")
@@ -62,37 +63,37 @@ _KEPT: Final = ("date", *(f"x-ratelimit-{each}" for each in _BUCKET if each != "
 
 
 class _Body(Enum):
-    """What a body says by itself."""
+    """Kind of a body, by its text alone."""
 
-    LIMIT = auto()  #: Discord's own words
-    BAN = auto()  #: Cloudflare's, or Discord's of a block
-    JSON = auto()  #: an object that says neither
-    PAGE = auto()  #: a page of somebody's
+    LIMIT = auto()  #: Discord's words for a rate limit
+    BAN = auto()  #: words of Cloudflare, or of Discord on a block
+    JSON = auto()  #: an object with neither
+    PAGE = auto()  #: an HTML page of unknown origin
     NOTHING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One answer of 429, as it is understood."""
+    """Interpretation of one 429."""
 
     scope: Scope
-    retry_after_s: float | None = None  #: believable; None where nothing is asked for
-    is_known: bool = True  #: Discord's own words or headers; False: a limit by the looks of it
+    retry_after_s: float | None = None  #: within the scope's bounds; None if no pause is asked for
+    is_known: bool = True  #: by Discord's own words or headers; False: a guess
 
     @classmethod
     def read(
         cls, headers: Mapping[str, str], body: bytes = b"", now: datetime | None = None
     ) -> Refusal:
-        """Understand a 429 by its headers and the beginning of its body.
+        """Interpret a 429 by its headers and the beginning of its body.
 
-        *headers* must ignore case or be in lower case. *now* is for a `Retry-After` that is a
-        date, where the answer has no `Date`.
+        *headers* must ignore case or be in lower case. *now* serves a `Retry-After` that is a date,
+        if the answer has no `Date` header.
         """
         text = body[:BODY_BYTES].decode("utf-8", "replace").strip("\ufeff \t\r\n")
-        says, document = _read_body(text)
+        kind, document = _read_body(text)
         waits = [*waits_of(headers, now), *_waits_in(document)]
-        is_known = says is _Body.LIMIT or (says is not _Body.BAN and _has_bucket(headers))
-        if not is_known and not _looks_like_limit(says, headers, waits):
+        is_known = kind is _Body.LIMIT or (kind is not _Body.BAN and _has_bucket(headers))
+        if not is_known and not _looks_like_limit(kind, headers, waits):
             return cls.asking(Scope.BAN, waits)
         return replace(cls.asking(_scope(headers, text), waits), is_known=is_known)
 
@@ -106,7 +107,7 @@ class Refusal:
 
     @property
     def pause_s(self) -> float:
-        """How long to ask nothing, at least."""
+        """Minimum pause before the next request, in seconds."""
         if self.retry_after_s is not None:
             return self.retry_after_s
         return BAN_S if self.scope is Scope.BAN else 1.0
@@ -114,21 +115,21 @@ class Refusal:
     def headers(self, answered: Mapping[str, str]) -> dict[str, str]:
         """Return the headers *answered*, as Discord would have sent them with this refusal.
 
-        `Refusal.read` makes the same of them without the body.
+        `Refusal.read` interprets them in the same way, without the body.
         """
-        kept = {name: values_of(answered, name) for name in _KEPT}
-        told = {name: values[0] for name, values in kept.items() if len(set(values)) == 1}
+        values = {name: values_of(answered, name) for name in _KEPT}
+        kept = {name: found[0] for name, found in values.items() if len(set(found)) == 1}
         if self.scope is Scope.BAN:
-            told = {name: told[name] for name in ("date",) if name in told}
+            kept = {name: kept[name] for name in ("date",) if name in kept}
         else:
-            told["x-ratelimit-scope"] = self.scope.value
+            kept["x-ratelimit-scope"] = self.scope.value
         if self.retry_after_s is not None:
-            told["retry-after"] = str(self.retry_after_s)
-        return told
+            kept["retry-after"] = str(self.retry_after_s)
+        return kept
 
 
 def _read_body(text: str) -> tuple[_Body, Mapping[str, Any]]:
-    """What *text* says, and the object it is, where it is one."""
+    """Return the kind of *text*, and its JSON object, empty if it is none."""
     lower = text.lower()
     if _BLOCKED in lower:
         return _Body.BAN, _document(text)
@@ -158,39 +159,39 @@ def _waits_in(document: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _has_bucket(headers: Mapping[str, str]) -> bool:
-    """Whether there are headers that only Discord sends."""
-    return bool(_told_scope(headers)) or any(
+    """Return whether there are headers that only Discord sends."""
+    return bool(_named_scope(headers)) or any(
         value.strip() for name in _BUCKET for value in values_of(headers, f"x-ratelimit-{name}")
     )
 
 
-def _looks_like_limit(says: _Body, headers: Mapping[str, str], waits: list[float]) -> bool:
-    """Whether a 429 without Discord's words or headers is a limit all the same.
+def _looks_like_limit(kind: _Body, headers: Mapping[str, str], waits: list[float]) -> bool:
+    """Return whether a 429 without Discord's words or headers is a rate limit nevertheless.
 
-    What Discord's servers answer has passed Google's, and bans do not come that far: JSON from
-    there is a limit, and so is anything but a page that says when to come back. Without that, it
-    takes JSON that says when.
+    Answers of Discord's servers pass through Google's, and bans are made before that. So with
+    Google in `Via`, JSON is a limit, and so is any other body but a page if it asks for a wait.
+    Without, only JSON that asks for a wait is a limit.
     """
     has_passed = any("google" in value.lower() for value in values_of(headers, "via"))
     types = (value.lower() for value in values_of(headers, "content-type"))
-    is_json = says is _Body.JSON or any(each.startswith("application/json") for each in types)
-    if says not in (_Body.JSON, _Body.NOTHING):
+    is_json = kind is _Body.JSON or any(value.startswith("application/json") for value in types)
+    if kind not in (_Body.JSON, _Body.NOTHING):
         return False
-    return (has_passed and (is_json or bool(waits))) or (says is _Body.JSON and bool(waits))
+    return (has_passed and (is_json or bool(waits))) or (kind is _Body.JSON and bool(waits))
 
 
-def _told_scope(headers: Mapping[str, str]) -> Scope | None:
-    """The scope that a header names; None without one, and where two contradict."""
-    told = {each.strip().lower() for each in values_of(headers, "x-ratelimit-scope")}
-    known = {each.value: each for each in (Scope.USER, Scope.GLOBAL, Scope.SHARED)}
-    return known.get(told.pop()) if len(told) == 1 else None
+def _named_scope(headers: Mapping[str, str]) -> Scope | None:
+    """Return the scope that a header names; None without one, or if two headers differ."""
+    names = {value.strip().lower() for value in values_of(headers, "x-ratelimit-scope")}
+    known = {scope.value: scope for scope in (Scope.USER, Scope.GLOBAL, Scope.SHARED)}
+    return known.get(names.pop()) if len(names) == 1 else None
 
 
 def _scope(headers: Mapping[str, str], text: str) -> Scope:
-    told = _told_scope(headers)
-    if told is Scope.SHARED:
-        return told
-    flags = {each.strip().lower() for each in values_of(headers, "x-ratelimit-global")}
-    if told is Scope.GLOBAL or "true" in flags or _GLOBAL.search(text):
+    named = _named_scope(headers)
+    if named is Scope.SHARED:
+        return named
+    flags = {value.strip().lower() for value in values_of(headers, "x-ratelimit-global")}
+    if named is Scope.GLOBAL or "true" in flags or _GLOBAL.search(text):
         return Scope.GLOBAL
     return Scope.USER

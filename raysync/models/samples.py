@@ -1,7 +1,7 @@
-"""How often a job is sampled: by the second at first, and coarser the longer its run lasts.
+"""Samples of a job's progress: one a second at first, and fewer the longer its run lasts.
 
-Where a sample belongs follows from the run's age alone. So whoever takes samples needs to know
-nothing of those before, a tracker that was started anew least of all.
+The slot of a sample depends on the run's age alone. So a restarted tracker needs to know nothing of
+earlier samples.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 MOST_SAMPLES = 600
+"""Limit on the samples of one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSample:
-    """How far a job had come at one moment; the counts are sums since its run began."""
+    """Progress of a job at one moment; the counts are sums since its run began."""
 
-    slot_s: int  #: when the stretch began that it is of, in seconds since then
+    slot_s: int  #: start of the sample's slot, in seconds since the run began
     taken_at: datetime
     messages: int
     requests: int
@@ -24,9 +25,9 @@ class JobSample:
 
 
 def step_s(elapsed_s: float) -> int:
-    """How far apart the samples of a run of so many seconds are, itself in seconds.
+    """Return the distance between samples, in seconds, for a run of *elapsed_s*.
 
-    It doubles, so that what is kept of a finer series is in the coarser one, too.
+    It doubles, so that slots of a coarser series are also slots of the finer one.
     """
     step = 1
     while int(elapsed_s) // step >= MOST_SAMPLES:
@@ -35,6 +36,6 @@ def step_s(elapsed_s: float) -> int:
 
 
 def slot_s(elapsed_s: float) -> int:
-    """When the stretch began, in seconds from the run's beginning, whose sample is taken now."""
+    """Return the start of the present slot, in seconds since the run began."""
     step = step_s(elapsed_s)
     return int(max(elapsed_s, 0.0)) // step * step

@@ -1,4 +1,4 @@
-"""The states of jobs and channels, and the only moves between them."""
+"""States of jobs and channels, and the moves between the states of a job."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from typing import Final
 
 
 class JobStatus(StrEnum):
-    """Where a sync job stands."""
+    """State of a sync job."""
 
-    RUNNING = "running"  #: a driver holds it, and its heartbeat says so
+    RUNNING = "running"  #: a driver holds the job, and sends heartbeats
     COMPLETED = "completed"  #: every channel was synced
     PARTIAL = "partial"  #: some channels failed; they are dead letters
-    FAILED = "failed"  #: it stopped before all channels had their turn; resumable
-    CANCELLED = "cancelled"  #: its user ended it; resumable
+    FAILED = "failed"  #: it stopped before all channels were read; resumable
+    CANCELLED = "cancelled"  #: ended by its user; resumable
 
 
 class ChannelJobStatus(StrEnum):
-    """Where one channel of a job stands."""
+    """State of one channel in a job."""
 
-    PENDING = "pending"  #: planned, waiting for a slot
+    PENDING = "pending"  #: waits for a slot: new, its worker died, or it gave its slot away
     IN_PROGRESS = "in_progress"  #: a worker reads it
     COMPLETED = "completed"  #: read to its end, and stored
     FAILED = "failed"  #: given up in this job
 
 
 class ProgressStatus(StrEnum):
-    """Where a channel's copy stands, across jobs."""
+    """State of a channel's copy, across jobs."""
 
-    IDLE = "idle"  #: nobody reads it
+    IDLE = "idle"  #: no worker reads it
     IN_PROGRESS = "in_progress"  #: claimed, until the lease expires
     COMPLETED = "completed"  #: read to its end by the last run that reached it
     FAILED = "failed"  #: the last run gave it up
 
 
 class SyncType(StrEnum):
-    """How much a job reads."""
+    """Extent of a job."""
 
     FULL = "full"  #: everything in the window, whether stored or not
-    INCREMENTAL = "incremental"  #: what coverage lacks, and the look-back
-    VERIFY = "verify"  #: nothing but a sample: what is proven is compared with Discord's lists
+    INCREMENTAL = "incremental"  #: ranges that are not covered, and the look-back
+    VERIFY = "verify"  #: a sample only; coverage is compared with Discord's lists
 
 
 class FailureClass(StrEnum):
-    """What may be done about a failure."""
+    """Class of a failure, which decides on a retry."""
 
-    RATE_LIMITED = "rate_limited"  #: Discord said when
-    TRANSIENT = "transient"  #: may work later
-    PERMANENT = "permanent"  #: the same answer again
+    RATE_LIMITED = "rate_limited"  #: retry after the pause that Discord asks for
+    TRANSIENT = "transient"  #: a later retry may succeed
+    PERMANENT = "permanent"  #: a retry would fail in the same way
     FATAL = "fatal"  #: ends the run
 
 
@@ -60,16 +60,4 @@ JOB_MOVES: Final = {
     JobStatus.FAILED: frozenset({JobStatus.RUNNING}),
     JobStatus.CANCELLED: frozenset({JobStatus.RUNNING}),
 }
-"""From a state to those it may become; the store's UPDATE compares before it sets."""
-
-CHANNEL_JOB_MOVES: Final = {
-    ChannelJobStatus.PENDING: frozenset(
-        {ChannelJobStatus.IN_PROGRESS, ChannelJobStatus.FAILED, ChannelJobStatus.COMPLETED}
-    ),
-    ChannelJobStatus.IN_PROGRESS: frozenset(
-        {ChannelJobStatus.PENDING, ChannelJobStatus.COMPLETED, ChannelJobStatus.FAILED}
-    ),
-    ChannelJobStatus.COMPLETED: frozenset[ChannelJobStatus](),
-    ChannelJobStatus.FAILED: frozenset({ChannelJobStatus.PENDING}),
-}
-"""Back to pending: its worker died, or the channel gave its slot away."""
+"""Allowed next states, by state; the store's UPDATE compares before it sets."""

@@ -1,4 +1,4 @@
-"""What travels between driver, workers and store while a job runs."""
+"""Units of work: values between driver, workers and store while a job runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 
 @dataclass(frozen=True, slots=True, order=True)
 class IdRange:
-    """Message ids from *start* up to, and without, *stop*."""
+    """Range of message ids, from *start* up to, but without, *stop*."""
 
     start: int
     stop: int
@@ -29,58 +29,58 @@ class IdRange:
 
 
 UNDOCUMENTED = "not what Discord documents"
-"""In the reasons for which channels are left out that this version cannot read."""
+"""Part of the reason for leaving out a channel that this version cannot read."""
 MOST_NAMED = 5
-"""Records of one channel that are named among those that have no place."""
+"""Limit on the unplaced records of one channel that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A record of a page that no row can be made of: its id cannot be read, or cannot be true."""
+    """Record of a page that becomes no row: its id cannot be read, or cannot be true."""
 
-    after: MessageId  #: the page is the one behind this message
+    after: MessageId  #: message after which the page was requested
     position: int  #: in the page as Discord sent it; the first is 1
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelTally:
-    """What has been done at a channel in one job so far."""
+    """Tally of a channel in one job so far."""
 
     requests: int = 0
     pages: int = 0
     messages: int = 0
     reactions: int = 0
     attachments: int = 0
-    added: int = 0  #: rows that the database did not have
-    edited: int = 0  #: whose earlier version was kept
-    deleted: int = 0  #: marked as deleted: they are gone on Discord
+    added: int = 0  #: newly stored messages
+    edited: int = 0  #: updated messages; the earlier version is kept
+    deleted: int = 0  #: messages marked as deleted on Discord
     first_message_id: MessageId | None = None
     last_message_id: MessageId | None = None
     extras: ExtraTally = field(default_factory=ExtraTally)
-    unplaced: int = 0  #: records of pages that have no place
-    unplaced_at: tuple[Unplaced, ...] = ()  #: where the first of them stand
+    unplaced: int = 0  #: records of pages that became no row
+    unplaced_at: tuple[Unplaced, ...] = ()  #: positions of the first of these records
     ties: int = 0  #: milliseconds with more messages than a page holds: not proven complete
-    first_tie: MessageId | None = None  #: a message of the first of them
-    not_covered: tuple[MissingRoute, ...] = ()  #: what the API has no route for
+    first_tie: MessageId | None = None  #: a message of the first such millisecond
+    not_covered: tuple[MissingRoute, ...] = ()  #: routes that the API lacks
 
 
 @dataclass(frozen=True, slots=True)
 class VisitSpan:
-    """A stretch of time in which a worker read a channel; times in Unix seconds.
+    """Period in which a worker read a channel; times in Unix seconds.
 
-    Where a channel was visited too often to tell each time, it stands for several visits.
+    If a channel had too many visits to keep each, a span stands for several of them.
     """
 
     worker_id: str
     began_s: float
     ended_s: float
-    count: int = 1
-    read_s: float = 0.0  #: of its length, in visits
+    count: int = 1  #: number of visits
+    read_s: float = 0.0  #: time in visits, as a part of the span
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelTask:
-    """One channel to read in one job, in one visit or several."""
+    """Channel to read in one job, in one visit or several."""
 
     job_id: JobId
     tenant_id: TenantId
@@ -89,26 +89,26 @@ class ChannelTask:
     name: str
     sync_type: SyncType
     window: IdRange  #: from --since up to --until
-    last_message_id: MessageId | None  #: as listed at planning: where to stop without asking
-    lookback_start: int  #: an incremental run re-reads from here
-    expected_pages: float  #: still to read: the most first
-    is_guess: bool = False  #: nothing but the channel's age is known: a sample page tells more
+    last_message_id: MessageId | None  #: as listed at planning: reading can stop there
+    lookback_start: int  #: id from which an incremental run reads again
+    expected_pages: float  #: still to read; the largest channels come first
+    is_guess: bool = False  #: estimated by age alone, so a sample page is read first
     attempt: int = 1
     done: ChannelTally = ChannelTally()  #: by earlier visits
     started_at: datetime | None = None  #: of the first visit
-    retries_before: int = 0  #: requests asked again in earlier visits
-    paged_ago_s: tuple[float, ...] = ()  #: pages of earlier visits that count in the bucket
-    is_hurried: bool = False  #: others wait for the slot
-    recheck: tuple[IdRange, ...] = ()  #: old ids that are to be compared again
-    only_recheck: bool = False  #: nothing else of the channel's messages is due
-    is_read: bool = False  #: its messages are: extras are left
-    visits: tuple[VisitSpan, ...] = ()  #: earlier ones
+    retries_before: int = 0  #: retried requests of earlier visits
+    paged_ago_s: tuple[float, ...] = ()  #: ages of earlier pages that still count in the bucket
+    is_hurried: bool = False  #: other channels wait for the slot
+    recheck: tuple[IdRange, ...] = ()  #: old ids to compare again
+    only_recheck: bool = False  #: no other messages of the channel are due
+    is_read: bool = False  #: the messages are read; only extras are left
+    visits: tuple[VisitSpan, ...] = ()  #: earlier visits
     missing_routes: tuple[MissingRoute, ...] = ()  #: found by any worker of the job
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ArchiveKey:
-    """Which list of archived threads: of a channel, the public or the private one."""
+    """Key of a list of archived threads: each channel has a public and a private one."""
 
     channel_id: ChannelId
     is_private: bool
@@ -116,17 +116,17 @@ class ArchiveKey:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Ids of a channel of which nothing is proven."""
+    """Range of a channel's ids that is not proven complete."""
 
     channel_id: ChannelId
     name: str
     ids: IdRange
-    is_news: bool  #: above all that is proven: written since the last sync
+    is_news: bool  #: above all proven ranges: written since the last sync
 
 
 @dataclass(frozen=True, slots=True)
 class KnownChannel:
-    """A channel or thread that is stored and not marked as deleted."""
+    """Channel or thread that is stored and not marked as deleted."""
 
     id: ChannelId
     type: int
@@ -135,41 +135,41 @@ class KnownChannel:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The exclusive right to read one channel and to write its rows, until the lease expires."""
+    """Exclusive right to read one channel and to write its rows, until the lease expires."""
 
     task: ChannelTask
     worker_id: str
     epoch: int  #: grows with every claim; a write under an old one is refused
-    coverage: tuple[IdRange, ...]  #: proven complete, ascending, apart
-    resume_after: MessageId | None  #: where an earlier attempt of the same job stopped
-    paged_ago_s: float | None = None  #: since anybody's last page of the channel was written
+    coverage: tuple[IdRange, ...]  #: proven complete; ascending and disjoint
+    resume_after: MessageId | None  #: checkpoint of an earlier attempt in the same job
+    paged_ago_s: float | None = None  #: age of the channel's last page, of any job
     has_rows: bool = True  #: whether messages of the channel are stored
-    server: str | None = None  #: the life of the database server, which a crash ends
+    server: str | None = None  #: id of the database server's current start; a restart changes it
 
 
 @dataclass(frozen=True, slots=True)
 class PageWrite:
-    """One page, with what it proves."""
+    """Page to write, with what it proves."""
 
     messages: tuple[Message, ...]
-    covered: IdRange | None  #: no message of the channel in this range is missing
-    checkpoint: MessageId | None  #: an interrupted attempt goes on after this id
-    gone: IdRange | None = None  #: what is stored in it and not in the page was deleted
+    covered: IdRange | None  #: range in which no message of the channel is missing
+    checkpoint: MessageId | None  #: id after which an interrupted attempt continues
+    gone: IdRange | None = None  #: range in which stored messages outside the page were deleted
 
 
 @dataclass(frozen=True, slots=True)
 class PageReceipt:
-    """What a page changed in the database."""
+    """Changes of a page in the database."""
 
     inserted: int
     updated: int
-    edited: int = 0  #: of the updated, those whose earlier version was kept
+    edited: int = 0  #: the part of `updated` with an earlier version that was kept
     deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why something was given up."""
+    """Reason for giving up a channel."""
 
     failure_class: FailureClass
     error: str  #: the class of the error
@@ -178,17 +178,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A channel that gave its slot away before its end: its bucket is empty, or it was sampled."""
+    """Channel that gave its slot away early: its bucket is empty, or it was only sampled."""
 
     ready_after_s: float  #: until its bucket has room again
-    remaining_pages: float | None  #: None: nothing was learned of its size
-    paged_ago_s: tuple[float, ...]  #: pages that still count: the bucket goes with the channel
-    is_read: bool = False  #: extras alone are left, for which nobody is to wait
+    remaining_pages: float | None  #: None: its size is still unknown
+    paged_ago_s: tuple[float, ...]  #: ages of pages that still count in the bucket
+    is_read: bool = False  #: only extras are left; no messages have to wait for them
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelOutcome:
-    """How a visit to a channel ended; its tally and times are of the whole job."""
+    """End of a visit to a channel; its tally and times are of the whole job."""
 
     channel_id: ChannelId
     status: ChannelJobStatus
@@ -197,24 +197,24 @@ class ChannelOutcome:
     started_at: datetime
     completed_at: datetime
     tally: ChannelTally
-    retry_count: int  #: requests asked again
+    retry_count: int  #: number of retried requests
     failure: Failure | None = None
     parked: Parked | None = None
-    is_worker_full: bool = False  #: its worker could have asked more with more requests at a time
+    is_worker_full: bool = False  #: its worker could use a higher in-flight limit
     visits: tuple[VisitSpan, ...] = ()  #: of the whole job
 
 
 class LeftOut(StrEnum):
-    """Why nothing is asked of a channel."""
+    """Reason for not requesting a channel."""
 
     SKIPPED = "skipped"  #: it cannot be read, or was forgotten
-    UNCHANGED = "unchanged"  #: Discord's lists name nothing new in it
-    COOLING = "cooling"  #: it was given up before, and is left alone for some days
+    UNCHANGED = "unchanged"  #: Discord's lists name no new message
+    COOLING = "cooling"  #: given up before, and not read for some days
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A channel that is left out, and why."""
+    """Channel that is left out, with the reason."""
 
     channel_id: ChannelId
     name: str
@@ -225,52 +225,52 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class StoredChannel:
-    """What the store knows of a channel before a run."""
+    """State of a channel in the store before a run."""
 
     key: ChannelKey
     channel_id: ChannelId
     coverage: tuple[IdRange, ...]
     message_count: int  #: rows stored, as of the last finished run
-    read_at: datetime | None = None  #: when a page of it was last written
+    read_at: datetime | None = None  #: time at which its last page was written
 
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """Old pages of a channel that are due to be compared with Discord's again."""
+    """Old pages of a channel that are due for another comparison with Discord."""
 
     stored: StoredChannel
     name: str
     type: int
     parent_id: ChannelId | None
     last_message_id: MessageId | None
-    ids: tuple[IdRange, ...]  #: none: nothing so old is stored
+    ids: tuple[IdRange, ...]  #: empty: no such old messages are stored
     pages: int
-    is_last: bool  #: the channel's old messages end there
+    is_last: bool  #: no old messages are above these
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterNote:
-    """A channel that was given up before, and not read to its end since."""
+    """Channel that was given up before, and not read to its end since."""
 
-    cools_until: datetime | None  #: Discord refused it: it is left alone until then
-    message: str  #: why it was given up
-    due: Recheck  #: the channel as it is stored, with no old pages
+    cools_until: datetime | None  #: not read before this time, because Discord refused it
+    message: str  #: reason for giving up
+    due: Recheck  #: the channel as stored, with no old pages
 
 
 @dataclass(frozen=True, slots=True)
 class SyncWindow:
-    """What a user asked to read: everything by default."""
+    """Scope of a sync that a user asks for: everything by default."""
 
     sync_type: SyncType
     since: datetime | None = None
     until: datetime | None = None
     channels: frozenset[ChannelId] = field(default_factory=frozenset)  #: empty: all
     lookback_s: float = 0.0
-    reconcile_requests: int = 0  #: so many requests read old pages again, beyond the look-back
-    sample: int = 0  #: so many random pages are read again by a verification
+    reconcile_requests: int = 0  #: requests for comparing old pages beyond the look-back again
+    sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is about the whole guild and all of its time."""
+        """Whether it covers the whole guild and all of its time."""
         return not self.channels and self.since is None and self.until is None
