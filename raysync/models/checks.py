@@ -36,5 +36,5 @@ class CheckUp(BaseModel):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether no check fails."""
+        """True if no check fails."""
         return all(check.status is not CheckStatus.FAIL for check in self.checks)

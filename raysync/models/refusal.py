@@ -26,7 +26,7 @@ from raysync.errors import BAN_S
 from raysync.models.header_values import bounded_wait, seconds_in, values_of, waits_of
 
 BODY_BYTES: Final = 4096
-"""Length of the part of a body that is examined: the telling words stand at its beginning."""
+"""Length of the part of a body that is examined: the decisive words stand at its beginning."""
 SHORTEST_BAN_S: Final = 60.0
 """Minimum pause after a ban, in seconds."""
 
@@ -59,7 +59,7 @@ _DISCORDS: Final = re.compile(
 )
 _GLOBAL: Final = re.compile(r'"global"\s*:\s*true')
 _BUCKET: Final = ("limit", "remaining", "reset", "reset-after", "bucket", "global")
-_KEPT: Final = ("date", *(f"x-ratelimit-{each}" for each in _BUCKET if each != "global"))
+_KEPT: Final = ("date", *(f"x-ratelimit-{name}" for name in _BUCKET if name != "global"))
 
 
 class _Body(Enum):

@@ -143,7 +143,7 @@ class Claim:
     coverage: tuple[IdRange, ...]  #: proven complete; ascending and disjoint
     resume_after: MessageId | None  #: checkpoint of an earlier attempt in the same job
     paged_ago_s: float | None = None  #: age of the channel's last page, of any job
-    has_rows: bool = True  #: whether messages of the channel are stored
+    has_rows: bool = True  #: messages of the channel are stored
     server: str | None = None  #: id of the database server's current start; a restart changes it
 
 
@@ -272,5 +272,5 @@ class SyncWindow:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it covers the whole guild and all of its time."""
+        """True if it covers the whole guild and all of its time."""
         return not self.channels and self.since is None and self.until is None

@@ -1,1 +1,1 @@
-"""The engine: it reads one tenant's guild through its ports, without Ray, SQL or discord.py."""
+"""Engine that reads one tenant's guild through its ports, without Ray, SQL or discord.py."""

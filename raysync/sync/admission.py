@@ -21,13 +21,13 @@ from raysync.sync.rechecks import Rechecks
 
 @dataclass(slots=True)
 class Admission:
-    """Selects channels as lists name them, and plans one task for each channel to read."""
+    """Selection of the channels that lists name, with a task for each channel to read."""
 
     scope: JobScope
     ports: JobPorts
     ledger: JobLedger
     rechecks: Rechecks
-    letters: Mapping[ChannelId, DeadLetterNote] = field(default_factory=dict)
+    letters: Mapping[ChannelId, DeadLetterNote] = field(default_factory=dict)  #: dead letters
 
     async def admit(self, survey: Survey, listed: Iterable[Channel]) -> list[ChannelTask]:
         """Record the channels that no list named before. Return the tasks of those to read."""

@@ -62,7 +62,7 @@ def announcing(known: Iterable[KnownChannel], channels: Iterable[Channel]) -> fr
 
 @dataclass(slots=True)
 class ArchiveReader:
-    """Reads the lists of one run, and computes down to where they are settled afterwards."""
+    """Reader of one run's lists, which also computes down to where they are settled."""
 
     planner: GuildPlanner
     retry: Retrier

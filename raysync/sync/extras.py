@@ -25,7 +25,7 @@ class Visit:
 
     claim: Claim
     retry: Retrier
-    gives_way: Callable[[], bool]  #: whether messages of other channels wait for the slot
+    gives_way: Callable[[], bool]  #: returns True if messages of other channels wait for the slot
     count: Callable[[ExtraTally], None]
 
     @property

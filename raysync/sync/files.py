@@ -23,7 +23,7 @@ FAILURES_IN_A_ROW = 12
 
 
 class FileSource(Protocol):
-    """Signs addresses of attachments, and downloads them."""
+    """Discord's side: signed addresses of attachments, and their downloads."""
 
     async def sign_anew(
         self, channel_id: ChannelId, files: Sequence[MissingFile]
@@ -69,7 +69,7 @@ class BlobStore(Protocol):
 
 
 class FileStore(Protocol):
-    """Records which attachments' bytes are stored; see `raysync.store.archive.extras`."""
+    """Register of attachments with stored bytes; see `raysync.store.archive.extras`."""
 
     async def missing_files(
         self, claim: Claim, rules: FileRules, last: MissingFile | None, most: int
@@ -103,7 +103,7 @@ class CdnHealth:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Stores attachments' bytes: of the announced length, and never an error page."""
+    """Extra that stores attachments' bytes: of the announced length, and never an error page."""
 
     source: FileSource
     store: FileStore

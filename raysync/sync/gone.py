@@ -27,7 +27,7 @@ UNLISTED = "not read: the channel exists, but Discord's list of the guild's chan
 
 @dataclass(frozen=True, slots=True)
 class GoneChannels:
-    """Asks Discord about stored channels that no list named, and marks those it does not know."""
+    """Stored channels that no list names: Discord is asked, and those it denies are marked."""
 
     scope: JobScope
     ports: JobPorts

@@ -69,10 +69,10 @@ class JobScope:
 
     @property
     def is_verification(self) -> bool:
-        """Whether the job compares lists, and reads no new messages."""
+        """True if the job compares lists, and reads no new messages."""
         return self.window.sync_type is SyncType.VERIFY
 
     @property
     def covers_guild(self) -> bool:
-        """Whether a channel that no list names can count as gone after the job."""
+        """True if a channel that no list of the job names may be gone."""
         return not self.window.channels and not self.is_verification

@@ -1,4 +1,4 @@
-"""How a job ended, as values: the summary makes the public result of them."""
+"""Outcome of a job, as values from which the summary makes the public result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Gap, 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A problem that did not end the job."""
+    """Problem that did not end the job."""
 
     channel_id: ChannelId | None
     message: str

@@ -35,7 +35,7 @@ class JobLedger:
 
     def unfinished(self) -> set[ChannelId]:
         """Return the channels that were not read to their end."""
-        return {each for each in self.tasks if not self.has_ended(each)} | self.not_read
+        return {channel for channel in self.tasks if not self.has_ended(channel)} | self.not_read
 
     def close(self, status: JobStatus | None, not_covered: tuple[NotCovered, ...]) -> JobOutcome:
         """Return how the job ended; without *status*, the channels decide."""
@@ -43,7 +43,7 @@ class JobLedger:
         self.troubles += without_place(outcomes)
         if status is None:
             self.troubles += lost_channels(self.tasks.keys() - self.outcomes.keys())
-            failed = any(each.failure is not None for each in outcomes) or bool(self.troubles)
+            failed = any(outcome.failure is not None for outcome in outcomes) or bool(self.troubles)
             status = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
         return JobOutcome(
             status=status,

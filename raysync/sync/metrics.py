@@ -174,5 +174,5 @@ INVALID_REQUEST_LIMIT = Metric(
     "Number of these answers at which every run stops by itself",
 )
 
-ALL: Final = tuple(each for each in list(globals().values()) if isinstance(each, Metric))
+ALL: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """All metrics; tests compare docs, dashboard and alerts with them."""

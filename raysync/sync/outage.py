@@ -89,7 +89,7 @@ class OutageWatch:
     async def answers(self, stopping: asyncio.Event) -> None:
         """Wait until the database answers, or the run is *stopping*.
 
-        Return also after `SILENCE_S` without a query: then the caller's own query has to tell.
+        Return also after `SILENCE_S` without a query: then the caller's own query shows the state.
         """
         waits = [asyncio.create_task(event.wait()) for event in (self._answered, stopping)]
         try:

@@ -52,7 +52,7 @@ class SlowestChannel:
 
 
 def eta_s(fraction: float, elapsed_s: float, slowest_s: float) -> float | None:
-    """Return the job's remaining seconds; None while too little is done to tell."""
+    """Return the job's remaining seconds; None while too little is done for an estimate."""
     if fraction <= LEAST_FRACTION:
         return None
     return max(elapsed_s * (1 - fraction) / fraction, slowest_s)

@@ -50,7 +50,7 @@ class Bounds:
     wanted: IdRange
     limit: int  #: number of messages requested; a page with fewer is the last
     newest: MessageId | None = None  #: named by the channel at planning; may be deleted
-    has_rows: bool = True  #: whether messages are stored that could be missing from a page
+    has_rows: bool = True  #: messages are stored, so a page may lack some of them
     settled: int = 0  #: ids from here on are too young to count as deleted
     ceiling: int = MAX_SNOWFLAKE  #: ids from here on are of the future, and cannot be proven
     earliest: int = 1  #: lowest id that a message of the channel can have

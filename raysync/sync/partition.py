@@ -47,12 +47,12 @@ def partition_readable(
             readable.append(channel)
         else:
             skipped.append(Skipped(channel.id, channel.name, channel.type, reason))
-    unreadable = {channel.id for channel in every if channel.unreadable}
+    unreadable = frozenset(channel.id for channel in every if channel.unreadable)
     return Partition(
         readable=tuple(readable),
         skipped=tuple(skipped),
         recordable=tuple(channel for channel in every if _is_recordable(channel)),
-        odd=frozenset(each.channel_id for each in skipped if each.channel_id in unreadable),
+        odd=unreadable.intersection(channel.channel_id for channel in skipped),
     )
 
 

@@ -24,7 +24,7 @@ from raysync.sync.uncovered import Uncovered
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A guild as the bot sees it at the start of a run."""
+    """Guild as the bot sees it at the start of a run."""
 
     guild: Guild
     member: BotMember
@@ -60,7 +60,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A list of archived threads that the bot may request."""
+    """List of archived threads that the bot may request."""
 
     parent: Channel
     key: ArchiveKey
@@ -69,7 +69,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class GuildPlanner:
-    """Lists a guild, without requests that the bot's permissions rule out."""
+    """Lists of a guild, without requests that the bot's permissions rule out."""
 
     source: GuildSource
     guild_id: GuildId

@@ -189,10 +189,10 @@ class ProgressBoard:
     def efficiency(self) -> float | None:
         """Return the ideal time of the requests so far over the time they took."""
         usage = self.usage().values()
-        requests = sum(sum(each.calls.values()) for each in usage)
+        requests = sum(sum(client.calls.values()) for client in usage)
         ideal = ideal_s(requests, (self._totals.most_requests,), self._header)
         first = min(
-            (each.first_request_at for each in usage if each.first_request_at), default=None
+            (client.first_request_at for client in usage if client.first_request_at), default=None
         )
         return efficiency(ideal, first, self._clock.now())
 
@@ -202,7 +202,7 @@ class ProgressBoard:
         Call it about once a second: rates are measured between calls.
         """
         now, totals = self._clock.now(), self._totals
-        requests = sum(sum(each.calls.values()) for each in self.usage().values())
+        requests = sum(sum(client.calls.values()) for client in self.usage().values())
         self._rate.add(self._clock.monotonic_s(), totals.messages, requests)
         messages_per_second, requests_per_second = self._rate.per_second()
         if busiest:  # skip the scan for the heartbeat view, which is written once a second
@@ -226,7 +226,7 @@ class ProgressBoard:
             messages=totals.messages,
             requests=requests,
             rate_limit_encounters=sum(
-                sum(each.rate_limit_hits.values()) for each in self.usage().values()
+                sum(client.rate_limit_hits.values()) for client in self.usage().values()
             ),
             messages_per_second=messages_per_second,
             requests_per_second=requests_per_second,

@@ -24,7 +24,7 @@ LISTS_AT_ONCE = 5
 
 
 class ReactorSource(Protocol):
-    """Lists the users who reacted."""
+    """Lists of the users who reacted."""
 
     async def fetch_reactors(
         self,
@@ -38,7 +38,7 @@ class ReactorSource(Protocol):
 
 
 class ReactorStore(Protocol):
-    """Stores reactors; see `raysync.store.archive.extras`."""
+    """Storage of reactors; see `raysync.store.archive.extras`."""
 
     async def unread_reactions(
         self, claim: Claim, last: ReactionCount | None, most: int
@@ -68,7 +68,7 @@ class ReactorStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reactors:
-    """Reads the users of each reaction whose counts changed since it was read."""
+    """Extra that reads the users of reactions with counts that changed since the last reading."""
 
     source: ReactorSource
     store: ReactorStore

@@ -32,7 +32,7 @@ class Rechecks:
 
     @property
     def reads_old(self) -> bool:
-        """Whether the run has requests to spend on old pages."""
+        """True if the run has requests to spend on old pages."""
         window = self.window
         return bool(window.sample or (window.reconcile_requests and window.is_whole))
 

@@ -104,7 +104,7 @@ def outage_of(
 
 @dataclass
 class Retrier:
-    """Retries requests by a policy, and counts the retries.
+    """Retrier of requests by a policy, which counts its retries.
 
     An outage is not the request's fault: it is waited out, for up to two hours, and the attempts
     start over when it has ended. *is_outage* distinguishes an outage from a request that fails

@@ -20,8 +20,8 @@ def parallel_stats(
     most_at_once: int,
 ) -> ParallelStats:
     """Return the figures of a job; *usage* is by worker."""
-    total = sum(sum(each.calls.values()) for each in usage.values())
-    ideal = ideal_s(total, (each.requests for each in tallies), header)
+    total = sum(sum(client.calls.values()) for client in usage.values())
+    ideal = ideal_s(total, (tally.requests for tally in tallies), header)
     first = min((u.first_request_at for u in usage.values() if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage.values() if u.last_request_at), default=None)
     return ParallelStats(

@@ -51,7 +51,7 @@ def summarize(
     channels = _Channels.of(end, under_way)
     tallies = channels.tallies
     end = _check_requests(end, tallies, usage)
-    extras = sum((each.extras for each in tallies), ExtraTally())
+    extras = sum((tally.extras for tally in tallies), ExtraTally())
     ended, failed = len(channels.ended), channels.failed
     left = len(channels.left) + len(end.cooling)
     return SyncJobResult(
@@ -65,12 +65,12 @@ def summarize(
         channels_skipped=len(end.skipped),
         channels_left=left,
         channels_deleted=len(end.gone),
-        messages_processed=sum(each.messages for each in tallies),
-        messages_added=sum(each.added for each in tallies),
-        messages_edited=sum(each.edited for each in tallies),
-        messages_deleted=sum(each.deleted for each in tallies),
-        reactions_processed=sum(each.reactions for each in tallies),
-        attachments_processed=sum(each.attachments for each in tallies),
+        messages_processed=sum(tally.messages for tally in tallies),
+        messages_added=sum(tally.added for tally in tallies),
+        messages_edited=sum(tally.edited for tally in tallies),
+        messages_deleted=sum(tally.deleted for tally in tallies),
+        reactions_processed=sum(tally.reactions for tally in tallies),
+        attachments_processed=sum(tally.attachments for tally in tallies),
         reactors_read=extras.reactors,
         files_stored=extras.files,
         file_bytes_stored=extras.file_bytes,
@@ -83,7 +83,7 @@ def summarize(
         parallel_stats=parallel_stats(header, end, tallies, usage, most_at_once),
         channel_results=channels.results(),
         verification=_verification(end) if header.sync_type is SyncType.VERIFY else None,
-        unplaced=sum(each.unplaced for each in tallies),
+        unplaced=sum(tally.unplaced for tally in tallies),
         unplaced_records=_unplaced(channels.ended),
     )
 
@@ -109,7 +109,10 @@ class _Channels:
 
     @property
     def tallies(self) -> list[ChannelTally]:
-        return [each.tally for each in (*self.ended, *self.left.values()) if each is not None]
+        return [
+            *(outcome.tally for outcome in self.ended),
+            *(p.tally for p in self.left.values() if p),
+        ]
 
     def results(self) -> list[ChannelResult]:
         """Return the result of each channel: those that ended, then those left."""
@@ -127,9 +130,9 @@ def _check_requests(
     Each page is a request, so some requests went past the rate limiter. A worker that dies loses
     the count of its last second, which is far below half of a run's requests.
     """
-    written = sum(each.written.pages for each in usage.values())
-    pages = max(sum(each.pages for each in tallies), written)
-    calls = sum(sum(each.calls.values()) for each in usage.values())
+    written = sum(client.written.pages for client in usage.values())
+    pages = max(sum(tally.pages for tally in tallies), written)
+    calls = sum(sum(client.calls.values()) for client in usage.values())
     if pages < DOUBTED_PAGES or calls > pages * DOUBTED_SHARE:
         return end
     doubt = Trouble(

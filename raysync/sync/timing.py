@@ -17,15 +17,15 @@ def time_spent(
     usage: Collection[ApiUsage], started_at: datetime, budget_per_second: float
 ) -> TimeSpent:
     """Return the waits of the run's clients, and the spread of its requests over time."""
-    rate = merged(each.rate for each in usage)
+    rate = merged(client.rate for client in usage)
     first = min((u.first_request_at for u in usage if u.first_request_at), default=None)
     last = max((u.last_request_at for u in usage if u.last_request_at), default=None)
     return TimeSpent(
         startup_s=round((first - started_at).total_seconds(), 3) if first else 0.0,
         tail_s=round(tail_s(rate, first, last, budget_per_second), 3) if first and last else 0.0,
-        permit_wait_s=round(sum(each.permit_wait_s for each in usage), 3),
-        bucket_wait_s=round(sum(each.bucket_wait_s for each in usage), 3),
-        database_s=round(sum(each.store_s for each in usage), 3),
+        permit_wait_s=round(sum(client.permit_wait_s for client in usage), 3),
+        bucket_wait_s=round(sum(client.bucket_wait_s for client in usage), 3),
+        database_s=round(sum(client.store_s for client in usage), 3),
         requests=_series(rate),
     )
 
