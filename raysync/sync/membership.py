@@ -30,7 +30,10 @@ _REFUSALS = frozenset(
 
 @dataclass(slots=True)
 class Membership:
-    """Membership of the bot, looked up after a refusal; concurrent callers share one look-up."""
+    """Membership of the bot, looked up after a refusal.
+
+    Callers that ask during a look-up share the next one.
+    """
 
     planner: GuildPlanner
     retry: Retrier

@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for the engine's ports, and makers of values."""
+"""Fakes of the engine's ports, and factories of values."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make_task(channel_id: int = 1, **changes: object) -> ChannelTask:
 
 @dataclass
 class FakeHistory:
-    """A channel's messages, served as Discord does; errors to raise come first."""
+    """History of a channel, served as Discord does; errors to raise come first."""
 
     messages: dict[int, Message] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
@@ -128,7 +128,7 @@ class FakeHistory:
 
 @dataclass
 class FakePages:
-    """Keeps pages in memory, with claims that exclude."""
+    """Page store in memory, with exclusive claims."""
 
     rows: dict[int, Message] = field(default_factory=dict)
     coverage: tuple[IdRange, ...] = ()
@@ -154,10 +154,12 @@ class FakePages:
         if claim.epoch != self.epoch:
             raise ClaimLostError("another worker took over")
         inserted = sum(1 for each in page.messages if each.id not in self.rows)
-        told = {each.id for each in page.messages}
-        gone = [each for each in self.rows if page.gone and each in page.gone and each not in told]
+        served = {message.id for message in page.messages}
+        gone = [
+            each for each in self.rows if page.gone and each in page.gone and each not in served
+        ]
         self.deleted.update(gone)
-        self.deleted -= told
+        self.deleted -= served
         self.rows.update({each.id: each for each in page.messages})
         if page.covered is not None:
             self.coverage = union([*self.coverage, page.covered])
@@ -175,7 +177,7 @@ class FakePages:
 
 
 def snowflakes(count: int, start: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> list[int]:
-    """*count* ids, a minute apart."""
+    """Return *count* ids, a minute apart."""
     first = int((start.timestamp() * 1000) - 1_420_070_400_000) << 22
     return [first + (minute * 60_000 << 22) for minute in range(count)]
 

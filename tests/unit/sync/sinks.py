@@ -1,4 +1,4 @@
-"""A place for metrics that remembers what it was told."""
+"""Metric sink that remembers its calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raysync.sync.metrics import Kind, Metric
 
 
 class FakeSink:
-    """What an exporter would show: the sums of counters, the last word of gauges."""
+    """Values that an exporter would show: sums of counters, last values of gauges."""
 
     def __init__(self) -> None:
         self.counters: Counter[tuple[str, ...]] = Counter()

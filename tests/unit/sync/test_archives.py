@@ -1,4 +1,4 @@
-"""Archived threads are listed down to where they are settled; what is gone is marked."""
+"""Archived threads are listed down to where they are settled; channels that are gone are marked."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_list_is_read_to_its_end_once_and_settled(guild: FakeGuild) -> None:
         pytest.param(1, 0, {1}, id="nothing-new"),
     ],
 )
-def test_later_it_is_read_down_to_what_is_settled_or_looked_at_again(
+def test_later_a_list_is_read_down_to_where_it_is_settled_or_to_the_look_back(
     guild: FakeGuild, settled_days_ago: int, lookback_days: int, expected: set[int]
 ) -> None:
     stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=lookback_days * 86400.0))
@@ -86,7 +86,9 @@ def test_later_it_is_read_down_to_what_is_settled_or_looked_at_again(
         ),
     ],
 )
-def test_other_runs_read_all_of_it(guild: FakeGuild, window: SyncWindow) -> None:
+def test_runs_that_are_not_incremental_read_the_whole_list(
+    guild: FakeGuild, window: SyncWindow
+) -> None:
     stage = Stage(guild, window)
     stage.catalog.settled = {PUBLIC: NOW}
 
@@ -230,7 +232,7 @@ def test_old_pages_are_read_again_of_channels_that_rest_and_of_threads_no_list_h
     ],
 )
 @pytest.mark.parametrize("is_joined", [True, False])
-def test_old_pages_are_chosen_of_what_can_be_read(window: SyncWindow, is_joined: bool) -> None:
+def test_old_pages_are_chosen_from_readable_channels(window: SyncWindow, is_joined: bool) -> None:
     hidden = replace(make_channel(2), overwrites=(HIDDEN,))
     guild = FakeGuild(
         channels=[make_channel(1), hidden, make_channel(3)],
@@ -258,7 +260,7 @@ def test_old_pages_are_chosen_of_what_can_be_read(window: SyncWindow, is_joined:
     ], "each list once"  # fmt: skip
 
 
-def test_old_pages_of_a_channel_that_failed_are_not_taken_for_read() -> None:
+def test_old_pages_of_a_failed_channel_do_not_count_as_read() -> None:
     stage = Stage(
         FakeGuild(channels=[make_channel(1), make_channel(2)]),
         SyncWindow(SyncType.INCREMENTAL, reconcile_requests=20),
@@ -288,7 +290,7 @@ def test_a_verification_settles_nothing_since_it_reads_nothing(guild: FakeGuild)
     assert {each.channel_id for each in end.gaps} == {1, 13, 20, 30, 50}
 
 
-def test_a_verification_tells_what_is_proven_from_what_is_not() -> None:
+def test_a_verification_separates_proven_channels_from_gaps() -> None:
     stage = Stage(
         FakeGuild(channels=[make_channel(1), make_channel(2), make_channel(3)]),
         SyncWindow(SyncType.VERIFY),

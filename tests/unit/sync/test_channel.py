@@ -190,7 +190,7 @@ def test_a_window_keeps_what_lies_inside_it() -> None:
     assert pages.coverage == (IdRange(window.start, window.stop),)
 
 
-def test_a_passing_failure_is_asked_again() -> None:
+def test_a_transient_failure_is_retried() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
     history.post(*ids)
     history.errors = [RetryableError("502"), RetryableError("reset")]
@@ -203,7 +203,7 @@ def test_a_passing_failure_is_asked_again() -> None:
     assert outcome.retry_count == 3
 
 
-def test_a_lasting_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
+def test_a_permanent_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(25)
     history.post(*ids)
     seen: list[ChannelProgress] = []
@@ -227,7 +227,7 @@ def test_a_lasting_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
     assert pages.holder is None
 
 
-def test_a_claimed_channel_is_left_alone_and_tried_again_soon() -> None:
+def test_a_claimed_channel_is_not_read_and_is_retried_soon() -> None:
     history, pages = FakeHistory(), FakePages(holder="another")
 
     outcome = sync(history, pages)
@@ -250,7 +250,7 @@ def test_a_lost_claim_ends_the_attempt() -> None:
 
 
 class StrangePages(FakePages):
-    """Fails at the first renewal as nobody thought it could."""
+    """Store that fails at the first renewal with an unexpected error."""
 
     renewals = 0
 
@@ -261,7 +261,7 @@ class StrangePages(FakePages):
         await super().renew(claim)
 
 
-def test_a_renewal_that_fails_strangely_is_not_the_last() -> None:
+def test_an_unexpected_error_of_a_renewal_does_not_end_renewals() -> None:
     history, pages, ids = FakeHistory(), StrangePages(), snowflakes(5)
     history.post(*ids)
     history.takes_s = 65.0
@@ -313,7 +313,7 @@ def test_a_channel_that_fails_alone_is_given_up() -> None:
 
 def test_a_channel_that_is_cancelled_while_it_is_claimed_is_given_back() -> None:
     class SlowPages(FakePages):
-        """The server has the claim at once, and its answer takes a second."""
+        """Take the claim at once, and answer after a second."""
 
         async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
             claim = await super().claim(task, worker_id)
@@ -356,7 +356,7 @@ def test_a_cancelled_channel_gives_its_claim_back() -> None:
     assert [each.status for each in pages.released] == [ChannelJobStatus.PENDING]
 
 
-def test_progress_tells_how_much_of_the_time_is_read() -> None:
+def test_progress_holds_the_share_of_time_that_is_read() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(30)
     history.post(*ids)
     seen: list[ChannelProgress] = []
@@ -437,7 +437,7 @@ def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:
     assert pages.holder is None
 
 
-def test_progress_tells_at_the_end_of_a_visit_what_came_of_its_last_page() -> None:
+def test_progress_at_the_end_of_a_visit_holds_its_last_page() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(35)
     history.post(*ids)
     seen: list[ChannelProgress] = []
@@ -492,7 +492,7 @@ def test_a_channel_of_unknown_size_is_sampled_by_one_page() -> None:
     ("earlier", "written_ago_s", "expected"),
     [
         pytest.param((), 2.5, [2.5], id="by-an-earlier-run-or-a-dead-worker"),
-        pytest.param((1.0,), 0.9, [], id="by-an-earlier-visit-which-told"),
+        pytest.param((1.0,), 0.9, [], id="by-an-earlier-visit-that-reported-it"),
         pytest.param((), None, [], id="by-nobody"),
     ],
 )
@@ -507,7 +507,7 @@ def test_pages_that_others_read_count_in_the_bucket(
 
 
 @pytest.mark.parametrize(("hurried", "visits"), [(True, 2), (False, 2)])
-def test_where_others_wait_a_visit_is_short(hurried: bool, visits: int) -> None:
+def test_a_visit_is_short_if_other_channels_wait(hurried: bool, visits: int) -> None:
     history, pages, ids = FakeHistory(takes_s=0.4), FakePages(), snowflakes(100)
     history.post(*ids)
     task, count = make_task(last_message_id=ids[-1], is_hurried=hurried), 0

@@ -1,4 +1,4 @@
-"""However a job ends, and at every moment of it: what came of its channels adds up to them."""
+"""Counts of channels add up to their total, during a job and however it ends."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def text_of(rendered: object) -> str:
 
 
 def assert_adds_up(text: str, total: int) -> None:
-    """Every line that counts channels names all of them, each once."""
-    (line,) = [each for each in text.splitlines() if " synced" in each]
-    told = line[: line.index(" synced")]
-    shown = [int(each.replace(",", "")) for each in _TOTAL.findall(told)]
+    """Assert that a line of counts names every channel once."""
+    (line,) = [row for row in text.splitlines() if " synced" in row]
+    synced = line[: line.index(" synced")]
+    shown = [int(number.replace(",", "")) for number in _TOTAL.findall(synced)]
     counted = [int(number.replace(",", "")) for number, _ in _COUNTED.findall(line)]
     assert sum(counted) == total, line
     assert shown[-1] == total, line
@@ -75,7 +75,7 @@ def assert_adds_up(text: str, total: int) -> None:
     kinds=st.lists(st.sampled_from(KINDS), max_size=12),
     cancelled_after_s=st.one_of(st.none(), st.floats(0.1, 3.0)),
 )
-def test_what_came_of_channels_adds_up(kinds: list[str], cancelled_after_s: float | None) -> None:
+def test_counts_of_channels_add_up(kinds: list[str], cancelled_after_s: float | None) -> None:
     stage = staged(kinds, pause_s=1.0)
 
     async def scenario():

@@ -1,4 +1,4 @@
-"""What is taken for deleted, and each trap that would delete what is there."""
+"""Deletions: messages that count as deleted, and each trap that would delete others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read(
     return run_virtual(engine.run(task, lambda _: None))
 
 
-def test_what_was_deleted_anywhere_is_found_once(
+def test_a_deletion_anywhere_is_found_once(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     gone = {ids[0], ids[9], ids[10], ids[25], ids[38]}
@@ -139,7 +139,7 @@ def test_a_page_cut_where_the_newest_was_deleted_deletes_that_alone(
     assert pages.deleted == {ids[-1]}
 
 
-def test_what_is_too_young_may_be_late_and_is_not_missed(ids: list[int]) -> None:
+def test_a_young_message_may_be_late_and_is_not_deleted(ids: list[int]) -> None:
     now = snowflake_at(LoopClock.start)
     young = [now - (minute * 60_000 << TIMESTAMP_SHIFT) for minute in (4, 3, 2, 1)]
     history, pages = FakeHistory(), FakePages()
@@ -173,7 +173,7 @@ def test_a_first_reading_looks_for_nothing_that_is_missing() -> None:
     assert step.page.gone is None
 
 
-def test_only_what_was_asked_for_is_judged(
+def test_only_the_requested_range_is_judged(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     for each in (ids[3], ids[30]):
@@ -184,7 +184,7 @@ def test_only_what_was_asked_for_is_judged(
     assert pages.deleted == {ids[30]}
 
 
-def test_a_message_that_comes_back_is_there_again(
+def test_a_message_that_comes_back_is_no_longer_deleted(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     lost = history.messages.pop(ids[7])
@@ -258,7 +258,7 @@ def test_a_page_that_stays_blank_with_the_intent_on_is_not_saved_and_fails_the_c
     assert history.asked == [0, 0], "it was read twice"
 
 
-def test_what_may_be_empty_stops_nothing(
+def test_messages_that_may_be_empty_stop_nothing(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     blank(history, *ids[:10], may_be_empty=True)
@@ -276,7 +276,7 @@ def test_a_blank_message_with_the_intent_on_is_only_odd(
     assert read(history, pages, ids[-1]).failure is None
 
 
-def test_pages_that_lack_what_is_there_fail_the_channel_and_delete_nothing(
+def test_pages_that_lack_existing_messages_fail_the_channel_and_delete_nothing(
     history: FakeHistory, pages: FakePages, ids: list[int]
 ) -> None:
     history.cut = [0] * 100

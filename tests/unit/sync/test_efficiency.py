@@ -1,4 +1,4 @@
-"""What bounds a run, and how near it came."""
+"""Ideal time of a run, and its efficiency."""
 
 from __future__ import annotations
 

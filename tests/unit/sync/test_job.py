@@ -89,7 +89,7 @@ def make_thread(channel_id: int, parent: int, *, archived: bool = False, kind: i
 
 @dataclass
 class FakeGuild:
-    """Lists what a test put in."""
+    """Guild that lists the channels of a test."""
 
     channels: list[Channel] = field(default_factory=list)
     active: list[Channel] = field(default_factory=list)
@@ -231,7 +231,7 @@ class FakeDispatcher:
 
 
 class BoardSink:
-    """The real board, without an actor round it."""
+    """The real board, without an actor around it."""
 
     def __init__(self, board: ProgressBoard) -> None:
         self.board = board
@@ -247,7 +247,7 @@ class BoardSink:
 
 
 class Stage:
-    """Everything a job needs."""
+    """Everything that a job needs."""
 
     def __init__(self, guild: FakeGuild, window: SyncWindow | None = None) -> None:
         self.clock = LoopClock()
@@ -302,7 +302,7 @@ def test_channels_and_threads_of_every_kind_are_synced_once() -> None:
     assert sorted(stage.catalog.recorded) == [1, 2, 3, 4, 10, 11, 12]
 
 
-def test_what_the_bot_may_not_read_is_skipped_with_its_reason_and_never_listed() -> None:
+def test_an_unreadable_channel_is_skipped_with_its_reason_and_never_listed() -> None:
     hidden = replace(make_channel(2), overwrites=(HIDDEN,))
     unknown = make_channel(3, 99)
     stage = Stage(FakeGuild(channels=[make_channel(1), hidden, unknown]))
@@ -340,7 +340,7 @@ def test_an_unchanged_channel_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(1, {1}), (6, set())])
-def test_what_was_read_within_minutes_of_its_last_message_is_read_again_once(
+def test_a_channel_read_within_minutes_of_its_last_message_is_read_again_once(
     minutes: int, expected: set[int]
 ) -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1)]))
@@ -385,7 +385,7 @@ def test_named_channels_bring_their_threads() -> None:
     assert {parent for parent, *_ in guild.listed} == {1}
 
 
-def test_a_channel_that_there_is_not_is_told() -> None:
+def test_an_unknown_channel_is_reported() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(1), ChannelId(9)}))
     stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
 
@@ -395,7 +395,7 @@ def test_a_channel_that_there_is_not_is_told() -> None:
     assert [each.channel_id for each in end.troubles] == [9]
 
 
-def test_a_run_for_channels_that_there_are_not_is_refused() -> None:
+def test_a_run_for_unknown_channels_alone_is_refused() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(9)}))
 
     with pytest.raises(UnknownChannelError, match="9"):
@@ -416,7 +416,7 @@ def test_a_failed_channel_makes_the_job_partial_and_stops_no_other() -> None:
     ]
 
 
-def test_a_job_that_hears_nothing_of_a_channel_is_not_completed() -> None:
+def test_a_job_with_a_channel_without_outcome_is_not_completed() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
     stage.dispatcher.vanishing = {1}
 
@@ -470,7 +470,7 @@ def cancelled_after_a_second(stage: Stage) -> JobOutcome:
     return run_virtual(scenario())
 
 
-def test_a_cancelled_job_says_what_is_left() -> None:
+def test_a_cancelled_job_reports_what_is_left() -> None:
     end = cancelled_after_a_second(Stage(FakeGuild(channels=[make_channel(1), make_channel(2)])))
 
     assert end.status is JobStatus.CANCELLED
@@ -497,7 +497,7 @@ def test_a_job_that_is_ended_for_a_reason_has_failed_for_it() -> None:
     ]
 
 
-def test_who_ends_a_cancelled_job_at_once_does_not_wait_for_its_sum() -> None:
+def test_cancelling_the_caller_of_a_cancelled_job_ends_it_at_once() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1)]))
     stage.dispatcher.pause_s = 1000.0
 
@@ -513,7 +513,7 @@ def test_who_ends_a_cancelled_job_at_once_does_not_wait_for_its_sum() -> None:
     run_virtual(scenario())
 
 
-def test_what_a_cancelled_channel_has_stored_counts() -> None:
+def test_stored_messages_of_a_cancelled_channel_count() -> None:
     end = cancelled_after_a_second(Stage(FakeGuild(channels=[make_channel(1), make_channel(2)])))
     tally = ChannelTally(requests=3, pages=3, messages=300, last_message_id=MessageId(7))
     begun = ChannelProgress(ChannelId(1), 1, "worker-0", LoopClock.start, tally, 0.5)
@@ -521,10 +521,10 @@ def test_what_a_cancelled_channel_has_stored_counts() -> None:
     result = summarize(HEADER, end, {}, {ChannelId(1): begun}, 2, LoopClock.start)
 
     assert result.messages_processed == 300
-    told = {each.channel_id: each for each in result.channel_results}
-    assert (told["1"].status, told["1"].messages_processed) == ("pending", 300)
-    assert (told["1"].worker_id, told["1"].last_message_id) == ("worker-0", "7")
-    assert (told["2"].worker_id, told["2"].messages_processed) == (None, 0)
+    by_id = {channel.channel_id: channel for channel in result.channel_results}
+    assert (by_id["1"].status, by_id["1"].messages_processed) == ("pending", 300)
+    assert (by_id["1"].worker_id, by_id["1"].last_message_id) == ("worker-0", "7")
+    assert (by_id["2"].worker_id, by_id["2"].messages_processed) == (None, 0)
 
 
 def test_the_board_counts_what_the_job_did() -> None:
@@ -542,9 +542,7 @@ async def _view(board: ProgressBoard) -> JobView:
 
 
 @pytest.mark.parametrize(("takes_s", "is_found"), [(10.0, False), (90.0, True)])
-def test_what_comes_into_being_during_a_long_run_is_read_by_it(
-    takes_s: float, is_found: bool
-) -> None:
+def test_channels_created_during_a_long_run_are_read_by_it(takes_s: float, is_found: bool) -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1)]))
     stage.dispatcher.pause_s = takes_s
 
@@ -564,7 +562,7 @@ def test_what_comes_into_being_during_a_long_run_is_read_by_it(
     assert [each.channel_id for each in end.skipped] == ([3] if is_found else [])
 
 
-def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
+def test_a_recently_refused_channel_is_not_read_and_is_reported() -> None:
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]))
     until = datetime(2026, 1, 3, tzinfo=UTC)
     stage.catalog.refused = {ChannelId(2): refusal(2, until)}
@@ -579,7 +577,7 @@ def test_a_channel_that_was_refused_lately_is_left_alone_and_told() -> None:
     assert "Discord answers 403." in trouble.message
 
 
-def test_a_refused_channel_that_is_named_is_asked_all_the_same() -> None:
+def test_a_refused_channel_that_is_named_is_read() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(2)}))
     stage = Stage(FakeGuild(channels=[make_channel(1), make_channel(2)]), window)
     stage.catalog.refused = {ChannelId(2): refusal(2, HEADER.started_at)}
@@ -682,7 +680,7 @@ def test_a_channel_that_was_given_up_does_not_rest_until_it_is_read() -> None:
     assert stage.synced == {1}
 
 
-def test_a_named_thread_that_is_gone_is_marked_and_is_no_mistake() -> None:
+def test_a_named_thread_that_is_gone_is_marked_and_is_no_trouble() -> None:
     window = SyncWindow(SyncType.INCREMENTAL, channels=frozenset({ChannelId(12)}))
     stage = Stage(FakeGuild(channels=[make_channel(1)]), window)
     stage.catalog.stored = [KnownChannel(ChannelId(12), 11, ChannelId(1))]

@@ -1,4 +1,4 @@
-"""Looks at the guild are shared by all who ask while one is under way."""
+"""Look-ups of the guild are shared by all callers that ask during one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.virtual_time import LoopClock, run_virtual
 
 
 class SlowGuild(FakeGuild):
-    """Takes a second for each look, and may fail."""
+    """Guild that takes a second for each look-up, and may fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class SlowGuild(FakeGuild):
 
 def membership_of(guild: SlowGuild) -> Membership:
     clock = LoopClock()
-    again = Retrier(RetryPolicy(max_attempts=1), clock)
-    return Membership(GuildPlanner(guild, GUILD), again, clock)
+    retrier = Retrier(RetryPolicy(max_attempts=1), clock)
+    return Membership(GuildPlanner(guild, GUILD), retrier, clock)
 
 
-def test_whoever_asks_during_a_look_shares_the_next_one():
+def test_callers_during_a_look_up_share_the_next_one():
     guild = SlowGuild()
 
     async def many() -> list[Survey | None]:
@@ -46,11 +46,11 @@ def test_whoever_asks_during_a_look_shares_the_next_one():
 
     found = run_virtual(many())
 
-    assert guild.looks == 2, "what was seen before the question answers nothing"
+    assert guild.looks == 2, "a look-up that began before the call is outdated"
     assert all(each is not None for each in found)
 
 
-def test_everybody_hears_that_the_bot_is_out():
+def test_every_caller_learns_that_the_bot_is_out():
     guild = SlowGuild(GuildUnavailableError("out"))
 
     async def two() -> list[object]:

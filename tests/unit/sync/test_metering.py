@@ -1,4 +1,4 @@
-"""Metrics grow by what is new, once, whichever tracker tells them, and end at nothing."""
+"""Counters grow once, whichever tracker reports; gauges end at 0."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def usage(pages: int, hits: int = 0, took: Durations | None = None) -> ApiUsage:
 
 
 class Tracker:
-    """What a tracker does with reports and at its beat."""
+    """Tracker, reduced to its use of the meter."""
 
     def __init__(self, sink: FakeSink) -> None:
         self.board = ProgressBoard(HEADER, HandClock())
@@ -62,7 +62,7 @@ def counted(sink: FakeSink, metric: metrics.Metric, *labels: str) -> float:
     return sink.counters[metric.name, *labels]
 
 
-def test_a_counter_is_the_sum_of_its_workers_however_often_it_is_told() -> None:
+def test_a_counter_is_the_sum_of_its_workers_however_often_it_is_updated() -> None:
     sink = FakeSink()
     tracker = Tracker(sink)
 
@@ -82,7 +82,7 @@ def test_a_counter_is_the_sum_of_its_workers_however_often_it_is_told() -> None:
     assert round(counted(sink, metrics.PERMIT_WAIT, "takaro"), 6) == 0.7
 
 
-def test_counters_are_there_at_0_before_anything_happens() -> None:
+def test_counters_exist_at_0_before_anything_happens() -> None:
     sink = FakeSink()
     JobMeter("takaro", sink)
 
@@ -91,7 +91,7 @@ def test_counters_are_there_at_0_before_anything_happens() -> None:
     assert (metrics.PAGES.name, "takaro") in sink.counters
 
 
-def test_a_tracker_that_was_started_anew_counts_nothing_twice() -> None:
+def test_a_restarted_tracker_counts_nothing_twice() -> None:
     before, after = FakeSink(), FakeSink()
     first, second = Tracker(before), Tracker(after)
     first.report("worker-0", 1, usage(3))
@@ -121,7 +121,7 @@ def test_a_duration_is_observed_once_within_its_class() -> None:
     assert dict(sink.observed) == {(name, 0.005): 2, (name, 2 * BOUNDS_S[-1]): 1}
 
 
-def test_a_scope_that_nobody_knows_makes_no_series_of_its_own() -> None:
+def test_an_unknown_scope_gets_no_series_of_its_own() -> None:
     sink = FakeSink()
     tracker = Tracker(sink)
 
@@ -144,7 +144,7 @@ def test_gauges_follow_the_job_and_end_at_0() -> None:
     assert set(sink.gauges.values()) == {0}
 
 
-def test_a_driver_tells_of_its_workers_and_of_what_was_lost() -> None:
+def test_a_driver_reports_its_workers_and_the_lost_ones() -> None:
     sink = FakeSink()
     meter = RunMeter(sink)
     assert counted(sink, metrics.WORKERS_LOST) == 0

@@ -1,4 +1,4 @@
-"""APIs whose pages never end: an error, and nothing proven by them."""
+"""Pages that never end are an error, and prove nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = 10
 
 @dataclass
 class StuckHistory(FakeHistory):
-    """Serves pages by a rule that does not go on."""
+    """History that serves pages by a rule without progress."""
 
     kind: str = "newest"
 

@@ -1,4 +1,4 @@
-"""A channel that names a newest message that is none, or is not the newest: all of it is read."""
+"""Channels that name a wrong newest message are read to their end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.virtual_time import LoopClock
 
 @dataclass
 class CappedHistory(FakeHistory):
-    """Gives fewer messages than are asked for, though there are more."""
+    """History that serves fewer messages than requested, although there are more."""
 
     most: int = 100
 
@@ -71,7 +71,7 @@ def test_where_the_newest_is_as_named_no_page_is_asked_for_twice() -> None:
 
 
 class CrowdedHistory(TiedHistory):
-    """Shows three messages of a crowded millisecond, others for each limit."""
+    """History that shows three messages of a crowded millisecond, others for each limit."""
 
     async def fetch_after(
         self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0

@@ -23,7 +23,7 @@ HOURS_S = 7_200.0
 
 
 class Server:
-    """A server whose starts end as listed; after that it runs."""
+    """Server with starts that end as listed; later starts succeed."""
 
     def __init__(self, *ends: ServerState | RaysyncError) -> None:
         self._ends = list(ends)
@@ -42,7 +42,7 @@ class Server:
 
 
 def seen(server: Server | None, away_s: float) -> tuple[Heard, RaysyncError | None]:
-    """Have the database be away from the fifth second on; return what was told of it."""
+    """Watch a database that is down from the fifth second on; return the reports and the end."""
     heard = Heard()
 
     async def scenario() -> RaysyncError | None:
@@ -62,7 +62,7 @@ def seen(server: Server | None, away_s: float) -> tuple[Heard, RaysyncError | No
     return heard, run_virtual(scenario())
 
 
-def test_an_outage_is_told_at_once_with_its_beginning_and_the_end_of_patience() -> None:
+def test_an_outage_is_reported_at_once_with_its_start_and_its_time_limit() -> None:
     heard, ended_by = seen(None, away_s=90.0)
 
     until = LoopClock.start + timedelta(seconds=HOURS_S)
@@ -71,7 +71,7 @@ def test_an_outage_is_told_at_once_with_its_beginning_and_the_end_of_patience() 
     assert ended_by is None
 
 
-def test_a_run_gives_up_at_the_time_that_it_named() -> None:
+def test_a_run_gives_up_at_the_reported_time() -> None:
     heard, ended_by = seen(None, away_s=3 * HOURS_S)
 
     assert "has not answered since 2026-01-01 00:00:00 UTC (connection refused)" in str(ended_by)
@@ -81,7 +81,7 @@ def test_a_run_gives_up_at_the_time_that_it_named() -> None:
 
 
 def test_a_run_ends_before_its_channels_give_up_one_by_one() -> None:
-    """They would become dead letters, though nothing is wrong with any of them."""
+    """Otherwise they would become dead letters, although none is at fault."""
 
     async def ask() -> None:
         raise StoreUnavailableError("connection refused")
@@ -101,7 +101,7 @@ def test_a_run_ends_before_its_channels_give_up_one_by_one() -> None:
     assert not run_virtual(scenario())
 
 
-def test_a_server_that_can_be_started_is_started_at_once_and_its_reason_told() -> None:
+def test_a_server_is_started_at_once_and_the_reason_is_reported() -> None:
     server = Server(ServerState("FATAL: killed"))
 
     heard, ended_by = seen(server, away_s=2.5)
@@ -111,7 +111,7 @@ def test_a_server_that_can_be_started_is_started_at_once_and_its_reason_told() -
     assert (server.answers, ended_by) == (1, None)
 
 
-def test_a_start_that_fails_is_told_and_tried_again_after_a_pause() -> None:
+def test_a_failed_start_is_reported_and_retried_after_a_pause() -> None:
     server = Server(DatabaseUnavailableError("it has no memory"), ServerState("it had none"))
 
     heard, _ = seen(server, away_s=15.0)
@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_run_at_once() -> None:
     assert heard.lasted_s == []
 
 
-def test_a_server_that_was_stopped_on_purpose_is_waited_for() -> None:
+def test_an_outage_of_a_server_stopped_on_purpose_is_reported_as_such() -> None:
     heard, ended_by = seen(Server(*[ServerState("stopped", is_stopped=True)] * 30), away_s=20.0)
 
     assert [each.is_stopped for each in heard.outages] == [False, True]
@@ -136,7 +136,7 @@ def test_a_server_that_was_stopped_on_purpose_is_waited_for() -> None:
     assert ended_by is None
 
 
-def test_what_begins_meanwhile_waits_for_the_end_of_the_outage_or_of_the_run() -> None:
+def test_a_job_that_begins_meanwhile_waits_for_the_end_of_the_outage_or_the_run() -> None:
     async def scenario() -> list[float]:
         loop, stopping, at_s = asyncio.get_running_loop(), asyncio.Event(), []
         watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
@@ -152,7 +152,7 @@ def test_what_begins_meanwhile_waits_for_the_end_of_the_outage_or_of_the_run() -
     assert run_virtual(scenario()) == [0.0, 7.0, 14.0]
 
 
-def test_what_begins_finds_out_itself_where_nobody_asks_any_more() -> None:
+def test_a_job_that_begins_queries_the_database_itself_after_silence() -> None:
     async def scenario() -> float:
         watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
         watch.note("away")
@@ -162,7 +162,7 @@ def test_what_begins_finds_out_itself_where_nobody_asks_any_more() -> None:
     assert run_virtual(scenario()) == SILENCE_S + 1
 
 
-def test_a_connection_that_is_back_at_once_is_no_outage() -> None:
+def test_a_reconnection_at_once_is_no_outage() -> None:
     heard = Heard()
 
     async def scenario() -> None:
@@ -180,7 +180,7 @@ def test_a_connection_that_is_back_at_once_is_no_outage() -> None:
 
 
 @pytest.mark.parametrize("outages", [1, 2])
-def test_each_outage_is_told_by_itself(outages: int) -> None:
+def test_each_outage_is_reported_separately(outages: int) -> None:
     heard = Heard()
 
     async def scenario() -> None:

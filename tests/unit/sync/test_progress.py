@@ -41,7 +41,7 @@ def make_board() -> tuple[ProgressBoard, HandClock]:
 
 
 def make_tail(*left: ChannelTask) -> tuple[ProgressBoard, HandClock]:
-    """A job at 20 s, of which next to all is done: channel 1 of 980 pages, and not *left*."""
+    """Return a job at 20 s that is nearly done: channel 1 of 980 pages ended, *left* did not."""
     clock = HandClock()
     header = JobHeader(JobId("job"), "takaro", SyncType.FULL, START, 48.0, 2.0)
     board = ProgressBoard(header, clock)
@@ -96,7 +96,7 @@ def test_a_new_attempt_replaces_the_old_ones_progress() -> None:
     assert board.view(10).messages == 100
 
 
-def test_under_way_is_what_has_begun_and_not_ended() -> None:
+def test_channels_under_way_have_begun_and_not_ended() -> None:
     board, _ = make_board()
 
     before = board.under_way()
@@ -121,7 +121,7 @@ def test_rates_are_over_the_last_seconds() -> None:
     assert abs(view.requests_per_second - 1.0) < 0.2
 
 
-def test_a_sample_says_how_far_the_job_had_come_and_when() -> None:
+def test_a_sample_holds_the_counts_and_their_time() -> None:
     board, clock = make_board()
     clock.elapsed_s = 7.9
     board.report(report(1, 100, calls=2))
@@ -132,7 +132,7 @@ def test_a_sample_says_how_far_the_job_had_come_and_when() -> None:
     assert sample.taken_at == START + timedelta(seconds=7.9)
 
 
-def test_changed_rows_are_told_once_and_again_when_put_back() -> None:
+def test_changed_rows_are_returned_once_and_again_when_put_back() -> None:
     board, _ = make_board()
     rows = board.take_changed()
 
@@ -149,7 +149,7 @@ def test_the_busiest_channels_come_first() -> None:
     assert [each.channel_id for each in board.view(1).channels] == [1]
 
 
-def test_a_run_takes_at_least_as_long_as_the_channel_that_takes_longest() -> None:
+def test_a_run_takes_at_least_as_long_as_its_slowest_channel() -> None:
     board, _ = make_tail(make_task(2, expected_pages=20.0))
     progress = ChannelProgress(
         ChannelId(2), 1, "worker-0", START, ChannelTally(pages=5), fraction=0.25
@@ -163,7 +163,7 @@ def test_a_run_takes_at_least_as_long_as_the_channel_that_takes_longest() -> Non
     assert board.view(10).eta_s == 0.0
 
 
-def test_a_view_that_is_only_written_down_remembers_the_longest_channel() -> None:
+def test_a_heartbeat_view_remembers_the_slowest_channel() -> None:
     board, _ = make_tail(make_task(2, expected_pages=20.0))
     progress = ChannelProgress(
         ChannelId(2), 1, "worker-0", START, ChannelTally(pages=5), fraction=0.25
@@ -176,7 +176,7 @@ def test_a_view_that_is_only_written_down_remembers_the_longest_channel() -> Non
     assert board.view(0).eta_s == 0.0
 
 
-def test_a_channel_that_has_not_come_anywhere_is_reckoned_by_its_own_limit() -> None:
+def test_a_channel_without_progress_is_estimated_by_its_own_limit() -> None:
     board, _ = make_tail(
         make_task(2, expected_pages=20.0),
         make_task(3, expected_pages=12.0),
@@ -197,7 +197,7 @@ def test_a_channel_that_has_not_come_anywhere_is_reckoned_by_its_own_limit() -> 
 def with_extras(
     channel_id: int, pages: int, due: int, done: int, *, reactions: int = 0
 ) -> ChannelProgress:
-    """A channel whose messages are read, and of its extras so many."""
+    """Return a channel with its messages read, and some of its extras."""
     extras = ExtraTally(extras_due=due, extras_done=done, extras_counted=1)
     tally = ChannelTally(pages=pages, reactions=reactions, extras=extras)
     share = (pages + done) / (pages + due)

@@ -1,4 +1,4 @@
-"""A store that refuses a message for no reason that anybody thought of."""
+"""Rescue of a page when the store refuses a message for an unforeseen reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.virtual_time import LoopClock, run_virtual
 
 @dataclass
 class PickyPages(FakePages):
-    """Takes no page that holds one of some messages with its payload."""
+    """Store that refuses pages with the payloads of certain messages."""
 
     poison: set[int] = field(default_factory=set)
     refuses_all: bool = False
@@ -37,7 +37,7 @@ def sync(history: FakeHistory, pages: PickyPages) -> ChannelJobStatus:
     return outcome.status
 
 
-def test_one_message_costs_its_payload_alone() -> None:
+def test_one_refused_message_loses_only_its_payload() -> None:
     history, ids = FakeHistory(), snowflakes(50)
     history.post(*ids)
     pages = PickyPages(poison={ids[3], ids[19], ids[20]})
@@ -59,7 +59,7 @@ def test_a_store_that_refuses_everything_fails_the_channel() -> None:
     assert pages.rows == {}
 
 
-def test_a_lost_claim_is_no_matter_of_a_message() -> None:
+def test_a_lost_claim_is_not_taken_for_a_refused_message() -> None:
     history = FakeHistory()
     history.post(*snowflakes(5))
     pages = PickyPages(errors=[ClaimLostError("another worker took over")])

@@ -19,12 +19,12 @@ from tests.virtual_time import LoopClock, run_virtual
     [
         pytest.param(1, None, 1.0, id="first-pause-is-the-base"),
         pytest.param(3, None, 4.0, id="the-pause-doubles"),
-        pytest.param(5, 40.0, 40.0, id="discords-word-wins-when-longer"),
+        pytest.param(5, 40.0, 40.0, id="a-longer-pause-of-discord-wins"),
         pytest.param(6, None, None, id="attempts-spent"),
         pytest.param(2, 1200.0, None, id="no-time-left"),
         pytest.param(2, math.inf, None, id="not-for-ever"),
-        pytest.param(2, math.nan, 2.0, id="nan-is-no-time"),
-        pytest.param(2, -5.0, 2.0, id="nor-is-what-is-over"),
+        pytest.param(2, math.nan, 2.0, id="nan-is-no-pause"),
+        pytest.param(2, -5.0, 2.0, id="a-negative-pause-is-none"),
     ],
 )
 def test_a_policy_backs_off_then_gives_up(
@@ -39,35 +39,35 @@ def test_jitter_halves_a_pause_at_most() -> None:
     assert RetryPolicy().backoff_s(RetryableError("x"), 1, 0.0, jitter=lambda: 0.0) == 0.5
 
 
-def test_what_is_not_retryable_is_given_up_at_once() -> None:
+def test_an_error_that_is_not_retryable_is_given_up_at_once() -> None:
     assert RetryPolicy().backoff_s(PermanentError("404"), 1, 0.0) is None
 
 
 def test_the_retrier_raises_the_last_error_and_counts() -> None:
     asked: list[float] = []
     clock = LoopClock()
-    again = Retrier(RetryPolicy(max_attempts=4), clock)
+    retrier = Retrier(RetryPolicy(max_attempts=4), clock)
 
     async def ask() -> None:
         asked.append(clock.monotonic_s())
         raise RetryableError(f"try {len(asked)}")
 
     with pytest.raises(RetryableError, match="try 4"):
-        run_virtual(again(ask))
+        run_virtual(retrier(ask))
 
     assert len(asked) == 4
-    assert again.retries == 3
+    assert retrier.retries == 3
 
 
 def outage(lasts_s: float, error: Exception, **policy: float) -> tuple[float, int]:
-    """Ask through an outage; returns when it worked, and how often was asked."""
+    """Return when a request through an outage worked, and the number of attempts."""
     clock = LoopClock()
     asked = 0
 
     async def is_outage(_: RaysyncError) -> bool:
         return clock.monotonic_s() < lasts_s
 
-    again = Retrier(RetryPolicy(**policy), clock, is_outage=is_outage)  # type: ignore[arg-type]
+    retrier = Retrier(RetryPolicy(**policy), clock, is_outage=is_outage)  # type: ignore[arg-type]
 
     async def ask() -> float:
         nonlocal asked
@@ -76,7 +76,7 @@ def outage(lasts_s: float, error: Exception, **policy: float) -> tuple[float, in
             raise error
         return clock.monotonic_s()
 
-    return run_virtual(again(ask)), asked
+    return run_virtual(retrier(ask)), asked
 
 
 def test_an_outage_of_an_hour_is_waited_for() -> None:
@@ -91,12 +91,12 @@ def test_an_outage_of_a_day_is_given_up() -> None:
         outage(86_400.0, RetryableError("503"))
 
 
-def test_what_fails_alone_is_given_up_though_others_wait_out_an_outage() -> None:
+def test_a_permanent_error_is_given_up_during_an_outage() -> None:
     with pytest.raises(PermanentError):
         outage(60.0, PermanentError("404"))
 
 
-def test_a_database_that_is_away_is_an_outage_whoever_asks() -> None:
+def test_a_database_that_is_down_is_an_outage_for_every_retrier() -> None:
     clock = LoopClock()
 
     async def ask() -> float:
@@ -154,10 +154,10 @@ def test_a_pause_that_discord_asks_for_is_never_cut_short(error: RetryableError)
     with pytest.raises(RetryableError):
         run_virtual(Retrier(RetryPolicy(), clock, is_outage=is_outage)(ask))
 
-    assert len(asked) == 1, "the pause is longer than anybody waits, so nothing is asked again"
+    assert len(asked) == 1, "the pause is longer than anybody waits, so there is no retry"
 
 
-def test_one_longest_pause_of_a_limit_is_waited_for_and_a_second_is_not() -> None:
+def test_the_longest_pause_of_a_limit_is_waited_for_once() -> None:
     longest_s = LONGEST_PAUSE_S[Scope.USER]
     asked: list[float] = []
     clock = LoopClock()

@@ -1,4 +1,4 @@
-"""A run of any length has at most so many samples, spread over all of it."""
+"""Samples of a run of any length are bounded, and spread over all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raysync.models.samples import MOST_SAMPLES, slot_s, step_s
 
 
 def kept(beats: Iterable[float]) -> list[int]:
-    """The slots that the store holds after these beats: each thins out, then writes its own."""
+    """Return the slots in the store after these heartbeats: each thins out, then writes its own."""
     slots: set[int] = set()
     step = 1
     for elapsed_s in beats:
@@ -39,7 +39,7 @@ def test_a_long_run_is_sampled_evenly_and_boundedly(lasts_s: int) -> None:
 
 
 def test_a_sampler_that_begins_in_the_middle_goes_on_in_step() -> None:
-    """The tracker was started anew after 1,000 s: its samples fall between none of the old."""
+    """A tracker restarted after 1,000 s uses the slots of the one before."""
     beats = [float(second) for second in range(3_000)]
     restarted = [*beats[:990], *beats[1_000:]]
 

@@ -1,4 +1,4 @@
-"""What a result says of a run whose own counters contradict each other."""
+"""Result of a run with counters that contradict each other."""
 
 from __future__ import annotations
 
@@ -44,32 +44,34 @@ def result(
 def test_far_more_pages_than_requests_are_a_trouble(
     pages: int, calls: tuple[int, ...], counted: int
 ) -> None:
-    told = result(pages, *calls)
+    summary = result(pages, *calls)
 
-    assert told.status == "partial"
-    (trouble,) = told.errors
+    assert summary.status == "partial"
+    (trouble,) = summary.errors
     assert trouble.channel_id is None
     assert trouble.error.startswith(
         f"{pages:,} pages were read, but only {counted} requests were counted. The other requests"
     )
 
 
-def test_what_was_written_counts_as_read_though_no_channel_has_told_of_it() -> None:
+def test_written_pages_count_as_read_without_a_report_of_their_channel() -> None:
     assert result(0, 0, written=400).status == "partial"
 
 
 @pytest.mark.parametrize(
     ("pages", "calls"), [(511, (520,)), (511, (300, 250)), (100, (51,)), (99, ()), (0, ())]
 )
-def test_counters_that_agree_or_are_small_are_none(pages: int, calls: tuple[int, ...]) -> None:
-    told = result(pages, *calls)
+def test_counters_that_agree_or_are_small_are_no_trouble(
+    pages: int, calls: tuple[int, ...]
+) -> None:
+    summary = result(pages, *calls)
 
-    assert (told.status, told.errors) == ("completed", [])
+    assert (summary.status, summary.errors) == ("completed", [])
 
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.PARTIAL])
-def test_how_the_job_ended_stays(status: JobStatus) -> None:
-    told = result(511, status=status)
+def test_the_status_of_an_unsuccessful_job_stays(status: JobStatus) -> None:
+    summary = result(511, status=status)
 
-    assert told.status == status.value
-    assert len(told.errors) == 1
+    assert summary.status == status.value
+    assert len(summary.errors) == 1

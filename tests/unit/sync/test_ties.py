@@ -1,4 +1,4 @@
-"""Messages of one millisecond: whatever their order, none is missing that is not named."""
+"""Messages of one millisecond: none is missed without a report, whatever their order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST = snowflakes(1)[0]
 
 @dataclass
 class TiedHistory(FakeHistory):
-    """Orders the messages of one millisecond by a rule of its own, and cuts pages by it."""
+    """History that orders the messages of one millisecond by a rule of its own."""
 
     seed: int = 0
     by_position: bool = False  # `after` a message of a millisecond: by place and not by id
@@ -58,7 +58,7 @@ def sync(
 
 
 def at(minute: int, count: int) -> list[int]:
-    """Ids of *count* messages of one millisecond."""
+    """Return the ids of *count* messages of one millisecond."""
     start = FIRST + (minute * 60_000 << TIMESTAMP_SHIFT)
     return [start + 7 * each for each in range(count)]
 
@@ -140,7 +140,7 @@ minutes = st.lists(
     full=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_nothing_is_missing_that_is_not_named(
+def test_every_missing_message_is_reported(
     groups: list[tuple[int, int]],
     page_size: int,
     seed: int,

@@ -1,4 +1,4 @@
-"""Requests by the second, and where a run's time went."""
+"""Requests over time, and the distribution of a run's time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_tail_begins_where_the_budget_was_last_used_fully() -> None:
     assert tail_s(rate, NOON, NOON + timedelta(seconds=5.5), 100.0) == 5.5
 
 
-def test_what_several_clients_waited_for_is_added_up() -> None:
+def test_waits_of_several_clients_are_added_up() -> None:
     rate = RequestRate(1, {NOON_S + 3: 10})
     one = ApiUsage(
         permit_wait_s=1.5,
@@ -56,5 +56,5 @@ def test_what_several_clients_waited_for_is_added_up() -> None:
     assert spent.requests.requests == [10]
 
 
-def test_without_a_request_nothing_is_said_of_them() -> None:
+def test_without_a_request_there_is_no_series() -> None:
     assert time_spent([], NOON, 48.0).requests is None

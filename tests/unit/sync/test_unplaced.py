@@ -1,4 +1,4 @@
-"""Records of pages without a place: nothing is proven by their page, and nothing else is lost."""
+"""Unplaced records: their page proves nothing, and nothing else is lost."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ BOUNDS = Bounds(WHOLE, LIMIT, settled=MAX_SNOWFLAKE, earliest=50, latest=10_000)
 
 
 def nowhere(of: int = 0) -> Message:
-    """As a record is read that has no id; another of each message."""
+    """Return the message as it is read without an id, different for each message."""
     return replace(make_message(0), raw=b"%d" % of, quarantine=("id",), may_be_empty=True)
 
 
 @dataclass
 class DamagedHistory(FakeHistory):
-    """Some messages come without their ids, or with others."""
+    """History in which some messages come without their ids, or with wrong ones."""
 
     damaged: dict[int, Message] = field(default_factory=dict)
 
@@ -60,7 +60,9 @@ def read(history: FakeHistory, pages: FakePages, newest: int | None = None) -> C
 
 @pytest.mark.parametrize("at", [0, 1, 3])
 @pytest.mark.parametrize("odd", [0, 40, 49, 60, 10_001, MAX_SNOWFLAKE])
-def test_a_page_that_holds_one_proves_nothing_and_keeps_the_rest(at: int, odd: int) -> None:
+def test_a_page_with_an_unplaced_record_proves_nothing_and_keeps_the_rest(
+    at: int, odd: int
+) -> None:
     page = [make_message(each) for each in (103, 102, 101)]
     page.insert(at, replace(make_message(0), id=MessageId(odd)))
     step = judge(page, MessageId(60), BOUNDS)
@@ -72,20 +74,20 @@ def test_a_page_that_holds_one_proves_nothing_and_keeps_the_rest(at: int, odd: i
 
 
 @pytest.mark.parametrize("ids", [(60, 59, 101, 102), (60,)], ids=["several", "alone"])
-def test_ids_of_earlier_messages_are_another_page_and_no_odd_records(ids: tuple[int, ...]) -> None:
+def test_ids_of_earlier_messages_mean_another_page(ids: tuple[int, ...]) -> None:
     page = [make_message(each) for each in ids]
 
     with pytest.raises(NoProgressError, match="does not page by `after`"):
         judge(page, MessageId(60), BOUNDS)
 
 
-def test_a_page_without_any_leads_nowhere() -> None:
+def test_a_page_without_a_placed_record_leads_nowhere() -> None:
     step = judge([nowhere()], MessageId(60), BOUNDS)
 
     assert (step.page, step.highest, step.is_end, step.unplaced) == (None, 60, True, (0,))
 
 
-def test_a_record_with_anothers_id_has_no_place_of_its_own() -> None:
+def test_a_record_with_the_id_of_another_is_unplaced() -> None:
     page = [make_message(101, "one"), make_message(102), make_message(101, "two")]
     step = judge(page, NOWHERE, BOUNDS)
 
@@ -129,7 +131,7 @@ def test_reading_goes_on_counts_it_once_and_misses_nothing(
     assert all(any(each in part for part in pages.coverage) for each in elsewhere)
 
 
-def test_where_nothing_but_such_is_left_the_reading_ends() -> None:
+def test_reading_ends_if_only_unplaced_records_are_left() -> None:
     history, pages = DamagedHistory(), FakePages()
     ids = snowflakes(3)
     history.post(*ids)
@@ -141,7 +143,7 @@ def test_where_nothing_but_such_is_left_the_reading_ends() -> None:
     assert (pages.rows, pages.coverage) == ({}, ())
 
 
-def test_a_whole_page_of_them_is_an_error_in_words() -> None:
+def test_a_full_page_of_unplaced_records_is_an_error() -> None:
     history, pages = DamagedHistory(), FakePages()
     ids = snowflakes(LIMIT + 1)
     history.post(*ids)
@@ -152,7 +154,7 @@ def test_a_whole_page_of_them_is_an_error_in_words() -> None:
     assert "None of the 10 records" in outcome.failure.message
 
 
-def test_an_id_to_come_does_not_end_the_reading() -> None:
+def test_an_id_of_the_future_does_not_end_the_reading() -> None:
     history, pages = DamagedHistory(), FakePages()
     ids = snowflakes(34)
     history.post(*ids)
@@ -167,7 +169,7 @@ def test_an_id_to_come_does_not_end_the_reading() -> None:
     assert max(each.stop for each in pages.coverage) <= ids[-1] + 1
 
 
-def test_beside_ties_that_fill_a_page_it_is_counted_and_the_rest_is_read() -> None:
+def test_an_unplaced_record_among_ties_is_counted_and_the_rest_is_read() -> None:
     tied = [snowflakes(1)[0] + each for each in range(100)]
     later = [each + (1 << 45) for each in snowflakes(5)]
     history, pages = DamagedHistory(), FakePages()
@@ -186,7 +188,7 @@ def test_beside_ties_that_fill_a_page_it_is_counted_and_the_rest_is_read() -> No
     st.sets(st.integers(0, 39), max_size=8),
     st.booleans(),
 )
-def test_whatever_has_no_place_nothing_that_is_there_is_missed_or_called_proven(
+def test_unplaced_records_never_lose_a_message_or_prove_a_range(
     lost: set[int], deleted: set[int], is_named: bool
 ) -> None:
     ids = snowflakes(40)
