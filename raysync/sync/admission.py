@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,33 +31,17 @@ class Admission:
 
     async def admit(self, survey: Survey, listed: Iterable[Channel]) -> list[ChannelTask]:
         """Record the channels that no list named before. Return the tasks of those to read."""
-        ledger, window = self.ledger, self.scope.window
-        now = self.ports.clock.now()
-        by_id = {
-            channel.id: plausible(channel, now)
-            for channel in listed
-            if channel.id not in ledger.seen
-        }
-        if not by_id:
+        new = self._first_seen(listed)
+        if not new:
             return []
-        ledger.seen.update(by_id)
-        kept, forgotten = exclude_forgotten(by_id.values(), self.scope.forgotten, window.channels)
-        partition = partition_readable(survey, kept, window.channels)
+        only = self.scope.window.channels
+        kept, forgotten = exclude_forgotten(new, self.scope.forgotten, only)
+        partition = partition_readable(survey, kept, only)
         stored = await self.ports.retry(partial(self.ports.catalog.record, partition.recordable))
-        ledger.not_read |= partition.odd
-        due = [
-            channel
-            for channel in partition.readable
-            if not self._is_unchanged(channel, stored[channel.id])
-            or self.rechecks.stored_of(channel.id)
-        ]
-        ledger.unchanged += len(partition.readable) - len(due)
-        tasks = [self._task(channel, stored[channel.id]) for channel in self._exclude_cooling(due)]
-        for channel in partition.readable:
-            ledger.gaps += gaps_of(channel, stored[channel.id], self.scope.ids)
-        ledger.tasks.update({task.channel_id: task for task in tasks})
+        self.ledger.not_read |= partition.odd
+        tasks = self._plan(partition.readable, stored)
         skipped = (*partition.skipped, *forgotten)
-        ledger.skipped.update({channel.channel_id: channel for channel in skipped})
+        self.ledger.skipped.update({channel.channel_id: channel for channel in skipped})
         left_out = (*skipped, *self._left_out(partition.readable))
         await self.ports.sink.plan(tasks, left_out)
         return tasks
@@ -77,6 +61,29 @@ class Admission:
         ledger.tasks.update({task.channel_id: task for task in tasks})
         cooling = (channel for channel in readable if channel.id in ledger.cooling)
         await self.ports.sink.plan(tasks, tuple(self._left_out(cooling)))
+        return tasks
+
+    def _first_seen(self, listed: Iterable[Channel]) -> Collection[Channel]:
+        """Return the channels that no list named before, each once, and note them as seen."""
+        seen, now = self.ledger.seen, self.ports.clock.now()
+        new = {channel.id: plausible(channel, now) for channel in listed if channel.id not in seen}
+        seen.update(new)
+        return new.values()
+
+    def _plan(
+        self, readable: Iterable[Channel], stored: Mapping[ChannelId, StoredChannel]
+    ) -> list[ChannelTask]:
+        """Return the tasks of the channels with something due; count the others, and all gaps."""
+        due: list[Channel] = []
+        for channel in readable:
+            known = stored[channel.id]
+            self.ledger.gaps += gaps_of(channel, known, self.scope.ids)
+            if self._is_unchanged(channel, known) and not self.rechecks.stored_of(channel.id):
+                self.ledger.unchanged += 1
+            else:
+                due.append(channel)
+        tasks = [self._task(channel, stored[channel.id]) for channel in self._exclude_cooling(due)]
+        self.ledger.tasks.update({task.channel_id: task for task in tasks})
         return tasks
 
     def _left_out(self, readable: Iterable[Channel]) -> Iterator[Skipped]:

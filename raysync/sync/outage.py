@@ -60,13 +60,13 @@ class OutageWatch:
         clock: Moments,
         observer: OutageObserver,
         server: ServerPort | None,
-        patience_s: float,
+        longest_s: float,
     ) -> None:
-        """*server* is None if it cannot be started here. An outage lasts *patience_s* at most."""
+        """*server* is None if it cannot be started here. Outages last *longest_s* at most."""
         self._clock = clock
         self._observer = observer
         self._server = server
-        self._patience = timedelta(seconds=patience_s)
+        self._longest = timedelta(seconds=longest_s)
         self._answered_at = clock.now()
         self._noted_s = clock.monotonic_s()
         self._answered = asyncio.Event()
@@ -119,7 +119,7 @@ class OutageWatch:
 
     async def _wait_out(self, since: datetime) -> bool:
         """Wait until the database answers again. Return whether the outage was reported."""
-        until, last = since + self._patience, None
+        until, last = since + self._longest, None
         while not self._answered.is_set():
             if self._clock.now() >= until:
                 raise StoreUnavailableError(
@@ -127,20 +127,10 @@ class OutageWatch:
                     f"({self._reason}), so the run was ended. Stored messages are kept. Repair "
                     "the server, then continue with `raysync start` or `raysync resume`."
                 )
-            pause_s = CHECK_EVERY_S
             if last is None:  # report before the server is started, which takes seconds
                 last = Outage(since, until, self._reason)
                 self._observer.database_away(last)
-            state = ServerState()
-            if self._server is not None:
-                try:
-                    state = await self._server.revive()
-                except RunStoppedError:
-                    raise
-                except Exception as error:  # noqa: BLE001 no error may end the watch
-                    if not isinstance(error, RaysyncError):
-                        _log.exception("the database could not be started")
-                    state, pause_s = ServerState(safe_message(error)), OUTAGE_PAUSE_S
+            state, pause_s = await self._revive()
             outage = Outage(since, until, state.reason or self._reason, state.is_stopped)
             if outage != last and not self._answered.is_set():
                 last = outage
@@ -149,3 +139,16 @@ class OutageWatch:
                 async with asyncio.timeout(pause_s):
                     await self._answered.wait()
         return last is not None
+
+    async def _revive(self) -> tuple[ServerState, float]:
+        """Start the server if that is possible. Return its state, and seconds to the next check."""
+        if self._server is None:
+            return ServerState(), CHECK_EVERY_S
+        try:
+            return await self._server.revive(), CHECK_EVERY_S
+        except RunStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 no error may end the watch
+            if not isinstance(error, RaysyncError):
+                _log.exception("the database could not be started")
+            return ServerState(safe_message(error)), OUTAGE_PAUSE_S
