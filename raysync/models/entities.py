@@ -153,7 +153,7 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     reactions: tuple[Reaction, ...] = ()
     is_blank: bool = False  #: written by a user, but empty: as without the content intent
-    may_be_empty: bool = False  #: such messages are empty even with the content intent
+    may_be_empty: bool = False  #: a kind of message that may be empty even with the content intent
     is_suppressed: bool = False  #: the author is suppressed, so the message is not stored
     forwards: tuple[MessageId, ...] = ()  #: messages it has copies of, if anybody is suppressed
     quarantine: tuple[str, ...] = ()  #: unreadable fields, which hold their defaults

@@ -27,7 +27,7 @@ UNLISTED = "not read: the channel exists, but Discord's list of the guild's chan
 
 @dataclass(frozen=True, slots=True)
 class GoneChannels:
-    """Stored channels that no list names: Discord is asked, and those it denies are marked."""
+    """Stored channels that no list names: those that Discord denies are marked as gone."""
 
     scope: JobScope
     ports: JobPorts

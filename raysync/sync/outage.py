@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 CHECK_EVERY_S: Final = 1.0
 """Seconds between two checks during an outage."""
 SILENCE_S: Final = 60.0
-"""Seconds without a query, after which nobody uses the database: longer than any query takes."""
+"""Seconds without a query, after which no caller uses the database: longer than any query takes."""
 
 
 class ServerPort(Protocol):

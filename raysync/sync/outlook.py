@@ -33,7 +33,7 @@ class SlowestChannel:
         heapq.heappush(self._waiting, (-_pages_left(row), row.task.channel_id))
 
     def scan(self, running: Iterable[ChannelId], now: datetime) -> None:
-        """Estimate anew when the slowest of the waiting and the *running* channels ends."""
+        """Update `ends_at` by the slowest of the waiting and the *running* channels."""
         waiting = self._waiting
         while waiting and not self._still_waits(*waiting[0]):
             heapq.heappop(waiting)

@@ -54,7 +54,7 @@ class Bounds:
     settled: int = 0  #: ids from here on are too young to count as deleted
     ceiling: int = MAX_SNOWFLAKE  #: ids from here on are of the future, and cannot be proven
     earliest: int = 1  #: lowest id that a message of the channel can have
-    latest: int = MAX_SNOWFLAKE  #: highest such id, even with a slow clock here
+    latest: int = MAX_SNOWFLAKE  #: highest id that a message can have, even if our clock is slow
 
 
 @dataclass(frozen=True, slots=True)

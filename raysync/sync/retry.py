@@ -85,14 +85,14 @@ class RetryPolicy:
 
 
 async def is_store_outage(error: RaysyncError) -> bool:
-    """Return whether the error concerns everybody, and not only this request."""
+    """Return whether the error concerns all requests, and not only this one."""
     return isinstance(error, StoreUnavailableError | PermitUnavailableError)
 
 
 def outage_of(
     is_reachable: Callable[[], Awaitable[bool]],
 ) -> Callable[[RaysyncError], Awaitable[bool]]:
-    """Return a check that also detects an outage of Discord: then nobody is answered."""
+    """Return a check that also detects an outage of Discord, in which it answers no request."""
 
     async def is_outage(error: RaysyncError) -> bool:
         if await is_store_outage(error):
