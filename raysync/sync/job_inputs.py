@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from raysync.clock import Clock
 from raysync.models.events import JobHeader
 from raysync.models.ids import ChannelId, TenantId, snowflake_at
 from raysync.models.privacy import PeopleRules
 from raysync.models.status import SyncType
 from raysync.models.work import IdRange, SyncWindow
 from raysync.sync.planner import GuildPlanner
-from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
+from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, ProgressSink
 from raysync.sync.retry import Retrier
 from raysync.sync.window import kept_window, window_of
 
@@ -26,7 +27,7 @@ class JobPorts:
     catalog: ChannelCatalog
     dispatcher: ChannelDispatcher
     sink: ProgressSink
-    clock: Moments
+    clock: Clock
     retry: Retrier
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from raysync.clock import Clock
 from raysync.errors import (
     AccessDeniedError,
     ExtrasRefusedError,
@@ -20,7 +21,6 @@ from raysync.models.entities import Channel
 from raysync.models.work import ChannelOutcome
 from raysync.sync.partition import partition_readable
 from raysync.sync.planner import GuildPlanner, Survey
-from raysync.sync.ports import Moments
 from raysync.sync.retry import Retrier, failure_of
 
 _REFUSALS = frozenset(
@@ -37,7 +37,7 @@ class Membership:
 
     planner: GuildPlanner
     retry: Retrier
-    clock: Moments
+    clock: Clock
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_at_s: float | None = None  #: start of the last look-up
     _found: Survey | None = None

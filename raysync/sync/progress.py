@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from raysync.clock import Clock
 from raysync.models.events import (
     ApiUsage,
     ChannelProgress,
@@ -28,7 +29,6 @@ from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
 from raysync.sync.channel_view import channel_view, display_rank
 from raysync.sync.efficiency import efficiency, ideal_s
 from raysync.sync.outlook import SlowestChannel, eta_s
-from raysync.sync.ports import Moments
 from raysync.sync.work_left import WorkLeft
 
 RATE_WINDOW_S = 5.0
@@ -80,7 +80,7 @@ class _Totals:
 class ProgressBoard:
     """Live state of one job."""
 
-    def __init__(self, header: JobHeader, clock: Moments) -> None:
+    def __init__(self, header: JobHeader, clock: Clock) -> None:
         self._header = header
         self._clock = clock
         self._rows: dict[ChannelId, ChannelRow] = {}
