@@ -21,7 +21,7 @@ from raysync.actors.tracker import ProgressTrackerActor
 from raysync.logs import LogFormat
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
-from raysync.pool.workers import SlotPool
+from raysync.pool.slots import SlotPool
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.sync.progress import JobHeader

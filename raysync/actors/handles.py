@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import seal_for
 from raysync.errors import (
+    LedgerUnknownError,
     PermitUnavailableError,
     RaysyncError,
     RunStoppedError,
     SyncError,
+    UnknownJobError,
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.ids import ChannelId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
-from raysync.ratelimit.share_keeper import LedgerUnknownError
 from raysync.reasons import reason_of
 from raysync.sync.metering import TenantFigures
 from raysync.sync.progress import JobHeader

@@ -13,10 +13,15 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.handles import take_note, why
-from raysync.errors import ConfigurationError, RaysyncError, SyncError
+from raysync.errors import (
+    ConfigurationError,
+    RaysyncError,
+    SyncError,
+    WorkerLostError,
+    WorkerPreemptedError,
+)
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.pool.policies import WorkerLostError, WorkerPreemptedError
 from raysync.worker.heartbeat import watch_liveness
 from raysync.worker.secrets import JobSecrets
 

@@ -17,6 +17,7 @@ import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from raysync.actors.listener import reason_unreachable
 from raysync.actors.ray_token import require_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
@@ -28,7 +29,6 @@ NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Nothing big crosses actors: pages go from a worker straight to the database."""
 
-LISTENER_TIMEOUT_S = 10.0
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Where a machine of a cloud asks what it is; Ray does so at its start."""
 
@@ -168,18 +168,16 @@ def _without(variables: Collection[str]) -> Iterator[None]:
 
 
 def _require_listener(address: str) -> None:
-    """Refuse an address nobody listens on: Ray itself would wait for it for minutes."""
+    """Raise ConfigurationError where no server listens; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():  # a word of Ray's, such as "auto"
         return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "nobody answers"
+    reason = reason_unreachable(host.strip("[]"), int(port))
+    if reason is not None:
         raise ConfigurationError(
-            f"Cannot use the Ray cluster at {address}: {reason}. Is it running, and is "
-            "RAY_ADDRESS right?"
-        ) from None
+            f"Cannot connect to the Ray cluster at {address}: {reason}. Check that the cluster "
+            "runs and that RAY_ADDRESS is correct."
+        )
 
 
 def _keep_off_stdout() -> None:

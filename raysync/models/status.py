@@ -61,15 +61,3 @@ JOB_MOVES: Final = {
     JobStatus.CANCELLED: frozenset({JobStatus.RUNNING}),
 }
 """From a state to those it may become; the store's UPDATE compares before it sets."""
-
-CHANNEL_JOB_MOVES: Final = {
-    ChannelJobStatus.PENDING: frozenset(
-        {ChannelJobStatus.IN_PROGRESS, ChannelJobStatus.FAILED, ChannelJobStatus.COMPLETED}
-    ),
-    ChannelJobStatus.IN_PROGRESS: frozenset(
-        {ChannelJobStatus.PENDING, ChannelJobStatus.COMPLETED, ChannelJobStatus.FAILED}
-    ),
-    ChannelJobStatus.COMPLETED: frozenset[ChannelJobStatus](),
-    ChannelJobStatus.FAILED: frozenset({ChannelJobStatus.PENDING}),
-}
-"""Back to pending: its worker died, or the channel gave its slot away."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ import yaml
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from raysync.actors.listener import reason_unreachable
 from raysync.actors.nodes import HOW_TO_INSTALL
 from raysync.actors.ray_token import about_token
 from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
-from raysync.errors import ConfigurationError, RaysyncError
+from raysync.errors import ConfigurationError, OutOfSightError
 from raysync.models.secret_texts import has_password, looks_like_token
 from raysync.reasons import reason_of
 from raysync.submission.shipments import checked_shipments
@@ -34,7 +34,6 @@ LOOK_EVERY_S = 0.5
 POLL_EVERY_S = 2.0
 OUT_OF_SIGHT_S = 120.0
 """For so long a cluster that does not answer is asked again."""
-LISTENER_TIMEOUT_S = 10.0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_STOPPED = 130
@@ -63,16 +62,12 @@ class JobOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class JobEnd:
+class SubmissionEnd:
     """How a job ended."""
 
     status: str  #: of Ray: succeeded, failed or stopped
     exit_code: int  #: the driver's own; 130 where it was stopped, 1 where it never ran
     reason: str | None = field(default=None)  #: of Ray, where the driver did not say it itself
-
-
-class OutOfSightError(RaysyncError):
-    """The cluster does not answer any more; the job may go on."""
 
 
 class _Client(JobSubmissionClient):
@@ -148,7 +143,7 @@ class ClusterJobs:
         with _told(self.address, self._proxy):
             self._client.stop_job(submission_id)
 
-    async def follow(self, submission_id: str, write: Callable[[str], object]) -> JobEnd:
+    async def follow(self, submission_id: str, write: Callable[[str], object]) -> SubmissionEnd:
         """Hand the job's whole log to *write*, as it comes, until the job has ended.
 
         Raises:
@@ -228,17 +223,21 @@ class _Log:
             self._written = read
 
 
-def _end_of(info: Any, log: str = "") -> JobEnd:
+def _end_of(info: Any, log: str = "") -> SubmissionEnd:
     status, code = info.status, info.driver_exit_code
     if status is JobStatus.STOPPED:
-        return JobEnd("stopped", EXIT_STOPPED)
+        return SubmissionEnd("stopped", EXIT_STOPPED)
     if status is JobStatus.SUCCEEDED:
-        return JobEnd("succeeded", code or 0)
+        return SubmissionEnd("succeeded", code or 0)
     if code is None:  # its environment could not be set up, or its node is gone
-        return JobEnd("failed", EXIT_FAILED, reason_of(info.message) if info.message else None)
+        return SubmissionEnd(
+            "failed", EXIT_FAILED, reason_of(info.message) if info.message else None
+        )
     if code == EXIT_FAILED and log.rstrip().endswith(_NO_RAYSYNC):
-        return JobEnd("failed", EXIT_USAGE, f"the cluster's head has no raysync. {HOW_TO_INSTALL}")
-    return JobEnd("failed", code if code >= 0 else _SIGNAL_BASE - code)
+        return SubmissionEnd(
+            "failed", EXIT_USAGE, f"the cluster's head has no raysync. {HOW_TO_INSTALL}"
+        )
+    return SubmissionEnd("failed", code if code >= 0 else _SIGNAL_BASE - code)
 
 
 def _runtime_env(order: JobOrder) -> dict[str, Any]:
@@ -307,18 +306,15 @@ def _way_to(address: str) -> Proxy | None:
 
 
 def _require_listener(address: str, shown: str, proxy: Proxy | None) -> None:
-    """Refuse an address nobody listens on: Ray's client would wait for it without end."""
+    """Raise ConfigurationError where no server listens; Ray's client would wait for ever."""
     to, what = address, f"the Ray cluster at {shown}"
     advice = "Name its dashboard with --address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
     if proxy is not None:
         to, what = proxy.shown, f"the proxy {proxy.shown} of {proxy.variable} to {what}"
-        advice = "Is it right? NO_PROXY lists hosts that are asked directly."
-    try:
-        socket.create_connection(_host_and_port(to), timeout=LISTENER_TIMEOUT_S).close()
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot reach {what}: {error.strerror or 'nobody answers'}. {advice}"
-        ) from None
+        advice = "Correct that variable, or list the host in NO_PROXY to connect directly."
+    reason = reason_unreachable(*_host_and_port(to))
+    if reason is not None:
+        raise ConfigurationError(f"Cannot reach {what}: {reason}. {advice}")
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from ray.job_submission import JobStatus
 
 from raysync.errors import ConfigurationError
-from raysync.submission.jobs import JobEnd, JobOrder, _end_of, _Log, _runtime_env
+from raysync.submission.jobs import JobOrder, SubmissionEnd, _end_of, _Log, _runtime_env
 
 TOKEN = "A" * 24 + ".AbCdEf." + "h-_4" * 9
 
@@ -22,17 +22,17 @@ def info(status: JobStatus, code: int | None = None, message: str | None = None)
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (info(JobStatus.SUCCEEDED, 0), JobEnd("succeeded", 0)),
-        (info(JobStatus.FAILED, 3, "exit code 3, last logs: …"), JobEnd("failed", 3)),
-        (info(JobStatus.FAILED, -9), JobEnd("failed", 137)),
-        (info(JobStatus.STOPPED), JobEnd("stopped", 130)),
+        (info(JobStatus.SUCCEEDED, 0), SubmissionEnd("succeeded", 0)),
+        (info(JobStatus.FAILED, 3, "exit code 3, last logs: …"), SubmissionEnd("failed", 3)),
+        (info(JobStatus.FAILED, -9), SubmissionEnd("failed", 137)),
+        (info(JobStatus.STOPPED), SubmissionEnd("stopped", 130)),
         (
             info(JobStatus.FAILED, None, "runtime_env setup failed:\nno such module\n"),
-            JobEnd("failed", 1, "runtime_env setup failed: no such module"),
+            SubmissionEnd("failed", 1, "runtime_env setup failed: no such module"),
         ),
     ],
 )
-def test_a_job_ends_with_its_drivers_own_code(told: Any, expected: JobEnd) -> None:
+def test_a_job_ends_with_its_drivers_own_code(told: Any, expected: SubmissionEnd) -> None:
     assert _end_of(told) == expected
 
 

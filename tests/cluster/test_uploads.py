@@ -19,7 +19,7 @@ from ray.job_submission import JobStatus
 from raysync.actors.uploads import nothing_uploaded
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.errors import ConfigurationError
-from raysync.submission.jobs import JobEnd, _end_of
+from raysync.submission.jobs import SubmissionEnd, _end_of
 from raysync.submission.shipments import MOST_BYTES, checked_shipments
 from tests.cluster.guilds import served
 from tests.cluster.installation import RUN_LIMIT_S, TOKEN, Installation
@@ -235,4 +235,4 @@ def test_a_head_without_raysync_is_a_sentence() -> None:
     assert (end.status, end.exit_code) == ("failed", 2)
     assert end.reason is not None
     assert "--working-dir" in end.reason
-    assert _end_of(info(JobStatus.FAILED, 1), "it failed\n") == JobEnd("failed", 1)
+    assert _end_of(info(JobStatus.FAILED, 1), "it failed\n") == SubmissionEnd("failed", 1)

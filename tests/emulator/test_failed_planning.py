@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.tracker import TrackedJobs
 from raysync.clock import SystemClock
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
@@ -30,6 +29,7 @@ from raysync.sync.progress import JobHeader
 from raysync.sync.retry import RetryPolicy
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.secrets import JobSecrets
+from raysync.worker.tracked_jobs import TrackedJobs
 from tests.unit.sync.sinks import FakeSink
 
 TOKEN = "a-token"

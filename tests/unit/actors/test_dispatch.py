@@ -9,7 +9,13 @@ from dataclasses import replace
 import pytest
 
 from raysync.actors.cluster import RunActors
-from raysync.errors import SyncError, TokenUnavailableError
+from raysync.errors import (
+    SyncError,
+    TokenUnavailableError,
+    WorkerLostError,
+    WorkerPreemptedError,
+    WorkersUnavailableError,
+)
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.not_covered import MissingRoute
 from raysync.models.status import ChannelJobStatus
@@ -19,10 +25,7 @@ from raysync.pool.policies import (
     ClusterScaling,
     FailurePolicy,
     LocalScaling,
-    WorkerLostError,
-    WorkerPreemptedError,
 )
-from raysync.pool.workers import WorkersUnavailableError
 from tests.unit.sync.fakes import make_task
 from tests.virtual_time import LoopClock, run_virtual
 

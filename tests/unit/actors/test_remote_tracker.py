@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from raysync.actors.handles import RemoteTracker
-from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import SealedInbox
-from raysync.errors import SyncError
+from raysync.errors import SyncError, UnknownJobError
 from tests.unit.actors.test_tracker import HEADER
 from tests.unit.sync.fakes import make_task
 from tests.virtual_time import run_virtual

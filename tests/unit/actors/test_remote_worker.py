@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from raysync.actors.remote_worker import Bound, RemoteWorker
-from raysync.errors import ConfigurationError
-from raysync.pool.policies import WorkerLostError
+from raysync.errors import ConfigurationError, WorkerLostError
 from tests.virtual_time import run_virtual
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from raysync.actors.tracker import TrackedJobs, UnknownJobError
-from raysync.errors import StoreUnavailableError, SyncError
+from raysync.errors import StoreUnavailableError, SyncError, UnknownJobError
 from raysync.models.events import ApiUsage, ChannelProgress, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample
@@ -16,6 +15,7 @@ from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
 from raysync.sync.progress import JobHeader
 from raysync.worker.reporting import JobReporter
+from raysync.worker.tracked_jobs import TrackedJobs
 from tests.unit.sync.fakes import make_task
 from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual
