@@ -51,8 +51,8 @@ from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.ratelimit.policies import PAGES
-from raysync.run.driver import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.run.requests import OWN_CONNECTIONS
+from raysync.run.views import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
 from raysync.sync.permissions import Permission
