@@ -12,8 +12,8 @@ import pytest
 from raysync.actors.handles import RemoteTracker
 from raysync.credentials import SealedInbox
 from raysync.errors import SyncError, UnknownJobError
-from tests.unit.actors.test_tracker import HEADER
 from tests.unit.sync.fakes import make_task
+from tests.unit.worker.test_tracked_jobs import HEADER
 from tests.virtual_time import run_virtual
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.actors.guild_in_virtual_time import bound_s, simulate
+from tests.unit.pool.guild_in_virtual_time import bound_s, simulate
 
 EVEN = [20] * 60
 ORIGINAL = [15] * 100
