@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from raysync.clock import Clock
 from raysync.errors import (
     ConfigurationError,
     NotFoundError,
@@ -44,7 +45,7 @@ from raysync.sync.planner import (
     exclude_forgotten,
     partition_readable,
 )
-from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, Moments, ProgressSink
+from raysync.sync.ports import ChannelCatalog, ChannelDispatcher, ProgressSink
 from raysync.sync.progress import JobHeader
 from raysync.sync.reach import within_reach
 from raysync.sync.rechecks import Rechecks
@@ -67,7 +68,7 @@ class SyncJob:
         catalog: ChannelCatalog,
         dispatcher: ChannelDispatcher,
         sink: ProgressSink,
-        clock: Moments,
+        clock: Clock,
         retrier: Retrier,
         people: PeopleRules = PeopleRules(),  # noqa: B008 frozen
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from raysync.clock import Clock
 from raysync.errors import (
     AccessDeniedError,
     ExtrasRefusedError,
@@ -19,7 +20,6 @@ from raysync.errors import (
 from raysync.models.entities import Channel
 from raysync.models.work import ChannelOutcome
 from raysync.sync.planner import GuildPlanner, Survey, partition_readable
-from raysync.sync.ports import Moments
 from raysync.sync.retry import Retrier, failure_of
 
 _REFUSALS = frozenset(
@@ -33,7 +33,7 @@ class Membership:
 
     planner: GuildPlanner
     again: Retrier
-    clock: Moments
+    clock: Clock
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looked_at_s: float | None = None  #: when the last look began
     _found: Survey | None = None

@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from raysync.clock import Clock
 from raysync.errors import RaysyncError, RunStoppedError, StoreUnavailableError, safe_message
 from raysync.models.outage import Outage, ServerState
-from raysync.sync.ports import Moments
 from raysync.sync.retry import OUTAGE_PAUSE_S
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class OutageWatch:
 
     def __init__(
         self,
-        clock: Moments,
+        clock: Clock,
         observer: OutageObserver,
         server: ServerPort | None,
         patience_s: float,

@@ -215,11 +215,3 @@ class ProgressSink(Protocol):
     async def view(self, busiest: int) -> JobView:
         """The job now, with its *busiest* channels first."""
         ...
-
-
-class Moments(Protocol):
-    """The clock the engine reads; see `raysync.clock.Clock`."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic_s(self) -> float: ...

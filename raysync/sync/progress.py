@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from raysync.clock import Clock
 from raysync.models.events import (
     ApiUsage,
     ChannelProgress,
@@ -26,7 +27,6 @@ from raysync.models.samples import JobSample, slot_s
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, LeftOut, Skipped
 from raysync.sync.efficiency import efficiency, ideal_s
-from raysync.sync.ports import Moments
 from raysync.sync.work_left import Work, fraction_of
 
 RATE_WINDOW_S = 5.0
@@ -91,7 +91,7 @@ class _Totals:
 class ProgressBoard:
     """The state of one job."""
 
-    def __init__(self, header: JobHeader, clock: Moments) -> None:
+    def __init__(self, header: JobHeader, clock: Clock) -> None:
         self._header = header
         self._clock = clock
         self._rows: dict[ChannelId, ChannelRow] = {}

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from raysync.clock import Clock
 from raysync.errors import (
     ClaimLostError,
     ConfigurationError,
@@ -27,7 +28,6 @@ from raysync.errors import (
 from raysync.models.header_values import seconds_in
 from raysync.models.status import FailureClass
 from raysync.models.work import Failure
-from raysync.sync.ports import Moments
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -127,7 +127,7 @@ class Retrier:
     """
 
     policy: RetryPolicy
-    clock: Moments
+    clock: Clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     is_outage: Callable[[RaysyncError], Awaitable[bool]] = is_store_outage
     retries: int = 0
