@@ -53,7 +53,7 @@ def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() 
 
     async def scenario() -> None:
         lost = worker()
-        lost._watching = asyncio.create_task(asyncio.sleep(60.0, "has stood still"))
+        lost._watching = asyncio.create_task(asyncio.sleep(60.0, "has had no heartbeat"))
         call = asyncio.get_running_loop().create_future()
         answer = asyncio.create_task(lost._answer(call))
         await asyncio.sleep(1.0)
@@ -67,8 +67,8 @@ def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() 
 def test_the_calls_of_a_worker_that_hangs_say_so() -> None:
     async def scenario() -> None:
         hung = worker()
-        hung._watching = asyncio.create_task(asyncio.sleep(5.0, "has stood still for 5 s"))
-        with pytest.raises(WorkerLostError, match="worker-0 has stood still for 5 s"):
+        hung._watching = asyncio.create_task(asyncio.sleep(5.0, "has had no heartbeat for 5 s"))
+        with pytest.raises(WorkerLostError, match="worker-0 has had no heartbeat for 5 s"):
             await hung._answer(asyncio.get_running_loop().create_future())
 
     run_virtual(scenario())

@@ -30,7 +30,7 @@ def test_a_worker_whose_loop_is_blocked_is_told() -> None:
     async def answer() -> float:
         return next(ages)
 
-    assert run_virtual(watch_liveness(answer, 60.0)) == "has stood still for 61 s"
+    assert run_virtual(watch_liveness(answer, 60.0)) == "has had no heartbeat for 61 s"
 
 
 def test_a_pulse_is_as_young_as_the_loops_last_turn() -> None:
