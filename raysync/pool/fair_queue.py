@@ -30,7 +30,7 @@ class FairQueue(Generic[_T]):
         self._length = 0
 
     def __len__(self) -> int:
-        """Number of items in the queue."""
+        """Return the number of items in the queue."""
         return self._length
 
     def lengths(self) -> dict[JobId, int]:

@@ -21,7 +21,7 @@ from tests.unit.test_reasons import MISMATCH, OF_PIP
             "Set RAY_TMPDIR to a directory with a shorter path, such as /tmp.",
         ),
         (OSError(24, "Too many open files"), "Too many open files. ", "ulimit -n"),
-        (OSError(28, "No space left on device", "/x"), "device: '/x'. ", "Make room"),
+        (OSError(28, "No space left on device", "/x"), "device: '/x'. ", "Free some space"),
         (PermissionError(13, "Permission denied", "/x"), "denied: '/x'. ", "may write to."),
         (ConnectionError("ray client connection timeout"), "connection timeout.", ""),
     ],
