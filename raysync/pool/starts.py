@@ -61,7 +61,7 @@ class WorkerStarts:
 
     @property
     def are_allowed(self) -> bool:
-        """Whether workers may be started now."""
+        """True while workers may be started."""
         return self.broken is None and self._pause is None
 
     def since_last_s(self) -> float:
