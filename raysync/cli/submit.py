@@ -180,7 +180,9 @@ async def _stop(jobs: ClusterJobs, submission_id: str, asked: asyncio.Event) -> 
         say(f"It could not be asked to stop: {error}")
 
 
-def _as_json(submission_id: str, about: Mapping[str, str], end: SubmissionEnd | None) -> dict[str, Any]:
+def _as_json(
+    submission_id: str, about: Mapping[str, str], end: SubmissionEnd | None
+) -> dict[str, Any]:
     return {
         "submission_id": submission_id,
         **about,
