@@ -1,7 +1,7 @@
 """Catch up on every active tenant: `ray job submit … -- python jobs/nightly.py`.
 
-Reads what is new, and the last seven days again for edits. Run it as often as you like: a tenant
-whose job still runs is refused, not doubled. Options of `raysync start` may follow, as in
+Reads new messages, and the last seven days again to find edits. You may run it at any time: a
+tenant with a running job is refused. Options of `raysync start` may follow, as in
 `python jobs/nightly.py --reconcile-requests 500`.
 """
 
@@ -16,8 +16,8 @@ NIGHTLY = ("--lookback=7d",)
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """What this job's command line means to raysync; what is given counts more."""
-    nightly = () if "--full" in given else NIGHTLY  # which reads everything, and looks back nowhere
+    """Return raysync's arguments for this job; given options take precedence."""
+    nightly = () if "--full" in given else NIGHTLY  # a full run needs no lookback
     return ["start", *nightly, *given]
 
 

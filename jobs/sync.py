@@ -1,4 +1,4 @@
-"""Sync one tenant, or some: `ray job submit … -- python jobs/sync.py takaro`.
+"""Sync one tenant or several: `ray job submit … -- python jobs/sync.py takaro`.
 
 Options of `raysync start` may follow, as in `python jobs/sync.py takaro --full`.
 """
@@ -12,10 +12,12 @@ from raysync.__main__ import main
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """What this job's command line means to raysync: words before the first option are tenants."""
+    """Return raysync's arguments for this job; words before the first option are tenants."""
     options = next((n for n, word in enumerate(given) if word.startswith("-")), len(given))
     if options == 0:
-        raise SystemExit("Name a tenant, as in `python jobs/sync.py takaro`; all: jobs/sync_all.py")
+        raise SystemExit(
+            "Name a tenant, as in `python jobs/sync.py takaro`. For all tenants: jobs/sync_all.py"
+        )
     return ["start", *(f"--tenant={slug}" for slug in given[:options]), *given[options:]]
 
 

@@ -1,4 +1,4 @@
-"""Sync every active tenant, side by side: `ray job submit … -- python jobs/sync_all.py`.
+"""Sync all active tenants concurrently: `ray job submit … -- python jobs/sync_all.py`.
 
 Options of `raysync start` may follow, as in `python jobs/sync_all.py --workers 20`.
 """
@@ -12,7 +12,7 @@ from raysync.__main__ import main
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """What this job's command line means to raysync."""
+    """Return raysync's arguments for this job."""
     return ["start", *given]
 
 

@@ -1,4 +1,4 @@
-"""Prove that a tenant's archive lacks nothing: `ray job submit … -- python jobs/verify.py takaro`.
+"""Verify that a tenant's archive is complete: `ray job submit … -- python jobs/verify.py takaro`.
 
 Options of `raysync verify` may follow, as in `python jobs/verify.py takaro --repair`.
 """
@@ -12,7 +12,7 @@ from raysync.__main__ import main
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """What this job's command line means to raysync."""
+    """Return raysync's arguments for this job."""
     if not given or given[0].startswith("-"):
         raise SystemExit("Name a tenant, as in `python jobs/verify.py takaro`.")
     return ["verify", f"--tenant={given[0]}", *given[1:]]

@@ -2,7 +2,7 @@
 
 
 def __getattr__(name: str) -> str:
-    """``__version__``, looked up when it is asked for: that takes longer than the import."""
+    """Look up ``__version__`` on first access, which takes longer than importing raysync."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""``python -m raysync``, which is ``raysync``."""
+"""Entry point of ``python -m raysync`` and of the command ``raysync``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from raysync.cli.app import app
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line, and exit with its exit code."""
     app(prog_name="raysync")
 
 

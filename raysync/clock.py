@@ -1,4 +1,4 @@
-"""Time as a dependency, so that tests never sleep."""
+"""Clock as a dependency, so that tests never sleep."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Source of the time."""
 
     def monotonic_s(self) -> float:
-        """Seconds on a clock that never jumps; only differences mean anything."""
+        """Return the seconds of a clock that never jumps; only differences have a meaning."""
         ...
 
     def now(self) -> datetime:
-        """The present moment, aware, in UTC."""
+        """Return the present time in UTC, with its time zone."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """Clock of the machine."""
 
     def monotonic_s(self) -> float:
         return time.monotonic()

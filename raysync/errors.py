@@ -1,46 +1,57 @@
-"""Every error raysync raises on purpose.
+"""Errors that raysync raises on purpose.
 
     RaysyncError                        exit 1
-    ├── ConfigurationError              exit 2 where nothing was begun: the user can mend it
-    │   ├── UnknownTenantError
-    │   ├── TenantTakenError            slug or guild already belongs to a tenant
-    │   ├── TokenUnavailableError       the reference leads nowhere
-    │   ├── TokenRejectedError          Discord says 401, or it is not a bot's
-    │   ├── GuildUnavailableError       the bot is not in that guild
-    │   ├── UnknownChannelError         the guild has no channel that was named
-    │   ├── ContentIntentError          syncing would store empty messages
-    │   ├── DatabaseUnavailableError    cannot connect, or lost for good
-    │   │   └── ServerDiskFullError     the embedded server cannot start on a full disk
-    │   ├── NotPermittedError           the database's role may not do it
-    │   ├── SchemaOutdatedError         migrations are behind, or ahead
+    ├── ConfigurationError              exit 2 if nothing has begun; the user can correct it
+    │   ├── UnknownTenantError          no tenant has this slug
+    │   ├── TenantTakenError            the slug or the guild belongs to another tenant
+    │   ├── TokenUnavailableError       the reference to the token resolves to nothing
+    │   ├── TokenRejectedError          401, or the token is not a bot's
+    │   ├── GuildUnavailableError       the bot is not a member of the guild
+    │   ├── UnknownChannelError         the guild has no such channel
+    │   ├── ContentIntentError          a sync would store empty messages
+    │   ├── DatabaseUnavailableError    cannot connect, or the connection is lost for good
+    │   │   └── ServerDiskFullError     the embedded server's disk is full
+    │   ├── NotPermittedError           the database role lacks a privilege
+    │   ├── SchemaOutdatedError         the schema is older or newer than this version needs
     │   └── JobRunningError             the tenant has a running job
+    ├── WorkersUnavailableError         no worker could be started
+    ├── OutOfSightError                 the cluster of a submitted job no longer answers
     └── SyncError
         ├── RetryableError              the same request may succeed later
-        │   ├── RateLimitedError        429 after the client's own tries
-        │   ├── PermitUnavailableError  the governor did not answer in time
-        │   ├── StoreUnavailableError   the database went away in mid-run
-        │   ├── SearchIndexError        Discord has no index to search yet
-        │   └── AttachmentBrokenError   what came is not the file
-        ├── PermanentError              asking again gives the same answer
+        │   ├── RateLimitedError        429 after the client's own retries
+        │   ├── PermitUnavailableError  the governor did not answer within the timeout
+        │   ├── StoreUnavailableError   the database connection was lost during a run
+        │   ├── SearchIndexError        Discord has no search index yet
+        │   └── AttachmentBrokenError   the downloaded file is not the attachment
+        ├── PermanentError              a retry gives the same answer
         │   ├── AccessDeniedError       403
-        │   ├── PermissionLostError     403, and the bot's permissions say why
+        │   ├── PermissionLostError     403, and the bot's permissions explain it
         │   ├── NotFoundError           404
-        │   │   ├── UnknownMessageError the message, not its channel
-        │   │   └── UnknownEmojiError   the emoji, not its message
-        │   ├── RouteMissingError       the API lacks the route, whatever is asked for
-        │   ├── ExtrasRefusedError      who reacted, or an attachment's address; not the messages
-        │   ├── PayloadError            an answer that is not what Discord documents
-        │   ├── NoProgressError         pages or lists that repeat instead of going on
-        │   ├── TiedMessagesError       more messages in a millisecond than pages can show
-        │   ├── AttachmentGoneError     the CDN has no such file, or not for that address
-        │   └── FileVaultError          attachments cannot be written where they are to go
-        ├── ClaimLostError              another worker took the channel over
-        ├── StoreRestartedError         the database server was started anew since the claim
-        └── RunStoppedError             nothing may be asked any more
-            ├── BannedError             Discord blocks this address
-            └── DatabaseFullError       the database has no room left
+        │   │   ├── UnknownMessageError the message is unknown; the channel exists
+        │   │   └── UnknownEmojiError   the emoji is unknown; the message exists
+        │   ├── RouteMissingError       the API does not have the route
+        │   ├── ExtrasRefusedError      reactors or attachments refused; messages unaffected
+        │   ├── PayloadError            the answer differs from Discord's documentation
+        │   ├── NoProgressError         pages or lists repeat and would never end
+        │   ├── TiedMessagesError       more messages in one millisecond than a page holds
+        │   ├── AttachmentGoneError     the CDN has no such file, or not at this address
+        │   └── FileVaultError          the blob store for attachments cannot be written
+        ├── ClaimLostError              another worker has claimed the channel
+        ├── StoreRestartedError         the database server has restarted since the claim
+        ├── WorkerLostError             a worker's process died or hangs
+        │   └── WorkerPreemptedError    the worker's node was taken back
+        ├── UnknownJobError             the tracker has restarted and lacks the job
+        ├── LedgerUnknownError          the governor has restarted and lacks the database
+        └── RunStoppedError             no further request to Discord is allowed
+            ├── BannedError             Discord blocks this IP address
+            └── DatabaseFullError       the database's disk is full
 
-All arguments are positional, for Ray rebuilds an exception from ``args``.
+Errors of a single command live beside that command in `cli/`, because no other room raises or
+catches them. Exceptions that never leave their room, because the room translates them, derive from
+no RaysyncError and live in that room, as in `discord_api/answers.py`. A test checks this, and
+compares the tree above with the classes.
+
+All constructor arguments are positional, because Ray rebuilds an exception from ``args``.
 """
 
 from __future__ import annotations
@@ -48,35 +59,35 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 BAN_S = 3600.0
-"""The shortest ban of an address that was seen; asking in it may prolong it."""
+"""Shortest ban of an IP address that was observed, in seconds; requests may prolong it."""
 
 
 class RaysyncError(Exception):
-    """Base of all errors raised on purpose; its text is a sentence for the user."""
+    """Base of all errors raised on purpose; the text is a sentence for the user."""
 
     exit_code = 1
 
 
 class ConfigurationError(RaysyncError):
-    """The user can mend this before anything ran."""
+    """Invalid configuration that the user can correct before anything runs."""
 
     exit_code = 2
 
 
 class UnknownTenantError(ConfigurationError):
-    """No tenant has that slug."""
+    """No tenant has this slug."""
 
 
 class TenantTakenError(ConfigurationError):
-    """The slug or the guild belongs to a tenant already."""
+    """The slug or the guild already belongs to a tenant."""
 
 
 class TokenUnavailableError(ConfigurationError):
-    """The token's reference leads nowhere."""
+    """The reference to the token resolves to nothing."""
 
 
 class TokenRejectedError(ConfigurationError):
-    """Discord refuses the token, or it is not a bot's."""
+    """Discord rejects the token, or the token is not a bot's."""
 
 
 class GuildUnavailableError(ConfigurationError):
@@ -84,11 +95,11 @@ class GuildUnavailableError(ConfigurationError):
 
 
 class UnknownChannelError(ConfigurationError):
-    """The bot sees none of the channels that were named."""
+    """The guild has no such channel, or the bot cannot see it."""
 
 
 class ContentIntentError(ConfigurationError):
-    """The bot lacks the message content intent: every message would be empty."""
+    """The bot lacks the message content intent, so every message would be empty."""
 
 
 class DatabaseUnavailableError(ConfigurationError):
@@ -96,10 +107,10 @@ class DatabaseUnavailableError(ConfigurationError):
 
 
 class NotPermittedError(ConfigurationError):
-    """The role that raysync connects as may not do this."""
+    """The database role that raysync connects as lacks a privilege."""
 
     def __init__(self, message: str, refusal: str = "") -> None:
-        """*refusal* is what the database says."""
+        """*refusal* is the database's own message."""
         super().__init__(message, refusal)
         self.refusal = refusal
 
@@ -108,19 +119,27 @@ class NotPermittedError(ConfigurationError):
 
 
 class ServerDiskFullError(DatabaseUnavailableError):
-    """The embedded server cannot start, because its disk is full."""
+    """The embedded server cannot start because its disk is full."""
 
 
 class SchemaOutdatedError(ConfigurationError):
-    """The database's schema is not the one this version needs."""
+    """The database's schema is older or newer than this version of raysync needs."""
 
 
 class JobRunningError(ConfigurationError):
-    """The tenant has a running job, and two would ask for the same pages."""
+    """The tenant already has a running job; two jobs would request the same pages."""
+
+
+class WorkersUnavailableError(RaysyncError):
+    """No worker could be started."""
+
+
+class OutOfSightError(RaysyncError):
+    """The cluster no longer answers; the submitted job may still run."""
 
 
 class SyncError(RaysyncError):
-    """Something failed while syncing."""
+    """Failure during a sync."""
 
 
 class RetryableError(SyncError):
@@ -135,27 +154,27 @@ class RetryableError(SyncError):
 
 
 class RateLimitedError(RetryableError):
-    """Discord kept answering 429."""
+    """Discord still answers 429 after the client's own retries."""
 
 
 class PermitUnavailableError(RetryableError):
-    """The governor granted no permit in time, so nothing was asked."""
+    """The governor granted no permit within the timeout, so no request was sent."""
 
 
 class StoreUnavailableError(RetryableError):
-    """The database went away in mid-run."""
+    """The database connection was lost during a run."""
 
 
 class SearchIndexError(RetryableError):
-    """Discord has no index of what is to be searched; it makes one when it is asked."""
+    """Discord has no search index yet; the first search makes it build one."""
 
 
 class AttachmentBrokenError(RetryableError):
-    """What the CDN sent is not the attachment: of another length, or an error page."""
+    """The downloaded file is not the attachment: its length differs, or it is an error page."""
 
 
 class PermanentError(SyncError):
-    """Asking again gives the same answer."""
+    """Failure that a retry would repeat."""
 
 
 class AccessDeniedError(PermanentError):
@@ -163,14 +182,14 @@ class AccessDeniedError(PermanentError):
 
 
 class PermissionLostError(PermanentError):
-    """The bot's permission to read the channel was taken away while it was read."""
+    """The bot lost its permission to read the channel while the channel was read."""
 
 
 class NotFoundError(PermanentError):
     """Discord answers 404."""
 
     def __init__(self, message: str, code: int = 0) -> None:
-        """*code* is Discord's own; 0 where the answer has none, so that it proves nothing."""
+        """*code* is Discord's error code; 0 where the answer has none, and then proves nothing."""
         super().__init__(message, code)
         self.code = code
 
@@ -179,18 +198,18 @@ class NotFoundError(PermanentError):
 
 
 class UnknownMessageError(NotFoundError):
-    """Discord answers that the channel has no such message."""
+    """Discord does not know the message; its channel exists."""
 
 
 class UnknownEmojiError(NotFoundError):
-    """Discord answers that there is no such emoji any more."""
+    """Discord no longer knows the emoji; its message exists."""
 
 
 class RouteMissingError(PermanentError):
-    """The API lacks a route that a sync can do without: what it tells is not covered."""
+    """The API lacks an optional route, so the data of that route is not covered."""
 
     def __init__(self, message: str, route: str = "", what: str = "") -> None:
-        """*route* is as documented, *what* is what it tells, as the rest of a sentence."""
+        """*route* is the documented path; *what* names its data, as the rest of a sentence."""
         super().__init__(message, route, what)
         self.route = route
         self.what = what
@@ -200,11 +219,11 @@ class RouteMissingError(PermanentError):
 
 
 class PayloadError(PermanentError):
-    """An answer is not what Discord documents."""
+    """An answer differs from what Discord documents."""
 
 
 class NoProgressError(PermanentError):
-    """Discord's pages or lists repeat what was read instead of going on: they would never end."""
+    """Discord's pages or lists repeat what was read, so reading would never end."""
 
 
 class TiedMessagesError(PermanentError):
@@ -212,31 +231,47 @@ class TiedMessagesError(PermanentError):
 
 
 class AttachmentGoneError(PermanentError):
-    """The CDN has no such file, or not for that address."""
+    """The CDN has no such file, or not at this address."""
 
 
 class ExtrasRefusedError(PermanentError):
-    """Discord refuses who reacted, or an attachment's address; messages are another matter."""
+    """Discord refuses the list of reactors, or an attachment's address; messages are unaffected."""
 
 
 class FileVaultError(PermanentError):
-    """Attachments cannot be written where they are to go."""
+    """The blob store for attachments cannot be written."""
 
 
 class ClaimLostError(SyncError):
-    """Another worker took the channel over; what it writes counts."""
+    """Another worker has claimed the channel; only that worker's writes count."""
 
 
 class StoreRestartedError(SyncError):
-    """The database server was started anew: what it lost must be read again."""
+    """The database server has restarted; commits that it lost must be read again."""
+
+
+class WorkerLostError(SyncError):
+    """A worker's process died, or no longer answers."""
+
+
+class WorkerPreemptedError(WorkerLostError):
+    """The provider took the worker's node back; the worker's channels did not cause it."""
+
+
+class UnknownJobError(SyncError):
+    """The progress tracker has restarted and does not know the job yet."""
+
+
+class LedgerUnknownError(SyncError):
+    """The governor has restarted and does not know yet which database shares the token."""
 
 
 class RunStoppedError(SyncError):
-    """Nothing may be asked of Discord any more in this run."""
+    """No further request to Discord is allowed in this run."""
 
 
 class BannedError(RunStoppedError):
-    """Discord blocks this address for exceeding its limits."""
+    """Discord blocks this IP address for exceeding its rate limits."""
 
     def __init__(self, message: str, until: datetime | None = None) -> None:
         super().__init__(message, until)
@@ -244,11 +279,11 @@ class BannedError(RunStoppedError):
 
     @classmethod
     def lasting_until(cls, until: datetime) -> BannedError:
-        """What to tell of a ban that lasts until then at least."""
+        """Return the error for a ban that lasts at least until *until*."""
         return cls(
-            "Discord blocks this address for exceeding its limits: nothing more is asked. Wait "
-            f"until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at least; such a block lasts from "
-            "one hour to a day. Then resume the run: it goes on where it stopped.",
+            "Discord blocks this address for exceeding its rate limits, so no further request is "
+            f"sent. Wait until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at least; such a block "
+            "lasts from one hour to a day. Then resume the run: it continues where it stopped.",
             until,
         )
 
@@ -261,8 +296,8 @@ class DatabaseFullError(RunStoppedError):
 
 
 def safe_message(error: BaseException) -> str:
-    """What may be written down of an error: of one that is not ours its class alone.
+    """Return the text of an error that may be stored; for other libraries' errors only the class.
 
-    Others' messages may quote a statement with what people wrote in it.
+    Other libraries' messages may quote a statement, and with it what people wrote.
     """
     return str(error) if isinstance(error, RaysyncError) else f"Unexpected {type(error).__name__}"

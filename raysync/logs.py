@@ -1,7 +1,7 @@
-"""Logs as JSON, a line an event, for whoever collects them: the place of each in fields.
+"""Logs as sentences, or as JSON Lines with the context of each event in fields.
 
-No message of Discord's users and no secret is in a line: of an exception only its class and where
-it arose, of other libraries' messages only the first line, since theirs may quote a statement.
+No line contains a message of Discord's users or a secret. Of an exception it has only the class
+and the stack; of other libraries' messages only the first line, as others may quote a statement.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from typing import Final
 from raysync.visible import in_json, visible, visible_line
 
 OURS: Final = "raysync"
-_MOST_CHARACTERS = 2000
+"""Root of raysync's loggers."""
+_MAX_CHARACTERS = 2000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _place: ContextVar[Mapping[str, object]] = ContextVar("place", default=MappingProxyType({}))
 
 
 class LogFormat(StrEnum):
-    """What the log looks like."""
+    """Format of the log."""
 
-    TEXT = "text"  #: sentences for people; workers tell warnings alone
-    JSON = "json"
+    TEXT = "text"  #: sentences for people; workers log only warnings
+    JSON = "json"  #: one JSON object per line
 
 
 @contextmanager
 def log_place(**fields: object) -> Iterator[None]:
-    """Have *fields* in every line that is logged within, by tasks that begin there too."""
+    """Add *fields* to each line logged inside, including by tasks created inside."""
     token = _place.set({**_place.get(), **fields})
     try:
         yield
@@ -45,8 +46,8 @@ def log_place(**fields: object) -> Iterator[None]:
 
 
 def configure_logs(form: LogFormat, **process: str) -> None:
-    """Set up this process's logs, on stderr; *process* is in each of its lines."""
-    show_what_others_wrote()
+    """Set up this process's logs, on stderr; add the fields *process* to each line."""
+    escape_last_resort()
     if form is LogFormat.TEXT:
         return
     handler = logging.StreamHandler(sys.stderr)
@@ -59,35 +60,35 @@ def configure_logs(form: LogFormat, **process: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """A record as a sentence in one line, whatever a server's error says."""
+    """Formatter that writes a record as one line, even if a server's error has several."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; a stack follows where there is one."""
+        """Return the line, followed by the stack if the record has one."""
         line = visible_line(record.getMessage())
         if record.exc_info is None or record.exc_info[0] is None:
             return line
         return f"{line}\n{visible(self.formatException(record.exc_info))}"
 
 
-def show_what_others_wrote() -> None:
-    """Have warnings that no handler takes come to stderr with nothing that commands a terminal."""
+def escape_last_resort() -> None:
+    """Escape terminal commands in warnings that no handler takes, which go to stderr."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(TextFormatter())
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; ids are strings, as everywhere in raysync's JSON."""
+    """Formatter that writes a record as one line of JSON, with ids as strings."""
 
     def __init__(self, process: Mapping[str, str], *, is_ascii: bool = False) -> None:
-        """*process* is in each line. *is_ascii*: the log cannot take other characters."""
+        """*process* is added to each line. *is_ascii*: escape what is not ASCII."""
         super().__init__()
         self._is_ascii = is_ascii
         self._process = dict(process)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line. What a record says itself overrules the place, and that the process."""
-        told = vars(record).items()
-        extra = {name: each for name, each in told if name not in _STANDARD and name[0] != "_"}
+        """Return the line. A record's fields override `log_place`, which overrides the process."""
+        fields = vars(record).items()
+        extra = {name: value for name, value in fields if name not in _STANDARD and name[0] != "_"}
         places = {**self._process, **_place.get(), **extra}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -99,16 +100,16 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info is not None and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["stack"] = [
-                f"{Path(each.filename).name}:{each.lineno} {each.name}"
-                for each in traceback.extract_tb(record.exc_info[2])
+                f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])
             ]
         return in_json(json.dumps(line, ensure_ascii=self._is_ascii, default=str))
 
 
 def _message(record: logging.LogRecord) -> str:
-    said = record.getMessage()
+    message = record.getMessage()
     is_ours = record.name == OURS or record.name.startswith(OURS + ".")
-    return (said if is_ours else said.partition("\n")[0])[:_MOST_CHARACTERS]
+    return (message if is_ours else message.partition("\n")[0])[:_MAX_CHARACTERS]
 
 
 def _value(name: str, value: object) -> object:

@@ -1,4 +1,4 @@
-"""Who acts, for the audit log."""
+"""Name of the operator, for the audit log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import platform
 
 
 def operator_name() -> str:
-    """The operator as the machine knows them: ``user@host``."""
+    """Return the operating system's user and host: ``user@host``."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # the user of a container may have no name
         user = "unknown"
     return f"{user}@{platform.node() or 'unknown'}"

@@ -1,8 +1,8 @@
-"""Why something failed, in one line, of errors that others raise in many.
+"""Reasons of failures in one line, from errors of other libraries that have many lines.
 
 The first line of such an error often only announces the reason: Ray's "Version mismatch: The
-cluster was started with:", a traceback, psycopg's list of addresses. What follows a database's
-message is dropped, since it may quote a statement with what people wrote in it.
+cluster was started with:", a traceback, psycopg's list of addresses. Text after a database's
+message is dropped, because it may quote a statement and with it what people wrote.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 MORE_OPEN_FILES: Final = (
     "Raise the limit in this shell (ulimit -n 65536), or for the service that runs raysync."
 )
-"""What to do where a process has too many open files."""
+"""Advice for a process that has too many open files."""
 
-_MOST: Final = 500
+_MAX_CHARACTERS: Final = 500
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _QUOTES: Final = re.compile(
     r"^\s*(?:\[SQL:|\[parameters:|\(Background on this error|DETAIL:|CONTEXT:|QUERY:|STATEMENT:"
     r"|LINE \d+:)",
     re.MULTILINE,
 )
-"""Where a database's error begins to quote values or statements."""
+"""Beginning of the part of a database's error that quotes values or statements."""
 _NOISE: Final = re.compile(
     r"^\s*(?:For further information visit|Is the server running|\^+$|Multiple connection attempts)"
 )
@@ -46,10 +46,10 @@ _MORE: Final = re.compile(r"\b(?:HINT|DETAIL|hint|detail):\s")
 
 
 def reason_of(error: BaseException | str) -> str:
-    """Return why *error* was raised, in one line without a full stop at its end."""
+    """Return the reason of *error* in one line, without a full stop at its end."""
     if isinstance(error, str):
         return _shortened(_reason_in(error))
-    driver = getattr(error, "orig", None) or error  # what SQLAlchemy's errors wrap
+    driver = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's error
     primary = _primary_message(driver)
     text = (primary or str(driver)).strip()
     if primary or type(driver).__module__.startswith(_OF_DATABASES):
@@ -60,7 +60,7 @@ def reason_of(error: BaseException | str) -> str:
 
 
 def reason_in_output(output: str) -> str:
-    """Return why a program ended, of all that it wrote: its lines of errors, or else its end."""
+    """Return the reason why a program ended: its last error lines, or else its last lines."""
     if _TRACEBACK in output:
         return reason_of(output[output.rindex(_TRACEBACK) :])
     lines = [line.strip() for line in _COLOUR.sub("", output).splitlines() if line.strip()]
@@ -73,13 +73,13 @@ def reason_in_output(output: str) -> str:
 
 
 def _primary_message(error: object) -> str | None:
-    """Return the server's main message; None of an error that is not a server's."""
+    """Return the database server's main message; None for any other error."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     return primary if isinstance(primary, str) and primary.strip() else None
 
 
 def _harmless(text: str) -> str:
-    """Drop what a database's error quotes, and all behind it."""
+    """Cut a database's error before its first quotation."""
     quotes = _QUOTES.search(text)
     return text if quotes is None else text[: quotes.start()]
 
@@ -98,16 +98,18 @@ def _reason_in(text: str) -> str:
         return "; ".join(attempts)
     lines = [line for line in text.splitlines() if line.strip(" .\t") and not _NOISE.match(line)]
     marks = [mark[1] for line in lines if (mark := _MARK.match(line))]
-    if marks:  # YAML: where, and what was being read before what is wrong
-        told = [line for line in lines if not line[0].isspace()]
-        return f"{told[-1].strip()} ({marks[-1]})" if told else marks[-1]
-    if len(lines) > 1 and not lines[-1][0].isspace():  # the actor's ids, before why it died
+    if marks:  # YAML names the position last, and the problem before it
+        problems = [line for line in lines if not line[0].isspace()]
+        return f"{problems[-1].strip()} ({marks[-1]})" if problems else marks[-1]
+    if (
+        len(lines) > 1 and not lines[-1][0].isspace()
+    ):  # Ray lists the actor's ids before the cause of death
         lines = [line for line in lines if not _FIELD.match(line)]
     return _joined([line.strip() for line in lines])
 
 
 def _raised(text: str, first_frame: int, last_frame: int) -> str:
-    """What a traceback ends with, after what announced it."""
+    """Return the end of a traceback, after the text that announces the traceback."""
     rest = text[last_frame:].split("\n")[1:]
     while rest and (not rest[0].strip() or rest[0][0].isspace()):  # the frame's line of code
         del rest[0]
@@ -118,7 +120,7 @@ def _raised(text: str, first_frame: int, last_frame: int) -> str:
 
 
 def _attempts(text: str) -> list[str]:
-    """Each way to a server that failed, once: libpq tries every address, with TLS and without."""
+    """Return each failed address once; libpq tries every address with TLS and without."""
     found = []
     for line in text.splitlines():
         attempt = _ATTEMPT.match(line)
@@ -132,7 +134,7 @@ def _attempts(text: str) -> list[str]:
 
 
 def _invalid(lines: list[str]) -> Iterator[str]:
-    """What is wrong with each value, by pydantic; the values are not repeated."""
+    """Yield pydantic's problem with each value, without the value itself."""
     name = ""
     for line in lines:
         if line.strip() and not line[0].isspace():
@@ -146,7 +148,7 @@ def _first_line(text: str) -> str:
 
 
 def _joined(lines: list[str]) -> str:
-    """Lines as sentences: a heading, its entries with commas between, the next heading."""
+    """Join lines as sentences: a heading, its entries separated by commas, the next heading."""
     joined = ""
     for before, line in zip(["", *lines], lines, strict=False):
         if not joined:
@@ -159,8 +161,8 @@ def _joined(lines: list[str]) -> str:
 
 
 def _shortened(reason: str) -> str:
-    """One line of bounded length; of what is too long the end stays, which says why."""
+    """Return one line of bounded length; of a long text, keep the beginning and the end."""
     line = " ".join(reason.split())
-    if len(line) > _MOST:
-        line = f"{line[: _MOST // 2].rstrip()} … {line[-_MOST // 2 :].lstrip()}"
+    if len(line) > _MAX_CHARACTERS:
+        line = f"{line[: _MAX_CHARACTERS // 2].rstrip()} … {line[-_MAX_CHARACTERS // 2 :].lstrip()}"
     return line.rstrip(". ")

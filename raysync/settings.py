@@ -1,4 +1,4 @@
-"""The configuration, read once at the edge; layers below get values, never Settings."""
+"""Settings from environment variables, read once; lower layers receive values, not Settings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _default_home() -> Path:
 
 
 def home() -> Path:
-    """Where raysync keeps its own files; whatever else the environment says is not read."""
-    named = os.environ.get("RAYSYNC_HOME")
-    return (Path(named) if named else _default_home()).expanduser().absolute()
+    """Return the directory of raysync's own files, without validating other variables."""
+    path = os.environ.get("RAYSYNC_HOME")
+    return (Path(path) if path else _default_home()).expanduser().absolute()
 
 
 class Settings(BaseSettings):
-    """What the environment says. Names are public: scripts and clusters depend on them."""
+    """Settings of one process. Variable names are public: scripts and clusters depend on them."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 16:
             raise ValueError(
-                "must have at least 16 characters; make one with `openssl rand -hex 32`"
+                "must have at least 16 characters; create one with `openssl rand -hex 32`"
             )
         return value
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         return value.expanduser().absolute()
 
 
-_OBJECTIONS: Final = {
+_PROBLEMS: Final = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -82,14 +82,14 @@ _OBJECTIONS: Final = {
     "less_than_equal": "must be at most {le}",
     "enum": "must be {expected}",
 }
-"""By pydantic's type of error."""
+"""Problem with a value, as the rest of a sentence, by pydantic's type of error."""
 
 
 def read_settings() -> Settings:
-    """The settings of this process's environment.
+    """Return the settings of this process's environment.
 
     Raises:
-        ConfigurationError: a variable's value cannot be used; it is named, a secret is not shown.
+        ConfigurationError: a value is invalid. The error names the variable and shows no secret.
     """
     try:
         return Settings()
@@ -97,15 +97,15 @@ def read_settings() -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(
-            f"The environment variable {name} cannot be used: it {objection(error)}."
+            f"The environment variable {name} cannot be used: it {problem_of(error)}."
         ) from None
 
 
-def objection(error: ValidationError) -> str:
-    """What the first thing wrong with a value is, as what follows it in a sentence."""
+def problem_of(error: ValidationError) -> str:
+    """Return the first problem with a value, as the rest of a sentence."""
     first = error.errors(include_input=False, include_url=False)[0]
     context = first.get("ctx", {})
     if first["type"] == "value_error":
         return str(context["error"])
-    told = _OBJECTIONS.get(first["type"])
-    return told.format(**context) if told else f"cannot be read: {first['msg']}"
+    problem = _PROBLEMS.get(first["type"])
+    return problem.format(**context) if problem else f"cannot be read: {first['msg']}"

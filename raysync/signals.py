@@ -1,4 +1,4 @@
-"""Signals that end a command cleanly."""
+"""Signals that end a command cleanly: SIGTERM, and SIGHUP of a closed terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that end a command: SIGTERM, and SIGHUP of a terminal that was closed.
+    """Return the signals that end a command: SIGTERM and, unless ignored, SIGHUP.
 
     A SIGHUP that is ignored from the start, as by nohup, stays ignored.
     """
@@ -22,13 +22,13 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 
 def call_at_end(end: Callable[[], object]) -> None:
-    """Have the running loop call *end* on each of `ending_signals`."""
+    """Install *end* in the running loop as the handler of each of `ending_signals`."""
     for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, _end, end)
 
 
 def call_at_hangup(end: Callable[[], object]) -> None:
-    """Have the running loop call *end* on SIGHUP, unless that is ignored."""
+    """Install *end* in the running loop as the handler of SIGHUP, unless SIGHUP is ignored."""
     if signal.SIGHUP in ending_signals():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _end, end)
 
@@ -39,7 +39,7 @@ def _end(end: Callable[[], object]) -> None:
 
 
 def leave_closed_terminal() -> None:
-    """Have what is still printed go nowhere if the terminal is gone: each write to it fails."""
+    """Redirect output to the null device if the terminal is gone, where each write would fail."""
     for descriptor in (1, 2):
         try:
             termios.tcgetattr(descriptor)
@@ -50,21 +50,21 @@ def leave_closed_terminal() -> None:
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """Put the handlers back at the end. A loop that closes leaves the default action instead."""
-    before = {each: signal.getsignal(each) for each in ending_signals()}
+    """Restore the signal handlers at the end; a closing loop would leave the default actions."""
+    before = {number: signal.getsignal(number) for number in ending_signals()}
     try:
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None:  # None: not installed from Python
+            if handler is not None:  # None: installed by C code, and cannot be restored
                 signal.signal(number, handler)
 
 
 @contextmanager
 def hangups_blocked() -> Iterator[None]:
-    """Block SIGHUP in what this thread starts, for good; in this thread until the end.
+    """Block SIGHUP in this thread until the end, and for good in processes that it starts.
 
-    A closed terminal sends it to all processes below the command, which is to end them itself.
+    A closed terminal sends SIGHUP to all child processes; but the command must end them itself.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:

@@ -1,12 +1,12 @@
-"""Characters that command a terminal, break a line or turn its direction, made visible.
+"""Escapes for characters that command a terminal, end a line or reverse its direction.
 
-What strangers wrote (channels' names, servers' errors) reaches terminals, logs and readers of
-lines. There, ESC and U+009B begin commands, U+0085, U+2028 and U+2029 end lines, U+202E turns the
-text round, and what has no width hides. All of them are escaped where something leaves raysync, in
-one place for each way out: `cli/output/console.py`, `logs.py`, `store/archive/json_lines.py`, and
-the report's page.
+Text of strangers (channel names, server errors) reaches terminals, logs and programs that read
+lines. There, ESC and U+009B begin commands, U+0085, U+2028 and U+2029 end lines, U+202E reverses
+the text, and characters without width hide. They are escaped where text leaves raysync, in one
+module per output: `cli/output/console.py`, `logs.py`, `store/archive/json_lines.py`, and the
+report's page.
 
-U+200C and U+200D stay: emoji and several scripts are spelled with them.
+U+200C and U+200D stay, because emoji and several scripts need them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import re
 from typing import Final
 
 _COMMANDS: Final = (
-    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and newline, DEL, C1
     r"\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
-    r"\ud800-\udfff"  # halves of a pair, which no output can encode
+    r"\ud800-\udfff"  # surrogates, which no output can encode
 )
 _COMMAND: Final = re.compile(f"[{_COMMANDS}]")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
@@ -30,30 +30,30 @@ _COMMAND_IN_UTF8: Final = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""*text* with escapes (``\x1b``, ``\u202e``) in place of what must reach no terminal.
+    r"""Return *text* with escapes (``\x1b``, ``\u202e``) for what must not reach a terminal.
 
-    Tabs and newlines stay: they are the layout of whoever prints.
+    Tabs and newlines stay, because they are the caller's layout.
     """
     return _COMMAND.sub(lambda found: escaped(found[0]), text)
 
 
 def visible_line(text: str) -> str:
-    """The same in one line: what comes from elsewhere must not begin another."""
+    """Return `visible` text in one line, so that foreign text cannot begin another line."""
     return visible(text).replace("\n", r"\n")
 
 
 def in_json(text: str) -> str:
-    """JSON *text* with JSON's own escapes in their place: it means the same."""
+    """Return JSON *text* with JSON escapes for these characters; its value is the same."""
     return _COMMAND.sub(lambda found: _json_escape(found[0]), text)
 
 
 def in_json_bytes(block: bytes) -> bytes:
-    """The same for UTF-8, of which no character may be cut."""
+    """Return `in_json` of UTF-8 bytes; *block* must not cut a character."""
     return _COMMAND_IN_UTF8.sub(lambda found: _json_escape(found[0].decode()).encode(), block)
 
 
 def ascii_json(text: str) -> str:
-    """JSON *text* with JSON's own escapes in place of all that is not ASCII."""
+    """Return JSON *text* with JSON escapes for everything that is not ASCII."""
     return _NOT_ASCII.sub(lambda found: _json_escape(found[0]), in_json(text))
 
 

@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
@@ -19,6 +18,7 @@ from raysync.models.entities import Privacy, Tenant
 from raysync.models.events import ApiUsage, JobHeader, JobView, WorkerReport
 from raysync.models.ids import GuildId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped, SyncWindow
+from raysync.pool.dispatch import next_visit
 from raysync.store.archive.channels import ChannelStore
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.privacy.suppressions import people_rules
@@ -77,13 +77,7 @@ class LocalDispatcher:
         async with self._places:
             outcome = await self._engine.run(task, lambda _: None)
             while self._comes_back and (parked := outcome.parked) is not None:
-                task = replace(
-                    task,
-                    done=outcome.tally,
-                    started_at=outcome.started_at,
-                    retries_before=outcome.retry_count,
-                    is_read=parked.is_read,
-                )
+                task = next_visit(task, outcome, parked)
                 outcome = await self._engine.run(task, lambda _: None)
             return outcome
 

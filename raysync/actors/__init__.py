@@ -1,7 +1,8 @@
-"""Ray actors as thin shells over plain classes, and the Ray that they run on.
+"""Ray actors as thin shells over plain classes, and the Ray cluster that they run on.
 
-Ray reads some variables once, when it is imported, which the modules of this package do. So what
-Ray must know of them is set here. Ray's token is the user's matter where the cluster is.
+Only this package and `submission/` import Ray. Ray reads some environment variables once, at its
+import, so this package sets them before its modules import Ray. On a cluster, Ray's token is the
+user's responsibility.
 """
 
 import os
@@ -9,8 +10,8 @@ import os
 from raysync.actors.shipped import has_shipped_folder
 
 if not has_shipped_folder():
-    # under `uv run`, Ray would upload the current folder, whatever is in it, and each worker would
-    # build an environment of its own in that copy
+    # Under `uv run`, Ray would upload the current folder with all its files, and each worker would
+    # build an environment of its own in that copy.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 if not os.environ.get("RAY_ADDRESS"):
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray would, but without its warning
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's own default, but without its warning

@@ -1,4 +1,4 @@
-"""The ChannelSyncActor: a process of the pool, which syncs some channels at a time."""
+"""Actor shell of a worker: a process of the pool, which syncs several channels at a time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from raysync.worker.heartbeat import Heartbeat
 from raysync.worker.secrets import opened
 
 PROBES = "probes"
-"""A concurrency group, which is a thread of its own."""
+"""Name of a concurrency group, which has its own thread."""
 
 
 class ChannelSyncActor:
     """Actor shell. Owned by the run's driver and gone with it.
 
-    What it has committed survives its death: pages with their checkpoints. What it had in flight
-    is given to another worker by the dispatcher, hence no restarts and no retries by Ray.
-    `sync_channel` may be called again for a channel: it goes on after the last committed page.
+    After a crash, committed pages and their checkpoints remain, and the dispatcher gives channels
+    in flight to another worker. Hence Ray neither restarts the actor nor retries its calls.
+    `sync_channel` may be repeated for a channel: it continues after the last committed page.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ChannelSyncActor:
         configure_logs(log_format, role="worker", run=sharer.run, worker_id=sharer.worker)
         self._worker_id = worker_id = sharer.worker
         self._inbox = SealedInbox()
-        self._pulse = Heartbeat(SystemClock())
+        self._heartbeat = Heartbeat(SystemClock())
         self._worker = ChannelWorker(
             worker_id,
             slots,
@@ -49,30 +49,30 @@ class ChannelSyncActor:
         return f"ChannelSyncActor({self._worker_id})"
 
     async def introduce(self) -> tuple[bytes, str]:
-        """Where to seal a job's secrets to, and the node that it runs on."""
+        """Return the public key to which secrets are sealed, and the id of the node."""
         return self._inbox.public_key(), ray.get_runtime_context().get_node_id()
 
     @ray.method(concurrency_group=PROBES)
     async def pulse(self) -> float:
-        """Seconds since its loop last turned; answered beside that loop, which may be blocked."""
-        return self._pulse.age_s()
+        """Return the heartbeat's age in seconds, even while the event loop is blocked."""
+        return self._heartbeat.age_s()
 
     async def open_job(self, sealed: bytes) -> None:
-        """Log in for a job. Raises what Discord or the database says."""
+        """Log in for a job. Raises the errors of Discord and of the database."""
         await self._worker.open_job(opened(self._inbox, sealed))
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Sync one channel to its end; a failure is an outcome."""
+        """Run one visit of a channel; a failure is an outcome, too."""
         return await self._worker.sync_channel(task)
 
     async def close_job(self, job_id: JobId) -> None:
-        """Log out of a job that is over; again, or of one that is not open, changes nothing."""
+        """Log out of a job that is over. Idempotent."""
         await self._worker.close_job(job_id)
 
     async def close(self) -> None:
-        """Tell what is left, and let go of connections."""
+        """Flush the reports, and close the connections."""
         await self._worker.close()
 
 
-_with_probes = ray.remote(concurrency_groups={PROBES: 1})  # type: ignore[call-overload]  # Ray's own
+_with_probes = ray.remote(concurrency_groups={PROBES: 1})  # type: ignore[call-overload]  # Ray's types
 RemoteChannelSync = _with_probes(ChannelSyncActor)

@@ -1,4 +1,4 @@
-"""The actors of one run: how many there may be, where they run, and what Ray does if they die."""
+"""Actors of one run: their resources, their placement, and their restarts by Ray."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from raysync.actors.tracker import ProgressTrackerActor
 from raysync.logs import LogFormat
 from raysync.models.events import JobHeader, WorkerReport
 from raysync.models.ids import JobId
-from raysync.pool.workers import SlotPool
+from raysync.pool.slots import SlotPool
 from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.worker.channel_worker import LeaseFor, Watch
 from raysync.worker.secrets import JobSecrets
 
 WORKER_CPUS = 0.02
-"""A worker waits for the network: a share small enough for 50 of them on one core."""
+"""CPU share of a worker, which mostly waits for the network: 50 workers fit one core."""
 
 ON_HEAD = {"node:__internal_head__": 0.001}
-"""Pins an actor to the head: other nodes come and go."""
+"""Resources that pin an actor to the head node: other nodes come and go."""
 LOCAL_START_S = 120.0
 CLUSTER_START_S = 1_800.0
-"""A worker that waits for room may wait for a machine, which a cloud takes minutes to start."""
+"""Start timeout on a cluster: a worker may wait for a machine, which takes a cloud minutes."""
 
 GOVERNOR_CALLS = 20_000
-"""Every process keeps a question open, whether to stop, and asks for permits beside it."""
+"""Concurrent calls of the governor: each process has one `stopped` call open, and leases."""
 LEAVE_S = 2.0
+"""Timeout for the release of tokens at the end of a run."""
 
 
 class RunActors:
-    """Makes the actors of one run."""
+    """Factory of one run's actors, and owner of its tracker."""
 
     def __init__(
         self,
@@ -55,9 +56,11 @@ class RunActors:
         log_format: LogFormat,
         bound: str | None = None,
     ) -> None:
-        """*label* tells people whose they are. A worker takes one of the nodes' *worker_resource*,
-        if there is such a thing, and is replaced if it stands still for *worker_timeout_s*. *bound*
-        says why none may be on another machine, where that is so.
+        """Start the governor and the tracker.
+
+        *label* is the run's name in the names of its actors. A worker takes one unit of
+        *worker_resource*, if given, and is replaced without a heartbeat for *worker_timeout_s*.
+        *bound* is the reason why workers may not run on other machines, if there is one.
         """
         self._label = label
         self._slots = slots_per_worker
@@ -71,42 +74,44 @@ class RunActors:
             name=GOVERNOR_NAME,
             namespace=NAMESPACE,
             get_if_exists=True,
-            lifetime="detached",  # shared by all jobs of the cluster; ends itself when idle
+            lifetime="detached",  # all jobs of the cluster share it; it ends itself when idle
             num_cpus=0,
             resources=ON_HEAD,
-            max_restarts=-1,  # its state is worthless a second later, and workers wait for it
-            max_task_retries=0,  # who asked has given up by then
+            max_restarts=-1,  # its state is obsolete after a second, and workers wait for it
+            max_task_retries=0,  # the caller has timed out by then
             max_concurrency=GOVERNOR_CALLS,
         ).remote(log_format)
         self._governor = governor
-        self._greeting = governor.public_key.remote()  # at once: one that was idle may be ending
+        self._greeting = (
+            governor.public_key.remote()
+        )  # now, because an idle governor may be about to end
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,
             num_cpus=0,
             resources=ON_HEAD,
-            max_restarts=-1,  # a cache: its driver tells the new one all of it again
+            max_restarts=-1,  # a cache: the driver sends everything again to a new one
             max_task_retries=-1,  # every method is idempotent
         ).remote(label, log_format)
 
     @staticmethod
     def new_slot_pool() -> SlotPool:
-        """Return an empty `ActorPool`. It is typed for actors and holds slots of them."""
+        """Return an empty `ActorPool`, which is typed for actors but holds their slots."""
         pool: Any = ActorPool([])
         slots: SlotPool = pool
         return slots
 
     def spawn(self, number: int, secrets_of: Callable[[JobId], JobSecrets]) -> RemoteWorker:
-        """A new worker, not waited for."""
+        """Start a worker, without waiting for it."""
         worker_id = f"worker-{number}"
         actor = RemoteChannelSync.options(
             name=f"raysync/{self._label}/{worker_id}",
             namespace=NAMESPACE,
             num_cpus=WORKER_CPUS,
             resources=self._worker_resources,
-            max_restarts=0,  # the dispatcher replaces it, and gives its channels to others
+            max_restarts=0,  # the dispatcher replaces it and reassigns its channels
             max_task_retries=0,  # the dispatcher counts attempts
-            max_concurrency=2 * self._slots + 4,  # its channels, those on standby, open and close
+            max_concurrency=2 * self._slots + 4,  # channels in slots and on standby, open, close
         ).remote(
             self._sharer(worker_id), self._slots, self._governor, self._tracker, self._log_format
         )
@@ -121,23 +126,23 @@ class RunActors:
         )
 
     def lease_for(self, worker_id: str) -> LeaseFor:
-        """How a client in this process asks for permits."""
+        """Return the function by which a client in this process leases permits."""
         return lambda secrets: lease_from(self._governor, self._sharer(worker_id), secrets)
 
     def observe_for(self, fingerprint: str) -> Report:
-        """Where a client in this process tells of answers that count."""
+        """Return the function by which a client in this process reports refusals."""
         return observe_by(self._governor, fingerprint)
 
     def watch(self) -> Watch:
-        """How this process hears that nothing may be asked any more."""
+        """Return the function that tells this process when requests are forbidden."""
         return watch_by(self._governor)
 
     async def report(self, report: WorkerReport) -> None:
-        """Tell the tracker what a client in this process has done."""
+        """Send a report of a client in this process to the tracker."""
         await report_to(self._tracker)(report)
 
     async def track(self, header: JobHeader, database_url: str) -> RemoteTracker:
-        """Have the tracker follow one job."""
+        """Open a job at the tracker."""
         tracker = RemoteTracker(self._tracker, header, database_url)
         await tracker.open()
         return tracker
@@ -146,7 +151,7 @@ class RunActors:
         return Sharer(self._label, worker_id)
 
     async def leave_tokens(self) -> None:
-        """Leave the tokens to other clusters now: this one ends, and cannot say so later."""
+        """Release the tokens to other clusters: this one is about to end."""
         try:
             async with asyncio.timeout(LEAVE_S):
                 await self._governor.give_up_shares.remote()
@@ -154,5 +159,5 @@ class RunActors:
             return  # the shares expire by themselves
 
     def end(self) -> None:
-        """End the tracker; workers are the dispatcher's, the governor is everybody's."""
+        """Kill the tracker. The dispatcher ends the workers; other runs may use the governor."""
         ray.kill(self._tracker, no_restart=True)

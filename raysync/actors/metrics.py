@@ -1,7 +1,7 @@
-"""Metrics by way of Ray: every node's agent shows them to Prometheus, a few seconds later.
+"""Metrics exported by Ray: each node's agent serves them to Prometheus, a few seconds later.
 
-Ray forgets gauges that nobody sets two of its report periods later, and tells what is left when a
-process ends. Counters and histograms of a process that has ended stay at what they were.
+Ray drops a gauge that is not set for two of its report periods, and exports pending values when a
+process ends. Counters and histograms of an ended process keep their last value.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from raysync.models.durations import BOUNDS_S
 from raysync.sync.metrics import Kind, Metric
 
 BEAT_S = 1.0
-"""Gauges are told so often: Ray reports every 10 s, or as often as once a second."""
+"""Seconds between updates of gauges. Ray's report period is 10 s, and at least 1 s."""
 
 
 class RayMetrics:
-    """Satisfies `MetricSink`. In a process that is joined to no Ray it goes nowhere."""
+    """`MetricSink` over Ray's metrics. Without a connection to Ray, values are discarded."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Any] = {}  # Any: Ray's metrics have no base with what we call
+        self._made: dict[
+            str, Any
+        ] = {}  # Any: Ray's metrics have no common base class with these methods
 
     def add(self, metric: Metric, amount: float, labels: Sequence[str] = ()) -> None:
-        """Let a counter grow, or begin."""
-        # `inc` refuses 0, which a counter must have been for its first growth to be seen
+        """Increase a counter; 0 creates it."""
+        # A counter must have been 0 for Prometheus to see its first increase, but `inc` refuses 0.
         self._of(metric)._record(amount, _tags(metric, labels))  # noqa: SLF001
 
     def set(self, metric: Metric, value: float, labels: Sequence[str] = ()) -> None:
-        """Say what a gauge shows."""
+        """Set a gauge."""
         self._of(metric).set(value, _tags(metric, labels))
 
     def observe(self, metric: Metric, value: float, times: int) -> None:
-        """Count *value* in a histogram, whose bounds are those of `Durations`."""
+        """Count *value* in a histogram *times* times; its bounds are those of `Durations`."""
         histogram = self._of(metric)
         for _ in range(times):
             histogram.observe(value)
@@ -57,8 +59,8 @@ def _tags(metric: Metric, labels: Sequence[str]) -> dict[str, str]:
     return dict(zip(metric.labels, labels, strict=True))
 
 
-async def beat(tell: Callable[[], None]) -> None:
-    """Call *tell* now and once a second."""
+async def beat(publish: Callable[[], None]) -> None:
+    """Call *publish* now and then once a second."""
     while True:
-        tell()
+        publish()
         await asyncio.sleep(BEAT_S)

@@ -1,4 +1,4 @@
-"""The nodes of a cluster: whether they can do a run's work, and which will soon be gone."""
+"""Nodes of a cluster: whether they can run raysync's workers, and which of them drain."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from raysync.reasons import reason_of
 _log = logging.getLogger(__name__)
 
 DRAINING_PERIOD_S = 5.0
-"""A node of a cloud is taken back half a minute to two minutes after notice."""
+"""Seconds between checks for draining nodes; clouds give 30 s to two minutes of notice."""
 ANSWER_S = 20.0
-"""A node that takes longer to start a process is not waited for: its workers will tell."""
+"""Timeout for a node's answer. A slower node is not checked: its workers will report."""
 _HEAD: Final = "node:__internal_head__"
 _SHOWN: Final = 3
 HOW_TO_INSTALL: Final = (
@@ -32,49 +32,49 @@ HOW_TO_INSTALL: Final = (
 )
 
 Nodes = Mapping[str, Mapping[str, Any]]
-"""From a node's id to what Ray tells of it."""
+"""Ray's description of each node, by the node's id."""
 
 
 def this_node() -> str:
-    """The id of the machine that this process is on."""
+    """Return the id of the node that this process runs on."""
     return str(ray.get_runtime_context().get_node_id())
 
 
 def require_nodes(bound: str | None, worker_resource: str | None) -> None:
-    """Say at once where the cluster cannot do a run's work.
+    """Raise an error, before a run begins, where the cluster cannot do its work.
 
-    A cluster may have other nodes only later: `RemoteWorker` looks again. *bound* says why workers
-    may not be on other machines, where that is so.
+    A cluster may get other nodes later, so `RemoteWorker` checks again. *bound* is the reason why
+    workers may not run on other machines, if there is one.
 
     Raises:
-        ConfigurationError: workers would be on other machines, or raysync is not on all.
+        ConfigurationError: workers would run on other machines, or a node lacks this raysync.
     """
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
-    alive = {each["NodeID"]: each for each in nodes if each["Alive"]}
+    alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
     if bound is not None:
         _refuse_elsewhere(bound, alive, worker_resource)
     used = {
-        id_: each for id_, each in alive.items() if _is_used(each["Resources"], worker_resource)
+        id_: node for id_, node in alive.items() if _is_used(node["Resources"], worker_resource)
     }
     refuse_unlike(_ask(used), used)
 
 
 def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> None:
-    """Refuse a cluster where workers that are *bound* to this machine would be on others."""
+    """Refuse a cluster that would place workers elsewhere, if they are *bound* to this machine."""
     here = alive.get(this_node(), {}).get("Resources", {})
     if len(alive) > 1 or (worker_resource is not None and not here.get(worker_resource)):
         raise ConfigurationError(f"This Ray cluster has workers on other machines, which {bound}")
 
 
 def _is_used(resources: Mapping[str, float], worker_resource: str | None) -> bool:
-    """Whether a run has actors on a node: on the head, and where there is room for workers."""
+    """Return whether a run has actors on a node: on the head, and where workers fit."""
     return bool(resources.get(_HEAD) or resources.get(worker_resource or "CPU"))
 
 
 def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -> None:
-    """Refuse nodes without raysync, or with another version: actors would fail in odd ways.
+    """Refuse nodes without raysync or with another version, where actors would fail later.
 
-    *answers* are what each node said of its raysync: a version, or None and why there is none.
+    *answers* has each node's version of raysync, or None with the reason why there is none.
     """
     lacking = {id_: why for id_, (version, why) in answers.items() if version is None}
     if lacking:
@@ -83,7 +83,7 @@ def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -
             f"raysync cannot be imported on {_named(lacking, nodes)} of the Ray cluster: {why}. "
             f"{HOW_TO_INSTALL}"
         )
-    others = {id_: each for id_, (each, _) in answers.items() if each != __version__}
+    others = {id_: version for id_, (version, _) in answers.items() if version != __version__}
     if others:
         version = next(iter(others.values()))
         raise ConfigurationError(
@@ -93,7 +93,7 @@ def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -
 
 
 def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
-    """What each node says of its raysync; a node that does not answer is left out."""
+    """Return each node's version of raysync; a node that does not answer is left out."""
     cloudpickle.register_pickle_by_value(probe)  # type: ignore[no-untyped-call]  # untyped
     try:
         ask = ray.remote(probe.raysync_here)
@@ -109,31 +109,31 @@ def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
         cloudpickle.unregister_pickle_by_value(probe)  # type: ignore[no-untyped-call]
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
     found = {}
-    for each in ready:
+    for call in ready:
         try:
-            version, why = ray.get(each)
-            found[asked[each]] = version, reason_of(why)
-        except RayError as error:  # it went away meanwhile, or can start no process
-            _log.warning("a node did not say whether it has raysync: %s", type(error).__name__)
-    for each in late:
-        ray.cancel(each)
+            version, why = ray.get(call)
+            found[asked[call]] = version, reason_of(why)
+        except RayError as error:  # the node has left the cluster, or cannot start a process
+            _log.warning("a node did not report its raysync: %s", type(error).__name__)
+    for call in late:
+        ray.cancel(call)
     return found
 
 
 def _named(ids: Collection[str], nodes: Nodes) -> str:
-    names = [str(nodes[each].get("NodeManagerAddress", each)) for each in ids]
+    names = [str(nodes[id_].get("NodeManagerAddress", id_)) for id_ in ids]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names[:_SHOWN])}{more}"
 
 
 async def watch_draining_nodes(leave: Callable[[frozenset[str]], None]) -> None:
-    """Tell *leave*, for ever, which nodes will soon be gone, as spot machines are."""
+    """Pass draining nodes, such as preempted spot machines, to *leave*, without end."""
     while True:
         await asyncio.sleep(DRAINING_PERIOD_S)
         try:
             nodes = frozenset(await asyncio.to_thread(ray_state.get_draining_nodes))
         except Exception as error:  # noqa: BLE001 Ray's control service is away for a while
-            _log.warning("nobody knows which nodes are draining: %s", type(error).__name__)
+            _log.warning("draining nodes could not be listed: %s", type(error).__name__)
             continue
         if nodes:
             leave(nodes)

@@ -1,7 +1,7 @@
-"""Ray's token: whether a cluster asks for it, and whether this process sends it.
+"""Ray's authentication token: whether a cluster requires it, and whether this process sends it.
 
-Ray's own client sends none to a named address unless RAY_AUTH_MODE is set, and tells only that it
-failed to connect, half a minute later. So the cluster is asked first, which takes milliseconds.
+Without RAY_AUTH_MODE, Ray's client sends no token to a named address, and reports only a failed
+connection, half a minute later. So raysync asks the cluster first, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _CHANNEL_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 
 def require_token(address: str) -> None:
-    """Have this process send Ray's token where the cluster at *address* asks for one.
+    """Configure this process to send Ray's token if the cluster at *address* requires one.
 
-    It goes to this machine by itself; to another one only where a user says so.
+    A cluster on this machine gets it automatically; another one only with RAY_AUTH_MODE=token.
 
     Raises:
-        ConfigurationError: it asks for a token that is not sent, or for none and one would be.
+        ConfigurationError: the cluster requires a token that is not sent, or accepts none.
     """
-    is_asked = _refuses(address, None)
-    if is_asked is None:
+    is_required = _refuses(address, None)
+    if is_required is None:
         return
     mode = os.environ.get(_MODE, "").lower()
-    if not is_asked and mode == "token":
+    if not is_required and mode == "token":
         raise ConfigurationError(
-            f"The Ray cluster at {address} asks for no token, and RAY_AUTH_MODE is token: its "
-            "actors would refuse to work. Unset RAY_AUTH_MODE, or start the cluster with a token "
+            f"The Ray cluster at {address} uses no token, but RAY_AUTH_MODE is token: its actors "
+            "would refuse to work. Unset RAY_AUTH_MODE, or start the cluster with a token "
             "(docs/cluster.md)."
         )
-    if not is_asked:
+    if not is_required:
         return
     token = _own_token()
     is_sent = mode == "token" or (not mode and _is_here(address))
@@ -49,15 +49,15 @@ def require_token(address: str) -> None:
         raise ConfigurationError(about_token(address))
     if not mode:
         os.environ[_MODE] = "token"
-        config: Any = ray._raylet  # noqa: SLF001 which has read the variable before
+        config: Any = ray._raylet  # noqa: SLF001 it has read the variable at its import
         config.Config.initialize("")
 
 
 def _refuses(address: str, token: str | None) -> bool | None:
-    """Whether the cluster refuses who comes with that token; None where it does not say."""
+    """Return whether the cluster refuses that token; None where it gives no answer."""
     if "://" in address or not address.rpartition(":")[2].isdecimal():
         return None
-    import grpc  # here: a local run asks nobody
+    import grpc  # here, because a local run does not need it
     from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
     messages: Any = gcs_service_pb2  # generated: without types
@@ -74,7 +74,7 @@ def _refuses(address: str, token: str | None) -> bool | None:
 
 
 def _is_here(address: str) -> bool:
-    """Whether it is an address of this machine: a socket can be bound to no other."""
+    """Return whether *address* is of this machine: sockets bind to no other address."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
@@ -89,7 +89,7 @@ def _is_here(address: str) -> bool:
 
 
 def _own_token() -> str | None:
-    """The token that Ray finds on this machine."""
+    """Return the token that Ray finds on this machine."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser()
@@ -101,21 +101,21 @@ def _own_token() -> str | None:
 
 
 def about_token(address: str) -> str:
-    """What to do where a cluster refuses: no token was sent, or the wrong one."""
+    """Return an error text for a cluster that got no token, or refused the one it got."""
     if os.environ.get(_MODE, "").lower() != "token":
         return (
-            f"The Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and put "
+            f"The Ray cluster at {address} requires its token. Set RAY_AUTH_MODE=token, and put "
             "the token into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on "
             "the cluster)."
         )
-    named = [name for name in _TOKEN_VARIABLES if os.environ.get(name)]
+    sources = [name for name in _TOKEN_VARIABLES if os.environ.get(name)]
     if _own_token() is None:
         return (
-            f"RAY_AUTH_MODE is token, and there is none for the Ray cluster at {address}: put it "
-            "into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the "
+            f"RAY_AUTH_MODE is token, but there is no token for the Ray cluster at {address}. Put "
+            "it into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the "
             "cluster)."
         )
     return (
-        f"The Ray cluster at {address} refuses the token in {named[0] if named else _TOKEN_FILE}: "
-        "it must be the one that the cluster was started with."
+        f"The Ray cluster at {address} refuses the token in {(*sources, _TOKEN_FILE)[0]}. Use the "
+        "token that the cluster was started with."
     )

@@ -1,4 +1,4 @@
-"""A worker over its actor's handle: how the dispatcher calls it, and hears that it is gone."""
+"""Worker port over an actor's handle, with the detection of lost and hung workers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.handles import take_note, why
-from raysync.errors import ConfigurationError, RaysyncError, SyncError
+from raysync.errors import (
+    ConfigurationError,
+    RaysyncError,
+    SyncError,
+    WorkerLostError,
+    WorkerPreemptedError,
+)
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.pool.policies import WorkerLostError, WorkerPreemptedError
 from raysync.worker.heartbeat import watch_liveness
 from raysync.worker.secrets import JobSecrets
 
@@ -27,14 +32,14 @@ CLOSE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Where workers must be, and why."""
+    """Node that workers must run on, and the reason."""
 
     node_id: str
-    reason: str  #: the rest of a sentence on workers elsewhere
+    reason: str  #: the rest of a sentence about workers on other nodes
 
 
 class RemoteWorker:
-    """A ChannelSyncActor, as the dispatcher sees it."""
+    """Worker port of the dispatcher over a ChannelSyncActor."""
 
     def __init__(
         self,
@@ -42,23 +47,24 @@ class RemoteWorker:
         worker_id: str,
         secrets_of: Callable[[JobId], JobSecrets],
         start_timeout_s: float,
-        still_timeout_s: float,
+        liveness_timeout_s: float,
         bound: Bound | None = None,
         require_nodes: Callable[[], None] | None = None,
     ) -> None:
-        """It may take *start_timeout_s* to come up, and stand still for *still_timeout_s*.
+        """Create the port of an actor that starts.
 
-        Where it dies at once, *require_nodes* raises ConfigurationError if its node is the cause.
+        The worker is lost after *liveness_timeout_s* without a heartbeat. If it dies during its
+        start, *require_nodes* raises ConfigurationError where its node is the cause.
         """
         self.worker_id = worker_id
         self.node_id: str | None = None
         self._actor = actor
         self._secrets_of = secrets_of
         self._start_timeout_s = start_timeout_s
-        self._still_timeout_s = still_timeout_s
+        self._liveness_timeout_s = liveness_timeout_s
         self._bound = bound
         self._require_nodes = require_nodes
-        self._address: bytes | None = None
+        self._public_key: bytes | None = None
         self._opened: dict[JobId, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[str] | None = None
 
@@ -66,16 +72,16 @@ class RemoteWorker:
         """Wait until the process is up.
 
         Raises:
-            WorkerLostError, SyncError: it is not.
-            ConfigurationError: it is on a machine where it cannot work, or has no raysync.
+            WorkerLostError, SyncError: the process did not come up.
+            ConfigurationError: the process is on a machine where it cannot work or lacks raysync.
         """
         try:
             async with asyncio.timeout(self._start_timeout_s):
-                self._address, self.node_id = await self._actor.introduce.remote()
+                self._public_key, self.node_id = await self._actor.introduce.remote()
         except TimeoutError:
             raise SyncError(
-                f"{self.worker_id} was not up after {self._start_timeout_s:.0f} s; the cluster may "
-                "have no room for it (see the dashboard)"
+                f"{self.worker_id} did not start within {self._start_timeout_s:.0f} s. The cluster "
+                "may have no room for it: see Ray's dashboard, or `ray status`"
             ) from None
         except RayActorError as error:
             if self._require_nodes is not None and not error.preempted:
@@ -86,23 +92,23 @@ class RemoteWorker:
         except RayError as error:
             raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
         if self._bound is not None and self.node_id != self._bound.node_id:
-            raise ConfigurationError(f"A worker came up on another machine: {self._bound.reason}")
-        watching = watch_liveness(self._pulse, self._still_timeout_s)
+            raise ConfigurationError(f"A worker started on another machine: {self._bound.reason}")
+        watching = watch_liveness(self._heartbeat_age_s, self._liveness_timeout_s)
         self._watching = asyncio.create_task(watching)
         self._watching.add_done_callback(take_note)
 
-    async def _pulse(self) -> float:
+    async def _heartbeat_age_s(self) -> float:
         try:
             age_s: float = await self._actor.pulse.remote()
-        except ActorUnavailableError:  # for a moment, or its calls fail, too
+        except ActorUnavailableError:  # temporary; if it lasts, other calls fail too
             return 0.0
         return age_s
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Have it sync one channel; a cancelled call has let go of the channel when it returns."""
+        """Sync one channel in the worker; a cancelled call returns once the channel is released."""
         await self._open(task.job_id)
         tenant = self._secrets_of(task.job_id).tenant
-        # not the channel's: Ray keeps a series and a summary for each name
+        # The name has no channel: Ray keeps a time series and a summary for each name.
         named = self._actor.sync_channel.options(name=f"ChannelSyncActor.sync_channel {tenant}")
         call = named.remote(task)
         try:
@@ -114,7 +120,7 @@ class RemoteWorker:
         return outcome
 
     async def _answer(self, call: Any) -> Any:
-        """What a call returns, unless the worker is lost before. Raises as `_translated`."""
+        """Return the result of a call. Raises as `_translated`, or WorkerLostError first."""
         ending = asyncio.ensure_future(call)
         ending.add_done_callback(take_note)
         waits = {ending} if self._watching is None else {ending, self._watching}
@@ -125,23 +131,23 @@ class RemoteWorker:
             return await ending
 
     def _reason_lost(self) -> str | None:
-        """Why nothing more is to be expected of it; None where its calls tell by themselves."""
+        """Return why the worker is lost; None where its calls will report that."""
         if self._watching is None or not self._watching.done():
             return None
-        if self._watching.cancelled():  # by `kill`: another of its calls has told that it is lost
+        if self._watching.cancelled():  # by `kill`: another call has found it lost
             return "was lost"
         return None if self._watching.exception() else self._watching.result()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise WorkerLostError for a dead worker, and what a living one raised as it is."""
+        """Raise WorkerLostError for a dead worker, and the original error of a living one."""
         try:
             yield
         except RayTaskError as error:
             if isinstance(error.cause, RaysyncError):
                 raise error.cause from None
             raise SyncError(f"{self.worker_id} failed: {why(error)}") from error
-        except RayError as error:  # it died, was killed for its memory, or cannot be reached
+        except RayError as error:  # it died, ran out of memory, or cannot be reached
             raise self._lost(error) from error
 
     def _lost(self, error: RayError) -> WorkerLostError:
@@ -150,23 +156,23 @@ class RemoteWorker:
         return kind(f"{self.worker_id} was lost: {why(error)}")
 
     async def _open(self, job_id: JobId) -> None:
-        """Give the worker the job's secrets, once."""
+        """Send the job's secrets to the worker, once."""
         if job_id not in self._opened:
             sending = asyncio.create_task(self._send_secrets(job_id))
-            sending.add_done_callback(take_note)  # who waited may have been cancelled
+            sending.add_done_callback(take_note)  # the waiting call may have been cancelled
             self._opened[job_id] = sending
         await asyncio.shield(self._opened[job_id])
 
     async def _send_secrets(self, job_id: JobId) -> None:
-        sealed = self._secrets_of(job_id).sealed_for(self._address or b"")
+        sealed = self._secrets_of(job_id).sealed_for(self._public_key or b"")
         try:
             await self._answer(self._actor.open_job.remote(sealed))
         except RaysyncError:
-            del self._opened[job_id]  # the next channel tries again
+            del self._opened[job_id]  # the next channel retries
             raise
 
     async def close_job(self, job_id: JobId) -> None:
-        """Have it forget a job, if it ever had a channel of it."""
+        """Close the job's session in the worker, if it has one."""
         opening = self._opened.pop(job_id, None)
         if opening is None:
             return
@@ -177,7 +183,7 @@ class RemoteWorker:
             _log.info("%s did not close job %s: %s", self.worker_id, job_id, error)
 
     async def close(self) -> None:
-        """Have it tell what is left and end."""
+        """Let the worker flush its reports, then end it."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._actor.close.remote()
@@ -186,22 +192,22 @@ class RemoteWorker:
         self.kill()
 
     def kill(self) -> None:
-        """End its process now."""
+        """Kill the process now."""
         if self._watching is not None:
             self._watching.cancel()
         ray.kill(self._actor, no_restart=True)
 
 
 async def _ended(call: Any) -> None:
-    """Wait until a cancelled call has ended, but not for ever.
+    """Wait until a cancelled call has ended, at most `CLOSE_TIMEOUT_S`.
 
-    Being cancelled again, as at the run's end, does not cut it short: the worker is letting go of
-    its channel, and would be killed in the middle of that.
+    A second cancellation, as at the run's end, does not end the wait: the worker is releasing its
+    channel, and would be killed before it has done so.
     """
     ending = asyncio.ensure_future(call)
     ending.add_done_callback(take_note)
-    clock = asyncio.get_running_loop()
-    until_s = clock.time() + CLOSE_TIMEOUT_S
-    while not ending.done() and (left_s := until_s - clock.time()) > 0:
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + CLOSE_TIMEOUT_S
+    while not ending.done() and (left_s := until_s - loop.time()) > 0:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([ending], timeout=left_s)

@@ -1,4 +1,4 @@
-"""The metrics of a run that its driver knows: workers, queues, what was lost and given up."""
+"""Metrics of a run that only its driver knows: workers, queues, losses and failed channels."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from raysync.sync.metering import RunMeter
 
 
 class RunMetrics:
-    """Reads the dispatcher and the running jobs' trackers, as they are when it tells."""
+    """Meter over the dispatcher and the running jobs' trackers."""
 
     def __init__(self, dispatcher: Dispatcher, trackers: Mapping[JobId, RemoteTracker]) -> None:
         self._dispatcher = dispatcher
         self._trackers = trackers
         self._meter = RunMeter(RayMetrics())
 
-    def tell(self) -> None:
-        """Bring the metrics up to date."""
+    def publish(self) -> None:
+        """Publish the present values."""
         pool = self._dispatcher.figures()
         tenants = {
-            each.tenant: each.figures(pool.waiting.get(job_id, 0))
-            for job_id, each in self._trackers.items()
+            tracker.tenant: tracker.figures(pool.waiting.get(job_id, 0))
+            for job_id, tracker in self._trackers.items()
         }
         self._meter.update(pool, tenants)
 
-    async def tell_for_ever(self) -> None:
-        """The same, about once a second."""
-        await beat(self.tell)
+    async def publish_for_ever(self) -> None:
+        """Publish the present values about once a second."""
+        await beat(self.publish)
 
     def close(self) -> None:
-        """Let what is shown end at 0."""
+        """Set all gauges to 0."""
         self._meter.close()

@@ -1,4 +1,4 @@
-"""The Ray that a run lives on: a cluster the user names, or a local one for as long as the run."""
+"""Connection to Ray: the user's cluster, or a local one that lasts as long as the run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
+from raysync.actors.listener import reason_unreachable
 from raysync.actors.ray_token import require_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
@@ -26,11 +27,10 @@ from raysync.signals import hangups_blocked
 
 NAMESPACE = "raysync"
 LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
-"""Nothing big crosses actors: pages go from a worker straight to the database."""
+"""Size of the object store. No large object crosses actors: workers write pages themselves."""
 
-LISTENER_TIMEOUT_S = 10.0
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
-"""Where a machine of a cloud asks what it is; Ray does so at its start."""
+"""Metadata servers of clouds, which Ray asks at its start."""
 
 _ADVICE: Final = (
     (
@@ -44,25 +44,25 @@ _ADVICE: Final = (
     ("Too many open files", MORE_OPEN_FILES),
     (
         "No space left on device",
-        "Make room, or set RAY_TMPDIR to a directory on another disk.",
+        "Free some space, or set RAY_TMPDIR to a directory on another disk.",
     ),
     ("Permission denied", "Set RAY_TMPDIR to a directory that you may write to."),
     (
         "timed out during startup",
-        "The machine may be short of memory, processes or open files: look at ulimit -a.",
+        "The machine may be short of memory, processes or open files. Check `ulimit -a`.",
     ),
 )
-"""What to do, by a part of the reason."""
+"""Advice to the user, by a part of the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayRuntime:
     """A connection to Ray."""
 
-    is_local: bool  #: started by this process, and ends with it
+    is_local: bool  #: this process started it, and will end it
     dashboard_url: str | None
-    needs_token: bool  #: the dashboard asks for the token of this machine's Ray
-    submission_id: str | None  #: what `ray job` calls it, where the run was submitted
+    needs_token: bool  #: the dashboard requires the token of this machine's Ray
+    submission_id: str | None  #: id of a submitted run in `ray job`
 
 
 def connect(
@@ -70,15 +70,15 @@ def connect(
 ) -> RayRuntime:
     """Join the cluster at *address*, or start a local one where it is None.
 
-    What a local Ray starts has this process's environment, but for the variables *hidden*: half a
-    dozen programs, and whoever asks them to report, have no use for a secret. Nothing of Ray's own
-    goes through a proxy: none reaches this machine's loopback, and what it would be told of a cloud
-    is about the proxy's machine.
-    Installs Ray's own SIGTERM handling: signal handlers of ours come after this.
+    Processes of a local Ray inherit this environment without the variables *hidden*: several
+    programs could report the environment, and none of them needs a secret. Ray's own connections
+    use no proxy: a proxy cannot reach this machine's loopback, and a cloud's metadata server would
+    describe the proxy's machine.
+    Ray installs a handler of SIGTERM, so raysync's handlers must be installed later.
 
     Raises:
-        ConfigurationError: nothing answers at *address*, or it refuses us.
-        KeyboardInterrupt: SIGINT came meanwhile.
+        ConfigurationError: no server answers at *address*, or it refuses the connection.
+        KeyboardInterrupt: SIGINT arrived during the call.
     """
     if address is not None:
         _require_listener(address)
@@ -86,7 +86,7 @@ def connect(
     options: dict[str, Any] = {
         "address": address or "local",
         "namespace": NAMESPACE,
-        "log_to_driver": False,  # workers log to files; what a user must know comes as a result
+        "log_to_driver": False,  # workers log to files; results carry what the user must know
         "logging_level": logging.WARNING,
         "configure_logging": False,
     }
@@ -107,7 +107,7 @@ def connect(
         ):
             context = ray.init(**options)
     except ConfigurationError:
-        ray.shutdown()  # it has joined, and is to leave nothing of us
+        ray.shutdown()  # Ray has joined the cluster already
         raise
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
@@ -122,7 +122,7 @@ def connect(
 
 
 def _own_hosts() -> tuple[str, ...]:
-    """Where the programs of one node find each other, and the cloud's word on it."""
+    """Return the hosts of this node and of metadata servers, which need no proxy."""
     if not proxies_here().are_set:
         return ()
     loopback = ("localhost", "127.0.0.1", "::1")
@@ -131,7 +131,7 @@ def _own_hosts() -> tuple[str, ...]:
 
 
 def _why(error: Exception) -> str:
-    """Return why Ray cannot be used, and what to do about it."""
+    """Return the reason why Ray cannot be used, with advice."""
     reason = reason_of(error)
     advice = next((advice for sign, advice in _ADVICE if sign in reason), "")
     return f"{reason}. {advice}".rstrip()
@@ -139,27 +139,27 @@ def _why(error: Exception) -> str:
 
 @contextmanager
 def _interrupted_after() -> Iterator[None]:
-    """Put SIGINT off. A terminal sends it to what Ray starts, too, and then Ray fails to start."""
+    """Delay SIGINT: a terminal also sends it to Ray's processes, and Ray then fails to start."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: came.set())
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
         yield
     except Exception:
-        if not came.is_set():
+        if not interrupted.is_set():
             raise
     finally:
         signal.signal(signal.SIGINT, before)
-    if came.is_set():
+    if interrupted.is_set():
         ray.shutdown()
         raise KeyboardInterrupt
 
 
 @contextmanager
 def _without(variables: Collection[str]) -> Iterator[None]:
-    """Have the environment lack some variables for a while."""
+    """Remove *variables* from the environment until the end."""
     kept = {name: os.environ.pop(name) for name in variables if name in os.environ}
     try:
         yield
@@ -168,35 +168,33 @@ def _without(variables: Collection[str]) -> Iterator[None]:
 
 
 def _require_listener(address: str) -> None:
-    """Refuse an address nobody listens on: Ray itself would wait for it for minutes."""
+    """Raise ConfigurationError where no server listens; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():  # a word of Ray's, such as "auto"
         return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or "nobody answers"
+    reason = reason_unreachable(host.strip("[]"), int(port))
+    if reason is not None:
         raise ConfigurationError(
-            f"Cannot use the Ray cluster at {address}: {reason}. Is it running, and is "
-            "RAY_ADDRESS right?"
-        ) from None
+            f"Cannot connect to the Ray cluster at {address}: {reason}. Check that the cluster "
+            "runs and that RAY_ADDRESS is correct."
+        )
 
 
 def _keep_off_stdout() -> None:
-    """Have Ray print no messages of its own: stdout is the result's.
+    """Keep Ray's messages off stdout, which is for the result.
 
-    It tells of every dead worker there, whatever `log_to_driver` says, and has no public switch.
+    Ray prints each worker's death there in spite of `log_to_driver`, and has no public setting.
     """
-    ray_worker._worker_logs_enabled = False  # noqa: SLF001 as Ray's own debugger does
+    ray_worker._worker_logs_enabled = False  # noqa: SLF001 Ray's debugger does the same
 
 
 def disconnect() -> None:
-    """Leave the cluster; a local one ends."""
+    """Leave the cluster, or end a local one."""
     ray.shutdown()
 
 
 def _submission_id() -> str | None:
-    """The id under which `ray job` knows this process; its supervisor left it here."""
+    """Return this process's id in `ray job`, which its supervisor has set; None without one."""
     try:
         config = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
         found = config.get("metadata", {}).get("job_submission_id")

@@ -1,4 +1,4 @@
-"""Whether a user has shipped a folder with a job; asked before Ray is imported."""
+"""Detection of a folder that was shipped with a job, before Ray is imported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from typing import Final
 
 JOB_CONFIG: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Where Ray leaves a job's configuration for the job's driver."""
+"""Variable in which Ray gives a job's configuration to the job's driver."""
 
 
 def has_shipped_folder() -> bool:
-    """Whether this process is a job's driver, in a folder that came with the job."""
+    """Return whether this process is a job's driver in a folder that was shipped with the job."""
     try:
         config = json.loads(os.environ.get(JOB_CONFIG, "{}"))
         folder = (config.get("runtime_env") or {}).get("working_dir")

@@ -14,7 +14,7 @@ from raysync.cli.output.console import say, tell
 from raysync.cli.output.streams import ReaderGoneError, StdoutError, guarded_streams
 from raysync.cli.output.words import printable
 from raysync.errors import RaysyncError
-from raysync.logs import show_what_others_wrote
+from raysync.logs import escape_last_resort
 from raysync.reasons import MORE_OPEN_FILES, reason_of
 from raysync.visible import visible, visible_line
 
@@ -52,7 +52,7 @@ class RaysyncGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what it raises on purpose is told in a sentence."""
         debug = bool(ctx.params.get("debug"))
-        show_what_others_wrote()
+        escape_last_resort()
         try:
             return super().invoke(ctx)
         except StdoutError:
@@ -92,10 +92,10 @@ def _put_into_words(error: typer.BadParameter) -> None:
     """Typer has pydantic read values, and repeats what that says, which is for programmers."""
     from pydantic import ValidationError
 
-    from raysync.settings import objection
+    from raysync.settings import problem_of
 
     if isinstance(error.__cause__, ValidationError):
-        error.message = f"{printable(objection(error.__cause__)).rstrip('.')}."
+        error.message = f"{printable(problem_of(error.__cause__)).rstrip('.')}."
 
 
 def _unexpected(error: Exception, debug: bool) -> str:

@@ -21,7 +21,7 @@ from raysync.cli.remote_command import checked, refuse_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from raysync.submission.jobs import ClusterJobs, JobEnd
+    from raysync.submission.jobs import ClusterJobs, SubmissionEnd
 
 RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor")
 EVERY_TENANT = "*"
@@ -100,7 +100,7 @@ def submit(
         _end_as(end, order.submission_id)
 
 
-def _end_as(end: JobEnd, submission_id: str) -> NoReturn:
+def _end_as(end: SubmissionEnd, submission_id: str) -> NoReturn:
     """End as the job did."""
     if end.reason is not None:
         say(f"Ray could not run job {submission_id}: {end.reason}")
@@ -145,7 +145,7 @@ def _subjects(about: Mapping[str, str]) -> set[str]:
     return {each for each in named if each}
 
 
-async def _follow(jobs: ClusterJobs, submission_id: str) -> JobEnd:
+async def _follow(jobs: ClusterJobs, submission_id: str) -> SubmissionEnd:
     """Follow the job to its end. The first SIGINT or SIGTERM stops it, the next leaves it."""
     stop, leave = asyncio.Event(), asyncio.Event()
 
@@ -180,7 +180,9 @@ async def _stop(jobs: ClusterJobs, submission_id: str, asked: asyncio.Event) -> 
         say(f"It could not be asked to stop: {error}")
 
 
-def _as_json(submission_id: str, about: Mapping[str, str], end: JobEnd | None) -> dict[str, Any]:
+def _as_json(
+    submission_id: str, about: Mapping[str, str], end: SubmissionEnd | None
+) -> dict[str, Any]:
     return {
         "submission_id": submission_id,
         **about,

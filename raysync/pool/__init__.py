@@ -1,1 +1,1 @@
-"""Dispatch of channels to workers. Ray's `ActorPool` is handed in; nothing here imports Ray."""
+"""Dispatch of channels to workers. Nothing here imports Ray: its `ActorPool` is handed in."""

@@ -1,6 +1,6 @@
-"""What waits for a slot, job by job.
+"""Queue of the channels that wait for a slot, fair between jobs.
 
-No step looks at all jobs or all that waits: thousands of jobs may lie beside each other.
+No step iterates over all jobs or all items: thousands of jobs may be queued at once.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ _T = TypeVar("_T")
 
 
 class FairQueue(Generic[_T]):
-    """Next comes, of a job with the fewest slots, what has the most left to do.
+    """Queue that returns the largest item of the job with the fewest slots.
 
-    So jobs share the slots evenly: a small one is not kept waiting by a backfill beside it, and
-    each token is used. Among jobs with as many slots, the one that has been so the longest.
+    So jobs share the slots evenly: a backfill does not delay a small job, and each token is used.
+    Among jobs with equally many slots, the one that has had that number the longest comes first.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[JobId, list[tuple[float, int, _T]]] = {}
         self._slots: Counter[JobId] = Counter()
-        self._by_slots: dict[int, dict[JobId, None]] = {}  # those that wait; no empty ones
+        self._by_slots: dict[int, dict[JobId, None]] = {}  # jobs that wait; never an empty dict
         self._order = itertools.count()
         self._length = 0
 
     def __len__(self) -> int:
-        """How much waits."""
+        """Return the number of items in the queue."""
         return self._length
 
     def lengths(self) -> dict[JobId, int]:
-        """How much waits of each job."""
-        return {job_id: len(each) for job_id, each in self._waiting.items()}
+        """Return the number of queued items of each job."""
+        return {job_id: len(items) for job_id, items in self._waiting.items()}
 
     def push(self, job_id: JobId, left: float, item: _T) -> None:
-        """Have *item* wait; so much is *left* to do of it. As much as another: it comes later."""
+        """Queue *item*, of which *left* remains to do; equal items keep their order."""
         if job_id not in self._waiting:
             self._waiting[job_id] = []
             self._enlist(job_id)
@@ -46,7 +46,7 @@ class FairQueue(Generic[_T]):
         self._length += 1
 
     def pop(self) -> _T | None:
-        """Take what is next; None where nothing waits."""
+        """Remove and return the next item; None where the queue is empty."""
         if not self._waiting:
             return None
         job_id = next(iter(self._by_slots[min(self._by_slots)]))
@@ -58,11 +58,11 @@ class FairQueue(Generic[_T]):
         return item
 
     def take_slot(self, job_id: JobId) -> None:
-        """The job has one slot more."""
+        """Count one slot more for the job."""
         self._change_slots(job_id, 1)
 
     def give_slot_back(self, job_id: JobId) -> None:
-        """The job has one slot less."""
+        """Count one slot less for the job."""
         self._change_slots(job_id, -1)
 
     def _change_slots(self, job_id: JobId, by: int) -> None:

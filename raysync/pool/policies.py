@@ -1,6 +1,6 @@
-"""When a run's pool of workers grows and shrinks, and which failures it puts up with.
+"""Policies of a pool of workers: scaling, and the number of failures that it tolerates.
 
-Values and small classes without Ray, which the pool and the dispatcher are given.
+Values and small classes without Ray; the pool and the dispatcher receive them.
 """
 
 from __future__ import annotations
@@ -12,61 +12,53 @@ from typing import Protocol
 from raysync.errors import SyncError
 
 RELEASE_AFTER_S = 10.0
-"""Workers go after they were too many for so long: between two visits is no reason."""
-
-
-class WorkerLostError(SyncError):
-    """The worker's process died, or does not answer any more."""
-
-
-class WorkerPreemptedError(WorkerLostError):
-    """Its node was taken back by whoever lent it: no fault of what it did."""
+"""Seconds of surplus before workers are released; the gap between two visits is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """What a pool is asked for, and what it has."""
+    """Work and workers of a pool at one moment."""
 
-    channels: int  #: that wait for a slot or have one
-    parked: int  #: that come back by themselves within seconds
-    alive: int  #: workers
-    starting: int  #: workers
-    is_full: bool  #: some worker says that another would help
-    now_s: float
+    channels: int  #: channels that wait for a slot or have one
+    parked: int  #: channels that will be queued again within seconds
+    alive: int  #: workers that take channels
+    starting: int  #: workers that start
+    is_saturated: bool  #: a worker reports that another one would help
+    now_s: float  #: monotonic time
 
 
 class ScalingPolicy(Protocol):
-    """Decides how many workers there are."""
+    """Policy that decides the number of workers."""
 
-    def change(self, demand: PoolLoad, /) -> int:
-        """Workers to start now, or below 0, to let go."""
+    def change(self, load: PoolLoad, /) -> int:
+        """Return the number of workers to start now; below 0, the number to release."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LocalScaling:
-    """On one machine: one more of at most *size* only where those that are there are full.
+    """Scaling on one machine: one worker more, up to *size*, when a worker is saturated.
 
-    A process takes a second of a core to come up; and where none is full the tokens are used to
-    their limits already.
+    A process takes a second of a core to come up. Where no worker is saturated, the tokens are
+    used to their limits already.
     """
 
     size: int
     slots: int
 
-    def change(self, demand: PoolLoad, /) -> int:
-        """See `ScalingPolicy`: 0 or 1."""
-        there = demand.alive + demand.starting
-        is_short = there < min(self.size, math.ceil(demand.channels / self.slots))
-        return int(is_short and not demand.starting and (demand.is_full or not there))
+    def change(self, load: PoolLoad, /) -> int:
+        """Return 0 or 1; see `ScalingPolicy`."""
+        present = load.alive + load.starting
+        is_short = present < min(self.size, math.ceil(load.channels / self.slots))
+        return int(is_short and not load.starting and (load.is_saturated or not present))
 
 
 class ClusterScaling:
-    """On a cluster: as many workers as the channels fill, so that nodes come and go with them.
+    """Scaling on a cluster: as many workers as the channels fill, and nodes follow the workers.
 
-    All that are wanted are asked for at once, *starting_at_once* at most: actors that wait for
-    room are what the cluster's autoscaler sees. At the end of a run the surplus is let go, and
-    with it nodes.
+    Missing workers are requested together, at most *starting_at_once*, because the cluster's
+    autoscaler adds nodes for actors that wait for room. At the end of a run the surplus workers
+    are released, and their nodes with them.
     """
 
     def __init__(self, size: int, slots: int, starting_at_once: int | None = None) -> None:
@@ -75,20 +67,20 @@ class ClusterScaling:
         self._starting_at_once = starting_at_once or size
         self._surplus_since_s: float | None = None
 
-    def change(self, demand: PoolLoad, /) -> int:
-        """See `ScalingPolicy`."""
-        there = demand.alive + demand.starting
-        missing = min(self._size, self._workers_for(demand.channels)) - there
+    def change(self, load: PoolLoad, /) -> int:
+        """Return the change in workers; see `ScalingPolicy`."""
+        present = load.alive + load.starting
+        missing = min(self._size, self._workers_for(load.channels)) - present
         if missing > 0:
             self._surplus_since_s = None
-            return max(min(missing, self._starting_at_once - demand.starting), 0)
-        surplus = demand.alive - max(self._workers_for(demand.channels + demand.parked), 1)
+            return max(min(missing, self._starting_at_once - load.starting), 0)
+        surplus = load.alive - max(self._workers_for(load.channels + load.parked), 1)
         if surplus <= 0:
             self._surplus_since_s = None
             return 0
         if self._surplus_since_s is None:
-            self._surplus_since_s = demand.now_s
-        return -surplus if demand.now_s - self._surplus_since_s >= RELEASE_AFTER_S else 0
+            self._surplus_since_s = load.now_s
+        return -surplus if load.now_s - self._surplus_since_s >= RELEASE_AFTER_S else 0
 
     def _workers_for(self, channels: int) -> int:
         return math.ceil(channels / self._slots)
@@ -96,28 +88,28 @@ class ClusterScaling:
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """How often what may fail again before it is given up."""
+    """Limits on failures in a row, after which a channel or the run is given up."""
 
     deaths: int = 5
-    """Workers that may die on one channel, one after another, before it is taken for the cause.
+    """Workers that die on one channel in a row until the channel is held to be the cause.
 
-    Most of the channels that a dead worker held had no part in it: a visit that ends otherwise
-    clears a channel.
+    Most channels of a dead worker did not cause its death: a visit that ends otherwise resets the
+    count.
     """
     preemptions: int = 100
-    """Nodes that may be taken back under one channel: that says nothing about the channel."""
+    """Preempted workers of one channel until it is given up; preemption is no sign of a cause."""
     failed_starts: int = 3
-    """Workers that may fail to start, one after another, before the run is given up."""
+    """Workers that fail to start in a row until the run is given up."""
     lost_starts: int = 50
-    """Workers that may be lost while they start: Ray places them on a dead node for a while."""
+    """Workers lost while they start; Ray places some on a dead node until it notices the death."""
     pause_s: float = 30.0
-    """After too many failed starts, while others work."""
+    """Seconds without new starts after too many failures, while other workers run."""
 
     def is_cause(self, deaths: int, preemptions: int) -> bool:
-        """Whether a channel under which so many workers went is given up."""
+        """Return whether a channel with so many lost workers is given up."""
         return deaths >= self.deaths or preemptions >= self.preemptions
 
     def is_hopeless(self, error: Exception, failed: int, lost: int) -> bool:
-        """Whether to try no further start, after so many in a row; *error* is of the last."""
+        """Return whether to stop starting workers; *error* is the last of the failures in a row."""
         is_mistake = not isinstance(error, SyncError)
         return is_mistake or failed >= self.failed_starts or lost >= self.lost_starts

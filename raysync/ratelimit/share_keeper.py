@@ -8,16 +8,12 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from raysync.clock import Clock
-from raysync.errors import SyncError
+from raysync.errors import LedgerUnknownError, SyncError
 from raysync.ratelimit.shares import VALID_FOR_S, ShareLedger, TokenShare
 
 _log = logging.getLogger(__name__)
 
 BEAT_S = 0.05
-
-
-class LedgerUnknownError(SyncError):
-    """This governor was started anew, and must be told which database a token is shared in."""
 
 
 class ShareKeeper:

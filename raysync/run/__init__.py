@@ -1,1 +1,1 @@
-"""What starts a run and prepares it: the driver, its requests and keys. Never imports Ray."""
+"""Driver of a run, with its requests, keys and schedule. Nothing here imports Ray."""

@@ -1,4 +1,4 @@
-"""Names of the channels that a job's result tells of, as they are stored."""
+"""Stored names of the channels in a job's result."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _log = logging.getLogger(__name__)
 
 
 async def with_names(engine: Engine, tenant_id: TenantId, result: SyncJobResult) -> SyncJobResult:
-    """Return *result* with the channels of its errors named; while the database is away, without.
+    """Return *result* with channel names in its errors; unchanged while the database is away.
 
-    A channel that was forgotten is not stored, and so stays nameless.
+    A forgotten channel is not stored, and so has no name.
     """
-    numbered = {ChannelId(int(each.channel_id)) for each in result.errors if each.channel_id}
-    if not numbered:
+    ids = {ChannelId(int(error.channel_id)) for error in result.errors if error.channel_id}
+    if not ids:
         return result
     try:
-        names = await ChannelStore(engine, tenant_id).names(numbered)
-    except RaysyncError as error:
-        _log.warning("the names of channels could not be looked up: %s", error)
+        names = await ChannelStore(engine, tenant_id).names(ids)
+    except RaysyncError as failure:
+        _log.warning("channel names could not be looked up: %s", failure)
         return result
     errors = [
-        each.model_copy(update={"name": names.get(ChannelId(int(each.channel_id)))})
-        if each.channel_id
-        else each
-        for each in result.errors
+        error.model_copy(update={"name": names.get(ChannelId(int(error.channel_id)))})
+        if error.channel_id
+        else error
+        for error in result.errors
     ]
     return result.model_copy(update={"errors": errors})

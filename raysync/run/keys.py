@@ -1,4 +1,4 @@
-"""The secrets of a run, and what each of its jobs needs of them."""
+"""Secrets of a run, and of each of its jobs."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from raysync.worker.secrets import JobSecrets
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """The secrets of a run, found before anything else."""
+    """Secrets of a run, resolved before anything else."""
 
-    label: str  #: of the run, in the names of its actors
+    label: str  #: name of the run, part of its actors' names
     settings: Settings
     database_url: str = field(repr=False)
     secret: bytes = field(repr=False)
     tokens: Mapping[TenantId, str] = field(repr=False)
     missing: Mapping[TenantId, ConfigurationError] = field(default_factory=dict)
-    variables: frozenset[str] = frozenset()  #: of the environment, that hold secrets
-    proxies: Proxies | None = None  #: where this process starts the Ray; a cluster's nodes have own
+    variables: frozenset[str] = frozenset()  #: environment variables that hold secrets
+    proxies: Proxies | None = None  #: for a local Ray; nodes of a cluster have their own
 
     @classmethod
     async def find(cls, settings: Settings, engine: Engine, tenants: Sequence[Tenant]) -> RunKeys:
-        """Find them; `missing` says for which tenants one is, or is another than before.
+        """Resolve the secrets; `missing` has the tenants without a token, or with another key.
 
         Raises:
-            ConfigurationError: there is no secret key, or a proxy is named that cannot be used.
+            ConfigurationError: there is no secret key, or a configured proxy cannot be used.
         """
         proxies = proxies_here()
         proxies.way_to(settings.discord_api_url)
@@ -58,31 +58,31 @@ class RunKeys:
         store = TenantStore(engine)
         tokens: dict[TenantId, str] = {}
         missing: dict[TenantId, ConfigurationError] = {}
-        for each in tenants:
-            sealed = await store.sealed_token(each.slug)
+        for tenant in tenants:
+            sealed = await store.sealed_token(tenant.slug)
             try:
-                tokens[each.id] = resolve_token(
-                    each.token_ref, sealed, secret, settings.discord_api_url
+                tokens[tenant.id] = resolve_token(
+                    tenant.token_ref, sealed, secret, settings.discord_api_url
                 )
             except ConfigurationError as error:
-                missing[each.id] = error
+                missing[tenant.id] = error
         for tenant_id, wrong in (await _wrong_keys(engine, secret, tenants)).items():
             missing.setdefault(tenant_id, wrong)
-        whose = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
-        label = f"{whose}/{uuid.uuid4().hex[:8]}"
-        references = [each.token_ref for each in await store.list()]  # of those beside, too
+        name = tenants[0].slug if len(tenants) == 1 else f"{len(tenants)}-tenants"
+        label = f"{name}/{uuid.uuid4().hex[:8]}"
+        references = [tenant.token_ref for tenant in await store.list()]  # of all tenants
         variables = secret_variables(references, {*tokens.values()}) | proxies.holding_password
         url = database_url(settings)
         own = proxies if settings.ray_address is None else None
         return cls(label, settings, url, secret, tokens, missing, variables, own)
 
     def require(self, tenant: Tenant) -> None:
-        """Make sure that the tenant can be synced. Raises ConfigurationError."""
+        """Raise ConfigurationError unless the tenant can be synced."""
         if tenant.id in self.missing:
             raise self.missing[tenant.id]
 
     def of(self, tenant: Tenant, job_id: JobId, extras: Extras, people: PeopleRules) -> JobSecrets:
-        """What a worker needs for one job."""
+        """Return the secrets of one job, for a worker."""
         token = self.tokens[tenant.id]
         return JobSecrets(
             job_id=job_id,
@@ -108,11 +108,11 @@ class RunKeys:
 async def _wrong_keys(
     engine: Engine, secret: bytes, tenants: Sequence[Tenant]
 ) -> dict[TenantId, ConfigurationError]:
-    """Whose pseudonyms might fit none of those that are stored; the others' key is remembered."""
-    named = {each.id: each for each in tenants if each.privacy is not Privacy.FULL}
-    marks = {each.id: key_mark(secret, each.guild_id) for each in named.values()}
+    """Return the tenants whose pseudonyms may not match the stored ones; note the others' keys."""
+    named = {tenant.id: tenant for tenant in tenants if tenant.privacy is not Privacy.FULL}
+    marks = {tenant.id: key_mark(secret, tenant.guild_id) for tenant in named.values()}
     checks = KeyChecks(engine)
     unmarked = await checks.note(marks)
     differing = await checks.differing(marks)
-    wrong = {each: unmarked_key(named[each].slug) for each in unmarked}
-    return wrong | {each: another_key(named[each].slug) for each in differing}
+    wrong = {id_: unmarked_key(named[id_].slug) for id_ in unmarked}
+    return wrong | {id_: another_key(named[id_].slug) for id_ in differing}

@@ -1,4 +1,4 @@
-"""What hears of a run while it lasts."""
+"""Observer of a run under way."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from raysync.models.results import SyncJobResult
 
 
 class RunObserver(Protocol):
-    """Watches a run, for a terminal or a log."""
+    """Observer of a run, for a terminal or a log."""
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None: ...
+    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+        """Receive the dashboard's URL once Ray has started."""
+        ...
 
-    def started(self, tenant: str, job_id: JobId) -> None: ...
+    def started(self, tenant: str, job_id: JobId) -> None:
+        """Receive the id of a job that has begun."""
+        ...
 
     def progress(self, views: Sequence[JobView]) -> None:
-        """The running jobs, about twice a second."""
+        """Receive the running jobs, about twice a second."""
         ...
 
     def database_away(self, outage: Outage) -> None:
-        """The database does not answer; called again when more is known of the same outage."""
+        """Note that the database does not answer; called again when more is known of the outage."""
         ...
 
     def database_back(self, after_s: float) -> None:
-        """The database answers again."""
+        """Note that the database answers again."""
         ...
 
-    def finished(self, result: SyncJobResult) -> None: ...
+    def finished(self, result: SyncJobResult) -> None:
+        """Receive the result of a job that has ended."""
+        ...

@@ -1,4 +1,4 @@
-"""What a user asks for, and what can be said of it before anything runs."""
+"""Request of a user, and the checks of it before anything runs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
 OWN_CONNECTIONS = 11
-"""Of a run beside its workers: driver, planner, tracker, governor, and one that holds tenants."""
+"""Connections of a run without workers: driver, planner, tracker, governor, tenants' leases."""
 TENANTS_PER_WORKER = 10
-"""So many are under way for each worker: most of them wait for a bucket, or have little to read."""
+"""Tenants under way per worker: most wait for a bucket, or have little to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """What a user asks for."""
+    """Request of a user for a run."""
 
     tenants: tuple[str, ...] = ()  #: slugs; none: every active tenant
     sync_type: SyncType | None = None  #: None: incremental
@@ -41,14 +41,14 @@ class SyncRequest:
     channels: frozenset[ChannelId] = field(default_factory=frozenset)
     lookback_s: float = DEFAULT_LOOKBACK_S
     reconcile_requests: int = 0
-    sample: int = 0  #: of a verification
+    sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
-    workers: int | None = None  #: None: as the settings say
-    resume: JobId | None = None  #: go on with this job; all but *workers* is as it was begun
+    workers: int | None = None  #: None: the number in the settings
+    resume: JobId | None = None  #: job to resume; everything but *workers* comes from that job
 
     @property
     def window(self) -> SyncWindow:
-        """What each tenant's job is about."""
+        """Window that each tenant's job covers."""
         return SyncWindow(
             sync_type=self.sync_type or SyncType.INCREMENTAL,
             since=self.since,
@@ -62,16 +62,17 @@ class SyncRequest:
 
     @property
     def action(self) -> str:
-        """What the audit log calls it."""
+        """Name of the request in the audit log."""
         if self.resume is not None:
             return "resume"
         return "verify" if self.sync_type is SyncType.VERIFY else "start"
 
 
 async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
-    """What a job that is to be resumed was begun with; any other request as it is.
+    """Return the original request of a job to resume; any other request unchanged.
 
-    Raises ConfigurationError where it has ended well.
+    Raises:
+        ConfigurationError: the job is completed.
     """
     if request.resume is None:
         return request
@@ -96,86 +97,85 @@ async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
 async def require_any(
     engine: Engine, tenants: Sequence[Tenant], missing: Mapping[TenantId, ConfigurationError]
 ) -> None:
-    """Say at once, before Ray starts, that no tenant can be synced, and why not.
+    """Raise an error, before Ray starts, where no tenant can be synced.
 
-    *missing* is what is wrong with the secrets of some. Of several tenants, those that can be
-    synced are, and the others are told of at the end.
+    *missing* has the problem with each tenant's secrets. Where some of several tenants can be
+    synced, the run syncs those and reports the others at its end.
 
     Raises:
-        JobRunningError: the only tenant is being synced.
-        ConfigurationError: each has a reason of its own.
+        JobRunningError: the only tenant has a running job.
+        ConfigurationError: no tenant can be synced; it lists the reasons.
     """
     jobs = JobStore(engine)
     reasons: dict[str, list[str]] = {}
     last: ConfigurationError | None = None
-    for each in tenants:
-        last = missing.get(each.id)
+    for tenant in tenants:
+        last = missing.get(tenant.id)
         if last is None:
             try:
-                await jobs.require_free(each.id)
+                await jobs.require_free(tenant.id)
             except JobRunningError as error:
                 last = error
             else:
                 return
-        reasons.setdefault(str(last), []).append(each.slug)
+        reasons.setdefault(str(last), []).append(tenant.slug)
     if len(tenants) == 1 and last is not None:
         raise last
-    told = " ".join(f"{', '.join(slugs)}: {reason}" for reason, slugs in reasons.items())
-    raise ConfigurationError(f"None of the {len(tenants)} tenants can be synced. {told}")
+    listed = " ".join(f"{', '.join(slugs)}: {reason}" for reason, slugs in reasons.items())
+    raise ConfigurationError(f"None of the {len(tenants)} tenants can be synced. {listed}")
 
 
 async def chosen_tenants(engine: Engine, request: SyncRequest) -> list[Tenant]:
-    """The tenants that were named, or all active ones, in the order in which they are begun.
+    """Return the requested tenants, or all active ones, in the order in which they begin.
 
-    Raises UnknownTenantError.
+    Raises:
+        UnknownTenantError: a requested tenant does not exist, or none is active.
     """
     store = TenantStore(engine)
     if request.tenants:
         return [await store.get(slug) for slug in dict.fromkeys(request.tenants)]
-    active = [each for each in await store.in_turn() if each.status is TenantStatus.ACTIVE]
+    active = [tenant for tenant in await store.in_turn() if tenant.status is TenantStatus.ACTIVE]
     if not active:
         raise UnknownTenantError(
-            "There is no active tenant: add one with "
-            "`raysync tenant add SLUG --guild ID --token-env NAME`, or let one that is paused be "
-            "synced again with `raysync tenant unpause SLUG`."
+            "There is no active tenant. Add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`, or unpause one with "
+            "`raysync tenant unpause SLUG`."
         )
     return active
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """For how much a run has room."""
+    """Size of a run."""
 
-    workers: int
-    tenants: int  #: under way at the same time; the others wait for their turn
+    workers: int  #: maximum number of workers
+    tenants: int  #: tenants under way at the same time; the others wait
 
 
 async def room_of(engine: Engine, request: SyncRequest, settings: Settings, tenants: int) -> Room:
-    """As many workers as were asked for, and tenants for them, or as there are connections for.
+    """Return the requested size of the run, limited by the database's free connections.
 
     Raises:
-        ConfigurationError: there are not even enough for one.
+        ConfigurationError: there are not enough connections for one worker.
     """
     wanted = request.workers or settings.max_channel_workers
-    each = settings.channel_batch_size
+    slots = settings.channel_batch_size
     state = await server_state(engine)
     free = state.max_connections - state.used_connections
-    room = room_within(free, wanted, each, tenants)
+    room = room_within(free, wanted, slots, tenants)
     if room.workers < 1:
         raise ConfigurationError(
             f"The database has {free} of {state.max_connections} connections left, and a run needs "
-            f"{OWN_CONNECTIONS + each} at least: raise max_connections, end what else uses it, "
+            f"at least {OWN_CONNECTIONS + slots}. Raise max_connections, close other connections, "
             "or lower SYNC_CHANNEL_BATCH_SIZE."
         )
     if room.workers < wanted:
-        _log.warning(
-            "the database has connections for %d workers, not for %d", room.workers, wanted
-        )
+        _log.warning("the database has connections for only %d of %d workers", room.workers, wanted)
     return room
 
 
 def room_within(connections: int, workers: int, slots: int, tenants: int) -> Room:
-    """Of so many workers those for which there are connections, and tenants for them.
+    """Return the size of a run that fits into *connections*.
 
     A worker takes a connection for each of its *slots*; tenants take none of their own.
     """
@@ -184,21 +184,21 @@ def room_within(connections: int, workers: int, slots: int, tenants: int) -> Roo
 
 
 async def check_vault(extras: Extras, tenants: Sequence[Tenant]) -> None:
-    """Say before anything is read where attachments cannot be kept."""
+    """Raise an error, before anything is read, where attachments cannot be stored."""
     if extras.files is not None:
         await asyncio.to_thread(open_blob_store(extras.files.url, tenants[0].guild_id).check)
 
 
 def bound_to_here(settings: Settings, extras: Extras, tenants: Sequence[Tenant]) -> str | None:
-    """Why workers must be on this machine, as the rest of a sentence on others; None: anywhere."""
+    """Return why workers must run here, as the rest of a sentence; None: they may run anywhere."""
     if settings.database_url is None:
         return (
-            "cannot reach the embedded database: set RAYSYNC_DATABASE_URL to a PostgreSQL server "
-            "that all of them reach."
+            "cannot reach the embedded database. Set RAYSYNC_DATABASE_URL to a PostgreSQL server "
+            "that all machines can reach."
         )
     if extras.files and open_blob_store(extras.files.url, tenants[0].guild_id).is_local:
         return (
-            "would keep attachments in a folder of their own: name one place for all, as in "
-            "--attachments s3://bucket/path."
+            "would each store attachments in a folder of their own. Name one location for all, as "
+            "in --attachments s3://bucket/path."
         )
     return None

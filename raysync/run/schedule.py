@@ -1,12 +1,12 @@
-"""Runs at even times, for those with neither cron nor Kubernetes: when, and never two at once.
+"""Schedule of runs at regular intervals, one at a time, without cron or Kubernetes.
 
-A tick is a moment at which a run is due: one period after the tick before. Which tick was run
-last is in the database, written when its run has ended, so a schedule that was killed in
-mid-run runs it again, and ticks that were missed are one run, not many.
+A tick is a time at which a run is due: one period after the previous tick. The database has the
+last tick, written when its run has ended. So a schedule that was killed during a run repeats its
+tick, and missed ticks lead to one run, not to many.
 
-What only the one who keeps the schedule can mend is refused when it begins: a tenant that does not
-exist, a token or a key that is not here. What ends by itself is waited out: a database that is
-away, another job of the tenant, a pause, an outage.
+A schedule refuses at its start what only its operator can correct: a tenant that does not exist, a
+missing token or key. It waits for what ends by itself: a database outage, another job of the
+tenant, a pause.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from raysync.store.tenants import TenantStore
 _T = TypeVar("_T")
 
 CANCELLED: Final = frozenset({130, 128 + signal.SIGTERM, 128 + signal.SIGHUP})
-"""Exit codes of a run that was ended, cleanly or before it knew how to."""
+"""Exit codes of a run that a signal ended, cleanly or before its handlers were installed."""
 LOOK_S = 60.0
-"""The longest wait without a look at the clock: machines sleep, and clocks are set."""
+"""Maximum wait between reads of the clock: machines sleep, and clocks are set."""
 STAND_BY_S = 15.0
-"""So often it is asked whether another scheduler has done the tick that it holds."""
+"""Seconds between checks of whether another scheduler has finished the tick that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """When ticks are."""
+    """Interval between ticks."""
 
     every: timedelta
-    jitter: timedelta = timedelta(0)  #: a run begins up to so much after its tick
+    jitter: timedelta = timedelta(0)  #: maximum delay of a run after its tick
 
     def due(self, last: datetime | None, now: datetime) -> datetime:
-        """The next tick, after the *last* one that was run; None: there was none."""
-        if last is None or last > now + self.every:  # then somebody has set the clock back
+        """Return the next tick after *last*, the last one that ran; None: no tick has run."""
+        if last is None or last > now + self.every:  # then the clock was set back
             return now
         return last + self.every
 
     def tick(self, last: datetime | None, now: datetime) -> datetime:
-        """The tick of a run that begins *now*: the latest one, whatever was missed before it."""
+        """Return the tick of a run that begins *now*: the latest one; earlier ones are skipped."""
         if last is None or last > now:
             return now
         return last + (now - last) // self.every * self.every
 
 
 async def require_tenants(engine: Engine, slugs: Sequence[str]) -> list[Tenant]:
-    """Return the tenants that a schedule names; all there are, where it names none.
+    """Return the tenants that a schedule names; all tenants where it names none.
 
     Raises:
-        UnknownTenantError: one of them does not exist, or there is none at all.
+        UnknownTenantError: one of them does not exist, or there is no tenant.
     """
     store = TenantStore(engine)
     if slugs:
@@ -72,23 +72,23 @@ async def require_tenants(engine: Engine, slugs: Sequence[str]) -> list[Tenant]:
     tenants = list(await store.list())
     if not tenants:
         raise UnknownTenantError(
-            "There is no tenant to sync yet: add one with "
-            "`raysync tenant add SLUG --guild ID --token-env NAME`, then begin the schedule."
+            "There is no tenant to sync yet. Add one with "
+            "`raysync tenant add SLUG --guild ID --token-env NAME`, then start the schedule."
         )
     return tenants
 
 
 async def require_runnable(engine: Engine, settings: Settings, slugs: Sequence[str]) -> list[str]:
-    """Refuse a schedule whose runs could not begin as long as this process lives.
+    """Refuse a schedule whose runs could never begin in this process.
 
-    Of tenants that are named, each must be one that can be synced; else one is enough. Return
-    what is to be said of a schedule that waits.
+    If *slugs* names tenants, each of them must be ready to sync; otherwise one ready tenant is
+    enough. Return notices for the user about a schedule that has to wait.
 
     Raises:
-        ConfigurationError: a tenant does not exist, or its token or the key is not here.
+        ConfigurationError: a tenant does not exist, or its token or the secret key is missing.
     """
     tenants = await require_tenants(engine, slugs)
-    active = [each for each in tenants if slugs or each.status is TenantStatus.ACTIVE]
+    active = [tenant for tenant in tenants if slugs or tenant.status is TenantStatus.ACTIVE]
     if not active:
         return ["All tenants are paused: the schedule waits until one is unpaused."]
     secret, missing = secret_key(settings), []
@@ -107,7 +107,7 @@ async def require_runnable(engine: Engine, settings: Settings, slugs: Sequence[s
 async def _require_secrets(
     engine: Engine, settings: Settings, tenant: Tenant, secret: bytes
 ) -> None:
-    """Raise ConfigurationError where a run of the tenant lacks its token, or has another key."""
+    """Raise ConfigurationError where the tenant's token is missing or the key has changed."""
     sealed = await TenantStore(engine).sealed_token(tenant.slug)
     resolve_token(tenant.token_ref, sealed, secret, settings.discord_api_url)
     if tenant.privacy is not Privacy.FULL:
@@ -117,21 +117,23 @@ async def _require_secrets(
 
 
 class Ledger(Protocol):
-    """Which tick was run last, for all who keep the same schedule."""
+    """Record of the last tick, shared by all processes with the same schedule."""
 
-    async def last_tick(self) -> datetime | None: ...
+    async def last_tick(self) -> datetime | None:
+        """Return the last tick whose run has ended; None where no tick has run."""
+        ...
 
     async def ended(self, tick: datetime, exit_code: int) -> None:
-        """Write down that the run of *tick* has ended."""
+        """Store that the run of *tick* has ended."""
         ...
 
     def hold(self) -> AbstractAsyncContextManager[bool]:
-        """Keep others from running a tick meanwhile; False: another does."""
+        """Lock the schedule for one tick; False: another process holds the lock."""
         ...
 
 
 class Schedule:
-    """Runs at each tick, one run at a time, until it is stopped. A failed run ends nothing."""
+    """Schedule of one run per tick, until it is stopped. A failed run does not end it."""
 
     def __init__(
         self,
@@ -139,11 +141,11 @@ class Schedule:
         ledger: Ledger,
         run: Callable[[], Awaitable[int]],
         clock: Clock,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         chance: Callable[[], float] = random.random,
         require: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """*run* gives a run's exit code; *tell* takes sentences for the user.
+        """*run* returns a run's exit code; *report* receives sentences for the user.
 
         *require* is called before each run. It raises UnknownTenantError if a tenant was removed.
         """
@@ -151,16 +153,16 @@ class Schedule:
         self._ledger = ledger
         self._run = run
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._chance = chance
         self._require = require
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Keep the schedule until *stop*; whoever sets it ends the run under way, too.
+        """Keep the schedule until *stop*; whoever sets *stop* must also end the run under way.
 
         Raises:
-            UnknownTenantError: a tenant was removed: no run could begin any more.
-            RaysyncError: the ledger cannot be read at the beginning. Later it is waited for.
+            UnknownTenantError: a tenant was removed, so no further run could begin.
+            RaysyncError: the ledger cannot be read at the start; later failures are retried.
         """
         last = await self._ledger.last_tick()
         while not stop.is_set():
@@ -169,10 +171,10 @@ class Schedule:
                 due += self._chance() * self._period.jitter
             await self._wait_until(due, stop)
             if not stop.is_set():
-                last = await self._patiently(partial(self._tick, last, stop), stop, last)
+                last = await self._retried(partial(self._tick, last, stop), stop, last)
 
     async def _tick(self, last: datetime | None, stop: asyncio.Event) -> datetime | None:
-        """Run the tick that is due, unless somebody else does; the last one that was run."""
+        """Run the due tick unless another process does; return the last tick that ran."""
         async with self._ledger.hold() as is_held:
             if not is_held:
                 await _pause(STAND_BY_S, stop)
@@ -185,9 +187,9 @@ class Schedule:
             tick = self._period.tick(last, self._clock.now())
             code = await self._run()
             if code in CANCELLED and stop.is_set():
-                return last  # it goes on where it stopped when the schedule is kept again
-            self._tell(self._ending(code, tick))
-            await self._patiently(lambda: self._ledger.ended(tick, code), stop, None)
+                return last  # the next start of the schedule continues the interrupted run
+            self._report(self._ending(code, tick))
+            await self._retried(lambda: self._ledger.ended(tick, code), stop, None)
             return tick
 
     def _ending(self, code: int, tick: datetime) -> str:
@@ -197,20 +199,20 @@ class Schedule:
             return f"The run is completed; {when}."
         return f"The run ended with exit code {code}; {when}."
 
-    async def _patiently(
+    async def _retried(
         self, call: Callable[[], Awaitable[_T]], stop: asyncio.Event, otherwise: _T
     ) -> _T:
-        """What *call* gives, however long the database is away; *otherwise* where it stops."""
-        is_told = False
+        """Retry *call* until the database answers; return *otherwise* once the schedule stops."""
+        is_reported = False
         while True:
             try:
                 return await call()
-            except UnknownTenantError:  # it does not come back by itself
+            except UnknownTenantError:  # waiting does not help
                 raise
             except RaysyncError as error:
-                if not is_told:
-                    self._tell(f"{error} The schedule waits for it.")
-                is_told = True
+                if not is_reported:
+                    self._report(f"{error} The schedule waits until this is over.")
+                is_reported = True
             await _pause(STAND_BY_S, stop)
             if stop.is_set():
                 return otherwise

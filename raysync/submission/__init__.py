@@ -1,3 +1,3 @@
-"""Runs as jobs of a Ray cluster, through its Job Submission API."""
+"""Submission of runs as jobs of a Ray cluster, through Ray's Job Submission API."""
 
-import raysync.actors  # noqa: F401 sets the variables that Ray reads when it is imported
+import raysync.actors  # noqa: F401 sets the variables that Ray reads at its import

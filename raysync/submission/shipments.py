@@ -1,4 +1,4 @@
-"""Files and folders that a user ships with a job: no secret, no export, and not too much."""
+"""Checks of files and folders that a user ships with a job: no secrets, no exports, size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raysync.models.secret_texts import looks_like_token
 from raysync.reasons import reason_of
 
 MOST_BYTES: Final = 100 * 10**6
-"""A checkout of raysync has 5 MB. More is a folder that was not meant."""
+"""Maximum size. A checkout of raysync has 5 MB; a larger folder is a mistake."""
 _SHOWN: Final = 5
 _LONGEST_LINE: Final = 1 << 20
 _TAIL_BYTES: Final = 4096
@@ -43,7 +43,7 @@ _SECRET_NAMES: Final = (
     ".pgpass",
     ".git-credentials",
     "auth_token",
-    # what is exported, or dumped
+    # exports and dumps
     "*.jsonl",
     "*.jsonl.*",
     "*.parquet",
@@ -54,85 +54,85 @@ _SECRET_NAMES: Final = (
 )
 _HARMLESS_NAMES: Final = ("*.example", "*.sample", "*.template", "*.dist")
 _DATABASE_MARK: Final = "PG_VERSION"
-"""A file that every data folder of PostgreSQL has."""
+"""File in each data directory of PostgreSQL."""
 _EXPORT_KEYS: Final = ({"channel_id", "author"}, {"channel_id", "kind"}, {"url", "token"})
-"""Of a line of `raysync export`, of `raysync privacy export`, and of the emulator's ready file."""
+"""Keys in `raysync export`, in `raysync privacy export`, and in the emulator's ready file."""
 _REPORT_MARK: Final = b"Made by raysync"
 _HOW_TO_EXCLUDE: Final = (
-    "Leave out what a run does not need: a line for it in .rayignore, or `excludes` in the file "
-    "of --runtime-env (see jobs/runtime_env.yaml)."
+    "Exclude what a run does not need, with a line in .rayignore or with `excludes` in the file of "
+    "--runtime-env (see jobs/runtime_env.yaml)."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """A file or folder that goes to a cluster because a user named it."""
+    """File or folder that is shipped to a cluster because a user named it."""
 
     path: Path
     files: int
-    size: int
+    size: int  #: bytes
 
 
 def checked_shipments(
     runtime_env: Mapping[str, Any], homes: Collection[Path] = ()
 ) -> list[Shipment]:
-    """What goes along with a job, once it is known to hold nothing that must stay here.
+    """Return the shipments of a job, after a check that nothing in them must stay here.
 
-    *homes* are folders of which nothing may go: raysync's own, with its database and its keys.
+    *homes* are folders that must not be shipped: raysync's own, with its database and its keys.
 
     Raises:
-        ConfigurationError: it holds secrets, or what was exported, or is far too large.
+        ConfigurationError: a shipment contains secrets or exports, or is too large.
     """
     excludes = list(runtime_env.get("excludes") or [])
-    return [_checked(each, excludes, homes) for each in local_parts(runtime_env)]
+    return [_checked(path, excludes, homes) for path in local_parts(runtime_env)]
 
 
 def _checked(path: Path, excludes: Sequence[str], homes: Collection[Path]) -> Shipment:
     if not path.exists():
-        raise ConfigurationError(f"There is no {path} to ship with the job.")
+        raise ConfigurationError(f"{path} cannot be shipped with the job: it does not exist.")
     try:
         files = list(_files_of(path, excludes))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}.") from None
     _refuse_private(path, files, homes)
-    size = sum(_size(each) for each in files)
+    size = sum(_size(file) for file in files)
     if size > MOST_BYTES:
         largest = sorted(files, key=_size, reverse=True)[:_SHOWN]
-        named = ", ".join(f"{_under(each, path)} ({_size(each) / 1e6:,.0f} MB)" for each in largest)
+        named = ", ".join(f"{_under(file, path)} ({_size(file) / 1e6:,.0f} MB)" for file in largest)
         raise ConfigurationError(
-            f"{path} has {size / 1e6:,.0f} MB to ship with the job, and raysync ships at most "
-            f"{MOST_BYTES // 10**6} MB. The largest: {named}. {_HOW_TO_EXCLUDE}"
+            f"{path} has {size / 1e6:,.0f} MB to ship with the job, but raysync ships at most "
+            f"{MOST_BYTES // 10**6} MB. The largest files: {named}. {_HOW_TO_EXCLUDE}"
         )
     return Shipment(path, len(files), size)
 
 
 def _files_of(path: Path, excludes: Sequence[str]) -> Iterator[Path]:
-    """The files that Ray would put into its package of *path*, by its own rules."""
+    """Return the files that Ray would put into its package of *path*, by Ray's rules."""
     if not path.is_dir():
         return iter([path])
     found: list[Path] = []
     patterns = [*ray_constants.get_runtime_env_default_excludes(), *excludes]
     ignores_git = os.environ.get(ray_constants.RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") == "1"
-    packaging._dir_travel(  # noqa: SLF001 what it finds is what is shipped
+    packaging._dir_travel(  # noqa: SLF001 Ray ships what this function finds
         path.absolute(),
         [packaging._get_excludes(path, patterns)],  # noqa: SLF001
-        lambda each: found.append(each) if each.is_file() else None,
+        lambda file: found.append(file) if file.is_file() else None,
         include_gitignore=not ignores_git,
     )
     return iter(found)
 
 
 def _refuse_private(path: Path, files: Sequence[Path], homes: Collection[Path]) -> None:
-    private = [each for each in files if _is_private(each, homes)]
+    private = [file for file in files if _is_private(file, homes)]
     if not private and path.is_file() and any(_private_members(path)):
         private = [path]
     if not private:
         return
-    named = ", ".join(_under(each, path) for each in private[:_SHOWN])
+    named = ", ".join(_under(file, path) for file in private[:_SHOWN])
     more = f" and {len(private) - _SHOWN} more" if len(private) > _SHOWN else ""
     raise ConfigurationError(
-        f"{path} holds what must not leave this machine: {named}{more}. Everybody who can use the "
-        f"cluster could read it. {_HOW_TO_EXCLUDE}"
+        f"{path} contains files that must not leave this machine: {named}{more}. Every user of the "
+        f"cluster could read them. {_HOW_TO_EXCLUDE}"
     )
 
 
@@ -145,12 +145,12 @@ def _is_secret_name(name: str) -> bool:
     lower = name.lower()
     if lower == _DATABASE_MARK.lower():
         return True
-    is_harmless = any(fnmatch(lower, each) for each in _HARMLESS_NAMES)
-    return not is_harmless and any(fnmatch(lower, each) for each in _SECRET_NAMES)
+    is_harmless = any(fnmatch(lower, pattern) for pattern in _HARMLESS_NAMES)
+    return not is_harmless and any(fnmatch(lower, pattern) for pattern in _SECRET_NAMES)
 
 
 def _private_members(file: Path) -> Iterator[str]:
-    """What has a secret's name in an archive that is shipped as it is."""
+    """Yield the members with a secret's name in an archive that is shipped unpacked."""
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
@@ -162,11 +162,11 @@ def _private_members(file: Path) -> Iterator[str]:
             return
     except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise ConfigurationError(f"{file} cannot be read: {reason_of(error)}.") from None
-    yield from (each for each in names if _is_secret_name(each.rstrip("/").rpartition("/")[2]))
+    yield from (name for name in names if _is_secret_name(name.rstrip("/").rpartition("/")[2]))
 
 
 def _holds_exports(file: Path) -> bool:
-    """Whether it was made by raysync out of an archive, or is a token and nothing else."""
+    """Return whether raysync exported the file, or the file holds only a token."""
     if file.suffix in (".html", ".htm"):
         return _ends_as_report(file)
     try:
@@ -181,7 +181,7 @@ def _holds_exports(file: Path) -> bool:
 
 
 def _rest(opened: Any) -> str:
-    """What follows the first line of a JSON file, if it is short."""
+    """Return the text after the first line of a JSON file, up to `_TAIL_BYTES`."""
     return str(opened.read(_TAIL_BYTES).decode(errors="replace"))
 
 
@@ -196,7 +196,7 @@ def _is_export_line(text: str) -> bool:
         line = json.loads(text)
     except ValueError:
         return False
-    return isinstance(line, dict) and any(each <= line.keys() for each in _EXPORT_KEYS)
+    return isinstance(line, dict) and any(keys <= line.keys() for keys in _EXPORT_KEYS)
 
 
 def _size(file: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from raysync.clock import Clock
 from raysync.errors import RaysyncError, StoreRestartedError, safe_message
 from raysync.models.events import ChannelProgress
 from raysync.models.status import ChannelJobStatus
@@ -19,7 +20,7 @@ from raysync.models.work import (
     Parked,
 )
 from raysync.sync.extras import Extra
-from raysync.sync.ports import HistorySource, Moments, PageStore
+from raysync.sync.ports import HistorySource, PageStore
 from raysync.sync.reading import Reading
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 from raysync.sync.whereabouts import where
@@ -39,7 +40,7 @@ class ChannelSync:
     source: HistorySource
     store: PageStore
     policy: RetryPolicy
-    clock: Moments
+    clock: Clock
     worker_id: str
     page_size: int = 100
     extras: Sequence[Extra] = ()

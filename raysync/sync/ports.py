@@ -204,11 +204,3 @@ class ProgressSink(Protocol):
     async def settle(self, outcome: ChannelOutcome) -> None:
         """Record how an attempt at a channel ended."""
         ...
-
-
-class Moments(Protocol):
-    """The clock the engine reads; see `raysync.clock.Clock`."""
-
-    def now(self) -> datetime: ...
-
-    def monotonic_s(self) -> float: ...

@@ -1,1 +1,1 @@
-"""Adapters wired into the engine, inside a worker process. Nothing here imports Ray."""
+"""Logic inside the actors: adapters wired into the engine. Nothing here imports Ray."""

@@ -1,4 +1,4 @@
-"""Whether a worker still moves: to everybody else a process that hangs looks like a busy one."""
+"""Heartbeat of a worker, which tells a process that hangs from one that is busy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from raysync.clock import Clock
 
 BEAT_S = 0.5
-ASKED_WITHIN = 6
-"""So often a worker is asked within the time that it may stand still."""
+CHECKS_PER_TIMEOUT = 6
+"""Number of checks of a worker within the liveness timeout."""
 
 
 class Heartbeat:
-    """A worker's side: when its event loop last turned. Made in that loop, read in any thread."""
+    """Heartbeat of an event loop. Created in that loop, and read in any thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class Heartbeat:
         self._beating = asyncio.create_task(self._beat())
 
     def age_s(self) -> float:
-        """How long ago the loop last turned; about half a second where nothing blocks it."""
+        """Return the seconds since the last beat; up to 0.5 s while nothing blocks the loop."""
         return self._clock.monotonic_s() - self._beat_s
 
     async def _beat(self) -> None:
@@ -31,16 +31,16 @@ class Heartbeat:
 
 
 async def watch_liveness(ask: Callable[[], Awaitable[float]], timeout_s: float) -> str:
-    """Return once a worker has not moved for *timeout_s*, and say what it did not do.
+    """Return once a worker has shown no heartbeat for *timeout_s*, with a description.
 
-    *ask* brings the age of its pulse. What it raises is left to whoever has called the worker.
+    *ask* returns the age of the worker's heartbeat. Its errors propagate to the caller.
     """
     while True:
-        await asyncio.sleep(timeout_s / ASKED_WITHIN)
+        await asyncio.sleep(timeout_s / CHECKS_PER_TIMEOUT)
         try:
             async with asyncio.timeout(timeout_s):
                 age_s = await ask()
         except TimeoutError:
             return f"has not answered for {timeout_s:.0f} s"
         if age_s > timeout_s:
-            return f"has stood still for {age_s:.0f} s"
+            return f"has had no heartbeat for {age_s:.0f} s"

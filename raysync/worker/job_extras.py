@@ -1,4 +1,4 @@
-"""What a job reads beside messages, wired into the engine."""
+"""Extras of a job, such as reactors and attachments, wired into the engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raysync.sync.reactors import Reactors
 
 
 class JobExtras:
-    """The extras of one job in one worker; none where the user asks for none."""
+    """Extras of one job in one worker; none unless the user requests them."""
 
     def __init__(
         self,
@@ -27,16 +27,16 @@ class JobExtras:
         engine: Engine,
         guild_id: GuildId,
     ) -> None:
-        """Raises ConfigurationError where attachments cannot be kept where they are to go."""
+        """Raise ConfigurationError where the blob store for attachments cannot be used."""
         store = ExtrasStore(engine)
         self._attachments = AttachmentSource(client)
         self.all: list[Extra] = []
         if wanted.reactors:
             self.all.append(Reactors(ReactorLists(client, identities), store))
         if wanted.files is not None:
-            vault = open_blob_store(wanted.files.url, guild_id)
-            self.all.append(Files(self._attachments, store, vault, wanted.files))
+            blobs = open_blob_store(wanted.files.url, guild_id)
+            self.all.append(Files(self._attachments, store, blobs, wanted.files))
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._attachments.close()

@@ -1,4 +1,4 @@
-"""What Discord's answers reveal of its limits, carried from one run to the next."""
+"""Rate limits learned from Discord's answers, kept from one run to the next."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from raysync.ratelimit.policies import PolicySource, RoutePolicy
 _log = logging.getLogger(__name__)
 
 _ALL: str = ""
-"""A policy is a whole route's, whatever its buckets are called."""
+"""Bucket of a stored limit: a policy applies to a whole route, whatever its buckets' names."""
 
 
 class LimitRecord(Protocol):
-    """Where limits are kept; the store's LimitStore by shape."""
+    """Store for learned limits; LimitStore satisfies it."""
 
     async def remember(self, learned: LearnedLimit) -> None: ...
 
@@ -26,45 +26,45 @@ class LimitRecord(Protocol):
 
 
 class LimitMemory:
-    """Keeps what one worker learns, as soon as a channel's visit ends, for those that come."""
+    """Memory of the limits that one worker learns, stored after each visit for later workers."""
 
     def __init__(self, record: LimitRecord) -> None:
         self._record = record
         self._kept: dict[str, RoutePolicy] = {}
 
     async def recall(self) -> tuple[RoutePolicy, ...]:
-        """What earlier runs, and other workers of this one, have learned, as far as it can be."""
+        """Return the valid limits that earlier runs and other workers have learned."""
         policies: dict[str, RoutePolicy] = {}
-        for each in await self._record.known():
-            policy = policy_of(each)
+        for limit in await self._record.known():
+            policy = policy_of(limit)
             if policy is None:
                 _log.warning(
-                    "a stored limit makes no sense, and is ignored: %s in %s s for %s",
-                    each.limit,
-                    each.window_s,
-                    each.route,
+                    "a stored limit is out of range and is ignored: %s in %s s for %s",
+                    limit.limit,
+                    limit.window_s,
+                    limit.route,
                     extra={"event": "limit_not_believed"},
                 )
             else:
-                policies[each.route] = policy
+                policies[limit.route] = policy
         self._kept = policies
         return tuple(policies.values())
 
     async def keep(self, learned: Iterable[RoutePolicy]) -> None:
-        """Write down what is new. A database that is away is told with the next channel."""
-        for each in learned:
-            if self._kept.get(each.route) == each:
+        """Store new limits. If the database is away, the next channel's visit retries."""
+        for policy in learned:
+            if self._kept.get(policy.route) == policy:
                 continue
             try:
-                await self._record.remember(_limit(each))
+                await self._record.remember(_limit(policy))
             except StoreUnavailableError as error:
-                _log.warning("a limit was not kept: %s", error, extra={"event": "limit_not_kept"})
+                _log.warning("a limit was not stored: %s", error, extra={"event": "limit_not_kept"})
                 return
-            self._kept[each.route] = each
+            self._kept[policy.route] = policy
 
 
 def policy_of(kept: LearnedLimit) -> RoutePolicy | None:
-    """Return the policy that is stored; None where it cannot be one, whoever wrote it."""
+    """Return the stored policy; None where its values cannot be a policy."""
     try:
         source, form = PolicySource(kept.source), BucketForm(kept.form)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Streams what one worker does for one job to the tracker, a few times a second."""
+"""Reports of one worker about one job, sent to the tracker a few times a second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPORT_PERIOD_S = 0.5
 
 
 class JobReporter:
-    """Cumulative reports with growing numbers; one is under way at a time, so none piles up."""
+    """Sender of cumulative, numbered reports, one at a time so that they cannot pile up."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class JobReporter:
         self._sequence = 0
         self._fresh: dict[ChannelId, ChannelProgress] = {}
         self._sending = asyncio.Lock()
-        self._beat = asyncio.create_task(self._report_for_ever())
+        self._reporting = asyncio.create_task(self._report_for_ever())
 
     def note(self, progress: ChannelProgress) -> None:
-        """Have *progress* told with the next report."""
+        """Include *progress* in the next report."""
         self._fresh[progress.channel_id] = progress
 
     async def flush(self) -> None:
-        """Tell now what is not told yet. A tracker that is away is told later."""
+        """Send what is not reported yet. If the tracker is away, a later report includes it."""
         async with self._sending:
             self._sequence += 1
             fresh, self._fresh = self._fresh, {}
@@ -49,16 +49,20 @@ class JobReporter:
             try:
                 await self._send(report)
             except SyncError as error:
-                _log.warning("a report was not taken: %s", error, extra={"event": "report_failed"})
+                _log.warning(
+                    "the tracker did not accept a report: %s",
+                    error,
+                    extra={"event": "report_failed"},
+                )
                 self._fresh = fresh | self._fresh
             except asyncio.CancelledError:
                 self._fresh = fresh | self._fresh
                 raise
 
     async def close(self) -> None:
-        """Stop the beat and tell what is left."""
-        self._beat.cancel()
-        await asyncio.gather(self._beat, return_exceptions=True)
+        """Stop the periodic reports, and send the last one."""
+        self._reporting.cancel()
+        await asyncio.gather(self._reporting, return_exceptions=True)
         await self.flush()
 
     async def _report_for_ever(self) -> None:

@@ -1,4 +1,4 @@
-"""What a worker must know of a job and nobody else may: it travels sealed."""
+"""Secrets of a job, which travel to workers sealed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysync.models.privacy import PeopleRules
 
 
 class JobSecrets(BaseModel):
-    """Everything that opens a job in a worker."""
+    """Secrets and settings that open a job in a worker."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,8 +33,8 @@ class JobSecrets(BaseModel):
     retry_base_s: float
     extras: Extras = Extras()
     people: PeopleRules = PeopleRules()
-    proxies: Proxies | None = None  #: of the driver; None: those of the node's environment
-    identity: BotIdentity | None = None  #: once a first client has logged in, others need not ask
+    proxies: Proxies | None = None  #: the driver's; None: those of the node's environment
+    identity: BotIdentity | None = None  #: known once a first client has logged in
 
     @field_serializer("database_url", "token", when_used="json")
     def _plain(self, secret: SecretStr) -> str:
@@ -45,16 +45,16 @@ class JobSecrets(BaseModel):
         return secret.get_secret_value().hex()
 
     def key(self) -> bytes:
-        """The key of the tenant's pseudonyms."""
+        """Return the key of the tenant's pseudonyms."""
         return self.pseudonym_key.get_secret_value()
 
-    def sealed_for(self, address: bytes) -> bytes:
-        """This, readable by one worker alone."""
-        return seal_for(address, self.model_dump_json().encode())
+    def sealed_for(self, public_key: bytes) -> bytes:
+        """Return the secrets sealed for the worker with that public key."""
+        return seal_for(public_key, self.model_dump_json().encode())
 
 
 def opened(inbox: SealedInbox, sealed: bytes) -> JobSecrets:
-    """What `sealed_for` sealed."""
+    """Return the secrets that `sealed_for` sealed."""
     received = JobSecrets.model_validate_json(inbox.open(sealed))
     key = bytes.fromhex(received.key().decode())
     return received.model_copy(update={"pseudonym_key": SecretBytes(key)})

@@ -18,7 +18,6 @@ from datetime import datetime
 from typing import Any
 
 from raysync.actors.cluster import RunActors
-from raysync.actors.tracker import TrackedJobs
 from raysync.models import channel_types
 from raysync.models.entities import (
     BotIdentity,
@@ -49,8 +48,8 @@ from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.ratelimit.policies import PAGES
-from raysync.run.driver import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.run.requests import OWN_CONNECTIONS
+from raysync.run.views import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.sync.channel import ChannelSync
 from raysync.sync.job import SyncJob
 from raysync.sync.job_inputs import JobPorts, JobScope
@@ -59,6 +58,7 @@ from raysync.sync.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.sync.summary import summarize
 from raysync.worker.reporting import JobReporter
+from raysync.worker.tracked_jobs import TrackedJobs
 from tests.bench.scale_coarse import CoarsePermits, CoarseWorker
 from tests.bench.scale_model import (
     PAGE,
@@ -563,7 +563,7 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
     run.took_s = world.clock.monotonic_s()
     showing.cancel()
     await dispatcher.close()
-    world.tracked._beat.cancel()  # type: ignore[union-attr]
+    world.tracked._flushing.cancel()  # type: ignore[union-attr]
     run.most_channels = dispatcher.most_at_once
     run.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     world.cpu.all_s = time.process_time() - began_cpu_s

@@ -161,6 +161,6 @@ def test_a_proxy_out_of_reach_is_told(monkeypatch):
 
     assert str(caught.value) == (
         "Cannot reach the proxy http://127.0.0.1:1 of http_proxy to the Ray cluster at "
-        "http://ray.test:8265: Connection refused. Is it right? NO_PROXY lists hosts that are "
-        "asked directly."
+        "http://ray.test:8265: Connection refused. Correct that variable, or list the host in "
+        "NO_PROXY to connect directly."
     )

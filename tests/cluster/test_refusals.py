@@ -161,7 +161,7 @@ def test_a_cluster_that_asks_for_no_token_where_one_would_be_sent(
     here, _, _ = small
     sending = here.with_environ(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x" * 40)
 
-    assert_refused(sending.start("--tenant", "takaro"), "asks for no token", "Unset RAY_AUTH_MODE")
+    assert_refused(sending.start("--tenant", "takaro"), "uses no token", "Unset RAY_AUTH_MODE")
 
 
 HIDING = """

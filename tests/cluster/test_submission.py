@@ -10,7 +10,7 @@ import pytest
 from ray.job_submission import JobStatus
 
 from raysync.errors import ConfigurationError
-from raysync.submission.jobs import JobEnd, JobOrder, _end_of, _Log, _runtime_env
+from raysync.submission.jobs import JobOrder, SubmissionEnd, _end_of, _Log, _runtime_env
 
 TOKEN = "A" * 24 + ".AbCdEf." + "h-_4" * 9
 
@@ -22,17 +22,17 @@ def info(status: JobStatus, code: int | None = None, message: str | None = None)
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (info(JobStatus.SUCCEEDED, 0), JobEnd("succeeded", 0)),
-        (info(JobStatus.FAILED, 3, "exit code 3, last logs: …"), JobEnd("failed", 3)),
-        (info(JobStatus.FAILED, -9), JobEnd("failed", 137)),
-        (info(JobStatus.STOPPED), JobEnd("stopped", 130)),
+        (info(JobStatus.SUCCEEDED, 0), SubmissionEnd("succeeded", 0)),
+        (info(JobStatus.FAILED, 3, "exit code 3, last logs: …"), SubmissionEnd("failed", 3)),
+        (info(JobStatus.FAILED, -9), SubmissionEnd("failed", 137)),
+        (info(JobStatus.STOPPED), SubmissionEnd("stopped", 130)),
         (
             info(JobStatus.FAILED, None, "runtime_env setup failed:\nno such module\n"),
-            JobEnd("failed", 1, "runtime_env setup failed: no such module"),
+            SubmissionEnd("failed", 1, "runtime_env setup failed: no such module"),
         ),
     ],
 )
-def test_a_job_ends_with_its_drivers_own_code(told: Any, expected: JobEnd) -> None:
+def test_a_job_ends_with_its_drivers_own_code(told: Any, expected: SubmissionEnd) -> None:
     assert _end_of(told) == expected
 
 
@@ -40,9 +40,9 @@ def test_each_character_of_a_log_is_handed_on_once_though_the_tail_begins_anew()
     written: list[str] = []
     log = _Log(None, "x", written.append)  # type: ignore[arg-type]
 
-    log._hand_on("one\ntwo\n", 8)
-    log._hand_on("one\n", 4)  # the connection broke, and the log comes again from its start
-    log._hand_on("two\nthree\n", 14)
+    log._write_new("one\ntwo\n", 8)
+    log._write_new("one\n", 4)  # the connection broke, and the log comes again from its start
+    log._write_new("two\nthree\n", 14)
     log.complete("one\ntwo\nthree\nfour\n")
 
     assert "".join(written) == "one\ntwo\nthree\nfour\n"
@@ -68,11 +68,14 @@ def test_a_job_has_time_to_end_cleanly_unless_its_environment_says_otherwise(
     ("text", "sentence"),
     [
         ("env_vars: {TAKARO_TOKEN: hush}", "TAKARO_TOKEN is in the runtime environment"),
-        ("env_vars: {RAYSYNC_DATABASE_URL: hush}", "set it where Ray starts"),
+        (
+            "env_vars: {RAYSYNC_DATABASE_URL: hush}",
+            "set it on the cluster's nodes where Ray starts",
+        ),
         (f'env_vars: {{A: "{TOKEN}"}}', "A is in the runtime environment"),
         ("env_vars: {A: 'postgresql://me:hush@db/raysync'}", "A is in the runtime environment"),
-        ("env_vars: {A: 1}", "write it in quotes"),
-        ("env_vars: {1: a}", "write it in quotes"),
+        ("env_vars: {A: 1}", "Write it in quotes"),
+        ("env_vars: {1: a}", "Write it in quotes"),
         ("- a list", "not a runtime environment"),
         ("env_vars: [hush", "cannot be read"),
     ],

@@ -186,7 +186,7 @@ def test_an_unknown_tenant_is_2_there_and_here(cluster: Operator) -> None:
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        pytest.param({"RAY_AUTH_MODE": "disabled"}, "set RAY_AUTH_MODE=token", id="no-mode"),
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Set RAY_AUTH_MODE=token", id="no-mode"),
         pytest.param(
             {"RAY_AUTH_TOKEN": OTHER_TOKEN}, "refuses the token in RAY_AUTH_TOKEN", id="another"
         ),
@@ -206,8 +206,8 @@ def test_a_token_that_is_missing_or_wrong_is_a_sentence(
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        pytest.param({"RAY_AUTH_TOKEN": None}, "set RAY_AUTH_MODE=token", id="no-token-here"),
-        pytest.param({"RAY_AUTH_MODE": "disabled"}, "set RAY_AUTH_MODE=token", id="none-sent"),
+        pytest.param({"RAY_AUTH_TOKEN": None}, "Set RAY_AUTH_MODE=token", id="no-token-here"),
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Set RAY_AUTH_MODE=token", id="none-sent"),
         pytest.param(
             {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": OTHER_TOKEN},
             "refuses the token in RAY_AUTH_TOKEN",

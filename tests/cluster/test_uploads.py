@@ -19,7 +19,7 @@ from ray.job_submission import JobStatus
 from raysync.actors.uploads import nothing_uploaded
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.errors import ConfigurationError
-from raysync.submission.jobs import JobEnd, _end_of
+from raysync.submission.jobs import SubmissionEnd, _end_of
 from raysync.submission.shipments import MOST_BYTES, checked_shipments
 from tests.cluster.guilds import served
 from tests.cluster.installation import RUN_LIMIT_S, TOKEN, Installation
@@ -96,12 +96,12 @@ def test_whoever_tells_ray_of_a_folder_nothing_of_it_is_uploaded(
 
     with (
         nothing_uploaded("127.0.0.1:6379"),
-        pytest.raises(ConfigurationError, match=r"uploads nothing.*--working-dir") as refused,
+        pytest.raises(ConfigurationError, match=r"uploads only what.*--working-dir") as refused,
     ):
         ray_worker.upload_working_dir_if_needed(named, True, None)
 
     assert str(folder) in str(refused.value)
-    assert "RAY_RUNTIME_ENV_HOOK says so" in str(refused.value)
+    assert "because of RAY_RUNTIME_ENV_HOOK" in str(refused.value)
 
 
 def test_what_was_shipped_with_a_job_is_used_as_it_is() -> None:
@@ -224,7 +224,7 @@ def test_a_folder_that_is_far_too_large_names_what_is(checkout: Path) -> None:
 def test_what_is_remote_is_the_clusters_matter_and_what_is_not_there_a_sentence() -> None:
     assert checked_shipments({"working_dir": "https://example.org/code.zip"}) == []
     assert checked_shipments({}) == []
-    with pytest.raises(ConfigurationError, match="There is no /not/there"):
+    with pytest.raises(ConfigurationError, match="/not/there .* does not exist"):
         checked_shipments({"working_dir": "/not/there"})
 
 
@@ -235,4 +235,4 @@ def test_a_head_without_raysync_is_a_sentence() -> None:
     assert (end.status, end.exit_code) == ("failed", 2)
     assert end.reason is not None
     assert "--working-dir" in end.reason
-    assert _end_of(info(JobStatus.FAILED, 1), "it failed\n") == JobEnd("failed", 1)
+    assert _end_of(info(JobStatus.FAILED, 1), "it failed\n") == SubmissionEnd("failed", 1)

@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.actors.tracker import TrackedJobs
 from raysync.clock import SystemClock
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
@@ -21,7 +20,9 @@ from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Skipped, SyncWindow
 from raysync.ratelimit.budget import Demand, Lease
+from raysync.run.active_jobs import ActiveJobs
 from raysync.run.driver import _Run
+from raysync.run.tenant_job import TenantJob
 from raysync.store.connection.locks import Lease as LockLease
 from raysync.store.jobs.store import JobStore
 from raysync.store.server.health import refusals
@@ -29,6 +30,7 @@ from raysync.store.tenants import TenantStore
 from raysync.sync.retry import RetryPolicy
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.secrets import JobSecrets
+from raysync.worker.tracked_jobs import TrackedJobs
 from tests.unit.sync.sinks import FakeSink
 
 TOKEN = "a-token"
@@ -79,21 +81,22 @@ class Here:
         return TrackerHere(self._jobs, header.job_id)
 
     async def run(self, tenant: Tenant, secrets: JobSecrets) -> None:
-        window = SyncWindow(SyncType.FULL)
-        run: Any = object.__new__(_Run)
-        run._secrets = {secrets.job_id: secrets}
-        run._trackers, run._jobs = {}, {}
-        run._actors = self
-        run._planning = self._worker
-        run._engine = self._engine
-        run._dispatcher = SimpleNamespace(close_job=_nothing)
-        run._metrics = SimpleNamespace(tell=lambda: None)
-        run._clock, run._policy = SystemClock(), RetryPolicy(base_s=0.01)
-        run._stopping = asyncio.Event()
-        lease = LockLease("tenant")
-        header = JobHeader(secrets.job_id, tenant.slug, SyncType.FULL, run._clock.now(), 48.0)
+        parts: Any = SimpleNamespace(
+            request=SimpleNamespace(window=SyncWindow(SyncType.FULL)),
+            engine=self._engine,
+            clock=SystemClock(),
+            policy=RetryPolicy(base_s=0.01),
+            actors=self,
+            dispatcher=SimpleNamespace(close_job=_nothing),
+            planning=self._worker,
+            metrics=SimpleNamespace(publish=lambda: None),
+            active=ActiveJobs(),
+        )
+        parts.active.secrets[secrets.job_id] = secrets
+        lease: Any = LockLease("tenant")
+        header = JobHeader(secrets.job_id, tenant.slug, SyncType.FULL, parts.clock.now(), 48.0)
         try:
-            await run._run_job(header, tenant, window, lease)
+            await TenantJob(parts, tenant).sync(header, lease)
         finally:
             await self._worker.close()
 
@@ -170,18 +173,17 @@ async def test_what_planning_asked_before_it_failed_counts(
 
 def test_what_nobody_thought_of_in_one_tenant_costs_no_other_its_result() -> None:
     told: list[Any] = []
-    run = SimpleNamespace(
-        _begun={}, _clock=SystemClock(), _observer=SimpleNamespace(finished=told.append)
-    )
+    run = SimpleNamespace(_clock=SystemClock(), _observer=SimpleNamespace(finished=told.append))
     tenant = Tenant(
         TenantId(1), "takaro", "T", TenantStatus.ACTIVE, GuildId(5), "env:T", Privacy.FULL
     )
+    job = SimpleNamespace(tenant=tenant, job_id=None)
     odd = LookupError("what somebody wrote")
 
-    result = _Run._result(run, tenant, odd, alone=False)  # type: ignore[arg-type]
+    result = _Run._result(run, job, odd, alone=False)  # type: ignore[arg-type]
 
     assert told == [result]
     assert result.status == "failed"
     assert [each.error for each in result.errors] == ["Unexpected LookupError"]
     with pytest.raises(LookupError):
-        _Run._result(run, tenant, odd, alone=True)  # type: ignore[arg-type]
+        _Run._result(run, job, odd, alone=True)  # type: ignore[arg-type]

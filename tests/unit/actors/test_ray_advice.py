@@ -1,4 +1,4 @@
-"""Why Ray cannot be used, with what to do about it."""
+"""Reasons why Ray cannot be used, with advice."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tests.unit.test_reasons import MISMATCH, OF_PIP
             "Set RAY_TMPDIR to a directory with a shorter path, such as /tmp.",
         ),
         (OSError(24, "Too many open files"), "Too many open files. ", "ulimit -n"),
-        (OSError(28, "No space left on device", "/x"), "device: '/x'. ", "Make room"),
+        (OSError(28, "No space left on device", "/x"), "device: '/x'. ", "Free some space"),
         (PermissionError(13, "Permission denied", "/x"), "denied: '/x'. ", "may write to."),
         (ConnectionError("ray client connection timeout"), "connection timeout.", ""),
     ],
 )
-def test_what_to_do_follows_the_reason(error, reason, advice):
-    told = _why(error)
+def test_advice_follows_the_reason(error, reason, advice):
+    text = _why(error)
 
-    assert reason in told
-    assert advice in told
-    assert told.endswith(".")
+    assert reason in text
+    assert advice in text
+    assert text.endswith(".")
 
 
-def test_why_an_actor_died_is_not_cut_off():
+def test_the_reason_of_an_actors_death_is_complete():
     assert why(ActorDiedError()) == "The actor died unexpectedly before finishing this task"
     assert why(RaySystemError("Broken pipe", 'Traceback\n  File "x", line 1, in y\n    z')) == (
         "System error: Broken pipe"
     )
 
 
-def test_why_a_job_could_not_run_is_not_cut_off():
+def test_the_reason_of_a_jobs_failure_is_complete():
     class Info:
         status = "FAILED"
         driver_exit_code = None

@@ -1,4 +1,4 @@
-"""A tracker that is started anew is told all of the job again, once; the calls are no Ray's."""
+"""A restarted tracker receives all of the job again, once; the calls need no Ray."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from raysync.actors.handles import RemoteTracker
-from raysync.actors.tracker import UnknownJobError
 from raysync.credentials import SealedInbox
-from raysync.errors import SyncError
-from tests.unit.actors.test_tracker import HEADER
+from raysync.errors import SyncError, UnknownJobError
 from tests.unit.sync.fakes import make_task
+from tests.unit.worker.test_tracked_jobs import HEADER
 from tests.virtual_time import run_virtual
 
 
 class ForgetfulTracker:
-    """Answers a tenth of a second later; knows a job once it was told of it."""
+    """Tracker that answers after 0.1 s, and knows a job once it was opened."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -30,21 +29,21 @@ class ForgetfulTracker:
     def __getattr__(self, name: str) -> Any:
         async def answer(*_: Any) -> Any:
             self.calls[name] += 1
-            knew = self.knows or name in ("public_key", "connect", "open")
+            is_known = self.knows or name in ("public_key", "connect", "open")
             if name == "open":
                 self.knows = True
             await asyncio.sleep(0.1)
             if name == "open" and self.errors:
                 self.knows = False
                 raise self.errors.pop()
-            if not knew:
+            if not is_known:
                 raise UnknownJobError("who?")
             return self._inbox.public_key() if name == "public_key" else None
 
         return SimpleNamespace(remote=answer)
 
 
-def test_it_is_told_once_however_many_calls_it_refused() -> None:
+def test_a_job_is_sent_once_for_all_refused_calls() -> None:
     actor = ForgetfulTracker()
     tracker = RemoteTracker(actor, HEADER, "postgresql://")
 
@@ -63,7 +62,7 @@ def test_it_is_told_once_however_many_calls_it_refused() -> None:
     assert actor.calls["plan"] == 50 + 1 + 50
 
 
-def test_where_that_fails_the_next_call_tells_it_anew() -> None:
+def test_a_failed_resend_is_repeated_by_the_next_call() -> None:
     actor = ForgetfulTracker()
     actor.errors = [SyncError("it died again")]
     tracker = RemoteTracker(actor, HEADER, "postgresql://")

@@ -1,4 +1,4 @@
-"""What becomes of the calls of a worker that is lost; no Ray: the calls are futures."""
+"""Calls of a lost worker, without Ray: the calls are futures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from raysync.actors.remote_worker import Bound, RemoteWorker
-from raysync.errors import ConfigurationError
-from raysync.pool.policies import WorkerLostError
+from raysync.errors import ConfigurationError, WorkerLostError
 from tests.virtual_time import run_virtual
 
 
@@ -23,7 +22,7 @@ def worker() -> RemoteWorker:
 
 
 class Introduced:
-    """An actor that came up on a node, as far as `start` asks it."""
+    """Actor that has started on a node, with the methods that `start` calls."""
 
     def __init__(self, node_id: str) -> None:
         self.introduce = self.pulse = SimpleNamespace(remote=self._answer)
@@ -34,7 +33,7 @@ class Introduced:
 
 
 @pytest.mark.parametrize("there", ["here", "elsewhere"])
-def test_a_worker_that_is_bound_to_a_machine_works_on_no_other(there: str) -> None:
+def test_a_bound_worker_is_refused_on_another_machine(there: str) -> None:
     bound = Bound("here", "it would keep files in a folder of its own.")
 
     async def scenario() -> str | None:
@@ -49,12 +48,12 @@ def test_a_worker_that_is_bound_to_a_machine_works_on_no_other(there: str) -> No
         run_virtual(scenario())
 
 
-def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() -> None:
-    """One call tells that the worker died, and it is killed before the others have told."""
+def test_all_calls_of_a_killed_worker_raise_worker_lost() -> None:
+    """One call reports the death, and kills the worker before other calls have reported."""
 
     async def scenario() -> None:
         lost = worker()
-        lost._watching = asyncio.create_task(asyncio.sleep(60.0, "has stood still"))
+        lost._watching = asyncio.create_task(asyncio.sleep(60.0, "has had no heartbeat"))
         call = asyncio.get_running_loop().create_future()
         answer = asyncio.create_task(lost._answer(call))
         await asyncio.sleep(1.0)
@@ -65,17 +64,17 @@ def test_all_calls_of_a_worker_that_was_killed_are_lost_and_none_is_cancelled() 
     run_virtual(scenario())
 
 
-def test_the_calls_of_a_worker_that_hangs_say_so() -> None:
+def test_calls_of_a_hung_worker_raise_worker_lost() -> None:
     async def scenario() -> None:
         hung = worker()
-        hung._watching = asyncio.create_task(asyncio.sleep(5.0, "has stood still for 5 s"))
-        with pytest.raises(WorkerLostError, match="worker-0 has stood still for 5 s"):
+        hung._watching = asyncio.create_task(asyncio.sleep(5.0, "has had no heartbeat for 5 s"))
+        with pytest.raises(WorkerLostError, match="worker-0 has had no heartbeat for 5 s"):
             await hung._answer(asyncio.get_running_loop().create_future())
 
     run_virtual(scenario())
 
 
-def test_where_the_pulse_failed_the_call_itself_tells() -> None:
+def test_a_failed_heartbeat_leaves_the_result_to_the_call() -> None:
     async def scenario() -> Any:
         async def fail() -> str:
             raise ConnectionError("the actor is dead")

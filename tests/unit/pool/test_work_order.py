@@ -1,4 +1,4 @@
-"""The order of work against the bound that no order can beat, over many shapes of guild.
+"""Order of work compared with a lower bound, for guilds of many shapes.
 
 The real dispatcher, engine, limiters and governor, in virtual time.
 """
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.actors.guild_in_virtual_time import bound_s, simulate
+from tests.unit.pool.guild_in_virtual_time import bound_s, simulate
 
 EVEN = [20] * 60
 ORIGINAL = [15] * 100
@@ -43,7 +43,7 @@ def test_a_run_comes_near_the_bound(
     assert run.most_in_a_second() <= 50
 
 
-def test_the_visits_of_a_channel_are_told_whichever_worker_reads_it() -> None:
+def test_a_channel_reports_its_visits_from_all_workers() -> None:
     run = simulate(EVEN, workers=4)
 
     for each in run.outcomes:
@@ -71,7 +71,7 @@ def test_latency_costs_little_where_slots_suffice(latency_s: float, share_of_bou
     slots=st.integers(2, 6),
     known=st.booleans(),
 )
-def test_any_guild_is_read_whole_near_the_bound_and_within_the_limit(
+def test_any_guild_is_complete_near_the_bound_within_the_limit(
     pages: list[int], workers: int, slots: int, known: bool
 ) -> None:
     run = simulate(pages, workers=workers, slots=slots, known=known)

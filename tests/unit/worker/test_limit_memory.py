@@ -1,4 +1,4 @@
-"""What is stored of Discord's limits: read with suspicion, whoever wrote it."""
+"""Stored rate limits are validated when they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEW = "GET /channels/{channel_id}/new"
 
 
 class Record:
-    """Keeps limits in memory."""
+    """Store of limits in memory."""
 
     def __init__(self, *rows: LearnedLimit) -> None:
         self.rows = list(rows)
@@ -43,14 +43,14 @@ class Record:
         pytest.param(LearnedLimit(MESSAGES, "", 5, 5.0, "refusal", "round"), id="an-unknown-form"),
     ],
 )
-async def test_a_row_that_cannot_be_is_ignored_and_the_others_are_not(row, caplog):
+async def test_an_impossible_row_is_ignored_alone(row, caplog):
     policies = await LimitMemory(Record(row, LearnedLimit(NEW, "", 3, 7.0))).recall()
 
     assert policies == (RoutePolicy(NEW, 3, 7.0, PolicySource.REFUSAL),)
-    assert [each.event for each in caplog.records] == ["limit_not_believed"]
+    assert [record.event for record in caplog.records] == ["limit_not_believed"]
 
 
-async def test_a_row_that_was_ignored_is_replaced_by_what_is_learned():
+async def test_an_ignored_row_is_replaced_by_a_learned_limit():
     record = Record(LearnedLimit(MESSAGES, "", 5, 1e9))
     memory = LimitMemory(record)
     await memory.recall()

@@ -1,4 +1,4 @@
-"""Many tenants in one run, in virtual time: what holds for a hundred is to hold for ten thousand.
+"""Many tenants in one run, in virtual time; the same must hold for ten thousand as for a hundred.
 
 `tests/bench/bench_scale.py` runs the same for more.
 """
@@ -14,13 +14,13 @@ from tests.bench.scale_model import Shape
 from tests.bench.scale_run import ScaleRun, simulate
 
 CHANNEL_BYTES = 2_000
-"""Kept of a channel until the run's end: its result."""
+"""Maximum memory of a channel's result, kept until the run's end."""
 TENANT_BYTES = 30_000
-"""Kept of a tenant: the rest of its result, and its token's budget at the governor."""
+"""Maximum memory of a tenant: the rest of its result, and its token's budget."""
 
 
 def check(run: ScaleRun) -> None:
-    """What no run may break."""
+    """Check the invariants of every run."""
     shape, world = run.shape, run.world
     assert {each.status for each in run.results} == {"completed"}
     assert len({each.job_id for each in run.results}) == shape.tenants
@@ -51,7 +51,7 @@ def test_a_hundred_tenants(channels: int) -> None:
     check(simulate(Shape(100, channels, 4, at_once=40, engine=False, lists=False, most_pages=40)))
 
 
-def test_a_tenant_that_has_ended_leaves_its_result_and_nothing_else() -> None:
+def test_an_ended_tenant_keeps_only_its_result() -> None:
     def peak_bytes(tenants: int) -> int:
         gc.collect()
         tracemalloc.start()

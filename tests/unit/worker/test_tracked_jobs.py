@@ -1,4 +1,4 @@
-"""The tracker's jobs and a worker's reports, without Ray round them."""
+"""Jobs of the tracker and reports of a worker, without Ray."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from raysync.actors.tracker import TrackedJobs, UnknownJobError
-from raysync.errors import StoreUnavailableError, SyncError
+from raysync.errors import StoreUnavailableError, SyncError, UnknownJobError
 from raysync.models.events import (
     ApiUsage,
     ChannelProgress,
@@ -22,6 +21,7 @@ from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTally
 from raysync.worker.reporting import JobReporter
+from raysync.worker.tracked_jobs import TrackedJobs
 from tests.unit.sync.fakes import make_task
 from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual
@@ -30,8 +30,8 @@ JOB = JobId("job")
 HEADER = JobHeader(JOB, "takaro", SyncType.FULL, LoopClock.start, 48.0)
 
 
-class FakeRecord:
-    """Keeps what the tracker writes down; errors to raise come first."""
+class FakeStore:
+    """Store that keeps what the tracker writes, after it has raised the given errors."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -60,11 +60,11 @@ def report(sequence: int, messages: int) -> WorkerReport:
     return WorkerReport(JOB, "worker-0", sequence, (progress(messages),), ApiUsage())
 
 
-def test_a_job_is_written_down_about_once_a_second_whatever_the_reports() -> None:
-    record = FakeRecord()
+def test_a_job_is_flushed_once_a_second_however_many_reports_arrive() -> None:
+    store = FakeStore()
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record, FakeSink())
+        jobs = TrackedJobs(store, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         for number in range(100):
@@ -73,15 +73,15 @@ def test_a_job_is_written_down_about_once_a_second_whatever_the_reports() -> Non
 
     run_virtual(scenario())
 
-    assert 4 <= len(record.saved) <= 6
-    assert record.saved[-1][0].messages > record.saved[0][0].messages
+    assert 4 <= len(store.saved) <= 6
+    assert store.saved[-1][0].messages > store.saved[0][0].messages
 
 
-def test_each_beat_samples_how_far_the_job_has_come() -> None:
-    record = FakeRecord()
+def test_each_flush_samples_the_progress() -> None:
+    store = FakeStore()
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record, FakeSink())
+        jobs = TrackedJobs(store, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         for number in range(1, 4):
@@ -91,37 +91,37 @@ def test_each_beat_samples_how_far_the_job_has_come() -> None:
 
     run_virtual(scenario())
 
-    samples = [each for each in record.samples if each is not None]
+    samples = [each for each in store.samples if each is not None]
     assert [each.messages for each in samples] == [100, 200, 300, 300]
-    assert [each.taken_at for each in samples] == [view.heartbeat_at for view, _ in record.saved]
+    assert [each.taken_at for each in samples] == [view.heartbeat_at for view, _ in store.saved]
 
 
 @pytest.mark.parametrize(
     "error", [StoreUnavailableError("the database is away"), LookupError("nobody thought of it")]
 )
-def test_what_could_not_be_written_is_written_with_the_next_beat(error: Exception) -> None:
-    record = FakeRecord()
-    record.errors = [error]
+def test_a_failed_flush_is_repeated_with_the_next_one(error: Exception) -> None:
+    store = FakeStore()
+    store.errors = [error]
 
     async def scenario() -> None:
-        jobs = TrackedJobs(record, FakeSink())
+        jobs = TrackedJobs(store, FakeSink())
         jobs.open(HEADER)
         jobs.board(JOB).plan([make_task(1)], [])
         await asyncio.sleep(2.5)
 
     run_virtual(scenario())
 
-    assert [len(rows) for _, rows in record.saved] == [1]
+    assert [len(rows) for _, rows in store.saved] == [1]
 
 
-def test_a_job_that_a_new_tracker_does_not_know_is_said_to_be_unknown() -> None:
+def test_a_new_tracker_raises_unknown_job() -> None:
     with pytest.raises(UnknownJobError):
-        TrackedJobs(FakeRecord(), FakeSink()).report(report(1, 1))
+        TrackedJobs(FakeStore(), FakeSink()).report(report(1, 1))
 
 
-def test_a_report_after_the_jobs_end_is_of_no_use_and_no_error() -> None:
+def test_a_report_after_the_jobs_end_is_ignored() -> None:
     async def scenario() -> None:
-        jobs = TrackedJobs(FakeRecord(), FakeSink())
+        jobs = TrackedJobs(FakeStore(), FakeSink())
         jobs.open(HEADER)
         await jobs.close(JOB)
         jobs.report(report(1, 1))
@@ -129,8 +129,8 @@ def test_a_report_after_the_jobs_end_is_of_no_use_and_no_error() -> None:
     run_virtual(scenario())
 
 
-class Mailbox:
-    """Takes a worker's reports, or refuses them."""
+class FakeTracker:
+    """Tracker that accepts a worker's reports, or raises the given errors."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -142,11 +142,11 @@ class Mailbox:
         self.reports.append(report)
 
 
-def test_reports_are_numbered_and_carry_the_newest_word_of_each_channel() -> None:
-    mailbox = Mailbox()
+def test_reports_are_numbered_and_have_the_latest_progress_of_each_channel() -> None:
+    tracker = FakeTracker()
 
     async def scenario() -> None:
-        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        reporter = JobReporter(JOB, "worker-0", tracker.send, ApiUsage)
         reporter.note(progress(100))
         reporter.note(progress(200))
         reporter.note(progress(50, channel=2))
@@ -155,33 +155,33 @@ def test_reports_are_numbered_and_carry_the_newest_word_of_each_channel() -> Non
 
     run_virtual(scenario())
 
-    assert [each.sequence for each in mailbox.reports] == [1, 2]
-    told = {each.channel_id: each.tally.messages for each in mailbox.reports[0].channels}
-    assert told == {1: 200, 2: 50}
+    assert [each.sequence for each in tracker.reports] == [1, 2]
+    sent = {each.channel_id: each.tally.messages for each in tracker.reports[0].channels}
+    assert sent == {1: 200, 2: 50}
 
 
-def test_a_report_that_was_refused_is_told_again() -> None:
-    mailbox = Mailbox()
-    mailbox.errors = [SyncError("the tracker is away")]
+def test_a_refused_report_is_sent_again() -> None:
+    tracker = FakeTracker()
+    tracker.errors = [SyncError("the tracker is away")]
 
     async def scenario() -> None:
-        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        reporter = JobReporter(JOB, "worker-0", tracker.send, ApiUsage)
         reporter.note(progress(100))
         await asyncio.sleep(1.2)
         await reporter.close()
 
     run_virtual(scenario())
 
-    assert [each.channel_id for one in mailbox.reports for each in one.channels] == [1]
+    assert [each.channel_id for one in tracker.reports for each in one.channels] == [1]
 
 
 def test_a_worker_that_does_nothing_reports_nothing() -> None:
-    mailbox = Mailbox()
+    tracker = FakeTracker()
 
     async def scenario() -> None:
-        reporter = JobReporter(JOB, "worker-0", mailbox.send, ApiUsage)
+        reporter = JobReporter(JOB, "worker-0", tracker.send, ApiUsage)
         await asyncio.sleep(60)
-        assert mailbox.reports == []
+        assert tracker.reports == []
         await reporter.close()
 
     run_virtual(scenario())

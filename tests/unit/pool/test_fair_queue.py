@@ -1,4 +1,4 @@
-"""Who is next, against the plain rule."""
+"""Fair queue, compared with a plain model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raysync.pool.fair_queue import FairQueue
 ONE, OTHER = JobId("one"), JobId("other")
 
 
-def test_of_the_job_with_fewest_slots_comes_what_has_most_left() -> None:
+def test_the_largest_item_of_the_job_with_fewest_slots_comes_first() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.push(ONE, 1.0, "one, small")
     queue.push(ONE, 9.0, "one, large")
@@ -21,7 +21,7 @@ def test_of_the_job_with_fewest_slots_comes_what_has_most_left() -> None:
     assert [queue.pop() for _ in range(4)] == ["other", "one, large", "one, small", None]
 
 
-def test_jobs_with_as_many_slots_take_turns() -> None:
+def test_jobs_with_equally_many_slots_take_turns() -> None:
     queue: FairQueue[str] = FairQueue()
     for number in range(2):
         queue.push(ONE, 1.0, f"one {number}")
@@ -52,10 +52,10 @@ def test_a_job_with_fewer_slots_never_waits_for_one_with_more(
             continue
         item = queue.pop()
         assert item is not None
-        chosen, most = item
-        assert slots.get(chosen, 0) == min(slots.get(each, 0) for each in waiting)
-        assert most == max(waiting[chosen])
-        waiting[chosen].remove(most)
+        chosen, largest = item
+        assert slots.get(chosen, 0) == min(slots.get(other, 0) for other in waiting)
+        assert largest == max(waiting[chosen])
+        waiting[chosen].remove(largest)
         if not waiting[chosen]:
             del waiting[chosen]
         queue.take_slot(chosen)

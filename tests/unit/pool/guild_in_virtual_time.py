@@ -1,6 +1,6 @@
 """A run without Ray, Discord or a database: real dispatcher, engine and limiters in virtual time.
 
-What is not real: the wire (a latency), the pages' store, and the messages, which are numbers.
+Fakes: the network (a latency), the page store, and the messages, which are numbers.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ ROUTE = "GET /channels/{channel_id}/messages"
 
 @dataclass
 class SimulatedRun:
-    """What a simulated run was asked, and when."""
+    """Requests of a simulated run, with their times."""
 
-    asked_s: list[float] = field(default_factory=list)
+    request_times_s: list[float] = field(default_factory=list)
     outcomes: list[ChannelOutcome] = field(default_factory=list)
 
     @property
     def took_s(self) -> float:
-        return self.asked_s[-1] - self.asked_s[0]
+        return self.request_times_s[-1] - self.request_times_s[0]
 
     def most_in_a_second(self) -> int:
-        times = sorted(self.asked_s)
+        times = sorted(self.request_times_s)
         return max(bisect_right(times, at + 1.0) - number for number, at in enumerate(times))
 
 
 @dataclass
 class _Channels:
-    """All channels' messages, and the latency of the wire."""
+    """Messages of all channels, and the latency of the network."""
 
     ids: dict[ChannelId, list[int]]
     latency_s: float
@@ -55,7 +55,7 @@ class _Channels:
 
 
 class _Source:
-    """One worker's way to Discord."""
+    """Discord, as one worker reaches it."""
 
     def __init__(self, channels: _Channels, limiter: WorkerLimiter) -> None:
         self._channels = channels
@@ -66,12 +66,12 @@ class _Source:
     ) -> Sequence[Message]:
         passage = await self._limiter.enter(ROUTE, str(channel_id), head_start_s)
         passage.sent()
-        self._channels.run.asked_s.append(asyncio.get_running_loop().time())
+        self._channels.run.request_times_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self._channels.latency_s)
         passage.leave(200, {})
         ids = self._channels.ids[channel_id]
         first = bisect_right(ids, after)
-        return [make_message(each, "") for each in ids[first : first + limit]]
+        return [make_message(id_, "") for id_ in ids[first : first + limit]]
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
         return message_id in self._channels.ids[channel_id]
@@ -153,9 +153,9 @@ def simulate(
     start_s: float = 0.1,
     starting_at_once: int = 10,
 ) -> SimulatedRun:
-    """Read channels of so many *pages* each. *known*: their sizes are, as those of threads.
+    """Read channels with the given numbers of *pages*; *known*: the tasks have these numbers.
 
-    A worker takes *start_s* to come up, and so many of them do at once.
+    A worker takes *start_s* to start, and *starting_at_once* workers start at the same time.
     """
     ids = {ChannelId(n): snowflakes(count * (PAGE - 1)) for n, count in enumerate(pages)}
     run = SimulatedRun()
@@ -180,7 +180,7 @@ def simulate(
             )
             for channel, own in ids.items()
         ]
-        run.outcomes = list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+        run.outcomes = list(await asyncio.gather(*(dispatcher.run(task) for task in tasks)))
         await dispatcher.close()
 
     run_virtual(scenario())
@@ -188,6 +188,6 @@ def simulate(
 
 
 def bound_s(pages: Sequence[int], budget: float = 48.0) -> float:
-    """No run can be shorter: the token's budget, or the largest channel's bucket (5 per 5 s)."""
+    """Return a lower bound: the token's budget, or the largest channel's bucket (5 per 5 s)."""
     by_bucket = (max(pages) - 1) // 5 * 5.0
     return max((sum(pages) - 1) / budget, by_bucket)

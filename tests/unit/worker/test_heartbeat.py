@@ -1,4 +1,4 @@
-"""A worker that hangs is told from one that is busy."""
+"""Detection of a worker that hangs, as opposed to one that is busy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from raysync.worker.heartbeat import Heartbeat, watch_liveness
 from tests.virtual_time import LoopClock, run_virtual
 
 
-def test_a_worker_that_does_not_answer_is_told() -> None:
+def test_a_worker_that_does_not_answer_is_found() -> None:
     async def silence() -> float:
         await asyncio.Event().wait()
         return 0.0
@@ -18,30 +18,30 @@ def test_a_worker_that_does_not_answer_is_told() -> None:
         began_s = clock.monotonic_s()
         return await watch_liveness(silence, 60.0), clock.monotonic_s() - began_s
 
-    said, after_s = run_virtual(scenario())
+    reason, after_s = run_virtual(scenario())
 
-    assert said == "has not answered for 60 s"
+    assert reason == "has not answered for 60 s"
     assert after_s == 70.0
 
 
-def test_a_worker_whose_loop_is_blocked_is_told() -> None:
+def test_a_worker_with_a_blocked_loop_is_found() -> None:
     ages = iter([1.0, 59.0, 61.0])
 
     async def answer() -> float:
         return next(ages)
 
-    assert run_virtual(watch_liveness(answer, 60.0)) == "has stood still for 61 s"
+    assert run_virtual(watch_liveness(answer, 60.0)) == "has had no heartbeat for 61 s"
 
 
-def test_a_pulse_is_as_young_as_the_loops_last_turn() -> None:
+def test_the_heartbeats_age_grows_while_the_loop_is_blocked() -> None:
     async def scenario() -> tuple[float, float]:
         clock = LoopClock()
-        pulse = Heartbeat(clock)
+        heartbeat = Heartbeat(clock)
         await asyncio.sleep(100.5)
-        young = pulse.age_s()
-        pulse._beating.cancel()  # as a loop that does not turn any more
+        young = heartbeat.age_s()
+        heartbeat._beating.cancel()  # like a blocked loop
         await asyncio.sleep(50.0)
-        return young, pulse.age_s()
+        return young, heartbeat.age_s()
 
     young, old = run_virtual(scenario())
 

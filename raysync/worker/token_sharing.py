@@ -1,0 +1,105 @@
+"""Permits for all jobs of a cluster, as the governor's actor grants them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from raysync.clock import Clock
+from raysync.errors import RunStoppedError
+from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.share_keeper import ShareKeeper
+from raysync.ratelimit.shares import ShareLedger, TokenShare
+from raysync.store.connection.engine import open_engine
+from raysync.store.limits.token_shares import TokenShares
+from raysync.sync import metrics
+from raysync.sync.metrics import MetricSink
+
+WATCH_S = 30.0
+"""Seconds that a call of `stopped` stays open: the process that called may have died."""
+IDLE_END_S = 120.0
+"""Seconds without a request after which the governor ends: it outlives the jobs it serves."""
+
+
+class TokenSharing:
+    """Governor of the cluster's tokens, with its shares in databases and its idle time.
+
+    No state must survive. After a restart it begins with an exhausted second, so that earlier and
+    later permits cannot add up. Processes then name again the database in which governors of
+    several clusters share a token.
+    """
+
+    def __init__(self, clock: Clock, sink: MetricSink) -> None:
+        self._clock = clock
+        self._sink = sink
+        shares: dict[str, TokenShare] = {}
+        self._governor = Governor(clock.monotonic_s(), shares=shares)
+        self._keeper = ShareKeeper(shares, clock, _ledger)
+        self._refused = asyncio.Event()
+        self._greeted_s = clock.monotonic_s()
+
+    def greet(self) -> None:
+        """Count the process that asks for the public key as a request: it will need permits."""
+        self._greeted_s = self._clock.monotonic_s()
+
+    def connect(self, fingerprint: str, database_url: str, invalid_stop: int) -> None:
+        """Share a token with all governors that use this database. Idempotent.
+
+        After *invalid_stop* refusals no request is permitted any more, with any token.
+        """
+        self._governor.stop_at(invalid_stop)
+        self._keeper.connect(fingerprint, database_url)
+
+    def lease(self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float) -> Lease:
+        """Grant permits for one token; see `Governor.lease`. Raises LedgerUnknownError."""
+        self._keeper.require(fingerprint)
+        now_s = self._clock.monotonic_s()
+        return self._governor.lease(fingerprint, sharer, demand, per_second, now_s)
+
+    def observe(
+        self, fingerprint: str, status: int, scope: str | None, retry_after_s: float | None
+    ) -> None:
+        """Count an answer of 401, 403 or 429."""
+        now_s = self._clock.monotonic_s()
+        self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
+        self._refused.set()
+
+    async def stopped(self) -> RunStoppedError | None:
+        """Return the reason as soon as requests are forbidden; None after `WATCH_S`.
+
+        So every worker learns of a ban within milliseconds, and uses no permit that it holds.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_S):
+                while (reason := self._governor.stopped_by(self._clock.monotonic_s())) is None:
+                    self._refused.clear()
+                    await self._refused.wait()
+                return reason
+        return None
+
+    async def give_up_shares(self) -> None:
+        """Release all tokens to the governors of other clusters: this cluster is about to end."""
+        self._governor.give_up_shares()
+        await self._keeper.write_down()
+
+    async def renew_for_ever(self) -> None:
+        """Renew the shares of tokens."""
+        await self._keeper.renew_for_ever()
+
+    def publish_metrics(self) -> None:
+        """Publish the refusals of this address, and their limit."""
+        refused = self._governor.invalid_requests(self._clock.monotonic_s())
+        self._sink.set(metrics.INVALID_REQUESTS, refused)
+        self._sink.set(metrics.INVALID_REQUEST_LIMIT, self._governor.invalid_request_limit)
+
+    async def until_idle(self) -> None:
+        """Wait until there has been no request for `IDLE_END_S`."""
+        rest_s = IDLE_END_S
+        while rest_s > 0:
+            await asyncio.sleep(rest_s)
+            now_s = self._clock.monotonic_s()
+            rest_s = IDLE_END_S - min(self._governor.idle_s(now_s), now_s - self._greeted_s)
+
+
+def _ledger(database_url: str) -> ShareLedger:
+    return TokenShares(open_engine(database_url, pool_size=2, application_name="raysync governor"))
