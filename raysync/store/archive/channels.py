@@ -17,6 +17,7 @@ from raysync.errors import safe_message
 from raysync.models.entities import Channel
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
+from raysync.models.storable import storable_text
 from raysync.models.work import (
     ArchiveKey,
     DeadLetterNote,
@@ -27,7 +28,7 @@ from raysync.models.work import (
 )
 from raysync.store.archive.dead_letters import open_letters, resolve
 from raysync.store.archive.extras import plan_leftovers
-from raysync.store.archive.page_rows import storable_json, storable_text
+from raysync.store.archive.page_rows import storable_json
 from raysync.store.archive.rechecks import note_rechecks, plan_rechecks, plan_sample
 from raysync.store.connection.engine import is_refusal, translated
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import orjson
 
-from raysync.models.entities import Attachment, Message, Reaction
+from raysync.models.entities import Message
+from raysync.models.storable import storable, storable_text
 from raysync.models.work import Failure
+from raysync.store.archive.page_columns import PARTS
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_REPLACEMENT = "\ufffd"
 
 
 def page_json(messages: Sequence[Message]) -> bytes:
@@ -35,7 +35,7 @@ def page_json(messages: Sequence[Message]) -> bytes:
     try:
         return storable_json(orjson.dumps(rows))
     except TypeError:  # half a surrogate pair
-        return storable_json(orjson.dumps(_storable(rows)))
+        return storable_json(orjson.dumps(storable([_plain(row) for row in rows])))
 
 
 def _row(message: Message) -> dict[str, Any]:
@@ -63,28 +63,16 @@ def _row(message: Message) -> dict[str, Any]:
     return row
 
 
-def storable_text(text: str) -> str:
-    """*text* without what PostgreSQL cannot keep."""
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
-
-
 def storable_json(document: bytes) -> bytes:
     """*document* without what PostgreSQL's jsonb cannot keep; whole pairs stay as they are."""
     if b"\\u" not in document or _SUSPECT.search(document) is None:
         return document
-    return orjson.dumps(_storable(json.loads(document)))
+    return orjson.dumps(storable(json.loads(document)))
 
 
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable_text(value)
-    if isinstance(value, list | tuple):
-        return [_storable(each) for each in value]
-    if isinstance(value, dict):
-        return {storable_text(key): _storable(each) for key, each in value.items()}
-    if isinstance(value, Reaction | Attachment):
-        return _storable(asdict(value))
-    return value
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return *row* with its parts as dictionaries, in which `storable` can replace characters."""
+    return row | {key: [asdict(part) for part in row[key] or ()] or None for key in PARTS}
 
 
 def failure_details(failure: Failure) -> dict[str, str]:

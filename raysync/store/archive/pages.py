@@ -14,7 +14,6 @@ where the database says that it stands.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,6 +34,7 @@ from raysync.models.work import (
 )
 from raysync.store.archive.erased_pages import without_erased
 from raysync.store.archive.page_rows import failure_details, page_json
+from raysync.store.archive.page_statement import NUMBERED_PAGE, PAGE_VALUES
 from raysync.store.archive.quarantine import with_stored
 from raysync.store.connection.engine import translated
 
@@ -56,137 +56,6 @@ RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_
 
 _PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
 """The bounds of a page make any plan good, and planning each anew costs 0.7 ms a page."""
-
-_PAGE = """
-WITH page AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(page)s) AS given (
-        id bigint, author text, content text, type integer, reply_to bigint,
-        created_at timestamptz, edited_at timestamptz, metadata jsonb, raw jsonb,
-        reactions jsonb, attachments jsonb, quarantine text[])
-), claim AS MATERIALIZED (
-    SELECT tenant_id, set_config('synchronous_commit', 'off', true) FROM sync_progress
-    WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
-        AND EXISTS (SELECT FROM server_life WHERE life = %(server)s::uuid)
-    FOR UPDATE
-), withheld AS MATERIALIZED (  -- what vanishes without an edit is what Discord withheld
-    SELECT p.id FROM claim CROSS JOIN page p
-        JOIN messages m ON m.channel_id = %(channel)s AND m.platform_message_id = p.id
-    WHERE p.content = '' AND m.edited_at IS NOT DISTINCT FROM p.edited_at
-        AND (m.content <> '' OR (
-            p.attachments IS NULL AND p.raw -> 'poll' IS NULL
-            AND NOT p.raw @? '$.embeds[*]' AND NOT p.raw @? '$.components[*]'
-            AND (m.raw -> 'poll' IS NOT NULL OR m.raw @? '$.components[*]'
-                -- embeds are also hidden, which a flag (4) tells
-                OR (m.raw @? '$.embeds[*]'
-                    AND ((p.metadata ->> 'flags')::bigint & 4) IS DISTINCT FROM 4)
-                OR EXISTS (SELECT FROM message_attachments a WHERE a.channel_id = m.channel_id
-                    AND a.platform_message_id = m.platform_message_id))))
-), earlier AS (
-    INSERT INTO message_versions (
-        channel_id, platform_message_id, seen_at, content, edited_at, raw)
-    SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at, m.raw
-    FROM claim CROSS JOIN messages m JOIN page p ON m.platform_message_id = p.id
-    WHERE m.channel_id = %(channel)s AND m.platform_message_id BETWEEN %(low)s AND %(high)s
-        AND (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
-        AND (m.quarantine IS NULL  -- what could not be read before has not changed by that
-            OR (m.content <> p.content
-                AND NOT (m.content = '' AND m.quarantine && '{content,payload}'::text[]))
-            OR (m.edited_at IS DISTINCT FROM p.edited_at
-                AND NOT m.quarantine && '{edited_timestamp,payload}'::text[]))
-        AND p.id NOT IN (SELECT id FROM withheld)
-    -- as they are once the claim is had: a first try of this page may have committed meanwhile
-    FOR UPDATE OF m
-    RETURNING 1
-), vanished AS (
-    UPDATE messages m SET deleted_at = now(), updated_at = now()
-    FROM claim
-    WHERE m.channel_id = %(channel)s AND m.deleted_at IS NULL
-        AND m.platform_message_id >= %(gone_start)s AND m.platform_message_id < %(gone_stop)s
-        AND m.platform_message_id <> ALL(%(ids)s)
-    RETURNING 1
-), merged AS (
-    INSERT INTO messages AS m (
-        channel_id, platform_message_id, tenant_id, anonymized_author_id, content, type,
-        reply_to_id, platform_created_at, edited_at, metadata, raw, quarantine)
-    SELECT %(channel)s, id, tenant_id, author, content, type, reply_to, created_at, edited_at,
-        metadata, raw, quarantine
-    FROM claim CROSS JOIN page
-    WHERE id NOT IN (SELECT id FROM withheld)
-        AND (SELECT count(*) FROM earlier) >= 0  -- before what they were is written over
-    ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
-        anonymized_author_id = excluded.anonymized_author_id, content = excluded.content,
-        type = excluded.type, reply_to_id = excluded.reply_to_id,
-        platform_created_at = excluded.platform_created_at, edited_at = excluded.edited_at,
-        deleted_at = NULL, metadata = excluded.metadata, raw = excluded.raw,
-        quarantine = excluded.quarantine, updated_at = now()
-    WHERE (m.anonymized_author_id, m.content, m.type, m.reply_to_id, m.platform_created_at,
-            m.edited_at, m.deleted_at, m.metadata, m.raw, m.quarantine)
-        IS DISTINCT FROM (excluded.anonymized_author_id, excluded.content, excluded.type,
-            excluded.reply_to_id, excluded.platform_created_at, excluded.edited_at,
-            NULL::timestamptz, excluded.metadata, excluded.raw, excluded.quarantine)
-    RETURNING xmax = 0 AS is_new
-), counted AS (
-    SELECT count(*) FILTER (WHERE is_new) AS inserted,
-        count(*) FILTER (WHERE NOT is_new) AS updated
-    FROM merged
-), known AS MATERIALIZED (  -- messages that were there may have lost some of their parts
-    SELECT id FROM page WHERE (SELECT inserted FROM counted) < %(rows)s
-        AND EXISTS (SELECT FROM claim)
-), given_reactions AS MATERIALIZED (
-    SELECT id, r.* FROM page, jsonb_to_recordset(reactions)
-        AS r (emoji text, count integer, burst_count integer)
-    WHERE reactions IS NOT NULL AND EXISTS (SELECT FROM claim)
-), gone_reactions AS (
-    DELETE FROM message_emoji_reactions e USING known k
-    WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
-        AND e.platform_message_id = k.id
-        AND NOT EXISTS (
-            SELECT FROM given_reactions g WHERE g.id = k.id AND g.emoji = e.emoji)
-), reactions AS (
-    INSERT INTO message_emoji_reactions AS e (
-        channel_id, platform_message_id, emoji, count, burst_count)
-    SELECT %(channel)s, id, emoji, count, burst_count FROM given_reactions
-    ON CONFLICT (channel_id, platform_message_id, emoji, anonymized_user_id) DO UPDATE SET
-        count = excluded.count, burst_count = excluded.burst_count, updated_at = now()
-    WHERE (e.count, e.burst_count) IS DISTINCT FROM (excluded.count, excluded.burst_count)
-), given_attachments AS MATERIALIZED (
-    SELECT page.id AS message_id, a.* FROM page, jsonb_to_recordset(attachments)
-        AS a (id bigint, filename text, size bigint, content_type text, url text)
-    WHERE attachments IS NOT NULL AND EXISTS (SELECT FROM claim)
-), gone_attachments AS (
-    DELETE FROM message_attachments e USING known k
-    WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
-        AND e.platform_message_id = k.id AND k.id NOT IN (SELECT id FROM withheld)
-        AND NOT EXISTS (
-            SELECT FROM given_attachments g
-            WHERE g.message_id = k.id AND g.id = e.platform_attachment_id)
-), attachments AS (
-    INSERT INTO message_attachments AS e (
-        channel_id, platform_message_id, platform_attachment_id,
-        filename, file_size, content_type, url)
-    SELECT %(channel)s, message_id, id, filename, size, content_type, url FROM given_attachments
-    ON CONFLICT (channel_id, platform_message_id, platform_attachment_id) DO UPDATE SET
-        filename = excluded.filename, file_size = excluded.file_size,
-        content_type = excluded.content_type, url = excluded.url, updated_at = now()
-    WHERE (e.filename, e.file_size, e.content_type, e.url) IS DISTINCT FROM
-        (excluded.filename, excluded.file_size, excluded.content_type, excluded.url)
-), advanced AS (
-    UPDATE sync_progress SET
-        coverage = coverage + int8multirange(int8range(%(start)s, %(stop)s)),
-        last_synced_message_id = greatest(last_synced_message_id, %(high)s::bigint),
-        last_synced_at = now(), updated_at = now(),
-        message_count = message_count + (SELECT inserted FROM counted),
-        resume_after = coalesce(%(checkpoint)s::bigint, resume_after),
-        lease_expires_at = now() + make_interval(secs => %(lease_s)s)
-    WHERE channel_id = %(channel)s AND EXISTS (SELECT FROM claim)
-)
-SELECT inserted, updated, (SELECT count(*) FROM earlier), (SELECT count(*) FROM vanished)
-FROM counted WHERE EXISTS (SELECT FROM claim)
-"""
-
-_PAGE_VALUES = tuple(dict.fromkeys(re.findall(r"%\((\w+)\)s", _PAGE)))
-_NUMBERED_PAGE = re.sub(r"%\((\w+)\)s", lambda found: f"${_PAGE_VALUES.index(found[1]) + 1}", _PAGE)
-"""psycopg would translate so long a statement for every page anew, 0.2 ms of CPU each time."""
 
 _LIFE = "SELECT life::text FROM server_life"
 _BEGIN_LIFE = """
@@ -282,7 +151,7 @@ class PostgresPages:
             kept = await without_erased(driver, claim, page.messages)
             kept = await with_stored(driver, claim, kept)
             values["page"] = Json(kept, page_json)
-            await cursor.execute(_NUMBERED_PAGE, [values[each] for each in _PAGE_VALUES])
+            await cursor.execute(NUMBERED_PAGE, [values[name] for name in PAGE_VALUES])
             row = await cursor.fetchone()
             if row is None:
                 life = await (await driver.execute(_LIFE)).fetchone()

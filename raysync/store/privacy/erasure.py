@@ -16,15 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import ErasureCounts
+from raysync.store.archive.payload_sql import QUOTED_AUTHOR, QUOTED_SOURCE, REFERS, SOURCE
 from raysync.store.archive.ranges import Piece, Progress, channel_keys, in_pieces
 from raysync.store.connection.engine import translated
 from raysync.store.privacy.names import Names
 from raysync.store.privacy.redacting import (
     IN_MESSAGE,
     IN_VERSION,
-    QUOTED_SOURCE,
-    REFERS,
-    SOURCE,
     Redactor,
     redact_elsewhere,
     redact_forwards,
@@ -112,7 +110,7 @@ SELECT (SELECT count(*) FROM ours) AS messages,
     + (SELECT count(*) FROM messages WHERE {_OF_OTHERS}
         AND ({SOURCE} IN (SELECT id FROM copied) OR ({QUOTED_SOURCE} IN (SELECT id FROM copied)
             -- a quote of what is theirs goes as a whole, and is counted as naming them
-            AND coalesce(raw -> 'referenced_message' -> 'author' ->> 'id', '') <> ALL(:refs))))
+            AND coalesce({QUOTED_AUTHOR}, '') <> ALL(:refs))))
     AS mentions
 """)  # noqa: S608 of constants
 

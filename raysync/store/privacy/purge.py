@@ -15,15 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PurgeCounts
-from raysync.store.archive.json_ids import id_in
+from raysync.store.archive.payload_sql import HAS_QUOTE, QUOTED_ID, WITHOUT_QUOTE
 from raysync.store.archive.ranges import AT_ONCE, Progress, channel_keys
 from raysync.store.connection.engine import translated
 
-_QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
-_QUOTED_ID: Final = id_in("raw -> 'referenced_message' ->> 'id'")
-_QUOTED: Final = f"coalesce({_QUOTED_ID}, 0)"
-"""A quote whose age cannot be told counts as old."""
-_WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
+_QUOTED: Final = f"coalesce({QUOTED_ID}, 0)"
+"""Id of the quoted message; 0, which counts as old, if it cannot be read."""
 
 _ERASE_OLD = text("""
 WITH gone AS (
@@ -64,12 +61,12 @@ SELECT EXISTS (SELECT FROM messages WHERE channel_id = :key AND platform_message
 
 _EMPTY_OLD_QUOTES = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+    UPDATE messages SET raw = {WITHOUT_QUOTE}, metadata = metadata - 'original',
         updated_at = now()
-    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
+    WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} < :before
 )
-UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
+UPDATE message_versions SET raw = {WITHOUT_QUOTE}
+WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} < :before
 """)  # noqa: S608 of constants
 
 _DELETED = text("""
@@ -99,12 +96,12 @@ SELECT (SELECT count(*) FROM emptied) AS messages,
 
 _EMPTY_QUOTES_OF = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+    UPDATE messages SET raw = {WITHOUT_QUOTE}, metadata = metadata - 'original',
         updated_at = now()
-    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
+    WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} = ANY(:ids)
 )
-UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
+UPDATE message_versions SET raw = {WITHOUT_QUOTE}
+WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} = ANY(:ids)
 """)  # noqa: S608 of constants
 
 _COUNT = text("""

@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.ids import TenantId
 from raysync.store.archive.forwards import WithoutCopies
-from raysync.store.archive.json_ids import id_in
+from raysync.store.archive.payload_sql import (
+    IS_FORWARD,
+    QUOTED_SOURCE,
+    QUOTES_FORWARD,
+    REFERS,
+    SOURCE,
+)
 from raysync.store.archive.ranges import Piece
 from raysync.store.privacy.column_texts import rewrite_column
 from raysync.store.privacy.names import Names, is_named
@@ -35,32 +41,13 @@ IN_VERSION: Final = is_named("content", "raw::text")
 _IN_FILE = is_named("filename", "url", "content_type")
 _IN_EMOJI = is_named("emoji")
 _IN_CHANNEL = is_named("metadata::text", "name")
-REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
-    OR raw -> 'thread' ->> 'id' = ANY(:refs)
-    OR raw -> 'referenced_message' -> 'message_reference' ->> 'channel_id' = ANY(:refs)
-    OR raw -> 'referenced_message' -> 'thread' ->> 'id' = ANY(:refs))"""
-"""What answers, forwards or heads something in another channel, or quotes what does."""
-
 
 _OF_PIECE = f"""
 SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_WITHIN}
 """  # noqa: S608 of constants
 _NAMED = text(f"{_OF_PIECE} AND {IN_MESSAGE}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
-
-
-def _source(message: str, path: str) -> str:
-    """Return SQL for the id of the message that *message* copies; null without a copy."""
-    source = id_in(f"{message} -> 'message_reference' ->> 'message_id'")
-    return f"CASE WHEN raw @? '{path}message_snapshots[*]' THEN {source} END"
-
-
-SOURCE: Final = _source("raw", "$.")
-"""Of which message a forward holds a copy ..."""
-QUOTED_SOURCE: Final = _source("raw -> 'referenced_message'", "$.referenced_message.")
-"""... and of which the forward that a message quotes."""
 _SOURCES = f"{SOURCE} AS source, {QUOTED_SOURCE} AS quoted_source"
-_COPIES = "raw -> 'referenced_message' ? 'message_snapshots'"
 _OF_ERASED = """
 SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
     ON e.platform_message_id IN (f.source, f.quoted_source)
@@ -69,14 +56,14 @@ WHERE e.suppression_id = :suppression
 _FORWARDING = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, content, metadata, raw, {_SOURCES}
-    FROM messages WHERE {_WITHIN} AND (metadata ? 'is_forward' OR {_COPIES})
+    FROM messages WHERE {_WITHIN} AND (metadata ? 'is_forward' OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
 _FORWARDING_VERSIONS = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, seen_at, content, raw, {_SOURCES}
-    FROM message_versions WHERE {_WITHIN} AND (raw ? 'message_snapshots' OR {_COPIES})
+    FROM message_versions WHERE {_WITHIN} AND ({IS_FORWARD} OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
