@@ -6,16 +6,14 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import select
 
+from raysync.models.audit import AuditAction
 from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import Engine, translated
 from raysync.store.connection.locks import Lease, LockHolder
 from raysync.store.schema.tables import audit_log
-
-ACTION: Final = "schedule"
 
 
 class ScheduleStore:
@@ -31,7 +29,10 @@ class ScheduleStore:
         details = audit_log.c.details
         query = (
             select(details["tick"].astext)
-            .where(audit_log.c.action == ACTION, details["schedule"].astext == self._name)
+            .where(
+                audit_log.c.action == AuditAction.SCHEDULE.value,
+                details["schedule"].astext == self._name,
+            )
             .order_by(audit_log.c.id.desc())
             .limit(1)
         )
@@ -43,7 +44,7 @@ class ScheduleStore:
     async def ended(self, actor: str, tick: datetime, exit_code: int) -> None:
         """Write down that the run of *tick* has ended."""
         details = {"schedule": self._name, "tick": tick.isoformat(), "exit_code": exit_code}
-        await AuditLog(self._engine).record(actor, ACTION, details=details)
+        await AuditLog(self._engine).record(actor, AuditAction.SCHEDULE, details=details)
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[bool]:
