@@ -19,7 +19,7 @@ from raysync.models.ids import ChannelId, JobId
 from raysync.models.samples import JobSample
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.connection.engine import open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.sync.metering import JobMeter
 from raysync.sync.metrics import MetricSink
 from raysync.sync.progress import JobHeader, ProgressBoard

@@ -18,13 +18,14 @@ from raysync.store.connection.audit import Note
 from raysync.store.connection.engine import translated
 from raysync.store.jobs.lease import add_lock, refuse_while_running
 from raysync.store.privacy.scrubbings import note_scrubbed
+from raysync.store.schema.job_tables import sync_jobs
 from raysync.store.schema.message_tables import (
     message_attachments,
     message_emoji_reactions,
     message_versions,
     messages,
 )
-from raysync.store.schema.tables import channels, sync_jobs, sync_progress, tenants
+from raysync.store.schema.tables import channels, sync_progress, tenants
 
 _VIOLATED = {
     "uq_tenants_slug": (

@@ -23,7 +23,7 @@ from raysync.models.work import ChannelTask, Skipped, SyncWindow
 from raysync.ratelimit.budget import Demand, Lease
 from raysync.run.driver import _Run
 from raysync.store.connection.locks import Lease as LockLease
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.server.health import refusals
 from raysync.store.tenants import TenantStore
 from raysync.sync.progress import JobHeader

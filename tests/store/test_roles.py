@@ -26,7 +26,7 @@ from raysync.settings import Settings
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import connect_keywords, open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.schema.tables import metadata
 from raysync.store.server import migrate
 from raysync.store.server.privileges import ANALYSTS, WORKERS

@@ -13,9 +13,9 @@ from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus
 from raysync.store.archive.dead_letters import DeadLetterStore
 from raysync.store.connection.engine import translated
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.jobs.records import failure_from
 from raysync.store.jobs.rows import visits_from
-from raysync.store.jobs.store import JobStore
 
 _CHANNELS = text("""
 SELECT c.platform_channel_id, c.name, j.status, j.worker_id, j.started_at, j.completed_at,

@@ -1,26 +1,23 @@
-"""Sync jobs: begun, followed, ended, and looked at afterwards."""
+"""Lifecycle of sync jobs: begin, resume, save progress, finish, cancel, and look up."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.events import ApiUsage, ChannelRow, JobView
 from raysync.models.ids import JobId, TenantId
 from raysync.models.records import JobRecord
 from raysync.models.results import SyncJobResult
-from raysync.models.samples import JobSample, step_s
-from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
+from raysync.models.samples import JobSample
+from raysync.models.status import JOB_MOVES, JobStatus
 from raysync.models.work import SyncWindow
-from raysync.store.archive.dead_letters import bury, resolve_read
 from raysync.store.connection.engine import translated
 from raysync.store.jobs.lease import (
     JobLease,
@@ -29,62 +26,12 @@ from raysync.store.jobs.lease import (
     is_held,
     refuse_if_held,
 )
+from raysync.store.jobs.progress import save_progress
 from raysync.store.jobs.records import read_job, read_jobs, read_usage
-from raysync.store.jobs.rows import (
-    EARLIER_RUNS,
-    as_json,
-    calls_json,
-    channel_rows_json,
-    options_of,
-    usage_json,
-    view_json,
-)
-from raysync.store.schema.tables import sync_jobs
+from raysync.store.jobs.rows import EARLIER_RUNS, as_json, options_of
+from raysync.store.schema.job_tables import sync_jobs
 
-_HEARTBEAT = text("""
-UPDATE sync_jobs SET heartbeat_at = now(), updated_at = now(),
-    progress = CAST(:view AS jsonb), usage = CAST(:usage AS jsonb)
-WHERE id = :job_id
-""")
-
-_UPSERT_CHANNELS = text("""
-INSERT INTO channel_sync_jobs (
-    tenant_id, channel_id, parent_job_id, worker_id, status, priority, attempts, started_at,
-    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details, visits)
-SELECT tenant_id, channel_id, :job_id, worker_id, status, priority, attempts, started_at,
-    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details, visits
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
-    tenant_id bigint, channel_id bigint, worker_id text, status text, priority double precision,
-    attempts integer, started_at timestamptz, completed_at timestamptz, messages_processed bigint,
-    reactions_processed bigint, attachments_processed bigint, requests bigint,
-    last_message_id bigint, fraction double precision, retry_count integer, error_details jsonb,
-    visits jsonb)
-ORDER BY channel_id
-ON CONFLICT (parent_job_id, channel_id) DO UPDATE SET
-    worker_id = excluded.worker_id, status = excluded.status, attempts = excluded.attempts,
-    started_at = excluded.started_at, completed_at = excluded.completed_at,
-    messages_processed = excluded.messages_processed,
-    reactions_processed = excluded.reactions_processed,
-    attachments_processed = excluded.attachments_processed, requests = excluded.requests,
-    last_message_id = excluded.last_message_id, fraction = excluded.fraction,
-    retry_count = excluded.retry_count, error_details = excluded.error_details,
-    visits = excluded.visits, updated_at = now()
-""")
-
-# Sums only grow: a report that comes late or twice changes nothing.
-_UPSERT_CALLS = text("""
-INSERT INTO job_api_calls AS c (job_id, worker_id, route, calls)
-SELECT :job_id, worker_id, route, calls
-FROM jsonb_to_recordset(CAST(:calls AS jsonb)) AS given (
-    worker_id text, route text, calls bigint)
-ORDER BY worker_id, route
-ON CONFLICT (job_id, worker_id, route) DO UPDATE SET calls = excluded.calls, updated_at = now()
-WHERE c.calls < excluded.calls
-""")
-
-# Workers of another run have the names of these, and count from nothing.
+# The next run's workers reuse these names and count from zero.
 _SET_CALLS_ASIDE = text("""
 WITH last_run AS (
     DELETE FROM job_api_calls WHERE job_id = :job_id AND worker_id <> :earlier
@@ -96,18 +43,6 @@ ON CONFLICT (job_id, worker_id, route) DO UPDATE SET
     calls = c.calls + excluded.calls, updated_at = greatest(c.updated_at, excluded.updated_at)
 """)
 
-# What the stretches of a finer series held is thinned out when they become longer.
-_SAMPLE = text("""
-WITH thinned AS (DELETE FROM job_samples WHERE job_id = :job_id AND slot_s % :step_s <> 0)
-INSERT INTO job_samples AS s (
-    job_id, tenant_id, slot_s, taken_at, messages, requests, rate_limit_encounters)
-SELECT id, tenant_id, :slot_s, :taken_at, :messages, :requests, :rate_limit_encounters
-FROM sync_jobs WHERE id = :job_id
-ON CONFLICT (job_id, slot_s) DO UPDATE SET
-    taken_at = excluded.taken_at, messages = excluded.messages, requests = excluded.requests,
-    rate_limit_encounters = excluded.rate_limit_encounters
-WHERE s.taken_at < excluded.taken_at
-""")
 _FORGET_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
 
 _FINISH = text("""
@@ -219,18 +154,9 @@ class JobStore:
         A channel that was given up becomes a dead letter, one read to its end is none any more.
         Saving the same twice changes nothing but the heartbeat.
         """
-        job = {"job_id": view.job_id}
-        beat = {**job, "view": view_json(view), "usage": usage_json(usage)}
         with translated():
             async with self._engine.begin() as connection:
-                await connection.execute(_HEARTBEAT, beat)
-                if rows:
-                    await _save_rows(connection, view.job_id, rows)
-                if usage:
-                    await connection.execute(_UPSERT_CALLS, {**job, "calls": calls_json(usage)})
-                if sample is not None:
-                    step = {"step_s": step_s(sample.slot_s)}
-                    await connection.execute(_SAMPLE, {**job, **asdict(sample), **step})
+                await save_progress(connection, view, rows, usage, sample)
 
     async def finish(
         self,
@@ -324,16 +250,3 @@ def nothing_to_resume(record: JobRecord) -> ConfigurationError:
         f"Job {record.id} is {record.status.value}: there is nothing to resume. "
         f"`raysync start --tenant {record.tenant}` begins another."
     )
-
-
-async def _save_rows(
-    connection: AsyncConnection, job_id: JobId, rows: Sequence[ChannelRow]
-) -> None:
-    values: dict[str, Any] = {"job_id": job_id, "rows": channel_rows_json(rows)}
-    await connection.execute(_UPSERT_CHANNELS, values)
-    failed = [row for row in rows if row.status is ChannelJobStatus.FAILED]
-    completed = [row for row in rows if row.status is ChannelJobStatus.COMPLETED]
-    if failed:
-        await bury(connection, job_id, [row.task.channel_key for row in failed])
-    if completed:
-        await resolve_read(connection, job_id, [row.task.channel_key for row in completed])
