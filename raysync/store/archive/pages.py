@@ -1,14 +1,11 @@
-"""What workers write: claims, pages, checkpoints.
+"""Writes of a worker: claims, pages, checkpoints.
 
-Each is one statement, and so one transaction and one round trip. A page's statement locks the
-claim, compares it and merges the rows, which come as one JSON document. It writes what it joins
-with the claim's locked row, so a worker that lost its channel writes nothing; that lock comes
-before any other and is the only one that two transactions can both want, so they cannot deadlock.
+Each is one statement, and so one transaction and one round trip. `page_statement` has a page's.
 
-Page transactions do not wait for the disk (``synchronous_commit = off``): a crash of the server
-may lose the last fraction of a second. But a page and its checkpoint go together, and under a
-claim of before the crash no more pages are written: the channel is claimed anew, and read on from
-where the database says that it stands.
+Page transactions do not wait for the disk (``synchronous_commit = off``), so a crash of the server
+may lose the last fraction of a second. A page and its checkpoint are lost together. Claims from
+before the crash write no more pages: the channel is claimed again, and read on from the checkpoint
+that the database has.
 """
 
 from __future__ import annotations
@@ -55,13 +52,13 @@ RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_
 """
 
 _PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
-"""The bounds of a page make any plan good, and planning each anew costs 0.7 ms a page."""
+"""Plan the page's statement once: any plan is good, and planning costs 0.7 ms a page."""
 
 _LIFE = "SELECT life::text FROM server_life"
 _BEGIN_LIFE = """
 INSERT INTO server_life (life) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING
 """
-"""An unlogged table: a crash of the server empties it, whichever of its processes died."""
+"""The table is unlogged, so a crash of any of the server's processes empties it."""
 
 _RENEW = """
 UPDATE sync_progress SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
@@ -87,9 +84,9 @@ _STATUS_AFTER = {
 
 
 class PostgresPages:
-    """The `PageStore` of a worker; every method is one transaction and may be repeated.
+    """`PageStore` of a worker. Every method is one transaction and may be repeated.
 
-    A lease is counted by the database's clock alone, so workers' clocks need not agree.
+    Leases use the database's clock only, so workers' clocks need not agree.
     """
 
     def __init__(self, engine: AsyncEngine, lease_s: float = 60.0) -> None:
@@ -97,10 +94,10 @@ class PostgresPages:
         self._lease_s = lease_s
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
-        """Take the channel, or None where another worker's lease on it lives.
+        """Claim the channel. Return None if another worker's lease on it has not expired.
 
-        A later attempt of the same job takes it over at once: the driver starts one only when
-        the worker of the earlier is gone.
+        A later attempt of the same job takes the channel over at once: the driver starts one only
+        after the worker of the earlier attempt is gone.
         """
         values = {
             "channel_key": task.channel_key,
@@ -116,28 +113,29 @@ class PostgresPages:
         if row is None:
             return None
         epoch, coverage, resume_after, paged_ago_s, has_rows, server = row
-        ranges = tuple(IdRange(each.lower, each.upper) for each in coverage)
+        ranges = tuple(IdRange(part.lower, part.upper) for part in coverage)
         return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s, has_rows, server)
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         """Write the page, its coverage and its checkpoint in one transaction; renew the lease.
 
-        Messages that did not change are not written, an edited one leaves its earlier content in
-        `message_versions`, and reactions and attachments become those of the page. What is stored
-        where the page says that all is told, and is not in it, is marked as deleted and kept. A
-        message that comes empty without an edit was withheld: it stays as it is, its files too.
-        Of one that could not be read whole, what could not is left as it is stored. What somebody
-        wrote who is kept out is proven to be there like the rest, and not written.
+        - Unchanged messages are not written. An edited one leaves its earlier content in
+          `message_versions`. Reactions and attachments become those of the page.
+        - Stored messages in the page's ``gone`` range that are missing from the page are marked as
+          deleted and kept.
+        - A message that comes empty without an edit was withheld: it stays as stored, its files
+          too. Fields that could not be read stay as stored.
+        - Messages of suppressed authors count as covered and are not written.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
-            StoreRestartedError: the server was started anew since the claim; nothing was written.
+            StoreRestartedError: the server restarted since the claim; nothing was written.
         """
-        ids = {each.id for each in page.messages}
+        ids = {message.id for message in page.messages}
         values = {
             **self._of(claim),
             "server": claim.server,
-            "rows": len({each.id for each in page.messages if not each.is_suppressed}),
+            "rows": len({message.id for message in page.messages if not message.is_suppressed}),
             "low": min(ids, default=None),
             "high": max(ids, default=None),
             "start": page.covered.start if page.covered else 0,
@@ -159,7 +157,7 @@ class PostgresPages:
         return PageReceipt(*row)
 
     async def renew(self, claim: Claim) -> None:
-        """Keep the lease while nothing is written.
+        """Renew the lease while no page is written.
 
         Raises:
             ClaimLostError: another worker took over.
@@ -170,10 +168,10 @@ class PostgresPages:
             raise refusal(claim, is_same_server=True)
 
     async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
-        """Give the channel back and record how the attempt ended; no error if it was lost.
+        """Release the channel and record how the attempt ended. Do nothing if the claim is lost.
 
         Raises:
-            StoreRestartedError: the last pages may be lost; it is given back as unfinished.
+            StoreRestartedError: the last pages may be lost; the channel is released as unfinished.
         """
         elapsed_s = (outcome.completed_at - outcome.started_at).total_seconds()
         failure = outcome.failure
@@ -200,10 +198,10 @@ class PostgresPages:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Driver]:
-        """The driver's own connection in autocommit: each statement here is a transaction.
+        """Yield the driver's connection in autocommit, where each statement is a transaction.
 
-        SQLAlchemy's isolation level is not used: it loses the connection of a task that is
-        cancelled while it is set.
+        SQLAlchemy's isolation level would lose the connection if the task is cancelled while it
+        is being set.
         """
         with translated():
             async with self._engine.connect() as connection:
@@ -220,11 +218,11 @@ class PostgresPages:
                         await connection.invalidate()
                     raise
                 finally:
-                    await asyncio.shield(_end_autocommit(driver))  # before another task has it
+                    await asyncio.shield(_end_autocommit(driver))  # before another task gets it
 
 
 async def _end_autocommit(driver: _Driver) -> None:
-    """Make the connection fit for the pool again, or close it, which the pool notices."""
+    """Make the connection fit for the pool. If that fails, close it, which the pool notices."""
     try:
         if not driver.closed:
             await driver.set_autocommit(False)
@@ -233,13 +231,13 @@ async def _end_autocommit(driver: _Driver) -> None:
 
 
 def refusal(claim: Claim, *, is_same_server: bool) -> ClaimLostError | StoreRestartedError:
-    """Why nothing was written under *claim*."""
+    """Return the error for a write that *claim* no longer allows."""
     if not is_same_server:
         return StoreRestartedError(
-            f"The database server was started anew while channel {claim.task.channel_id} was read: "
-            "it may have lost the last pages, and the channel is claimed again."
+            f"The database server restarted while channel {claim.task.channel_id} was read, so its "
+            "last pages may be lost. The channel is claimed and read again."
         )
     return ClaimLostError(
-        f"Another worker took over channel {claim.task.channel_id}; what {claim.worker_id} "
-        "still had of it was not written."
+        f"Another worker took over channel {claim.task.channel_id}, so the last pages of "
+        f"{claim.worker_id} were not written."
     )

@@ -1,7 +1,7 @@
-"""Messages that could not be read whole: written without loss of what is stored, and named.
+"""Messages with fields that could not be read: stored without loss, and listed.
 
-Such a message has its defaults where a field could not be read. Where it is stored already, an
-earlier reading may know these fields: so they stay as they are, and lists get what is new.
+Such a message has defaults in place of these fields. If it is stored already, an earlier read may
+know them. So they keep their stored values, and lists only gain entries.
 """
 
 from __future__ import annotations
@@ -57,16 +57,20 @@ ORDER BY c.platform_channel_id, found.platform_message_id
 async def with_stored(
     driver: psycopg.AsyncConnection[Any], claim: Claim, messages: Sequence[Message]
 ) -> Sequence[Message]:
-    """Return *messages* with what is stored in place of what could not be read.
+    """Return *messages* with stored values in place of fields that could not be read.
 
-    Nobody else writes the channel meanwhile: the page's statement compares the claim.
+    No other worker writes the channel meanwhile: the page's statement compares the claim.
     """
-    odd = {each.id: each for each in messages if each.quarantine and not each.is_suppressed}
+    odd = {
+        message.id: message
+        for message in messages
+        if message.quarantine and not message.is_suppressed
+    }
     if not odd:
         return messages
     found = await driver.execute(_STORED, {"channel": claim.task.channel_key, "ids": sorted(odd)})
     merged = {row[0]: _merged(odd[row[0]], *row[1:]) for row in await found.fetchall()}
-    return [merged.get(each.id, each) for each in messages]
+    return [merged.get(message.id, message) for message in messages]
 
 
 def _merged(
@@ -93,34 +97,34 @@ def _merged(
         "reactions": {"reactions": _reactions(message, reactions)},
     }
     if WITHHELD in message.quarantine:
-        kept = {name: value for each in stored.values() for name, value in each.items()}
+        kept = {name: value for fields in stored.values() for name, value in fields.items()}
         kept["author_ref"] = message.author_ref or author_ref
         return replace(message, **kept, metadata=metadata.encode(), raw=raw.encode())
     changes = {
-        name: value for each in message.quarantine for name, value in stored.get(each, {}).items()
+        name: value for field in message.quarantine for name, value in stored.get(field, {}).items()
     }
     flags = {"flags", "pinned"}.intersection(message.quarantine)
     if flags:
         known = orjson.loads(metadata)
-        told = orjson.loads(message.metadata) | {each: known.get(each) for each in flags}
-        changes["metadata"] = orjson.dumps(told)
+        merged = orjson.loads(message.metadata) | {flag: known.get(flag) for flag in flags}
+        changes["metadata"] = orjson.dumps(merged)
     return replace(message, **changes)
 
 
 def _attachments(message: Message, rows: Sequence[Any]) -> tuple[Attachment, ...]:
-    known = [Attachment(**each) for each in rows]
-    ids = {each.id for each in known}
-    return (*known, *(each for each in message.attachments if each.id not in ids))
+    known = [Attachment(**row) for row in rows]
+    ids = {file.id for file in known}
+    return (*known, *(file for file in message.attachments if file.id not in ids))
 
 
 def _reactions(message: Message, rows: Sequence[Any]) -> tuple[Reaction, ...]:
-    known = [Reaction(**each) for each in rows]
-    names = {each.emoji for each in known}
-    return (*known, *(each for each in message.reactions if each.emoji not in names))
+    known = [Reaction(**row) for row in rows]
+    names = {reaction.emoji for reaction in known}
+    return (*known, *(reaction for reaction in message.reactions if reaction.emoji not in names))
 
 
 async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> Quarantine:
-    """Count the tenant's messages that could not be read whole, and name *most* of them."""
+    """Count the tenant's messages with unreadable fields, and list up to *most* of them."""
     values = {"tenant_id": tenant_id, "most": most}
     with translated():
         async with engine.connect() as connection:

@@ -36,12 +36,12 @@ LEASE_S: Final = 30.0
 """Longest time that a lock outlives its last renewal."""
 RENEW_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
-"""How often a holder reads its rows, to notice a cancellation or a loss."""
+"""Seconds between a holder's reads of its rows, to notice a cancellation or a loss."""
 RETAKE_EVERY_S: Final = 1.0
 LOOK_TIMEOUT_S: Final = 10.0
-"""When to replace a connection that does not answer, well before the lease ends."""
+"""Seconds before a connection that does not answer is replaced, well before a lease expires."""
 WAIT_S: Final = 2
-"""How long to wait for a transaction that has locked a row."""
+"""Longest wait in seconds for a transaction that has locked a row."""
 
 LEGACY_CLASS: Final = 0x7279_6A62
 """First half of the advisory lock by which versions without this table locked a tenant."""
@@ -100,7 +100,9 @@ class Lease:
     """A lock that is held, or about to be."""
 
     name: str
-    driver: str = field(default_factory=lambda: uuid.uuid4().hex)  #: tells drivers of a job apart
+    driver: str = field(
+        default_factory=lambda: uuid.uuid4().hex
+    )  #: distinguishes drivers of one job
     job_id: JobId | None = None  #: the driver's job, once it has begun
     is_taken: bool = False
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,17 +112,17 @@ class Lease:
 
     @property
     def is_revoked(self) -> bool:
-        """Whether the holder must stop: see `cancelled` and `lost`."""
+        """True if the holder must stop: see `cancelled` and `lost`."""
         return self.cancelled.is_set() or self.lost.is_set()
 
     async def revoked(self) -> None:
         """Wait until the holder must stop."""
-        waits = [asyncio.create_task(each.wait()) for each in (self.cancelled, self.lost)]
+        waits = [asyncio.create_task(event.wait()) for event in (self.cancelled, self.lost)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
+            for wait in waits:
+                wait.cancel()
 
 
 async def _nothing(_: AsyncConnection) -> None:
@@ -140,7 +142,7 @@ class LockHolder:
         application_name: str,
         note: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        """*note* hears after each look at the rows: None, or why the database did not answer."""
+        """*note* is called after each read: with None, or why the database did not answer."""
         self._engine = engine
         self._note = note
         self._application_name = application_name

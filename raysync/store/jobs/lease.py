@@ -74,21 +74,21 @@ class TenantHolder:
     async def hold(self, tenant_id: TenantId) -> AsyncIterator[JobLease]:
         """Hold the tenant for one driver.
 
-        What a driver that vanished left behind is put in order first: its job has failed, and its
-        workers' claims are void, so that one still writing is refused.
+        Clean up first after a driver that vanished: fail its job and void its workers' claims, so
+        that the writes of a surviving worker are refused.
 
         Raises:
             JobRunningError: another driver holds it; the sentence names the job.
             UnknownTenantError: the tenant was removed meanwhile.
         """
 
-        async def put_in_order(connection: AsyncConnection) -> None:
+        async def clean_up(connection: AsyncConnection) -> None:
             await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
             await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
 
         lease = JobLease(name=_name(tenant_id), tenant_id=tenant_id)
         try:
-            is_taken = await self._locks.take(lease, tenant_id, put_in_order)
+            is_taken = await self._locks.take(lease, tenant_id, clean_up)
         except IntegrityError:
             raise UnknownTenantError(
                 "The tenant was removed a moment ago: `raysync tenant list` shows those there are."

@@ -58,11 +58,11 @@ UPDATE sync_jobs SET status = 'running', error = NULL, result = NULL, completed_
     options = options || jsonb_build_object('driver', CAST(:driver AS text))
 WHERE id = :job_id AND status = ANY(:resumable)
 """)
-_RESUMABLE = [each.value for each in JobStatus if JobStatus.RUNNING in JOB_MOVES[each]]
+_RESUMABLE = [status.value for status in JobStatus if JobStatus.RUNNING in JOB_MOVES[status]]
 
 
 class JobStore:
-    """The jobs of all tenants. Every method is one transaction."""
+    """Jobs of all tenants. Every method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -78,7 +78,7 @@ class JobStore:
         ray_job_id: str | None = None,
         driver: str | None = None,
     ) -> JobId:
-        """Begin a job. The tenant's lease must be held; *driver* is who holds it.
+        """Begin a job. *driver* identifies the holder of the tenant's lease, which must be held.
 
         Raises:
             JobRunningError: the tenant has a running job.
@@ -103,16 +103,18 @@ class JobStore:
                 diagnosis = getattr(error.orig, "diag", None)
                 if getattr(diagnosis, "constraint_name", None) != "uq_sync_jobs_running_tenant":
                     raise
-                raise JobRunningError("The tenant has a running job already.") from None
+                raise JobRunningError(
+                    "The tenant has a running job already: `raysync status` shows it."
+                ) from None
         return job_id
 
     async def resume(
         self, job_id: JobId, ray_job_id: str | None = None, driver: str | None = None
     ) -> JobRecord:
-        """Have a job that stopped run again. The tenant's lease must be held.
+        """Resume a job that stopped. The tenant's lease must be held.
 
         Raises:
-            ConfigurationError: there is no such job, or it ended well.
+            ConfigurationError: there is no such job, or it completed.
         """
         values = {
             "job_id": job_id,
@@ -124,7 +126,7 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 resumed = await connection.execute(_RESUME, values)
-                if resumed.rowcount:  # they are of one run, which begins now
+                if resumed.rowcount:  # samples and calls are of one run, and a new one begins
                     await connection.execute(_FORGET_SAMPLES, {"job_id": job_id})
                     aside = {"job_id": job_id, "earlier": EARLIER_RUNS}
                     await connection.execute(_SET_CALLS_ASIDE, aside)
@@ -133,7 +135,7 @@ class JobStore:
         return await self.load(job_id)
 
     async def require_free(self, tenant_id: TenantId) -> None:
-        """Refuse what `lease` would refuse now, and hold nothing.
+        """Raise if the tenant's lease cannot be taken now, and take nothing.
 
         Raises:
             JobRunningError: the tenant is being synced.
@@ -149,10 +151,10 @@ class JobStore:
         usage: Mapping[str, ApiUsage],
         sample: JobSample | None = None,
     ) -> None:
-        """Heartbeat, view, changed channels, API counters and sample, in one transaction.
+        """Write heartbeat, view, changed channels, API counters and sample in one transaction.
 
-        A channel that was given up becomes a dead letter, one read to its end is none any more.
-        Saving the same twice changes nothing but the heartbeat.
+        A channel that was given up becomes a dead letter; one read to its end stops being one.
+        Saving the same twice changes only the heartbeat.
         """
         with translated():
             async with self._engine.begin() as connection:
@@ -166,9 +168,9 @@ class JobStore:
         error: str | None = None,
         driver: str | None = None,
     ) -> bool:
-        """End a running job, if it is still that *driver*'s.
+        """End a running job if it still belongs to *driver*; None matches any driver.
 
-        False: it was not running any more, or is another's, and nothing was changed.
+        Return False if it is not running or belongs to another driver; nothing was changed.
         """
         values = {
             "job_id": job_id,
@@ -182,9 +184,9 @@ class JobStore:
                 return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def cancel(self, job_id: JobId) -> bool:
-        """End a running job: by its driver where that lives, which takes a moment, else here.
+        """Cancel a running job: by its driver if that is alive, which takes a moment, else here.
 
-        False: the job was not running. Raises ConfigurationError for an unknown job.
+        Return False if the job is not running. Raises ConfigurationError for an unknown job.
         """
         record = await self.load(job_id)
         if record.status is not JobStatus.RUNNING:
@@ -204,7 +206,7 @@ class JobStore:
                 return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def load(self, job_id: JobId) -> JobRecord:
-        """A job with all its channels. Raises ConfigurationError where there is none."""
+        """Return a job with all its channels. Raises ConfigurationError if there is none."""
         record = None
         if _is_uuid(job_id):
             with translated():
@@ -219,33 +221,33 @@ class JobStore:
     async def recent(
         self, tenant_id: TenantId | None = None, limit: int = 20
     ) -> tuple[JobRecord, ...]:
-        """The jobs that were active last, of one tenant or of all, without their channels."""
+        """Return the jobs that were active last, of one tenant or of all, without channels."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_jobs(connection, tenant_id, limit)
 
     async def latest(self, tenant_id: TenantId | None = None) -> JobRecord | None:
-        """The job that was active last, with all its channels."""
+        """Return the job that was active last, with all its channels."""
         found = await self.recent(tenant_id, limit=1)
         return await self.load(found[0].id) if found else None
 
     async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
-        """What each worker has asked of Discord in the job's last run, as last saved."""
+        """Return each worker's API usage in the job's last run, as last saved."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_usage(connection, job_id)
 
 
-def _is_uuid(text_of_it: str) -> bool:
+def _is_uuid(value: str) -> bool:
     try:
-        uuid.UUID(text_of_it)
+        uuid.UUID(value)
     except ValueError:
         return False
     return True
 
 
 def nothing_to_resume(record: JobRecord) -> ConfigurationError:
-    """What to say where a job is to go on that has ended well."""
+    """Return the error for resuming a job that completed."""
     return ConfigurationError(
         f"Job {record.id} is {record.status.value}: there is nothing to resume. "
         f"`raysync start --tenant {record.tenant}` begins another."

@@ -180,7 +180,10 @@ class Erasure:
 
     async def count_channels(self, channels: Sequence[StoredChannelRow]) -> ErasureCounts:
         """What `erase_channels` would erase; it reads the whole archive once."""
-        values = {"keys": [each.key for each in channels], "refs": [str(c.id) for c in channels]}
+        values = {
+            "keys": [channel.key for channel in channels],
+            "refs": [str(c.id) for c in channels],
+        }
         return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def count_all(self) -> ErasureCounts:
@@ -217,14 +220,14 @@ class Erasure:
         self, channels: Sequence[StoredChannelRow], redactor: Redactor
     ) -> ErasureCounts:
         """Erase channels whole; *redactor* takes them out of what is in others."""
-        ids = [str(each.id) for each in channels]
-        gone = [each.key for each in channels]
+        ids = [str(channel.id) for channel in channels]
+        gone = [channel.key for channel in channels]
 
         async def redact(connection: AsyncConnection, piece: Piece) -> ErasureCounts:
             return ErasureCounts(mentions=await redact_referring(connection, piece, ids, redactor))
 
         total = await self._in_all(gone, _erase_piece)
-        others = [each for each in await self.all_keys() if each not in set(gone)]
+        others = [key for key in await self.all_keys() if key not in set(gone)]
         total += await self._in_all(others, redact)
         with translated():
             async with self.engine.begin() as connection:
@@ -274,9 +277,9 @@ async def _drop_channels(
     connection: AsyncConnection, tenant_id: TenantId, channels: Sequence[StoredChannelRow]
 ) -> None:
     """Their rows, what hangs on them, and what the reports of jobs tell of them by name."""
-    values = {"tenant_id": tenant_id, "ids": [str(each.id) for each in channels]}
-    for each in (_FORGET_VIEWS, _FORGET_RESULTS, _FORGET_GAPS):
-        await connection.execute(each, values)
+    values = {"tenant_id": tenant_id, "ids": [str(channel.id) for channel in channels]}
+    for statement in (_FORGET_VIEWS, _FORGET_RESULTS, _FORGET_GAPS):
+        await connection.execute(statement, values)
     for channel in channels:
         await connection.execute(_DROP_CHANNEL, {"key": channel.key})
 

@@ -27,7 +27,7 @@ class Names:
     @property
     def values(self) -> dict[str, Any]:
         """Return the parameters of statements with `is_named` or ``:refs`` in them."""
-        return {"refs": list(self.refs), "patterns": [_pattern(each) for each in self.refs]}
+        return {"refs": list(self.refs), "patterns": [_pattern(ref) for ref in self.refs]}
 
 
 def is_named(*columns: str) -> str:
@@ -35,8 +35,8 @@ def is_named(*columns: str) -> str:
     sought = "unnest(CAST(:refs AS text[]), CAST(:patterns AS text[])) AS sought (ref, pattern)"
     return "({})".format(
         " OR ".join(
-            f"EXISTS (SELECT FROM {sought} WHERE strpos({each}, ref) > 0 AND {each} ~ pattern)"
-            for each in columns
+            f"EXISTS (SELECT FROM {sought} WHERE strpos({column}, ref) > 0 AND {column} ~ pattern)"
+            for column in columns
         )
     )
 

@@ -144,7 +144,7 @@ async def redact_named(
     files = (await connection.execute(_NAMED_ATTACHMENTS, values)).all()
     await rewrite_attachments(connection, piece, files, redactor.text)
     emojis = (await connection.execute(_NAMED_EMOJIS, values)).scalars().all()
-    await rename_emojis(connection, piece, {each: redactor.text(each) for each in emojis})
+    await rename_emojis(connection, piece, {emoji: redactor.text(emoji) for emoji in emojis})
     return len(rows) + len(versions)
 
 
@@ -166,12 +166,12 @@ async def rewrite_attachments(
     for row in rows:
         which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
         kind = row.content_type
-        told = {
+        rewritten = {
             "filename": rewrite(row.filename),
             "url": rewrite(row.url),
             "content_type": None if kind is None else rewrite(kind),
         }
-        await connection.execute(_REWRITE_ATTACHMENT, {**which, **told})
+        await connection.execute(_REWRITE_ATTACHMENT, {**which, **rewritten})
 
 
 async def redact_referring(
@@ -212,12 +212,14 @@ async def redact_elsewhere(
         rewritten = {"id": row.id, "name": redactor.text(row.name), "metadata": metadata}
         await connection.execute(_REWRITE_CHANNEL, rewritten)
     for table, columns in ELSEWHERE.items():
-        for each in columns:
-            await rewrite_column(connection, table, each, tenant_id, _naming(names), redactor.text)
+        for column in columns:
+            await rewrite_column(
+                connection, table, column, tenant_id, _naming(names), redactor.text
+            )
 
 
 def _naming(names: Names) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
-    return lambda told: or_(*(func.strpos(told, each) > 0 for each in names.refs))
+    return lambda column: or_(*(func.strpos(column, ref) > 0 for ref in names.refs))
 
 
 async def _rewrite(

@@ -169,11 +169,11 @@ class Rescrubbing:
 
     async def _reports(self, connection: AsyncConnection, rewriter: Rewriter) -> None:
         for table, columns in ELSEWHERE.items():
-            for each in columns:
+            for column in columns:
                 await rewrite_column(
                     connection,
                     table,
-                    each,
+                    column,
                     self.tenant_id,
                     lambda told: told.is_not(None),
                     rewriter.report,
@@ -197,7 +197,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
         values |= {"metadata": list(metadata_of), "raws": list(new_raws)}
         await connection.execute(_REWRITE, values)
     emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
-    renamed = {each: rewriter.emoji(each) for each in emojis}
+    renamed = {emoji: rewriter.emoji(emoji) for emoji in emojis}
     await rename_emojis(connection, piece, renamed)
     return RescrubCounts(
         looked_at=len(rows),
@@ -223,15 +223,15 @@ def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payl
 
 def _metadata(metadata: str, kept: Payload, rewriter: Rewriter) -> str:
     """Return the metadata of a message, which may contain the whole payload once more."""
-    told = orjson.loads(metadata)
-    new = dict(told)
-    if "original" in told:
-        new["original"] = rewriter.original(told["original"])
+    stored = orjson.loads(metadata)
+    new = dict(stored)
+    if "original" in stored:
+        new["original"] = rewriter.original(stored["original"])
     if isinstance(kept.get("flags"), str):  # they were somebody's id
         new["flags"] = 0
     if isinstance(kept.get("pinned"), str):
         new["pinned"] = kept["pinned"]
-    return metadata if new == told else orjson.dumps(new).decode()
+    return metadata if new == stored else orjson.dumps(new).decode()
 
 
 async def _rescrub_versions(
@@ -256,11 +256,11 @@ async def _rescrub_attachments(
     changed: list[tuple[int, int, str, str, str | None]] = []
     for row in (await connection.execute(_ATTACHMENTS, piece.values)).all():
         raw = raws.get(row.message_id, {})
-        told = _file_of(raw, row.id)
-        filename = told.get("filename") or rewriter.text(row.filename, raw)
-        url = told.get("url") or rewriter.text(row.url, raw)
+        listed = _file_of(raw, row.id)
+        filename = listed.get("filename") or rewriter.text(row.filename, raw)
+        url = listed.get("url") or rewriter.text(row.url, raw)
         kind = row.content_type and (
-            told.get("content_type") or rewriter.text(row.content_type, raw)
+            listed.get("content_type") or rewriter.text(row.content_type, raw)
         )
         if (filename, url, kind) != (row.filename, row.url, row.content_type):
             changed.append((row.message_id, row.id, filename, url, kind))
@@ -274,9 +274,9 @@ async def _rescrub_attachments(
 def _file_of(raw: Payload, attachment_id: int) -> dict[str, str]:
     """Return the texts that a message has of one of its files."""
     listed = raw.get("attachments")
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and str(each.get("id")) == str(attachment_id):
-            return {key: value for key, value in each.items() if isinstance(value, str)}
+    for file in listed if isinstance(listed, list) else ():
+        if isinstance(file, dict) and str(file.get("id")) == str(attachment_id):
+            return {key: value for key, value in file.items() if isinstance(value, str)}
     return {}
 
 

@@ -151,11 +151,11 @@ class Rotation:
         with translated():
             async with self.engine.begin() as connection:
                 for table, columns in _OF_TENANT.items():
-                    for each in columns:
+                    for column in columns:
                         await rewrite_column(
                             connection,
                             table,
-                            each,
+                            column,
                             self.tenant_id,
                             lambda told: told.regexp_match(PSEUDONYM),
                             partial(_FOUND.sub, lambda found: rename(found[0])),
@@ -192,16 +192,16 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
         )
     reactors = [row.ref for row in await connection.execute(_REACTORS, piece.values)]
     if reactors:
-        renamed = {"old": reactors, "new": [rename(each) for each in reactors]}
+        renamed = {"old": reactors, "new": [rename(ref) for ref in reactors]}
         await connection.execute(_RENAME_REACTORS, {**piece.values, **renamed})
     found = (await connection.execute(_ATTACHMENTS, piece.values)).all()
     rewrite = partial(_FOUND.sub, lambda found: rename(found[0]))
     await rewrite_attachments(connection, piece, found, rewrite)
     emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
-    await rename_emojis(connection, piece, {each: rewrite(each) for each in emojis})
+    await rename_emojis(connection, piece, {emoji: rewrite(emoji) for emoji in emojis})
 
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:
     return [
-        each if each is None else _FOUND.sub(lambda found: rename(found[0]), each) for each in texts
+        text if text is None else _FOUND.sub(lambda found: rename(found[0]), text) for text in texts
     ]

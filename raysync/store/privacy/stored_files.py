@@ -88,12 +88,12 @@ async def sweep(
     The caller holds the tenant. Raises FileVaultError or ConfigurationError where a place cannot
     be reached.
     """
-    vaults = [open_blob_store(each, tenant.guild_id) for each in sorted(urls)]
-    if not vaults:
+    stores = [open_blob_store(url, tenant.guild_id) for url in sorted(urls)]
+    if not stores:
         return 0
     with translated():
         async with engine.connect() as connection:
             rows = await connection.execute(_KEPT, {"tenant_id": tenant.id, **due.values})
             kept = {row.blob_key for row in rows}
     act = BlobStore.count_unkept if is_preview else BlobStore.sweep
-    return sum([await asyncio.to_thread(act, each, kept) for each in vaults])
+    return sum([await asyncio.to_thread(act, store, kept) for store in stores])

@@ -101,9 +101,9 @@ async def people_rules(engine: AsyncEngine, tenant: Tenant, now: datetime) -> Pe
     listed = await SuppressionStore(engine, tenant.id).list()
     return PeopleRules(
         salts=tuple(row.salt for row in rows),
-        users=frozenset(each.ref for each in listed if each.kind == SuppressedKind.USER),
+        users=frozenset(entry.ref for entry in listed if entry.kind == SuppressedKind.USER),
         channels=frozenset(
-            ChannelId(int(each.ref)) for each in listed if each.kind == SuppressedKind.CHANNEL
+            ChannelId(int(entry.ref)) for entry in listed if entry.kind == SuppressedKind.CHANNEL
         ),
         before=Retention.of(tenant.settings).horizon(now),
     )

@@ -40,11 +40,11 @@ sync_jobs = Table(
     Column("end_date", Moment),
     Column("lookback_s", Double, nullable=False),
     Column("channel_filter", ARRAY(BigInteger)),  # Discord's ids; null: all
-    Column("options", JSONB, nullable=False, server_default=EMPTY_OBJECT),  # what else was asked
+    Column("options", JSONB, nullable=False, server_default=EMPTY_OBJECT),  # other options
     Column("status", Text, nullable=False, server_default=JobStatus.RUNNING.value),
-    Column("error", Text),  # why it stopped, where it stopped by itself
-    Column("progress", JSONB),  # the last view of it
-    Column("usage", JSONB),  # by worker: what it waited for, and when it asked
+    Column("error", Text),  # reason, if it stopped by itself
+    Column("progress", JSONB),  # latest view
+    Column("usage", JSONB),  # by worker: waits, and times of requests
     Column("result", JSONB),
     Column("ray_job_id", Text),
     Column("started_at", Moment, nullable=False, server_default=func.now()),
@@ -91,7 +91,7 @@ channel_sync_jobs = Table(
     Column("error_details", JSONB),
     created_at(),
     updated_at(),
-    Column("visits", JSONB),  # null: of a version that did not tell
+    Column("visits", JSONB),  # null: written by an earlier version
     UniqueConstraint("parent_job_id", "channel_id"),
     Index(None, "tenant_id"),
     Index(None, "channel_id"),
@@ -109,13 +109,14 @@ job_api_calls = Table(
         ForeignKey("sync_jobs.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("worker_id", Text, primary_key=True),  # of the last run; "earlier runs" are one
+    Column("worker_id", Text, primary_key=True),  # of the last run; "earlier runs" for all before
     Column("route", Text, primary_key=True),  # "METHOD /route status", or "429 scope"
     Column("calls", BigInteger, nullable=False),
     updated_at(),
 )
 
-# One for each stretch of a job's last run, see `raysync.models.samples`; counts since it began.
+# One row for each step of a job's last run, with counts since its start. See
+# `raysync.models.samples`.
 job_samples = Table(
     "job_samples",
     metadata,
@@ -125,7 +126,7 @@ job_samples = Table(
         ForeignKey("sync_jobs.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("slot_s", Integer, primary_key=True, autoincrement=False),  # seconds since it began
+    Column("slot_s", Integer, primary_key=True, autoincrement=False),  # seconds since the start
     tenant_id(),
     Column("taken_at", Moment, nullable=False),
     Column("messages", BigInteger, nullable=False),

@@ -1,4 +1,7 @@
-"""The tables. `migrations/` builds the same, step by step; a test holds the two together."""
+"""Tables of tenants, channels, progress, locks, limits and the audit log.
+
+A test compares all tables of the schema with those that `migrations/` create.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB, UUID
 
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.models.status import ProgressStatus
-from raysync.store.schema import (  # noqa: F401 their tables are of the same metadata
+from raysync.store.schema import (  # noqa: F401 their tables belong to the same metadata
     job_tables,
     message_tables,
     privacy_tables,
@@ -82,7 +85,7 @@ channels = Table(
     UniqueConstraint("tenant_id", "platform_channel_id"),
 )
 
-# The tenant that a database role sees. Row security uses it; see `store/server/roles.py`.
+# The tenant that a database role may see. Row-level security uses it; see `store/server/roles.py`.
 tenant_roles = Table(
     "tenant_roles",
     metadata,
@@ -122,12 +125,12 @@ sync_progress = Table(
     UniqueConstraint("channel_id"),
     Index(None, "worker_id", "status"),
     one_of("status", ProgressStatus),
-    # every page updates its row: room for the new version beside the old one
+    # Every page updates its row, so leave room for the new version beside the old one.
     postgresql_with={"fillfactor": "50"},
 )
 
-# A crash of the server empties it, for nothing of it is logged: what was not written to disk yet
-# may be lost then, too, and claims of before are void.
+# Unlogged, so a crash of the server empties it. Pages that were not on disk may be lost with the
+# crash, so claims from before it are void.
 server_life = Table(
     "server_life",
     metadata,
@@ -137,8 +140,8 @@ server_life = Table(
     prefixes=["UNLOGGED"],
 )
 
-# See `store/connection/locks.py`. A tenant's row lives as long as the tenant; a token's is only
-# locked.
+# See `store/connection/locks.py`. A tenant's row exists as long as the tenant. A token's row is
+# only locked.
 locks = Table(
     "locks",
     metadata,
@@ -146,12 +149,12 @@ locks = Table(
     Column("tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE")),
     Column("holder", Text),  # null: nobody
     Column("host", Text),
-    Column("backend_pid", Integer),  # the process that the server has for the holder ...
-    Column("backend_start", Moment),  # ... and since when, for numbers come again
+    Column("backend_pid", Integer),  # process of the server for the holder ...
+    Column("backend_start", Moment),  # ... and its start, because numbers are reused
     Column("taken_at", Moment),
     Column("renewed_at", Moment),
     Column("expires_at", Moment),
-    Column("cancel_job_id", UUID(as_uuid=False)),  # the holder's job that is to end
+    Column("cancel_job_id", UUID(as_uuid=False)),  # job of the holder to cancel
     Index("ix_locks_holder", "holder", postgresql_where=text("holder IS NOT NULL")),
     Index(None, "tenant_id"),
     CheckConstraint(
@@ -159,7 +162,7 @@ locks = Table(
         " AND taken_at IS NOT NULL AND renewed_at IS NOT NULL AND expires_at IS NOT NULL)",
         name="held",
     ),
-    # renewed again and again: room for the new version beside the old one
+    # Renewed every few seconds, so leave room for the new version beside the old one.
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -169,11 +172,13 @@ rate_limits = Table(
     id_column(),
     Column("api", Text, nullable=False, server_default=""),  # its address; '' for any
     Column("route", Text, nullable=False),
-    Column("bucket", Text, nullable=False),  # Discord's hash; '' where it is all of the route's
+    Column("bucket", Text, nullable=False),  # Discord's hash; '' for the whole route
     Column("limit", Integer, nullable=False),  # requests ...
-    Column("window_s", Double, nullable=False),  # ... in so many seconds
-    Column("source", Text, nullable=False, server_default="refusal"),  # who said so
-    Column("form", Text, nullable=False, server_default="unknown"),  # how it is held
+    Column("window_s", Double, nullable=False),  # ... in this number of seconds
+    Column("source", Text, nullable=False, server_default="refusal"),  # origin of the limit
+    Column(
+        "form", Text, nullable=False, server_default="unknown"
+    ),  # form of the buckets, see `ratelimit/forms.py`
     created_at(),
     updated_at(),
     UniqueConstraint("api", "route", "bucket"),
@@ -185,8 +190,8 @@ token_shares = Table(
     metadata,
     Column("fingerprint", Text, primary_key=True),  # of the token
     Column("governor", Text, primary_key=True),  # of one Ray cluster
-    Column("requested", Integer, nullable=False),  # requests a second it has a use for ...
-    Column("granted", Integer, nullable=False),  # ... and those that nobody else may make
+    Column("requested", Integer, nullable=False),  # requests a second that it wants ...
+    Column("granted", Integer, nullable=False),  # ... and those reserved for it
     Column("expires_at", Moment, nullable=False),
     updated_at(),
     CheckConstraint("requested >= 0 AND granted >= 0", name="not_negative"),
@@ -199,8 +204,8 @@ audit_log = Table(
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("tenant", Text),  # its slug: an entry outlives the tenant
+    Column("tenant", Text),  # slug: an entry outlives the tenant
     Column("details", JSONB, nullable=False, server_default=EMPTY_OBJECT),
-    # who was connected, as the server knows it; null: an entry of an earlier version
+    # role that was connected; null: an entry of an earlier version
     Column("db_role", Text, server_default=text("SESSION_USER")),
 )

