@@ -1,4 +1,4 @@
-"""Erasing what was stored of a user or a channel: in pieces, and again where it was cut short.
+"""Erasure of a user or a channel, in pieces. If interrupted, the same call completes it.
 
 The caller holds the tenant (`raysync.store.jobs.lease.hold_tenant`), so no sync runs meanwhile,
 and has already suppressed what is erased, so nothing comes back afterwards. Each piece is one
@@ -109,7 +109,7 @@ SELECT (SELECT count(*) FROM ours) AS messages,
             SELECT channel_id, platform_message_id FROM messages WHERE {_OF_OTHERS}))
     + (SELECT count(*) FROM messages WHERE {_OF_OTHERS}
         AND ({SOURCE} IN (SELECT id FROM copied) OR ({QUOTED_SOURCE} IN (SELECT id FROM copied)
-            -- a quote of what is theirs goes as a whole, and is counted as naming them
+            -- a quote of their message is removed as a whole, and counted as a mention
             AND coalesce({QUOTED_AUTHOR}, '') <> ALL(:refs))))
     AS mentions
 """)  # noqa: S608 of constants
@@ -160,7 +160,7 @@ _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 @dataclass(frozen=True, slots=True)
 class StoredChannelRow:
-    """A channel or thread that is to be erased."""
+    """Channel or thread to erase."""
 
     key: int
     id: ChannelId
@@ -168,18 +168,18 @@ class StoredChannelRow:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Erases, for one tenant that the caller holds; *progress* is told of each piece."""
+    """Erasure for one tenant that the caller holds. *progress* is called after each piece."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def count_user(self, names: Names) -> ErasureCounts:
-        """What `erase_user` would erase; it reads the whole archive once."""
+        """Count what `erase_user` would erase. Reads the whole archive once."""
         return await self._count(_COUNT_USER, {"tenant_id": self.tenant_id, **names.values})
 
     async def count_channels(self, channels: Sequence[StoredChannelRow]) -> ErasureCounts:
-        """What `erase_channels` would erase; it reads the whole archive once."""
+        """Count what `erase_channels` would erase. Reads the whole archive once."""
         values = {
             "keys": [channel.key for channel in channels],
             "refs": [str(c.id) for c in channels],
@@ -187,14 +187,14 @@ class Erasure:
         return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def count_all(self) -> ErasureCounts:
-        """What `erase_all` would erase."""
+        """Count what `erase_all` would erase."""
         values = {"keys": await self.all_keys(), "refs": []}
         return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def erase_user(self, names: Names, suppression: int, redactor: Redactor) -> ErasureCounts:
-        """Erase what somebody wrote and gave; *redactor* takes them out of what others wrote.
+        """Erase a user's messages and reactions. *redactor* removes the user from other messages.
 
-        Forwards of what they wrote stay, without it.
+        Forwards of the user's messages stay, without the copy.
         """
         values: dict[str, Any] = {"tenant_id": self.tenant_id, "suppression": suppression}
         values["refs"] = list(names.refs)
@@ -209,7 +209,7 @@ class Erasure:
 
         keys = await channel_keys(self.engine, self.tenant_id)
         erased = await self._in_all(keys, erase)
-        # only now is it known which messages were theirs
+        # Only now are the ids of all their messages stored.
         forwards = await self._in_all(keys, empty, lambda _: None)
         with translated():
             async with self.engine.begin() as connection:
@@ -219,7 +219,7 @@ class Erasure:
     async def erase_channels(
         self, channels: Sequence[StoredChannelRow], redactor: Redactor
     ) -> ErasureCounts:
-        """Erase channels whole; *redactor* takes them out of what is in others."""
+        """Erase whole channels. *redactor* removes them from messages in other channels."""
         ids = [str(channel.id) for channel in channels]
         gone = [channel.key for channel in channels]
 
@@ -235,11 +235,11 @@ class Erasure:
         return total
 
     async def erase_all(self) -> ErasureCounts:
-        """Erase every message of the tenant; the tenant itself stays."""
+        """Erase every message of the tenant. The tenant itself stays."""
         return await self._in_all(await self.all_keys(), _erase_piece)
 
     async def channel_and_threads(self, channel_id: ChannelId) -> list[StoredChannelRow]:
-        """What is stored under a channel's id: itself, and its threads."""
+        """Return the channel with this id and its threads, as far as they are stored."""
         values = {"tenant_id": self.tenant_id, "channel": channel_id}
         with translated():
             async with self.engine.connect() as connection:
@@ -249,7 +249,7 @@ class Erasure:
                 ]
 
     async def all_keys(self) -> list[int]:
-        """Every channel of the tenant, by our own key."""
+        """Return the keys of all channels of the tenant."""
         return await channel_keys(self.engine, self.tenant_id)
 
     async def _in_all(
@@ -276,7 +276,7 @@ async def _erase_piece(connection: AsyncConnection, piece: Piece) -> ErasureCoun
 async def _drop_channels(
     connection: AsyncConnection, tenant_id: TenantId, channels: Sequence[StoredChannelRow]
 ) -> None:
-    """Their rows, what hangs on them, and what the reports of jobs tell of them by name."""
+    """Delete the channels' rows, dependent rows, and their names in reports of jobs."""
     values = {"tenant_id": tenant_id, "ids": [str(channel.id) for channel in channels]}
     for statement in (_FORGET_VIEWS, _FORGET_RESULTS, _FORGET_GAPS):
         await connection.execute(statement, values)

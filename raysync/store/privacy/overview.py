@@ -1,4 +1,4 @@
-"""What is kept of people for a tenant, in numbers."""
+"""Overview of the data about people in a tenant's archive, in numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 async def kept_of(engine: AsyncEngine, tenant_id: TenantId) -> dict[str, object]:
-    """By kind of data, how much there is; it reads the whole archive's keys."""
+    """Return the amount of each kind of data. Reads the keys of the whole archive."""
     with translated():
         async with engine.begin() as connection:
             await connection.execute(_NO_TIMEOUT)

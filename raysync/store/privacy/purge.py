@@ -1,6 +1,6 @@
-"""What is past retention: old messages are erased, and what was deleted on Discord is emptied.
+"""Purge of what is past retention: erases old messages, and empties those deleted on Discord.
 
-Where nothing is due it costs one look at an index for each channel, and one for the tenant.
+If nothing is due, it costs one index look-up for each channel and one for the tenant.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ channel_id IN (
         AND (t.id = c.id OR t.parent_channel_id = c.platform_channel_id)
     WHERE c.id = :key)
 """
-"""In a channel, and in its threads: each begins with a quote of what it was begun from."""
+"""SQL condition: a message is in the channel or its threads, which begin with a quote from it."""
 
 _IS_DUE = text("""
 SELECT EXISTS (SELECT FROM messages WHERE channel_id = :key AND platform_message_id < :before)
@@ -121,14 +121,14 @@ _NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Purges one tenant, which the caller holds; *progress* is told of each transaction."""
+    """Purge of one tenant that the caller holds. *progress* is called after each transaction."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def count(self, before: int, deleted_after: timedelta | None) -> PurgeCounts:
-        """What `erase_before` and `empty_deleted` would do; it reads the whole archive once."""
+        """Count what `erase_before` and `empty_deleted` would do. Reads the whole archive once."""
         age_s = None if deleted_after is None else deleted_after.total_seconds()
         values = {"tenant_id": self.tenant_id, "before": before, "age_s": age_s}
         with translated():
@@ -138,12 +138,12 @@ class Purge:
         return PurgeCounts(erased=row.erased, emptied=row.emptied, blobs=row.blobs)
 
     async def erase_before(self, before: int) -> PurgeCounts:
-        """Erase what is older than message id *before*, with what quotes it."""
+        """Erase messages with ids below *before*, and quotes of them."""
         total = PurgeCounts()
         for key in await channel_keys(self.engine, self.tenant_id) if before else ():
             values = {"key": key, "before": before, "most": AT_ONCE}
             if await self._run(_IS_DUE, values):
-                # the quotes first: nothing would be due any more where this is cut short
+                # Quotes first: after an interruption, the messages must still be due.
                 await self._run(_EMPTY_OLD_QUOTES, values)
                 total += await self._erase_channel(values)
         return total
@@ -160,7 +160,7 @@ class Purge:
         return total
 
     async def empty_deleted(self, after: timedelta | None) -> PurgeCounts:
-        """Empty what was found to be deleted so long ago; its row, and its ids, stay."""
+        """Empty messages that were found deleted at least *after* ago. Rows with their ids stay."""
         if after is None:
             return PurgeCounts()
         total, is_last = PurgeCounts(), False
@@ -176,7 +176,7 @@ class Purge:
         return total
 
     async def _run(self, statement: Any, values: dict[str, Any]) -> Any:
-        """What the statement answers, where it answers something."""
+        """Run the statement. Return its value if it returns rows."""
         with translated():
             async with self.engine.begin() as connection:
                 await connection.execute(_NO_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Finds where somebody is named in what others wrote, and has it rewritten."""
+"""Redaction: finds rows that name a user or channel, and rewrites them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from raysync.store.privacy.names import Names, is_named
 
 
 class Redactor(Protocol):
-    """Removes a user or a channel from stored rows; see `discord_api/people/redaction.py`."""
+    """Remover of a user or channel from stored rows. See `discord_api/people/redaction.py`."""
 
     def text(self, text: str, /) -> str: ...
 
@@ -35,9 +35,9 @@ class Redactor(Protocol):
 
 _WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 IN_MESSAGE: Final = is_named("content", "metadata::text", "raw::text")
-"""Whether a message names somebody."""
+"""SQL condition: a message names the person."""
 IN_VERSION: Final = is_named("content", "raw::text")
-"""Whether an earlier version of a message does."""
+"""SQL condition: an earlier version of a message names the person."""
 _IN_FILE = is_named("filename", "url", "content_type")
 _IN_EMOJI = is_named("emoji")
 _IN_CHANNEL = is_named("metadata::text", "name")
@@ -129,13 +129,13 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "sync_progress": ("error_details",),
     "dead_letters": ("message",),
 }
-"""Where else names of channels and sentences about them are kept, by the columns of a tenant."""
+"""Other columns that may hold names of people and channels, by table."""
 
 
 async def redact_named(
     connection: AsyncConnection, piece: Piece, names: Names, redactor: Redactor
 ) -> int:
-    """Rewrite the messages and versions that name somebody, and what belongs to them; how many."""
+    """Rewrite messages and versions that name the person, and their parts. Return their number."""
     values = {**piece.values, **names.values}
     rows = (await connection.execute(_NAMED, values)).all()
     await _rewrite(connection, piece, rows, redactor)
@@ -162,7 +162,7 @@ async def rename_emojis(
 async def rewrite_attachments(
     connection: AsyncConnection, piece: Piece, rows: Sequence[Any], rewrite: Callable[[str], str]
 ) -> None:
-    """Put what *rewrite* makes of them in place of the names and addresses of files in *rows*."""
+    """Apply *rewrite* to the names, addresses and types of files in *rows*."""
     for row in rows:
         which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
         kind = row.content_type
@@ -177,7 +177,7 @@ async def rewrite_attachments(
 async def redact_referring(
     connection: AsyncConnection, piece: Piece, channels: Sequence[str], redactor: Redactor
 ) -> int:
-    """Rewrite the messages that hold something of *channels*, with their versions; how many."""
+    """Rewrite messages and versions that refer to *channels*. Return the number of messages."""
     values = {**piece.values, "refs": list(channels)}
     rows = (await connection.execute(_REFERRING, values)).all()
     await _rewrite(connection, piece, rows, redactor)
@@ -187,9 +187,9 @@ async def redact_referring(
 
 
 async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
-    """Empty the forwards of what was erased for one entry of the suppression list; how many.
+    """Empty forwards of messages erased for one suppression entry. Return their number.
 
-    Earlier versions are looked for by themselves: one may quote a forward that is quoted no more.
+    Versions are searched on their own: one may quote a forward that the message quotes no more.
     """
     values = {**piece.values, "suppression": suppression}
     found = (await connection.execute(_FORWARDING, values)).all()
@@ -205,7 +205,7 @@ async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression
 async def redact_elsewhere(
     connection: AsyncConnection, tenant_id: TenantId, names: Names, redactor: Redactor
 ) -> None:
-    """Rewrite what is kept of channels, jobs and failures."""
+    """Rewrite rows of channels, jobs and failures that name the person."""
     values = {"tenant_id": tenant_id, **names.values}
     for row in (await connection.execute(_CHANNELS, values)).all():
         metadata = json.dumps(redactor.payload(row.metadata))

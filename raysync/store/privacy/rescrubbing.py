@@ -1,7 +1,7 @@
-"""Brings what was kept under earlier rules to today's, without asking Discord.
+"""Rescrub: rewrites rows of earlier scrubbing rules under today's, without asking Discord.
 
-Each piece is rewritten in one transaction, which also notes how far it came, so what was cut short
-goes on there. Rewriting what is rewritten changes nothing, so runs may come in between.
+Each piece is rewritten in one transaction with a checkpoint, so an interrupted rescrub resumes
+there. Rewriting is idempotent, so runs of the tenant may come in between.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Payload = Mapping[str, Any]
 
 
 class Rewriter(Protocol):
-    """Keeps things under today's rules; see `raysync.discord_api.people.rescrubbing`."""
+    """Rewriter of stored values under today's rules: `raysync.discord_api.people.rescrubbing`."""
 
     def payload(self, payload: Payload, /) -> tuple[dict[str, Any], str]: ...
 
@@ -40,7 +40,7 @@ class Rewriter(Protocol):
 
 
 _AT_ONCE: Final = 1_000
-"""Channels in one transaction."""
+"""Number of channels in one transaction."""
 _WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 
 _BEGIN = text("""
@@ -112,7 +112,7 @@ _CHANNEL = text("SELECT platform_channel_id FROM channels WHERE id = :key")
 
 @dataclass(frozen=True, slots=True)
 class Rescrubbing:
-    """Rescrubs one tenant, which the caller holds; *progress* is told of each piece."""
+    """Rescrub of one tenant that the caller holds. *progress* is called after each piece."""
 
     engine: AsyncEngine
     tenant_id: TenantId
@@ -126,7 +126,7 @@ class Rescrubbing:
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
     async def run(self, rewriter: Rewriter, begun: Note = nothing) -> RescrubCounts:
-        """Rewrite all rows of earlier rules, or resume a run that was cut short.
+        """Rewrite all rows of earlier rules, or resume an interrupted rescrub.
 
         *begun* is called in the transaction that begins it.
         """
@@ -211,7 +211,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
 def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payload, str | None]:
     """Return a message's content and payload, and that as JSON, or None if it is the same."""
     payload: Payload = {} if row.raw is None else orjson.loads(row.raw)
-    if not payload:  # it was emptied, or a version of long ago did not keep it
+    if not payload:  # emptied, or written by a version that did not store it
         around = {"id": str(row.id), "channel_id": channel_id}
         return rewriter.text(row.content, around), payload, None
     kept, raw = rewriter.payload(payload)
@@ -227,7 +227,7 @@ def _metadata(metadata: str, kept: Payload, rewriter: Rewriter) -> str:
     new = dict(stored)
     if "original" in stored:
         new["original"] = rewriter.original(stored["original"])
-    if isinstance(kept.get("flags"), str):  # they were somebody's id
+    if isinstance(kept.get("flags"), str):  # they looked like a person's id
         new["flags"] = 0
     if isinstance(kept.get("pinned"), str):
         new["pinned"] = kept["pinned"]

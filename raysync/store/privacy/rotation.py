@@ -1,8 +1,8 @@
-"""New pseudonyms for old ones, in all that is stored of a tenant.
+"""Rotation: replaces all pseudonyms that are stored of a tenant by new ones.
 
-Each piece is rewritten in one transaction, which also notes how far the rotation has come: so
-nothing is ever renamed twice, however often it is cut short. Until it is at its end no run of the
-tenant begins, for what it would write could be of either generation.
+Each piece is rewritten in one transaction with a checkpoint, so nothing is renamed twice, however
+often the rotation is interrupted. Until it ends, no run of the tenant begins, because a run could
+write pseudonyms of either generation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from raysync.store.privacy.column_texts import rewrite_column
 from raysync.store.privacy.redacting import ELSEWHERE, rename_emojis, rewrite_attachments
 
 Rename = Callable[[str], str]
-"""From a pseudonym to the next generation's."""
+"""Function from a pseudonym to that of the next generation."""
 _FOUND: Final = re.compile(PSEUDONYM)
 _REMEMBERED: Final = 1 << 17
 _SALT_BYTES: Final = 16
@@ -105,7 +105,7 @@ _OF_TENANT = {
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """How often the pseudonyms of a tenant were made anew."""
+    """Rotations of a tenant's pseudonyms so far."""
 
     generation: int
     rotated_at: datetime | None
@@ -114,24 +114,24 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Rotates the pseudonyms of one tenant, which the caller holds."""
+    """Rotation of the pseudonyms of one tenant that the caller holds."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def state(self) -> Generations:
-        """How often it was done, and whether it was cut short."""
+        """Return the number of rotations, and whether the last one is unfinished."""
         with translated():
             async with self.engine.connect() as connection:
                 row = (await connection.execute(_STATE, {"tenant_id": self.tenant_id})).one()
         return Generations(row.generation, row.rotated_at, row.is_unfinished)
 
     async def run(self, renaming: Callable[[str], Rename], begun: Note = nothing) -> int:
-        """Begin a rotation, or go on with one that was cut short; the generation it leads to.
+        """Begin a rotation, or resume an interrupted one. Return the number of its generation.
 
-        *renaming* takes the generation's salt, in hexadecimal. *begun* is called in the
-        transaction that begins it.
+        *renaming* gets the generation's salt in hexadecimal. *begun* is called in the transaction
+        that begins the rotation.
         """
         values = {"tenant_id": self.tenant_id, "salt": secrets.token_bytes(_SALT_BYTES)}
         with translated():
@@ -157,7 +157,7 @@ class Rotation:
                             table,
                             column,
                             self.tenant_id,
-                            lambda told: told.regexp_match(PSEUDONYM),
+                            lambda column: column.regexp_match(PSEUDONYM),
                             partial(_FOUND.sub, lambda found: rename(found[0])),
                         )
                 await connection.execute(_COMPLETE, {"tenant_id": self.tenant_id})
@@ -203,5 +203,6 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:
     return [
-        text if text is None else _FOUND.sub(lambda found: rename(found[0]), text) for text in texts
+        value if value is None else _FOUND.sub(lambda found: rename(found[0]), value)
+        for value in texts
     ]

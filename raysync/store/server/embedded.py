@@ -221,7 +221,7 @@ def _initdb_arguments() -> tuple[str, ...]:
 
 
 def _socket_dir(data_dir: Path, account: ServerAccount) -> Path:
-    """Return the socket's directory: the data directory, or one under /tmp if its path is too long."""
+    """Return the socket's directory: the data directory, or one in /tmp for a long path."""
     fits = len(os.fsencode(socket_in(data_dir))) <= _MAX_SOCKET_BYTES
     if fits and "," not in str(data_dir):  # a comma separates hosts in a URL
         return data_dir

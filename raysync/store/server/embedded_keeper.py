@@ -77,8 +77,8 @@ class ServerKeeper:
 
     def _full(self, reason: str | None) -> DatabaseFullError:
         return DatabaseFullError(
-            f"The run stopped because the database's disk is full{f' ({reason})' if reason else ''}; "
-            f"everything stored is kept. Make room under {self._log.parent}, then continue with "
+            f"The run stopped: the database's disk is full{f' ({reason})' if reason else ''}. "
+            f"Everything stored is kept. Make room under {self._log.parent}, then continue with "
             "`raysync start` or `raysync resume`."
         )
 

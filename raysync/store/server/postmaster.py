@@ -51,7 +51,7 @@ def socket_in(directory: Path) -> Path:
 
 
 def postmaster_lives(data_dir: Path) -> bool:
-    """Return whether the process in the pid file is this server, and not one that got its number."""
+    """Return whether the process in the pid file is this server, not one with a reused number."""
     try:
         pid = int((data_dir / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (FileNotFoundError, ValueError):

@@ -167,8 +167,8 @@ def _taken_back(role: sql.Identifier) -> sql.Composed:
     return sql.SQL("REVOKE ALL ON {} FROM {}").format(_names({*WORKERS, *ANALYSTS}), role)
 
 
-def _names(each: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, sorted(each)))
+def _names(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, sorted(names)))
 
 
 def _texts(statements: Iterable[sql.Composable]) -> list[str]:

@@ -79,7 +79,7 @@ def _owner_of(data_dir: Path) -> pwd.struct_passwd | None:
     except KeyError:
         pass
     raise DatabaseUnavailableError(
-        f"{data_dir} belongs to uid {uid}, and PostgreSQL cannot run as that user here: give it to an "
+        f"{data_dir} belongs to uid {uid}, as which PostgreSQL cannot run here: give it to an "
         f"unprivileged user (`chown -R postgres {data_dir}`), or set RAYSYNC_DATABASE_URL."
     )
 
