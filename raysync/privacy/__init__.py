@@ -1,7 +1,7 @@
 """Privacy of one tenant: erasure, retention, pseudonyms, and what is handed out to a user.
 
-Each module is one concern of an operator. What changes the archive holds the tenant, so nothing is
-synced meanwhile, and works in short transactions; if interrupted, the same command continues it.
+Each module is one concern of an operator. Acts that change the archive hold the tenant, so nothing
+is synced meanwhile. They work in short transactions; if interrupted, the same command continues.
 Each act is recorded in the audit log. Its entries never change, so they name people by their
 number on the suppression list, or not at all.
 """

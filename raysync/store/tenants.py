@@ -206,7 +206,7 @@ def _tenant(row: RowMapping | Mapping[str, Any]) -> Tenant:
 
 def _unknown(slug: str) -> UnknownTenantError:
     return UnknownTenantError(
-        f"There is no tenant {slug}: `raysync tenant list` shows those there are."
+        f"There is no tenant {slug}: `raysync tenant list` shows all tenants."
     )
 
 

@@ -70,7 +70,7 @@ def _in_temporary_folder() -> Iterator[None]:
         yield
     except OSError as error:
         raise FileVaultError(
-            f"Cannot write a download to {tempfile.gettempdir()}: {_why(error)} "
+            f"Cannot write a download to {tempfile.gettempdir()}: {_reason(error)} "
             "Make room there, or set TMPDIR to another folder."
         ) from None
 
@@ -106,7 +106,7 @@ class BlobStore:
                 self._write(file, path)
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
             raise FileVaultError(
-                f"Cannot write attachments to {self._root}: {_why(error)}"
+                f"Cannot write attachments to {self._root}: {_reason(error)}"
             ) from None
         return key
 
@@ -142,7 +142,7 @@ class BlobStore:
             return opened
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.fdopen(os.open(partial, flags, 0o600), "wb")
-        os.fchmod(file.fileno(), 0o600)  # whatever the umask takes away
+        os.fchmod(file.fileno(), 0o600)  # regardless of the umask
         return file
 
     def sweep(self, kept: Collection[str]) -> int:
@@ -178,8 +178,9 @@ class BlobStore:
             yield
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
             raise FileVaultError(
-                f"Cannot remove attachments from {self._root}: {_why(error)} Fix that and run the "
-                "command again. If the place is gone for good: `raysync forget --without-place`."
+                f"Cannot remove attachments from {self._root}: {_reason(error)} Fix that and run "
+                "the command again. If the place is gone for good: `raysync forget "
+                "--without-place`."
             ) from None
 
     def _make(self, folder: str) -> None:
@@ -202,7 +203,7 @@ class BlobStore:
             self._files.rm(probe)
         except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
             raise ConfigurationError(
-                f"Cannot write attachments to {self._root}: {_why(error)} "
+                f"Cannot write attachments to {self._root}: {_reason(error)} "
                 "Make sure that it exists and is writable, or name another place."
             ) from None
 
@@ -227,9 +228,9 @@ def open_blob_store(url: str, guild_id: GuildId) -> BlobStore:
     try:
         return BlobStore(url, guild_id)
     except ImportError as error:
-        raise ConfigurationError(f"Cannot keep attachments there: {_why(error)}") from None
+        raise ConfigurationError(f"Cannot keep attachments there: {_reason(error)}") from None
     except Exception as error:  # noqa: BLE001 each of fsspec's backends has errors of its own
-        raise ConfigurationError(f"Cannot keep attachments there: {_why(error)}") from None
+        raise ConfigurationError(f"Cannot keep attachments there: {_reason(error)}") from None
 
 
 def _to_disk(folder: str) -> None:
@@ -241,6 +242,6 @@ def _to_disk(folder: str) -> None:
         os.close(descriptor)
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     reason: Any = getattr(error, "strerror", None)
     return f"{str(reason).strip().rstrip('.') if reason else reason_of(error)}."

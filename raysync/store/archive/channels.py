@@ -26,7 +26,7 @@ from raysync.models.work import (
     Recheck,
     StoredChannel,
 )
-from raysync.store.archive.dead_letters import open_letters, resolve
+from raysync.store.archive.dead_letters import close_letters, open_letters
 from raysync.store.archive.extras import plan_leftovers
 from raysync.store.archive.page_rows import storable_json
 from raysync.store.archive.rechecks import note_rechecks, plan_rechecks, plan_sample
@@ -236,7 +236,7 @@ class ChannelStore:
         with translated():
             async with self._engine.begin() as connection:
                 marked = await connection.execute(_MARK_DELETED, values)
-                await resolve(connection, [ChannelKey(row.id) for row in marked])
+                await close_letters(connection, [ChannelKey(row.id) for row in marked])
 
     async def _record_some(
         self, connection: AsyncConnection, channels: Sequence[Channel]

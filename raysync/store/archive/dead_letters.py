@@ -76,17 +76,19 @@ COOL_DOWN_DAYS: Final = 3
 _REFUSALS: Final = ("AccessDeniedError", "NotFoundError")
 
 
-async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]) -> None:
+async def record_failures(
+    connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
+) -> None:
     """Open a letter for each channel that the job gave up, or update the open one."""
     await connection.execute(_BURY, {"job_id": job_id, "channels": list(channels)})
 
 
-async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
+async def close_letters(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
     """Close the letters of channels that are gone."""
     await connection.execute(_RESOLVE, {"channels": list(channels)})
 
 
-async def resolve_read(
+async def close_completed(
     connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
 ) -> None:
     """Close the letters of channels that the job completed, if it reads channels to their end."""

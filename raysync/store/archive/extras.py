@@ -161,7 +161,7 @@ class ExtrasStore:
     ) -> Sequence[ReactionCount]:
         """Return up to *most* counts after *last* that changed since their reactors were read."""
         values = {
-            **_within(claim, most),
+            **_window_values(claim, most),
             "after": last.message_id if last else 0,
             "after_emoji": last.emoji if last else "",
         }
@@ -170,7 +170,7 @@ class ExtrasStore:
 
     async def count_unread(self, claim: Claim) -> int:
         """Return the number of requests that `unread_reactions` will cause."""
-        ((requests,),) = await self._rows(_COUNT_UNREAD, _within(claim, 0))
+        ((requests,),) = await self._rows(_COUNT_UNREAD, _window_values(claim, 0))
         return int(requests)
 
     async def save_reactors(
@@ -207,8 +207,8 @@ class ExtrasStore:
     ) -> Sequence[MissingFile]:
         """Return up to *most* attachments after *last* whose bytes are wanted and not stored."""
         values = {
-            **_within(claim, most),
-            **_of(rules),
+            **_window_values(claim, most),
+            **_rule_values(rules),
             "after": last.message_id if last else 0,
             "after_attachment": last.attachment_id if last else 0,
         }
@@ -217,16 +217,18 @@ class ExtrasStore:
 
     async def count_missing(self, claim: Claim, rules: FileRules) -> int:
         """Return the number of files that `missing_files` returns."""
-        ((files,),) = await self._rows(_COUNT_MISSING, {**_within(claim, 0), **_of(rules)})
+        ((files,),) = await self._rows(
+            _COUNT_MISSING, {**_window_values(claim, 0), **_rule_values(rules)}
+        )
         return int(files)
 
     async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None:
         """Record where a file's bytes are stored. Raises ClaimLostError."""
-        await self._write(_FILE, claim, _named(file, sha256=stored.sha256, key=stored.key))
+        await self._write(_FILE, claim, _file_values(file, sha256=stored.sha256, key=stored.key))
 
     async def note_missed(self, claim: Claim, file: MissingFile, why: str) -> None:
         """Record a failed download and its backoff: an hour, doubled each time, 30 days at most."""
-        await self._write(_MISSED, claim, _named(file, why=why))
+        await self._write(_MISSED, claim, _file_values(file, why=why))
 
     async def _rows(self, statement: Any, values: Mapping[str, Any]) -> Sequence[Any]:
         with translated():
@@ -263,7 +265,7 @@ async def plan_leftovers(
         "files": extras.files is not None,
         "start": window.start,
         "stop": window.stop,
-        **_of(extras.files or FileRules("")),
+        **_rule_values(extras.files or FileRules("")),
     }
     with translated():
         async with engine.begin() as connection:
@@ -272,7 +274,7 @@ async def plan_leftovers(
     return [due_of(row, (), 0, is_last=False) for row in rows]
 
 
-def _within(claim: Claim, most: int) -> dict[str, Any]:
+def _window_values(claim: Claim, most: int) -> dict[str, Any]:
     window = claim.task.window
     return {
         "channel": claim.task.channel_key,
@@ -282,19 +284,19 @@ def _within(claim: Claim, most: int) -> dict[str, Any]:
     }
 
 
-def _of(rules: FileRules) -> dict[str, Any]:
+def _rule_values(rules: FileRules) -> dict[str, Any]:
     return {
         "max_bytes": _ANY_SIZE if rules.max_bytes is None else rules.max_bytes,
         "takes_all": not rules.types,
-        "types": [_like(pattern) for pattern in rules.types],
+        "types": [_like_pattern(pattern) for pattern in rules.types],
     }
 
 
-def _like(pattern: str) -> str:
+def _like_pattern(pattern: str) -> str:
     """Return *pattern* for LIKE. It also matches parameters: ``text/plain; charset=utf-8``."""
     escaped = pattern.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return escaped.replace("*", "%") + "%"
 
 
-def _named(file: MissingFile, **values: Any) -> dict[str, Any]:
+def _file_values(file: MissingFile, **values: Any) -> dict[str, Any]:
     return {"message_id": file.message_id, "attachment_id": file.attachment_id, **values}

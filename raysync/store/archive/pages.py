@@ -133,7 +133,7 @@ class PostgresPages:
         """
         ids = {message.id for message in page.messages}
         values = {
-            **self._of(claim),
+            **self._claim_values(claim),
             "server": claim.server,
             "rows": len({message.id for message in page.messages if not message.is_suppressed}),
             "low": min(ids, default=None),
@@ -163,7 +163,7 @@ class PostgresPages:
             ClaimLostError: another worker took over.
         """
         async with self._connection() as driver:
-            renewed = await driver.execute(_RENEW, self._of(claim))
+            renewed = await driver.execute(_RENEW, self._claim_values(claim))
         if renewed.rowcount == 0:
             raise refusal(claim, is_same_server=True)
 
@@ -176,7 +176,7 @@ class PostgresPages:
         elapsed_s = (outcome.completed_at - outcome.started_at).total_seconds()
         failure = outcome.failure
         values = {
-            **self._of(claim),
+            **self._claim_values(claim),
             "status": _STATUS_AFTER[outcome.status].value,
             "error": Jsonb(failure_details(failure)) if failure else None,
             "rate": outcome.tally.messages / elapsed_s if elapsed_s > 0 else None,
@@ -188,7 +188,7 @@ class PostgresPages:
         if released == (False,):
             raise refusal(claim, is_same_server=False)
 
-    def _of(self, claim: Claim) -> dict[str, Any]:
+    def _claim_values(self, claim: Claim) -> dict[str, Any]:
         return {
             "channel": claim.task.channel_key,
             "epoch": claim.epoch,

@@ -94,7 +94,7 @@ async def plan_rechecks(
 
 async def _recheck(connection: AsyncConnection, row: Any, requests: int, before: int) -> Recheck:
     start, most = row.recheck_from, requests * PER_PAGE
-    found = await _some(connection, row.channel_id, start, before, most)
+    found = await _next_messages(connection, row.channel_id, start, before, most)
     is_last = found.messages < most
     stop = before if is_last else found.last + 1
     if not found.messages or start >= stop:
@@ -130,12 +130,14 @@ async def _sample(
     ranges = []
     for _ in range(pages if bounds.first is not None else 0):
         start = dice.randint(bounds.first, bounds.last)
-        found = await _some(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
+        found = await _next_messages(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
         ranges.append(IdRange(start, found.last + 1))
     return due_of(row, tuple(sorted(ranges)), len(ranges), is_last=False)
 
 
-async def _some(connection: AsyncConnection, key: int, start: int, before: int, most: int) -> Any:
+async def _next_messages(
+    connection: AsyncConnection, key: int, start: int, before: int, most: int
+) -> Any:
     """Return the last of the next *most* messages from *start* on, and their number."""
     values = {"key": key, "start": start, "before": before, "most": most}
     return (await connection.execute(_NEXT, values)).one()

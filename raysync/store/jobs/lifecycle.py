@@ -21,10 +21,10 @@ from raysync.models.work import SyncWindow
 from raysync.store.connection.engine import translated
 from raysync.store.jobs.lease import (
     JobLease,
-    ask_to_cancel,
     hold_tenant,
     is_held,
     refuse_if_held,
+    request_cancel,
 )
 from raysync.store.jobs.progress import save_progress
 from raysync.store.jobs.records import read_job, read_jobs, read_usage
@@ -194,7 +194,7 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 if await is_held(connection, record.tenant_id):
-                    await ask_to_cancel(connection, record.tenant_id, job_id)
+                    await request_cancel(connection, record.tenant_id, job_id)
                     return True
                 values = {
                     "job_id": job_id,

@@ -13,7 +13,7 @@ from raysync.models.events import ApiUsage, ChannelRow, JobView
 from raysync.models.ids import JobId
 from raysync.models.samples import JobSample, step_s
 from raysync.models.status import ChannelJobStatus
-from raysync.store.archive.dead_letters import bury, resolve_read
+from raysync.store.archive.dead_letters import close_completed, record_failures
 from raysync.store.jobs.rows import calls_json, channel_rows_json, usage_json, view_json
 
 _HEARTBEAT = text("""
@@ -101,6 +101,6 @@ async def _save_rows(
     failed = [row for row in rows if row.status is ChannelJobStatus.FAILED]
     completed = [row for row in rows if row.status is ChannelJobStatus.COMPLETED]
     if failed:
-        await bury(connection, job_id, [row.task.channel_key for row in failed])
+        await record_failures(connection, job_id, [row.task.channel_key for row in failed])
     if completed:
-        await resolve_read(connection, job_id, [row.task.channel_key for row in completed])
+        await close_completed(connection, job_id, [row.task.channel_key for row in completed])

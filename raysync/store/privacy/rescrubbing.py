@@ -209,7 +209,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
 
 
 def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payload, str | None]:
-    """Return a message's content and payload, and that as JSON, or None if it is the same."""
+    """Return a message's content, its payload, and that as JSON, or None if it is unchanged."""
     payload: Payload = {} if row.raw is None else orjson.loads(row.raw)
     if not payload:  # emptied, or written by a version that did not store it
         around = {"id": str(row.id), "channel_id": channel_id}
@@ -272,7 +272,7 @@ async def _rescrub_attachments(
 
 
 def _file_of(raw: Payload, attachment_id: int) -> dict[str, str]:
-    """Return the texts that a message has of one of its files."""
+    """Return the text fields of one attachment in a payload."""
     listed = raw.get("attachments")
     for file in listed if isinstance(listed, list) else ():
         if isinstance(file, dict) and str(file.get("id")) == str(attachment_id):

@@ -118,7 +118,9 @@ sync_progress = Table(
     Column("started_at", Moment),
     Column("messages_per_second", Double),
     Column("retry_count", Integer, nullable=False, server_default="0"),
-    Column("recheck_from", BigInteger, nullable=False, server_default="0"),  # see store.rechecks
+    Column(
+        "recheck_from", BigInteger, nullable=False, server_default="0"
+    ),  # see `store/archive/rechecks.py`
     Column("recheck_started_at", Moment),
     Column("rechecked_at", Moment),
     UniqueConstraint("tenant_id", "channel_id"),

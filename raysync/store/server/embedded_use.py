@@ -19,7 +19,7 @@ from raysync.errors import DatabaseUnavailableError
 _FILE: Final = "postgres.use"
 _LOOK_EVERY_S: Final = 0.05
 STOPPED_WITHIN_S: Final = 240.0
-"""Longest wait for a server that is being stopped; its last checkpoint takes its time."""
+"""Longest wait in seconds for a server that is stopping: its last checkpoint may take long."""
 
 
 @contextmanager

@@ -21,9 +21,9 @@ _Session = psycopg.Connection[TupleRow]
 
 @dataclass(frozen=True, slots=True)
 class PublicRight:
-    """A right of every role."""
+    """Right that every role has through PUBLIC."""
 
-    what: str  #: what it allows, to follow "may"
+    what: str  #: the action it allows, as words after "may"
     revoked_by: LiteralString  #: statement
     had: LiteralString  #: SQL condition: the role %(role)s has it
 

@@ -11,7 +11,7 @@ from typing import Final
 FULL_BELOW_BYTES: Final = 16 * 1024 * 1024
 """A disk with less room is full: a segment of the write-ahead log does not fit."""
 START_BELOW_BYTES: Final = 1024 * 1024
-"""With less room a server does not come up, and neither ends nor says so for minutes."""
+"""With less room a server does not start, and neither ends nor reports it for minutes."""
 _MOST_BYTES: Final = 64 * 1024
 _LINE: Final = re.compile(r"(?:^|\[\d+\] )(PANIC|FATAL): +(.*)")
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded")

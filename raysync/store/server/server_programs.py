@@ -86,7 +86,7 @@ class Programs:
 
 
 def _failure(program: str, output: bytes, data_dir: Path, logged: int) -> DatabaseUnavailableError:
-    """Say why *program* failed, from its output and the log after the first *logged* bytes."""
+    """Return the error for *program*, from its output and the log after *logged* bytes."""
     lines = [*output.decode(errors="replace").splitlines(), *lines_since(data_dir / LOG, logged)]
     if tells_full_disk(lines) or is_full(data_dir):  # a full disk has no room for the log either
         return full_disk(data_dir, fatal_line(lines))
