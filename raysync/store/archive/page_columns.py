@@ -50,6 +50,11 @@ class PageColumns:
         return ", ".join(self.by_key.values())
 
     @property
+    def selected(self) -> str:
+        """Columns under the names of their keys, for a SELECT from the table."""
+        return ", ".join(f"{name} AS {key}" for key, name in self.by_key.items())
+
+    @property
     def assigned(self) -> str:
         """Assignments of an upsert: every column that is no part of the primary key."""
         return ", ".join(f"{name} = excluded.{name}" for name in self._changing)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,23 +20,35 @@ from raysync.models.entities import WITHHELD, Attachment, Message, Reaction
 from raysync.models.ids import ChannelId, MessageId, TenantId
 from raysync.models.records import Quarantine, QuarantinedMessage
 from raysync.models.work import Claim
+from raysync.store.archive.page_columns import ATTACHMENT, REACTION
 from raysync.store.connection.engine import translated
 
-_STORED = """
-SELECT platform_message_id, content, anonymized_author_id, type, reply_to_id,
-    platform_created_at, edited_at, metadata::text, raw::text,
+_STORED = f"""
+SELECT platform_message_id AS id, content, anonymized_author_id AS author_ref, type, reply_to_id,
+    platform_created_at AS created_at, edited_at, metadata::text AS metadata, raw::text AS raw,
     ARRAY(SELECT to_jsonb(a) FROM (
-        SELECT platform_attachment_id AS id, filename, file_size AS size, content_type, url
-        FROM message_attachments
+        SELECT {ATTACHMENT.selected} FROM message_attachments
         WHERE channel_id = m.channel_id AND platform_message_id = m.platform_message_id
-        ORDER BY platform_attachment_id) a),
+        ORDER BY platform_attachment_id) a) AS attachments,
     ARRAY(SELECT to_jsonb(r) FROM (
-        SELECT emoji, count, burst_count FROM message_emoji_reactions
+        SELECT {REACTION.selected} FROM message_emoji_reactions
         WHERE channel_id = m.channel_id AND platform_message_id = m.platform_message_id
             AND anonymized_user_id = ''
-        ORDER BY emoji) r)
+        ORDER BY emoji) r) AS reactions
 FROM messages m WHERE channel_id = %(channel)s AND platform_message_id = ANY(%(ids)s)
-"""
+"""  # noqa: S608 of constants
+
+_ATTRIBUTES: Final = {
+    "content": "content",
+    "author": "author_ref",
+    "type": "type",
+    "message_reference": "reply_to_id",
+    "timestamp": "created_at",
+    "edited_timestamp": "edited_at",
+    "attachments": "attachments",
+    "reactions": "reactions",
+}
+"""Attributes of a message by the fields of Discord that they come from."""
 
 _OF_TENANT = """
 FROM messages m WHERE m.tenant_id = :tenant_id AND m.quarantine IS NOT NULL
@@ -68,44 +81,34 @@ async def with_stored(
     }
     if not odd:
         return messages
-    found = await driver.execute(_STORED, {"channel": claim.task.channel_key, "ids": sorted(odd)})
-    merged = {row[0]: _merged(odd[row[0]], *row[1:]) for row in await found.fetchall()}
+    values = {"channel": claim.task.channel_key, "ids": sorted(odd)}
+    async with driver.cursor(row_factory=namedtuple_row) as cursor:
+        await cursor.execute(_STORED, values)
+        rows: list[Any] = await cursor.fetchall()
+    merged = {row.id: _merged(odd[row.id], row) for row in rows}
     return [merged.get(message.id, message) for message in messages]
 
 
-def _merged(
-    message: Message,
-    content: str,
-    author_ref: str | None,
-    type_: int,
-    reply_to: int | None,
-    created_at: Any,
-    edited_at: Any,
-    metadata: str,
-    raw: str,
-    attachments: Sequence[Any],
-    reactions: Sequence[Any],
-) -> Message:
-    stored: dict[str, dict[str, Any]] = {
-        "content": {"content": content},
-        "author": {"author_ref": author_ref},
-        "type": {"type": type_},
-        "message_reference": {"reply_to_id": reply_to},
-        "timestamp": {"created_at": created_at},
-        "edited_timestamp": {"edited_at": edited_at},
-        "attachments": {"attachments": _attachments(message, attachments)},
-        "reactions": {"reactions": _reactions(message, reactions)},
+def _merged(message: Message, row: Any) -> Message:
+    """Return *message* with the stored *row*'s values of fields that could not be read."""
+    stored: dict[str, Any] = {
+        "content": row.content,
+        "author_ref": row.author_ref,
+        "type": row.type,
+        "reply_to_id": row.reply_to_id,
+        "created_at": row.created_at,
+        "edited_at": row.edited_at,
+        "attachments": _attachments(message, row.attachments),
+        "reactions": _reactions(message, row.reactions),
     }
     if WITHHELD in message.quarantine:
-        kept = {name: value for fields in stored.values() for name, value in fields.items()}
-        kept["author_ref"] = message.author_ref or author_ref
-        return replace(message, **kept, metadata=metadata.encode(), raw=raw.encode())
-    changes = {
-        name: value for field in message.quarantine for name, value in stored.get(field, {}).items()
-    }
+        stored["author_ref"] = message.author_ref or row.author_ref
+        return replace(message, **stored, metadata=row.metadata.encode(), raw=row.raw.encode())
+    names = [_ATTRIBUTES[field] for field in message.quarantine if field in _ATTRIBUTES]
+    changes = {name: stored[name] for name in names}
     flags = {"flags", "pinned"}.intersection(message.quarantine)
     if flags:
-        known = orjson.loads(metadata)
+        known = orjson.loads(row.metadata)
         merged = orjson.loads(message.metadata) | {flag: known.get(flag) for flag in flags}
         changes["metadata"] = orjson.dumps(merged)
     return replace(message, **changes)
