@@ -15,7 +15,7 @@ from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
 from raysync.store.connection.audit import Note
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.jobs.lease import add_lock, refuse_while_running
 from raysync.store.privacy.scrubbings import note_scrubbed
 from raysync.store.schema.job_tables import sync_jobs
@@ -182,7 +182,7 @@ class TenantStore:
 
 async def _remove_messages(connection: AsyncConnection, tenant_id: TenantId) -> None:
     """Delete the rows without foreign keys. Locks keep out pages that are still in flight."""
-    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    await connection.execute(NO_TIMEOUT)
     locked = select(sync_progress.c.id).where(sync_progress.c.tenant_id == tenant_id)
     await connection.execute(locked.order_by(sync_progress.c.id).with_for_update())
     keys = select(channels.c.id).where(channels.c.tenant_id == tenant_id)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from raysync.store.privacy.redacting import ELSEWHERE
+from raysync.store.privacy.redacting import OTHER_COLUMNS
 from raysync.store.privacy.rotation import _OF_TENANT
 from raysync.store.schema.tables import metadata
 
@@ -57,4 +57,4 @@ def test_every_text_is_rewritten_or_holds_no_people(table) -> None:
 
 
 def test_rotation_rewrites_what_redaction_does() -> None:
-    assert ELSEWHERE.items() <= _OF_TENANT.items()
+    assert OTHER_COLUMNS.items() <= _OF_TENANT.items()

@@ -26,7 +26,7 @@ from raysync.models.ids import MessageId, TenantId
 from raysync.models.work import Claim, IdRange, Recheck
 from raysync.store.archive.pages import refusal
 from raysync.store.archive.rechecks import due_of
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 
 _ANY_SIZE: Final = 1 << 62
 
@@ -147,7 +147,6 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0 
 
 
 _LIFE = text("SELECT life::text FROM server_life")
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 class ExtrasStore:
@@ -269,7 +268,7 @@ async def plan_leftovers(
     }
     with translated():
         async with engine.begin() as connection:
-            await connection.execute(_NO_TIMEOUT)
+            await connection.execute(NO_TIMEOUT)
             rows = (await connection.execute(_LEFT, values)).all()
     return [due_of(row, (), 0, is_last=False) for row in rows]
 

@@ -18,6 +18,11 @@ AT_ONCE: Final = 2_000
 Progress = Callable[[int], None]
 """Callback after each transaction, with the number of messages that it completed."""
 
+IN_PIECE: Final = (
+    "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
+)
+"""SQL condition: a row belongs to the piece. See `Piece.values`."""
+
 _KEYS = text("SELECT id FROM channels WHERE tenant_id = :tenant_id ORDER BY id")
 _NEXT = text("""
 SELECT max(id) AS last, count(*) AS messages FROM (

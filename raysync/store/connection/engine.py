@@ -5,10 +5,10 @@ from __future__ import annotations
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, event, exc
+from sqlalchemy import URL, event, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raysync.errors import (
@@ -30,6 +30,8 @@ from raysync.store.connection.sessions import connect_keywords as connect_keywor
 Engine = AsyncEngine
 """Pool of connections, under the name that the layers above use."""
 POOL_TIMEOUT_S = 30
+NO_TIMEOUT: Final = text("SET LOCAL statement_timeout = 0")
+"""Statement that lifts the timeout until the transaction ends: it may read a whole archive."""
 
 _LIMITS = "54"
 """SQLSTATE class for values that are too large or too deep. psycopg calls them operational."""

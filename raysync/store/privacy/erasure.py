@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import ErasureCounts
 from raysync.store.archive.payload_sql import QUOTED_AUTHOR, QUOTED_SOURCE, REFERS, SOURCE
-from raysync.store.archive.ranges import Piece, Progress, channel_keys, in_pieces
-from raysync.store.connection.engine import translated
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, channel_keys, in_pieces
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.privacy.names import Names
 from raysync.store.privacy.redacting import (
     IN_MESSAGE,
@@ -32,8 +32,7 @@ from raysync.store.privacy.redacting import (
 
 Work = Callable[[AsyncConnection, Piece], Awaitable[ErasureCounts]]
 _THREADS: Final = "(10, 11, 12)"
-_PART = """channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"""
-_OF_GONE = f"{_PART} AND platform_message_id IN (SELECT id FROM gone)"  # noqa: S608 of constants
+_OF_GONE = f"{IN_PIECE} AND platform_message_id IN (SELECT id FROM gone)"  # noqa: S608 of constants
 
 
 _BELONGING = f"""
@@ -56,7 +55,7 @@ SELECT (SELECT count(*) FROM gone) AS messages, (SELECT count(*) FROM versions) 
 
 _ERASE_ALL = text(f"""
 WITH gone AS (
-    DELETE FROM messages WHERE {_PART} RETURNING platform_message_id AS id
+    DELETE FROM messages WHERE {IN_PIECE} RETURNING platform_message_id AS id
 ), {_BELONGING}, reactions AS (
     DELETE FROM message_emoji_reactions WHERE {_OF_GONE} RETURNING 1
 )
@@ -65,11 +64,11 @@ WITH gone AS (
 
 _ERASE_USER = text(f"""
 WITH gone AS (
-    DELETE FROM messages WHERE {_PART} AND anonymized_author_id = ANY(:refs)
+    DELETE FROM messages WHERE {IN_PIECE} AND anonymized_author_id = ANY(:refs)
     RETURNING platform_message_id AS id
 ), {_BELONGING}, reactions AS (
     DELETE FROM message_emoji_reactions
-    WHERE {_PART}
+    WHERE {IN_PIECE}
         AND (platform_message_id IN (SELECT id FROM gone) OR anonymized_user_id = ANY(:refs))
     RETURNING 1
 ), noted AS (
@@ -155,7 +154,6 @@ UPDATE sync_jobs SET result = jsonb_set(result, '{verification,gaps}',
         WHERE each ->> 'channel_id' <> ALL(:ids)))
 WHERE tenant_id = :tenant_id AND jsonb_typeof(result -> 'verification') = 'object'
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +262,7 @@ class Erasure:
     async def _count(self, statement: Any, values: dict[str, Any]) -> ErasureCounts:
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 row = (await connection.execute(statement, values)).one()
         return _counts(row, row.mentions)
 

@@ -17,7 +17,7 @@ from raysync.models.ids import TenantId
 from raysync.models.privacy import PurgeCounts
 from raysync.store.archive.payload_sql import HAS_QUOTE, QUOTED_ID, WITHOUT_QUOTE
 from raysync.store.archive.ranges import AT_ONCE, Progress, channel_keys
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 
 _QUOTED: Final = f"coalesce({QUOTED_ID}, 0)"
 """Id of the quoted message; 0, which counts as old, if it cannot be read."""
@@ -116,7 +116,6 @@ SELECT (SELECT count(*) FROM due WHERE is_old) AS erased,
     (SELECT count(blob_key) FROM due JOIN message_attachments
         USING (channel_id, platform_message_id)) AS blobs
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class Purge:
         values = {"tenant_id": self.tenant_id, "before": before, "age_s": age_s}
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 row = (await connection.execute(_COUNT, values)).one()
         return PurgeCounts(erased=row.erased, emptied=row.emptied, blobs=row.blobs)
 
@@ -168,7 +167,7 @@ class Purge:
         while not is_last:
             with translated():
                 async with self.engine.begin() as connection:
-                    await connection.execute(_NO_TIMEOUT)
+                    await connection.execute(NO_TIMEOUT)
                     due = (await connection.execute(_DELETED, values)).all()
                     total += await _empty(connection, due)
             is_last = len(due) < AT_ONCE
@@ -179,7 +178,7 @@ class Purge:
         """Run the statement. Return its value if it returns rows."""
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 answer = await connection.execute(statement, values)
                 return answer.scalar_one() if answer.returns_rows else None
 

@@ -18,9 +18,15 @@ from raysync.store.archive.payload_sql import (
     REFERS,
     SOURCE,
 )
-from raysync.store.archive.ranges import Piece
+from raysync.store.archive.ranges import IN_PIECE, Piece
 from raysync.store.privacy.column_texts import rewrite_column
 from raysync.store.privacy.names import Names, is_named
+from raysync.store.privacy.rewriting import (
+    REWRITE_MESSAGES,
+    REWRITE_VERSIONS,
+    rename_emojis,
+    rewrite_attachments,
+)
 
 
 class Redactor(Protocol):
@@ -33,7 +39,6 @@ class Redactor(Protocol):
     def metadata(self, metadata: Mapping[str, Any], /) -> dict[str, Any]: ...
 
 
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 IN_MESSAGE: Final = is_named("content", "metadata::text", "raw::text")
 """SQL condition: a message names the person."""
 IN_VERSION: Final = is_named("content", "raw::text")
@@ -43,7 +48,7 @@ _IN_EMOJI = is_named("emoji")
 _IN_CHANNEL = is_named("metadata::text", "name")
 
 _OF_PIECE = f"""
-SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_WITHIN}
+SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {IN_PIECE}
 """  # noqa: S608 of constants
 _NAMED = text(f"{_OF_PIECE} AND {IN_MESSAGE}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
@@ -56,74 +61,43 @@ WHERE e.suppression_id = :suppression
 _FORWARDING = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, content, metadata, raw, {_SOURCES}
-    FROM messages WHERE {_WITHIN} AND (metadata ? 'is_forward' OR {QUOTES_FORWARD})
+    FROM messages WHERE {IN_PIECE} AND (metadata ? 'is_forward' OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
 _FORWARDING_VERSIONS = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, seen_at, content, raw, {_SOURCES}
-    FROM message_versions WHERE {_WITHIN} AND ({IS_FORWARD} OR {QUOTES_FORWARD})
+    FROM message_versions WHERE {IN_PIECE} AND ({IS_FORWARD} OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
 
-_REWRITE = text("""
-UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
-    raw = CAST(given.raw AS jsonb), updated_at = now()
-FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[]), CAST(:metadata AS text[]),
-    CAST(:raws AS text[])) AS given (id, content, metadata, raw)
-WHERE m.channel_id = :key AND m.platform_message_id = given.id
-""")
-
 _NAMED_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND {IN_VERSION}
+WHERE {IN_PIECE} AND {IN_VERSION}
 """)  # noqa: S608 of constants
 
 _REFERRING_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND {REFERS}
+WHERE {IN_PIECE} AND {REFERS}
 """)  # noqa: S608 of constants
 
 _NAMED_ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
     content_type
-FROM message_attachments WHERE {_WITHIN} AND {_IN_FILE}
+FROM message_attachments WHERE {IN_PIECE} AND {_IN_FILE}
 """)  # noqa: S608 of constants
-_REWRITE_ATTACHMENT = text("""
-UPDATE message_attachments SET filename = :filename, url = :url, content_type = :content_type
-WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
-""")
-
-REWRITE_VERSIONS: Final = text("""
-UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
-FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
-    CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
-WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
-""")
-
 _NAMED_EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND {_IN_EMOJI}
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND {_IN_EMOJI}
 """)  # noqa: S608 of constants
-_DROP_DOUBLES = text("""
-DELETE FROM message_emoji_reactions old USING message_emoji_reactions new
-WHERE old.channel_id = :key AND old.platform_message_id > :after
-    AND old.platform_message_id <= :upto AND old.emoji = :old AND new.channel_id = :key
-    AND new.platform_message_id = old.platform_message_id AND new.emoji = :new
-    AND new.anonymized_user_id = old.anonymized_user_id
-""")
-_RENAME_EMOJI = text(f"""
-UPDATE message_emoji_reactions SET emoji = :new WHERE {_WITHIN} AND emoji = :old
-""")  # noqa: S608 of constants
-
 _CHANNELS = text(f"""
 SELECT id, name, metadata FROM channels
 WHERE tenant_id = :tenant_id AND {_IN_CHANNEL}
 """)  # noqa: S608 of constants
 _REWRITE_CHANNEL = text("UPDATE channels SET name = :name, metadata = :metadata WHERE id = :id")
 
-ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
+OTHER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "sync_jobs": ("error", "progress", "result"),
     "channel_sync_jobs": ("error_details",),
     "sync_progress": ("error_details",),
@@ -146,32 +120,6 @@ async def redact_named(
     emojis = (await connection.execute(_NAMED_EMOJIS, values)).scalars().all()
     await rename_emojis(connection, piece, {emoji: redactor.text(emoji) for emoji in emojis})
     return len(rows) + len(versions)
-
-
-async def rename_emojis(
-    connection: AsyncConnection, piece: Piece, renamed: Mapping[str, str]
-) -> None:
-    """Rename custom emojis in the reactions of a piece."""
-    for old, new in renamed.items():
-        if old != new:
-            values = {**piece.values, "old": old, "new": new}
-            await connection.execute(_DROP_DOUBLES, values)
-            await connection.execute(_RENAME_EMOJI, values)
-
-
-async def rewrite_attachments(
-    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], rewrite: Callable[[str], str]
-) -> None:
-    """Apply *rewrite* to the names, addresses and types of files in *rows*."""
-    for row in rows:
-        which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
-        kind = row.content_type
-        rewritten = {
-            "filename": rewrite(row.filename),
-            "url": rewrite(row.url),
-            "content_type": None if kind is None else rewrite(kind),
-        }
-        await connection.execute(_REWRITE_ATTACHMENT, {**which, **rewritten})
 
 
 async def redact_referring(
@@ -211,7 +159,7 @@ async def redact_elsewhere(
         metadata = json.dumps(redactor.payload(row.metadata))
         rewritten = {"id": row.id, "name": redactor.text(row.name), "metadata": metadata}
         await connection.execute(_REWRITE_CHANNEL, rewritten)
-    for table, columns in ELSEWHERE.items():
+    for table, columns in OTHER_COLUMNS.items():
         for column in columns:
             await rewrite_column(
                 connection, table, column, tenant_id, _naming(names), redactor.text
@@ -233,7 +181,7 @@ async def _rewrite(
             "metadata": [json.dumps(redactor.metadata(row.metadata)) for row in rows],
             "raws": [json.dumps(redactor.payload(row.raw)) for row in rows],
         }
-        await connection.execute(_REWRITE, values)
+        await connection.execute(REWRITE_MESSAGES, values)
 
 
 async def _rewrite_versions(

@@ -16,11 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import SCRUBBING_RULES, RescrubCounts
-from raysync.store.archive.ranges import Piece, Progress, in_pieces_from
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.privacy.column_texts import rewrite_column
-from raysync.store.privacy.redacting import ELSEWHERE, REWRITE_VERSIONS, rename_emojis
+from raysync.store.privacy.redacting import OTHER_COLUMNS
+from raysync.store.privacy.rewriting import (
+    REWRITE_MESSAGES,
+    REWRITE_VERSIONS,
+    VERSIONS,
+    rename_emojis,
+)
 
 Payload = Mapping[str, Any]
 
@@ -41,7 +47,6 @@ class Rewriter(Protocol):
 
 _AT_ONCE: Final = 1_000
 """Number of channels in one transaction."""
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 
 _BEGIN = text("""
 INSERT INTO scrubbings (tenant_id, rules) VALUES (:tenant_id, :rules)
@@ -63,26 +68,14 @@ _COUNT = text("""
 SELECT count(*) FROM messages
 WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 _MESSAGES = text(f"""
 SELECT platform_message_id AS id, content, metadata::text AS metadata, raw::text AS raw
-FROM messages WHERE {_WITHIN}
+FROM messages WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
-_VERSIONS = text(f"""
-SELECT platform_message_id AS id, seen_at, content, raw::text AS raw
-FROM message_versions WHERE {_WITHIN}
-""")  # noqa: S608 of constants
-_REWRITE = text("""
-UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
-    raw = CAST(given.raw AS jsonb), updated_at = now()
-FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[]), CAST(:metadata AS text[]),
-    CAST(:raws AS text[])) AS given (id, content, metadata, raw)
-WHERE m.channel_id = :key AND m.platform_message_id = given.id
-""")
 _ATTACHMENTS = text(f"""
 SELECT platform_message_id AS message_id, platform_attachment_id AS id, filename, url, content_type
-FROM message_attachments WHERE {_WITHIN}
+FROM message_attachments WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
 _REWRITE_ATTACHMENTS = text("""
 UPDATE message_attachments a SET filename = given.filename, url = given.url,
@@ -94,7 +87,7 @@ WHERE a.channel_id = :key AND a.platform_message_id = given.message_id
     AND a.platform_attachment_id = given.id
 """)
 _EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND length(emoji) > 16
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND length(emoji) > 16
 """)  # noqa: S608 of constants
 _CHANNELS = text("""
 SELECT id, platform_channel_id, name, metadata::text AS metadata FROM channels
@@ -122,7 +115,7 @@ class Rescrubbing:
         """Count the messages to look at."""
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
     async def run(self, rewriter: Rewriter, begun: Note = nothing) -> RescrubCounts:
@@ -168,7 +161,7 @@ class Rescrubbing:
                     after = rows[-1].id
 
     async def _reports(self, connection: AsyncConnection, rewriter: Rewriter) -> None:
-        for table, columns in ELSEWHERE.items():
+        for table, columns in OTHER_COLUMNS.items():
             for column in columns:
                 await rewrite_column(
                     connection,
@@ -195,7 +188,7 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
         ids, contents, metadata_of, new_raws = zip(*changed, strict=True)
         values = {"key": piece.key, "ids": list(ids), "contents": list(contents)}
         values |= {"metadata": list(metadata_of), "raws": list(new_raws)}
-        await connection.execute(_REWRITE, values)
+        await connection.execute(REWRITE_MESSAGES, values)
     emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
     renamed = {emoji: rewriter.emoji(emoji) for emoji in emojis}
     await rename_emojis(connection, piece, renamed)
@@ -238,7 +231,7 @@ async def _rescrub_versions(
     connection: AsyncConnection, piece: Piece, channel_id: str, rewriter: Rewriter
 ) -> int:
     changed: list[tuple[int, Any, str, str | None]] = []
-    for row in (await connection.execute(_VERSIONS, piece.values)).all():
+    for row in (await connection.execute(VERSIONS, piece.values)).all():
         content, _, raw = _rewritten(row, channel_id, rewriter)
         if raw is not None or content != row.content:
             changed.append((row.id, row.seen_at, content, row.raw if raw is None else raw))

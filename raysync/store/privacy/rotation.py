@@ -20,18 +20,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PSEUDONYM
-from raysync.store.archive.ranges import Piece, Progress, in_pieces_from
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
 from raysync.store.connection.engine import translated
 from raysync.store.privacy.column_texts import rewrite_column
-from raysync.store.privacy.redacting import ELSEWHERE, rename_emojis, rewrite_attachments
+from raysync.store.privacy.redacting import OTHER_COLUMNS
+from raysync.store.privacy.rewriting import (
+    REWRITE_VERSIONS,
+    VERSIONS,
+    rename_emojis,
+    rewrite_attachments,
+)
 
 Rename = Callable[[str], str]
 """Function from a pseudonym to that of the next generation."""
 _FOUND: Final = re.compile(PSEUDONYM)
 _REMEMBERED: Final = 1 << 17
 _SALT_BYTES: Final = 16
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 
 _BEGIN = text("""
 INSERT INTO pseudonym_generations (tenant_id, generation, salt)
@@ -59,7 +64,7 @@ WHERE tenant_id = :tenant_id AND completed_at IS NULL
 
 _MESSAGES = text(f"""
 SELECT platform_message_id AS id, anonymized_author_id AS author, content,
-    metadata::text AS metadata, raw::text AS raw FROM messages WHERE {_WITHIN}
+    metadata::text AS metadata, raw::text AS raw FROM messages WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
 _RENAME_MESSAGES = text("""
 UPDATE messages m SET anonymized_author_id = given.author, content = given.content,
@@ -68,36 +73,26 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:authors AS text[]), CAST(:contents AS 
     CAST(:metadata AS text[]), CAST(:raws AS text[])) AS given (id, author, content, metadata, raw)
 WHERE m.channel_id = :key AND m.platform_message_id = given.id
 """)
-_VERSIONS = text(f"""
-SELECT platform_message_id AS id, seen_at, content, raw::text AS raw
-FROM message_versions WHERE {_WITHIN}
-""")  # noqa: S608 of constants
-_RENAME_VERSIONS = text("""
-UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
-FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
-    CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
-WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
-""")
 _REACTORS = text(f"""
 SELECT DISTINCT anonymized_user_id AS ref FROM message_emoji_reactions
-WHERE {_WITHIN} AND anonymized_user_id <> ''
+WHERE {IN_PIECE} AND anonymized_user_id <> ''
 """)  # noqa: S608 of constants
 _RENAME_REACTORS = text(f"""
 UPDATE message_emoji_reactions SET anonymized_user_id = given.new
 FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS given (old, new)
-WHERE {_WITHIN} AND anonymized_user_id = given.old
+WHERE {IN_PIECE} AND anonymized_user_id = given.old
 """)  # noqa: S608 of constants
 _ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
     content_type
 FROM message_attachments
-WHERE {_WITHIN} AND concat_ws(' ', filename, url, content_type) ~ '{PSEUDONYM}'
+WHERE {IN_PIECE} AND concat_ws(' ', filename, url, content_type) ~ '{PSEUDONYM}'
 """)  # noqa: S608 of constants
 _EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND emoji ~ '{PSEUDONYM}'
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND emoji ~ '{PSEUDONYM}'
 """)  # noqa: S608 of constants
 _OF_TENANT = {
-    **ELSEWHERE,
+    **OTHER_COLUMNS,
     "channels": ("name", "metadata"),
     "suppressions": ("ref",),
 }
@@ -178,10 +173,10 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
                 "raws": _renamed([row.raw for row in rows], rename),
             },
         )
-    versions = (await connection.execute(_VERSIONS, piece.values)).all()
+    versions = (await connection.execute(VERSIONS, piece.values)).all()
     if versions:
         await connection.execute(
-            _RENAME_VERSIONS,
+            REWRITE_VERSIONS,
             {
                 "key": piece.key,
                 "ids": [row.id for row in versions],
