@@ -150,7 +150,7 @@ def resolve_token(
         )
     elif kind in (STORED, DEMO) and sealed is not None:
         token = _unseal_stored(sealed, secret)
-        missing = "The stored token is empty: add the tenant again."
+        missing = "The stored token is empty: remove the tenant and add it again."
     else:
         raise TokenUnavailableError(
             "The tenant has no usable token reference: remove it and add it again with "

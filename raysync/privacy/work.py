@@ -47,8 +47,8 @@ class TenantWork:
         def report(messages: int) -> None:
             if lease.lost.is_set():
                 raise JobRunningError(
-                    "The database connection that held the tenant broke. What was done stays: run "
-                    "the same command again, and it goes on from there."
+                    "The database connection that held the tenant broke. Completed work is kept: "
+                    "run the same command again to continue."
                 )
             self.progress(messages)
 

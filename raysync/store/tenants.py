@@ -93,7 +93,7 @@ class TenantStore:
     async def list(self) -> tuple[Tenant, ...]:
         """Return all tenants, ordered by slug."""
         rows = await self._select(select(tenants).order_by(tenants.c.slug))
-        return tuple(_tenant(each) for each in rows)
+        return tuple(_tenant(row) for row in rows)
 
     async def in_turn(self) -> tuple[Tenant, ...]:
         """Return all tenants, least recently synced first. New ones, which take long, come last."""
@@ -111,7 +111,7 @@ class TenantStore:
         rows = await self._select(
             select(tenants).order_by(ended.asc().nulls_last(), tenants.c.slug)
         )
-        return tuple(_tenant(each) for each in rows)
+        return tuple(_tenant(row) for row in rows)
 
     async def set_status(self, slug: str, status: TenantStatus) -> None:
         """Set whether *slug* is synced by default. Raises UnknownTenantError."""

@@ -257,8 +257,8 @@ async def forget_listings(connection: AsyncConnection, tenant_id: TenantId) -> N
 
 def _in_chunks(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
     rest = iter(channels)
-    while some := list(islice(rest, _AT_ONCE)):
-        yield some
+    while chunk := list(islice(rest, _AT_ONCE)):
+        yield chunk
 
 
 def _without_payload(channel: Channel) -> Channel:

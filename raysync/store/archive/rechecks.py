@@ -86,9 +86,9 @@ async def plan_rechecks(
             for row in due.all():
                 if requests <= 0:
                     break
-                each = await _recheck(connection, row, requests, before)
-                planned.append(each)
-                requests -= each.pages
+                recheck = await _recheck(connection, row, requests, before)
+                planned.append(recheck)
+                requests -= recheck.pages
     return planned
 
 

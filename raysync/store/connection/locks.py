@@ -108,7 +108,7 @@ class Lease:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when another holder may have begun: this one must stop."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody asked to end the holder's job."""
+    """Set when an operator has cancelled the holder's job."""
 
     @property
     def is_revoked(self) -> bool:
@@ -241,8 +241,8 @@ class LockHolder:
         """Read and renew the rows while a lock is held."""
         try:
             await self._poll_forever()
-        except Exception:  # noqa: BLE001 whatever it is, nothing renews the leases any more
-            _log.exception("leases are not renewed any more")
+        except Exception:  # noqa: BLE001 after any error, nothing renews the leases
+            _log.exception("renewal of leases stopped")
             for lease in self._leases.values():
                 lease.lost.set()
 

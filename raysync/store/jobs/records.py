@@ -87,12 +87,12 @@ async def read_usage(connection: AsyncConnection, job_id: JobId) -> Mapping[str,
     usage = _USAGE.validate_python(waits or {})
     values = {"job_id": job_id, "earlier": EARLIER_RUNS}
     for row in await connection.execute(_CALLS, values):
-        each = usage.get(row.worker_id, ApiUsage())
+        known = usage.get(row.worker_id, ApiUsage())
         if row.route.startswith(LIMIT_HIT):
-            hits = {**each.rate_limit_hits, row.route.removeprefix(LIMIT_HIT): row.calls}
-            usage[row.worker_id] = replace(each, rate_limit_hits=hits)
+            hits = {**known.rate_limit_hits, row.route.removeprefix(LIMIT_HIT): row.calls}
+            usage[row.worker_id] = replace(known, rate_limit_hits=hits)
         else:
-            usage[row.worker_id] = replace(each, calls={**each.calls, row.route: row.calls})
+            usage[row.worker_id] = replace(known, calls={**known.calls, row.route: row.calls})
     return usage
 
 

@@ -35,7 +35,7 @@ def usage_json(usage: Mapping[str, ApiUsage]) -> str:
     Requests by the second stay in memory, since each heartbeat would write them again; the result
     has them. Figures that only metrics use stay in memory, too.
     """
-    return _text({worker: asdict(_without_counts(each)) for worker, each in usage.items()})
+    return _text({worker: asdict(_without_counts(waits)) for worker, waits in usage.items()})
 
 
 def _without_counts(usage: ApiUsage) -> ApiUsage:

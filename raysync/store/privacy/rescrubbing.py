@@ -168,7 +168,7 @@ class Rescrubbing:
                     table,
                     column,
                     self.tenant_id,
-                    lambda told: told.is_not(None),
+                    lambda column: column.is_not(None),
                     rewriter.report,
                 )
 

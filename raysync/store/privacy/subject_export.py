@@ -16,7 +16,7 @@ from raysync.store.privacy.names import Names, is_named
 
 def _places(**columns: str) -> str:
     """Return SQL for an array of the keys of those *columns* that name the user."""
-    cases = ", ".join(f"CASE WHEN {_named(each)} THEN '{key}' END" for key, each in columns.items())
+    cases = ", ".join(f"CASE WHEN {_named(name)} THEN '{key}' END" for key, name in columns.items())
     return f"array_remove(ARRAY[{cases}], NULL)"
 
 

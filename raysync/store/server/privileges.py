@@ -112,9 +112,9 @@ def analyst_grants(role: str) -> list[str]:
         sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO {}").format(to),
     ]
     for table, columns in ANALYSTS.items():
-        some = sql.SQL(" ({})").format(_names(columns)) if columns else sql.SQL("")
+        listed = sql.SQL(" ({})").format(_names(columns)) if columns else sql.SQL("")
         grant = sql.SQL("GRANT SELECT{} ON public.{} TO {}")
-        made.append(grant.format(some, sql.Identifier(table), to))
+        made.append(grant.format(listed, sql.Identifier(table), to))
     return _texts(made)
 
 

@@ -39,7 +39,7 @@ def lines_since(log: Path, offset: int) -> list[str]:
     try:
         with log.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            begin = offset if offset <= length else 0  # somebody has truncated it
+            begin = offset if offset <= length else 0  # the log was truncated
             file.seek(max(begin, length - _MOST_BYTES))
             written = file.read()
     except OSError:
@@ -65,7 +65,7 @@ def tells_full_disk(lines: Iterable[str]) -> bool:
 
 
 def tells_stop_request(lines: Iterable[str]) -> bool:
-    """Return whether somebody had the server stopped, as by `raysync db stop`."""
+    """Return whether the server was asked to stop, as by `raysync db stop`."""
     return any(words in line for line in lines for words in _STOP_REQUESTS)
 
 
