@@ -32,7 +32,7 @@ from raysync.store.jobs.rows import EARLIER_RUNS, as_json, options_of
 from raysync.store.schema.job_tables import sync_jobs
 
 # The next run's workers reuse these names and count from zero.
-_SET_CALLS_ASIDE = text("""
+_MERGE_CALLS_OF_LAST_RUN = text("""
 WITH last_run AS (
     DELETE FROM job_api_calls WHERE job_id = :job_id AND worker_id <> :earlier
     RETURNING job_id, route, calls, updated_at
@@ -43,7 +43,7 @@ ON CONFLICT (job_id, worker_id, route) DO UPDATE SET
     calls = c.calls + excluded.calls, updated_at = greatest(c.updated_at, excluded.updated_at)
 """)
 
-_FORGET_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
+_DELETE_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
 
 _FINISH = text("""
 UPDATE sync_jobs SET status = :status, result = CAST(:result AS jsonb), error = :error,
@@ -127,9 +127,9 @@ class JobStore:
             async with self._engine.begin() as connection:
                 resumed = await connection.execute(_RESUME, values)
                 if resumed.rowcount:  # samples and calls are of one run, and a new one begins
-                    await connection.execute(_FORGET_SAMPLES, {"job_id": job_id})
-                    aside = {"job_id": job_id, "earlier": EARLIER_RUNS}
-                    await connection.execute(_SET_CALLS_ASIDE, aside)
+                    await connection.execute(_DELETE_SAMPLES, {"job_id": job_id})
+                    merged = {"job_id": job_id, "earlier": EARLIER_RUNS}
+                    await connection.execute(_MERGE_CALLS_OF_LAST_RUN, merged)
         if resumed.rowcount == 0:
             raise nothing_to_resume(record)
         return await self.load(job_id)

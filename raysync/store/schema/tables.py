@@ -118,9 +118,8 @@ sync_progress = Table(
     Column("started_at", Moment),
     Column("messages_per_second", Double),
     Column("retry_count", Integer, nullable=False, server_default="0"),
-    Column(
-        "recheck_from", BigInteger, nullable=False, server_default="0"
-    ),  # see `store/archive/rechecks.py`
+    # See `store/archive/rechecks.py`.
+    Column("recheck_from", BigInteger, nullable=False, server_default="0"),
     Column("recheck_started_at", Moment),
     Column("rechecked_at", Moment),
     UniqueConstraint("tenant_id", "channel_id"),
@@ -178,9 +177,8 @@ rate_limits = Table(
     Column("limit", Integer, nullable=False),  # requests ...
     Column("window_s", Double, nullable=False),  # ... in this number of seconds
     Column("source", Text, nullable=False, server_default="refusal"),  # origin of the limit
-    Column(
-        "form", Text, nullable=False, server_default="unknown"
-    ),  # form of the buckets, see `ratelimit/forms.py`
+    # Form of the buckets, see `ratelimit/forms.py`.
+    Column("form", Text, nullable=False, server_default="unknown"),
     created_at(),
     updated_at(),
     UniqueConstraint("api", "route", "bucket"),

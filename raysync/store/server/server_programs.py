@@ -67,7 +67,7 @@ class Programs:
                 raise _failure(program, output.read(), self.data_dir, logged)
 
     def _run(self, command: list[str], output: IO[bytes], stdin: str) -> int:
-        plainly = self.account.switches_user and not self.account.prefix
+        by_uid = self.account.switches_user and not self.account.prefix
         return subprocess.run(  # noqa: S603 our own program, no shell
             command,
             input=stdin.encode(),
@@ -79,9 +79,9 @@ class Programs:
             check=False,
             start_new_session=True,
             timeout=2 * DEADLINE_S,
-            user=self.account.uid if plainly else None,
-            group=self.account.gid if plainly else None,
-            extra_groups=[] if plainly else None,
+            user=self.account.uid if by_uid else None,
+            group=self.account.gid if by_uid else None,
+            extra_groups=[] if by_uid else None,
         ).returncode
 
 
