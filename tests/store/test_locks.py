@@ -287,7 +287,7 @@ async def test_what_changes_a_tenant_keeps_runs_from_beginning_meanwhile(
 ) -> None:
     async with engine.begin() as connection:
         await refuse_while_running(connection, tenant.id)
-        with pytest.raises(JobRunningError, match="Another command is at work"):
+        with pytest.raises(JobRunningError, match="Another command is working"):
             await hold_tenant(engine, tenant.id).__aenter__()
     async with hold_tenant(engine, tenant.id):
         pass

@@ -223,7 +223,7 @@ def open_blob_store(url: str, guild_id: GuildId) -> BlobStore:
         )
     if url.startswith("memory:"):
         raise ConfigurationError(
-            "Attachments in memory would be lost at the end of the run: name a folder or a bucket."
+            "Attachments in memory would be gone at the end of the run: name a folder or a bucket."
         )
     try:
         return BlobStore(url, guild_id)
