@@ -217,7 +217,7 @@ def open_blob_store(url: str, guild_id: GuildId) -> BlobStore:
     """
     if any("@" in urlsplit(part).netloc for part in url.split("::")):
         raise ConfigurationError(
-            "The address of the attachments must not contain a user or password, because it is "
+            "The address of the attachments must have no user and no password, because it is "
             "stored with the job. Set them in the environment, for S3 in AWS_ACCESS_KEY_ID and so "
             "on."
         )
