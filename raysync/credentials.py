@@ -1,9 +1,10 @@
-"""Secrets: where they come from, and how they travel.
+"""Secrets: their sources, their encryption at rest, and sealed boxes for transport.
 
-A token is named by reference: ``env:NAME``, ``file:/path`` or ``stored`` (sealed in the
-database); the demo's by ``demo:URL``, sealed as well, and of use at that address alone. The driver
-resolves the reference; a worker gets its secrets sealed to a key that only that worker's memory
-holds, so that neither Ray's store, its control plane nor its dashboard ever has them in clear.
+A tenant names its token by reference: ``env:NAME``, ``file:/path`` or ``stored`` (encrypted in the
+database). The demo's reference is ``demo:URL``; its token is encrypted, too, and valid at that
+address only. The driver resolves the reference. A worker gets its secrets sealed to a public key
+whose private key exists only in that worker's memory. So neither Ray's object store, its control
+plane nor its dashboard ever has them in clear.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _ALWAYS_SECRET = frozenset({"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY"})
 
 
 def secret_key(settings: Settings) -> bytes:
-    """The installation's secret: ``RAYSYNC_SECRET_KEY``, or one kept beside the embedded database.
+    """Return the installation's secret: ``RAYSYNC_SECRET_KEY``, or the embedded database's.
 
     Raises:
         ConfigurationError: the database is the user's own and no key is set.
@@ -41,7 +42,7 @@ def secret_key(settings: Settings) -> bytes:
     if settings.database_url is not None:
         raise ConfigurationError(
             "RAYSYNC_SECRET_KEY is not set. Pseudonyms and stored tokens need it, and every "
-            "machine that uses this database needs the same: `openssl rand -hex 32` makes one."
+            "machine that uses this database needs the same key: `openssl rand -hex 32` makes one."
         )
     return _kept_key(settings.home / KEY_FILE)
 
@@ -53,7 +54,8 @@ def _kept_key(path: Path) -> bytes:
         key = path.read_bytes().strip()
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot keep the secret key in {path}: {error.strerror}."
+            f"Cannot store the secret key in {path}: {error.strerror}. Set RAYSYNC_HOME to a "
+            "directory of your own, or RAYSYNC_SECRET_KEY."
         ) from None
     if len(key) < 32:
         raise ConfigurationError(
@@ -63,7 +65,7 @@ def _kept_key(path: Path) -> bytes:
 
 
 def _write_once(path: Path) -> None:
-    """Create the key file whole or not at all, whoever else tries at the same time."""
+    """Create the key file completely or not at all, also with concurrent attempts."""
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -75,42 +77,42 @@ def _write_once(path: Path) -> None:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
-        pass  # another command was first: its key counts
+        pass  # another command was first, and its key is used
     finally:
         draft.unlink()
 
 
 def tenant_key(secret: bytes, guild_id: int) -> bytes:
-    """The key of one tenant's pseudonyms: the same guild gets the same, no other does."""
+    """Return the key of one tenant's pseudonyms: always the same for a guild, unique to it."""
     return hmac.new(secret, f"raysync/pseudonyms/v1/{guild_id}".encode(), hashlib.sha256).digest()
 
 
 def key_mark(secret: bytes, guild_id: int) -> str:
-    """Tells one key of a guild's pseudonyms from another, and nothing of the key."""
+    """Return a mark that distinguishes keys of a guild's pseudonyms and reveals nothing of them."""
     key = tenant_key(secret, guild_id)
     return hmac.new(key, b"raysync/key-mark/v1", hashlib.sha256).hexdigest()[:16]
 
 
 def another_key(slug: str) -> ConfigurationError:
-    """What to say where a tenant's pseudonyms were made under another key than the one in use."""
+    """Return the error for a key in use that differs from the one of the tenant's pseudonyms."""
     return ConfigurationError(
         f"The pseudonyms of {slug} were made under another RAYSYNC_SECRET_KEY: set that one again. "
-        f"If it is lost for good, `raysync privacy accept-key --tenant {slug}` goes on under this "
-        "one; nobody is recognized then who is in the archive, or was forgotten."
+        f"If it is lost for good, `raysync privacy accept-key --tenant {slug}` continues under "
+        "this one. People in the archive, or forgotten, are not recognized then."
     )
 
 
 def unmarked_key(slug: str) -> ConfigurationError:
-    """Return the error for a worker's run of a tenant whose key the owner has not named yet."""
+    """Return the error for a worker's run of a tenant whose key the owner has not accepted yet."""
     return ConfigurationError(
-        f"Nothing says yet under which RAYSYNC_SECRET_KEY {slug} is synced, and the role that "
-        "raysync connects as may not say it first. As the owner of the tables, with the key of "
-        f"these runs, run `raysync privacy accept-key --tenant {slug}` once."
+        f"No RAYSYNC_SECRET_KEY is recorded for {slug} yet, and the role that raysync connects as "
+        "may not record the first one. As the owner of the tables, with the key of these runs, "
+        f"run `raysync privacy accept-key --tenant {slug}` once."
     )
 
 
 def token_fingerprint(secret: bytes, token: str) -> str:
-    """Names a token without telling it: what limits and logs are keyed by."""
+    """Return the token's fingerprint, which limits and logs use in place of the token."""
     return hmac.new(secret, b"raysync/token/v1/" + token.encode(), hashlib.sha256).hexdigest()[:24]
 
 
@@ -126,11 +128,11 @@ def seal_token(token: str, secret: bytes) -> bytes:
 def resolve_token(
     reference: str, sealed: bytes | None, secret: bytes, api_url: str = DISCORD_API_URL
 ) -> str:
-    """The token that *reference* names; *sealed* is what the database keeps for ``stored``.
+    """Return the token that *reference* names. *sealed* is the encrypted one in the database.
 
     Raises:
-        TokenUnavailableError: the variable is not set, the file cannot be read, the key is another,
-            or the token is the demo's, and *api_url* is not the demo's Discord.
+        TokenUnavailableError: the variable is not set, the file cannot be read, the key is another
+            one, or the token is the demo's and *api_url* is not the demo's Discord.
     """
     kind, _, rest = reference.partition(":")
     if kind == "env":
@@ -143,12 +145,12 @@ def resolve_token(
         missing = f"The token file {rest} is empty."
     elif kind == DEMO and not is_same(rest, api_url):
         raise TokenUnavailableError(
-            "The demo's Discord has ended: `raysync demo --keep` keeps one running. (Where it goes "
-            f"on, set RAYSYNC_DISCORD_API_URL={rest}.)"
+            "The demo's Discord has ended: `raysync demo --keep` keeps one running. (If it still "
+            f"runs, set RAYSYNC_DISCORD_API_URL={rest}.)"
         )
     elif kind in (STORED, DEMO) and sealed is not None:
         token = _unseal_stored(sealed, secret)
-        missing = "The stored token is empty: add the tenant again."
+        missing = "The stored token is empty: remove the tenant and add it again."
     else:
         raise TokenUnavailableError(
             "The tenant has no usable token reference: remove it and add it again with "
@@ -162,14 +164,14 @@ def resolve_token(
 def _variable(name: str) -> str:
     try:
         return os.environ.get(name, "")
-    except ValueError:  # it cannot be a variable's name
+    except ValueError:  # no valid name of a variable
         return ""
 
 
 def _read_token_file(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # a name with a zero byte, or what is no text
+    except (OSError, ValueError) as error:  # a zero byte in the name, or a file that is no text
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TokenUnavailableError(f"The token file {path} cannot be read: {reason}.") from None
 
@@ -180,41 +182,43 @@ def _unseal_stored(sealed: bytes, secret: bytes) -> str:
     except CryptoError:
         raise TokenUnavailableError(
             "The stored token was sealed under another RAYSYNC_SECRET_KEY: set that key again, or "
-            "add the tenant anew with its token."
+            "remove the tenant and add it with its token."
         ) from None
 
 
 def secret_variables(references: Iterable[str], secrets: Collection[str]) -> frozenset[str]:
-    """The variables of this process's environment that hold a secret of ours.
+    """Return this process's environment variables that hold a secret of raysync.
 
-    Those that are always one, those that tenants' *references* name, and whatever else holds one
-    of *secrets*.
+    These are the variables that always do, those that *references* name, and all that hold one of
+    *secrets*.
     """
-    named = {each.removeprefix("env:") for each in references if each.startswith("env:")}
+    named = {
+        reference.removeprefix("env:") for reference in references if reference.startswith("env:")
+    }
     holding = {name for name, value in os.environ.items() if value.strip() in secrets}
     return frozenset((_ALWAYS_SECRET | named | holding) & os.environ.keys())
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether others than the owner may read the file."""
+    """Return whether users other than the owner may read the file."""
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 class SealedInbox:
-    """Receives secrets in a worker: anyone may seal to its public key, only it can open."""
+    """Receiver of secrets in a worker: anyone can seal to its public key, only it can open."""
 
     def __init__(self) -> None:
         self._private = PrivateKey.generate()
 
     def public_key(self) -> bytes:
-        """What a sender needs."""
+        """Return the key to seal secrets with."""
         return bytes(self._private.public_key)
 
     def open(self, sealed: bytes) -> bytes:
-        """The plain secret. Raises nacl's CryptoError if it was sealed for another box."""
+        """Return the plain secret. Raises nacl's CryptoError if it was sealed for another inbox."""
         return bytes(SealedBox(self._private).decrypt(sealed))
 
 
-def seal_for(address: bytes, plain: bytes) -> bytes:
-    """Encrypt *plain* so that only the inbox with *address* can read it."""
-    return bytes(SealedBox(PublicKey(address)).encrypt(plain))
+def seal_for(public_key: bytes, plain: bytes) -> bytes:
+    """Encrypt *plain* so that only the inbox with *public_key* can read it."""
+    return bytes(SealedBox(PublicKey(public_key)).encrypt(plain))

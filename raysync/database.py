@@ -1,4 +1,4 @@
-"""Where the database is: the user's own, or the embedded one, started on demand."""
+"""Choice of the database: the user's own, or the embedded one, started on demand."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from raysync.store.server.roles import refused_to
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the database in use; the embedded server is started if it is not running.
+    """Return the URL of the database in use. Start the embedded server if it does not run.
 
     Raises:
-        ConfigurationError: the URL is not one of PostgreSQL.
+        ConfigurationError: the URL is no PostgreSQL URL.
         DatabaseUnavailableError: the embedded server cannot run here.
     """
     if settings.database_url is not None:
@@ -30,7 +30,7 @@ def database_url(settings: Settings) -> str:
 
 
 def ready_database_url(settings: Settings) -> str:
-    """The same, its schema being this version's: the embedded one is brought there by itself.
+    """Return the URL of the database in use, with a current schema. Upgrade only an embedded one.
 
     Raises:
         SchemaOutdatedError: the user's own database has another schema.
@@ -48,13 +48,12 @@ def ready_database_url(settings: Settings) -> str:
 async def open_store(
     settings: Settings, *, pool_size: int = 2, keeps_running: bool = True
 ) -> AsyncIterator[Engine]:
-    """An engine on the database in use, its schema checked; disposed of at the end.
+    """Open an engine on the database in use, with its schema checked. Dispose of it at the end.
 
-    The embedded server is kept from being stopped meanwhile by `db stop`, unless *keeps_running*
-    is false.
+    *keeps_running* keeps `db stop` from stopping the embedded server meanwhile.
 
     Raises:
-        NotPermittedError: what was done needs another role; the sentence says which.
+        NotPermittedError: the connected role may not do this; the error says which role may.
     """
     with ExitStack() as stack:
         if settings.database_url is None and keeps_running:
@@ -70,7 +69,7 @@ async def open_store(
 
 
 class EmbeddedServer:
-    """The embedded server, as a run sees it that can start it again."""
+    """Embedded server, as a run that can restart it sees it."""
 
     def __init__(self, keeper: ServerKeeper) -> None:
         self._keeper = keeper
@@ -85,7 +84,7 @@ class EmbeddedServer:
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer | None:
-    """Return the server that this machine can start again; None: it is the user's own."""
+    """Return the server that this machine can restart; None for the user's own database."""
     if settings.database_url is not None:
         return None
     return EmbeddedServer(ServerKeeper(settings.home))

@@ -1,4 +1,4 @@
-"""Messages, and what an edited one said before."""
+"""Messages, and earlier versions of edited ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is proven complete of each channel, and the jobs that proved it."""
+"""Coverage of each channel, and the jobs that proved it."""
 
 from __future__ import annotations
 

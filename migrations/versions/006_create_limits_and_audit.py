@@ -1,4 +1,4 @@
-"""Limits learned from Discord, what jobs asked of it, and who did what."""
+"""Limits learned from Discord, API calls of jobs, and the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token's budget divided among Ray clusters, and how learned limits are held."""
+"""Shares of a token's rate limit for Ray clusters, and the form of learned limits."""
 
 from __future__ import annotations
 

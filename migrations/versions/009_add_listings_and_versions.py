@@ -1,4 +1,4 @@
-"""Where lists of threads were read to, when old pages were, and whole earlier messages."""
+"""Watermarks of lists of threads, times of rechecks, and payloads of earlier versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lists of reactors were read at, what became of attachments' bytes, options of jobs."""
+"""Counts at the last read of reactors, state of attachments' files, and options of jobs."""
 
 from __future__ import annotations
 

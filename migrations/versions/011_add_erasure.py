@@ -1,4 +1,4 @@
-"""Who and what is kept out of an archive, and under which keys people have pseudonyms."""
+"""Suppressed users and channels, and generations of pseudonyms."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Tenants kept apart by the database itself: row security, and views for analysts.
+"""Separation of tenants by the database: row-level security, and views for analysts.
 
-A role that is bound to a tenant, in `tenant_roles`, sees the rows of that tenant. The binding is
-looked up by who is connected, and not by a setting, which a session could change. Rows of a table
-without a tenant of their own are seen where their channel or job is. Owners are exempt; workers
-have a policy of their own, made by `raysync db grant-worker`.
+A role that `tenant_roles` binds to a tenant sees the rows of that tenant. The binding is looked up
+by the connected role and not by a setting, which a session could change. In tables without a tenant
+column, a row is visible if its channel or job is. Owners are exempt. Workers have a policy of their
+own, which `raysync db grant-worker` creates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ revision = "012_add_row_security"
 down_revision = "011_add_erasure"
 
 _BOUND = "(SELECT b.tenant_id FROM tenant_roles b)"
-# an array, and not a list: it is found once, before the table is read, and by an index
+# An array and not a list: it is evaluated once, before the table is read, and by an index.
 _OF_TENANT = f"tenant_id = ANY (ARRAY{_BOUND})"
 _OF_CHANNEL = "channel_id IN (SELECT c.id FROM channels c)"
 _SEEN = {
@@ -36,12 +36,17 @@ _SEEN = {
     "dead_letters": _OF_TENANT,
     "job_api_calls": "job_id IN (SELECT j.id FROM sync_jobs j)",
 }
-_CLOSED = ("audit_log", "rate_limits", "token_shares", "server_life")  # nobody's alone
+_CLOSED = (
+    "audit_log",
+    "rate_limits",
+    "token_shares",
+    "server_life",
+)  # rows belong to no single tenant
 _CLOSED += (
     "suppressions",
     "erased_messages",
     "pseudonym_generations",
-)  # whom an analyst is not to know
+)  # people that an analyst must not know
 
 _VIEWS = {
     "channels": """

@@ -1,4 +1,4 @@
-"""How a job came on over time, and when its channels were read."""
+"""Samples of a job's progress over time, and times of visits to its channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which secret key each tenant's pseudonyms were made."""
+"""Marks of the secret keys of tenants' pseudonyms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views that say what is meant: real replies, threads, forwards, and a comment on every column."""
+"""Clearer views: real replies, threads, forwards, and a comment on every column."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ revision = "015_clarify_views"
 down_revision = "014_add_key_checks"
 
 _REPLY = 19
-"""The type of a message that answers another one. Pins and thread starters refer to one, too."""
+"""Type of a reply. Pins and thread starters refer to a message, too."""
 _FORWARD = "1"
-"""The type of a reference to a message that is forwarded."""
+"""Type of a reference to a forwarded message."""
 
 
 def _id(name: str) -> str:
-    """Return the SQL of an id in a message's reference; null where it is none."""
+    """Return the SQL of an id in a message's reference; null if it is none."""
     text = f"m.raw #>> '{{message_reference,{name}}}'"
     return f"CASE WHEN {text} ~ '^[0-8]?[0-9]{{1,18}}$' THEN ({text})::bigint END"
 

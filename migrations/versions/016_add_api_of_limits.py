@@ -1,4 +1,4 @@
-"""Of which API a learned limit is. Those learned before may be of any, so they are learned anew."""
+"""API of each learned limit. Earlier limits may be of any API, so they are deleted."""
 
 from __future__ import annotations
 

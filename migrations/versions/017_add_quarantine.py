@@ -1,4 +1,4 @@
-"""Which messages could not be read whole."""
+"""Fields of messages that could not be read."""
 
 from __future__ import annotations
 

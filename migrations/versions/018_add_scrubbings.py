@@ -1,4 +1,4 @@
-"""Under which rules the rows of each tenant were kept; no row: under the first ones."""
+"""Scrubbing rules of each tenant's rows; without a row, the first rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks that only those can take who run syncs, and the role behind each entry of the audit log."""
+"""Locks that only workers and the owner can take, and the role behind each audit entry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def upgrade() -> None:
         " USING (tenant_id = ANY (ARRAY(SELECT b.tenant_id FROM tenant_roles b)))"
     )
     op.execute("INSERT INTO locks (name, tenant_id) SELECT 'tenant/' || id, id FROM tenants")
-    # the default comes after the column: entries of before say nothing
+    # The default is set after the column is added, so earlier entries stay null.
     op.add_column("audit_log", sa.Column("db_role", sa.Text()))
     op.execute("ALTER TABLE audit_log ALTER COLUMN db_role SET DEFAULT SESSION_USER")
 

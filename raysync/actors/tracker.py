@@ -14,7 +14,7 @@ from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView,
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.store.connection.engine import open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.worker.tracked_jobs import TrackedJobs
 
 

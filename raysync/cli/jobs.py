@@ -13,6 +13,7 @@ from raysync.cli.boundary import EXIT_FAILED
 from raysync.cli.output.console import say
 from raysync.cli.start import exit_code, run, show
 from raysync.cli.way_on import resume_command
+from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ async def _cancel(job_id: str) -> JobRecord:
     from raysync.models.status import JobStatus
     from raysync.settings import read_settings
     from raysync.store.connection.audit import AuditLog
-    from raysync.store.jobs.store import JobStore
+    from raysync.store.jobs.lifecycle import JobStore
 
     async with open_store(read_settings()) as engine:
         jobs = JobStore(engine)
@@ -88,6 +89,8 @@ async def _cancel(job_id: str) -> JobRecord:
             record = await jobs.load(JobId(job_id))
             if record.status is not JobStatus.RUNNING or time.monotonic() > patience_until_s:
                 details = {"job_id": job_id, "status": record.status.value}
-                await AuditLog(engine).record(operator_name(), "cancel", record.tenant, details)
+                await AuditLog(engine).record(
+                    operator_name(), AuditAction.CANCEL, record.tenant, details
+                )
                 return record
             await asyncio.sleep(LOOK_EVERY_S)

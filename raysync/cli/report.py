@@ -67,7 +67,7 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
     from raysync.models.ids import JobId
     from raysync.settings import read_settings
     from raysync.store.jobs.history import job_history
-    from raysync.store.jobs.store import JobStore
+    from raysync.store.jobs.lifecycle import JobStore
     from raysync.store.tenants import TenantStore
 
     async with open_store(read_settings()) as engine:

@@ -12,6 +12,7 @@ from raysync.cli.lookup import find_tenant
 from raysync.cli.output import words
 from raysync.cli.output.console import say
 from raysync.cli.output.hints import invocation
+from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
 
@@ -42,5 +43,7 @@ async def _reset(slug: str) -> int:
     async with open_store(read_settings()) as engine:
         tenant = await TenantStore(engine).get(slug)
         channels = await reset_progress(engine, tenant.id)
-        await AuditLog(engine).record(operator_name(), "reset", slug, {"channels": channels})
+        await AuditLog(engine).record(
+            operator_name(), AuditAction.RESET, slug, {"channels": channels}
+        )
     return channels

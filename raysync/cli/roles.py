@@ -9,6 +9,7 @@ import typer
 
 from raysync.cli.key_marks import note_keys
 from raysync.cli.output.console import say
+from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ async def _grant_analyst(settings: Settings, slug: str, role: str) -> Granted:
     async with open_store(settings) as engine:
         tenant = await TenantStore(engine).get(slug)
         granted = await RoleStore(engine).grant_analyst(role, tenant)
-        await AuditLog(engine).record(operator_name(), "db grant-analyst", slug, {"role": role})
+        await AuditLog(engine).record(
+            operator_name(), AuditAction.GRANT_ANALYST, slug, {"role": role}
+        )
     return granted
 
 
@@ -111,7 +114,9 @@ async def _revoke_analyst(settings: Settings, slug: str, role: str) -> None:
     async with open_store(settings) as engine:
         tenant = await TenantStore(engine).get(slug)
         await RoleStore(engine).revoke_analyst(role, tenant)
-        await AuditLog(engine).record(operator_name(), "db revoke-analyst", slug, {"role": role})
+        await AuditLog(engine).record(
+            operator_name(), AuditAction.REVOKE_ANALYST, slug, {"role": role}
+        )
 
 
 async def _grant_worker(settings: Settings, role: str) -> Granted:
@@ -123,7 +128,9 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
     async with open_store(settings) as engine:
         granted = await RoleStore(engine).grant_worker(role)
         await note_keys(settings, engine, await TenantStore(engine).list())
-        await AuditLog(engine).record(operator_name(), "db grant-worker", None, {"role": role})
+        await AuditLog(engine).record(
+            operator_name(), AuditAction.GRANT_WORKER, None, {"role": role}
+        )
     return granted
 
 
@@ -134,4 +141,6 @@ async def _revoke_worker(settings: Settings, role: str) -> None:
 
     async with open_store(settings) as engine:
         await RoleStore(engine).revoke_worker(role)
-        await AuditLog(engine).record(operator_name(), "db revoke-worker", None, {"role": role})
+        await AuditLog(engine).record(
+            operator_name(), AuditAction.REVOKE_WORKER, None, {"role": role}
+        )

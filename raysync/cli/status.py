@@ -101,7 +101,7 @@ async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> 
 
 async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
     from raysync.models.ids import JobId
-    from raysync.store.jobs.store import JobStore
+    from raysync.store.jobs.lifecycle import JobStore
     from raysync.store.tenants import TenantStore
 
     jobs, tenants = JobStore(engine), TenantStore(engine)

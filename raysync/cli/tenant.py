@@ -19,6 +19,7 @@ from raysync.cli.lookup import find_tenant
 from raysync.cli.output import words
 from raysync.cli.output.console import out, plain_table, say, tell_json
 from raysync.cli.output.hints import invocation
+from raysync.models.audit import AuditAction
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.operators import operator_name
 
@@ -163,7 +164,7 @@ async def _add(
         )
         await note_keys(settings, engine, [added])
         details = {"guild_id": str(guild_id), "token": reference, "privacy": privacy.value}
-        await AuditLog(engine).record(operator_name(), "tenant add", slug, details)
+        await AuditLog(engine).record(operator_name(), AuditAction.TENANT_ADD, slug, details)
 
 
 @app.command("list")
@@ -205,7 +206,7 @@ def pause(slug: _Slug) -> None:
 
     A run that names it still syncs it.
     """
-    asyncio.run(_set_status(slug, "pause", TenantStatus.MAINTENANCE))
+    asyncio.run(_set_status(slug, AuditAction.TENANT_PAUSE, TenantStatus.MAINTENANCE))
     say(
         f"Tenant {slug} is paused: a run that names no tenant passes it over. "
         f"Lift it: {invocation()} tenant unpause {slug}"
@@ -215,7 +216,7 @@ def pause(slug: _Slug) -> None:
 @app.command()
 def unpause(slug: _Slug) -> None:
     """Have runs of all tenants sync one again."""
-    asyncio.run(_set_status(slug, "unpause", TenantStatus.ACTIVE))
+    asyncio.run(_set_status(slug, AuditAction.TENANT_UNPAUSE, TenantStatus.ACTIVE))
     say(f"Tenant {slug} is active: a run that names no tenant syncs it, too.")
 
 
@@ -242,7 +243,7 @@ async def _all() -> tuple[Tenant, ...]:
         return await TenantStore(engine).list()
 
 
-async def _set_status(slug: str, act: str, status: TenantStatus) -> None:
+async def _set_status(slug: str, action: AuditAction, status: TenantStatus) -> None:
     from raysync.database import open_store
     from raysync.settings import read_settings
     from raysync.store.connection.audit import AuditLog
@@ -250,7 +251,7 @@ async def _set_status(slug: str, act: str, status: TenantStatus) -> None:
 
     async with open_store(read_settings()) as engine:
         await TenantStore(engine).set_status(slug, status)
-        await AuditLog(engine).record(operator_name(), f"tenant {act}", slug)
+        await AuditLog(engine).record(operator_name(), action, slug)
 
 
 async def _remove(slug: str) -> None:
@@ -261,7 +262,7 @@ async def _remove(slug: str) -> None:
 
     async with open_store(read_settings()) as engine:
         await TenantStore(engine).remove(slug)
-        await AuditLog(engine).record(operator_name(), "tenant remove", slug)
+        await AuditLog(engine).record(operator_name(), AuditAction.TENANT_REMOVE, slug)
 
 
 def _as_json(tenant: Tenant) -> dict[str, str | None]:

@@ -49,9 +49,10 @@ from raysync.discord_api.convert import (
 )
 from raysync.discord_api.fields import UNREADABLE, Payload
 from raysync.discord_api.people.pseudonyms import Identities, Kept
-from raysync.discord_api.storable import REPLACEMENT, Trimmer, is_unstorable, storable
+from raysync.discord_api.storable import Trimmer
 from raysync.models.entities import Attachment, Message, Reaction, without_payload
 from raysync.models.ids import NOWHERE, MessageId, moment_of
+from raysync.models.storable import REPLACEMENT, is_unstorable, storable
 
 _T = TypeVar("_T")
 _KNOWN: Final = frozenset(CONTENTS) | {

@@ -34,11 +34,12 @@ from raysync.discord_api.guilds import channel_from as channel_from
 from raysync.discord_api.guilds import guild_from as guild_from
 from raysync.discord_api.guilds import member_from as member_from
 from raysync.discord_api.people.pseudonyms import Identities
-from raysync.discord_api.storable import REPLACEMENT, is_too_deep, is_unstorable, storable
+from raysync.discord_api.storable import is_too_deep
 from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Message, Reaction
 from raysync.models.ids import MessageId
 from raysync.models.privacy import is_ref
+from raysync.models.storable import REPLACEMENT, is_unstorable, storable
 
 _MARK: Final = "\ufdd0"
 """A code point that Unicode reserves for a program's own use, never for text."""

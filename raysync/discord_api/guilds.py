@@ -26,7 +26,7 @@ from raysync.discord_api.fields import (
     text,
 )
 from raysync.discord_api.people.pseudonyms import Identities
-from raysync.discord_api.storable import REPLACEMENT, Trimmer, storable
+from raysync.discord_api.storable import Trimmer
 from raysync.errors import PayloadError
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild, Overwrite, Role, ThreadState
@@ -39,6 +39,7 @@ from raysync.models.ids import (
     UserId,
     moment_of,
 )
+from raysync.models.storable import REPLACEMENT, storable
 
 _T = TypeVar("_T")
 NO_TYPE: Final = -1

@@ -7,39 +7,13 @@ It keeps neither U+0000 nor half a surrogate pair; and JSON as we write it holds
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
 from typing import Any, Final
 
-REPLACEMENT: Final = "\ufffd"
 MOST_LEVELS: Final = 100
 """Discord's own payloads have about ten. What walks over them, when they come and when somebody is
 forgotten, recurses within Python's limit."""
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _LEAST, _MOST = -(1 << 63), (1 << 64) - 1
 """The numbers that orjson writes."""
-
-
-def is_unstorable(value: Any) -> bool:
-    """Whether a text in *value* holds what PostgreSQL does not: the JSON alone cannot tell."""
-    if isinstance(value, str):
-        return _UNSTORABLE.search(value) is not None
-    if isinstance(value, list):
-        return any(map(is_unstorable, value))
-    if isinstance(value, dict):
-        return any(is_unstorable(each) for pair in value.items() for each in pair)
-    return False
-
-
-def storable(value: Any, instead: str | Callable[[re.Match[str]], str]) -> Any:
-    """Return *value* with *instead* of each character that PostgreSQL cannot keep."""
-    if isinstance(value, str):
-        return _UNSTORABLE.sub(instead, value)
-    if isinstance(value, list):
-        return [storable(each, instead) for each in value]
-    if isinstance(value, dict):
-        return {storable(key, instead): storable(each, instead) for key, each in value.items()}
-    return value
 
 
 def is_too_deep(value: Any, document: bytes) -> bool:

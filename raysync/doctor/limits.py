@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from raysync.discord_api.address import api_of
+from raysync.models.audit import AuditAction
 from raysync.models.checks import Check, CheckStatus
 from raysync.models.records import BelievedLimit
 from raysync.operators import operator_name
@@ -45,7 +46,7 @@ async def forget_limits(engine: Engine, discord_api_url: str) -> Check:
     api = api_of(discord_api_url)
     count = await LimitStore(engine, api).forget()
     details = {"api": api, "limits": count}
-    await AuditLog(engine).record(operator_name(), "limits forgotten", None, details)
+    await AuditLog(engine).record(operator_name(), AuditAction.LIMITS_FORGOTTEN, None, details)
     says = f"{count} learned limits are forgotten. Runs under way keep theirs until they end."
     return Check(name="rate limit", status=CheckStatus.OK, says=says)
 

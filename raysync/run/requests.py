@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from raysync.errors import ConfigurationError, JobRunningError, UnknownTenantError
+from raysync.models.audit import AuditAction
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, JobId, TenantId
@@ -17,7 +18,7 @@ from raysync.models.work import SyncWindow
 from raysync.settings import Settings
 from raysync.store.archive.blobs import open_blob_store
 from raysync.store.connection.engine import Engine
-from raysync.store.jobs.store import JobStore, nothing_to_resume
+from raysync.store.jobs.lifecycle import JobStore, nothing_to_resume
 from raysync.store.server.health import server_state
 from raysync.store.tenants import TenantStore
 
@@ -61,11 +62,11 @@ class SyncRequest:
         )
 
     @property
-    def action(self) -> str:
+    def action(self) -> AuditAction:
         """Name of the request in the audit log."""
         if self.resume is not None:
-            return "resume"
-        return "verify" if self.sync_type is SyncType.VERIFY else "start"
+            return AuditAction.RESUME
+        return AuditAction.VERIFY if self.sync_type is SyncType.VERIFY else AuditAction.START
 
 
 async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:

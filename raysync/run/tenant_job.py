@@ -37,7 +37,7 @@ from raysync.store.archive.channels import ChannelStore
 from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import Engine
 from raysync.store.jobs.lease import JobLease, TenantHolder
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.privacy.suppressions import people_rules
 from raysync.sync.final_write import flush_best_effort, write_despite_outage
 from raysync.sync.job import SyncJob

@@ -1,4 +1,4 @@
-"""Tenants: who is synced, and how their token is found."""
+"""Tenants: one guild each, with its settings and the reference to its bot token."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
 from raysync.store.connection.audit import Note
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.jobs.lease import add_lock, refuse_while_running
 from raysync.store.privacy.scrubbings import note_scrubbed
+from raysync.store.schema.job_tables import sync_jobs
 from raysync.store.schema.message_tables import (
     message_attachments,
     message_emoji_reactions,
     message_versions,
     messages,
 )
-from raysync.store.schema.tables import channels, sync_jobs, sync_progress, tenants
+from raysync.store.schema.tables import channels, sync_progress, tenants
 
 _VIOLATED = {
     "uq_tenants_slug": (
-        "The slug {slug} belongs to a tenant already: choose another. Where that one's guild was "
-        "mistyped, and nothing of it is kept, take it away first: `raysync tenant remove {slug}`."
+        "The slug {slug} belongs to a tenant already: choose another. If that tenant has a wrong "
+        "guild and no messages, remove it first: `raysync tenant remove {slug}`."
     ),
     "uq_tenants_platform_platform_id": (
         "The guild {guild} belongs to a tenant already: `raysync tenant list` shows which."
     ),
     "ck_tenants_slug": (
-        "{slug} is no slug: lower-case letters, digits, - and _ make one, up to 63 of them, "
-        "a letter or digit first and last."
+        "{slug} is no slug: use up to 63 lower-case letters, digits, - and _, with a letter or "
+        "digit first and last."
     ),
 }
 _KEPT_BY_CHANNEL = (message_attachments, message_emoji_reactions, message_versions, messages)
 
 
 class TenantStore:
-    """The list of tenants."""
+    """List of tenants."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -57,11 +58,11 @@ class TenantStore:
         privacy: Privacy,
         token_sealed: bytes | None = None,
     ) -> Tenant:
-        """Add a tenant, active from now on.
+        """Add an active tenant.
 
         Raises:
-            TenantTakenError: the slug or the guild is another tenant's; the sentence says which.
-            ConfigurationError: the slug cannot be one.
+            TenantTakenError: the slug or the guild is another tenant's; the error says which.
+            ConfigurationError: the slug is invalid.
         """
         new = insert(tenants).values(
             slug=slug,
@@ -83,19 +84,19 @@ class TenantStore:
                 raise _refusal(error, slug, guild_id) from None
 
     async def get(self, slug: str) -> Tenant:
-        """The tenant called *slug*. Raises UnknownTenantError."""
+        """Return the tenant *slug*. Raises UnknownTenantError."""
         rows = await self._select(select(tenants).where(tenants.c.slug == slug))
         if not rows:
             raise _unknown(slug)
         return _tenant(rows[0])
 
     async def list(self) -> tuple[Tenant, ...]:
-        """All tenants, by slug."""
+        """Return all tenants, ordered by slug."""
         rows = await self._select(select(tenants).order_by(tenants.c.slug))
-        return tuple(_tenant(each) for each in rows)
+        return tuple(_tenant(row) for row in rows)
 
     async def in_turn(self) -> tuple[Tenant, ...]:
-        """All tenants, synced longest ago first; those never synced, which take long, last."""
+        """Return all tenants, least recently synced first. New ones, which take long, come last."""
         ended = (
             select(sync_jobs.c.completed_at)
             .where(
@@ -103,17 +104,17 @@ class TenantStore:
                 sync_jobs.c.sync_type != SyncType.VERIFY.value,
                 sync_jobs.c.status.in_([JobStatus.COMPLETED.value, JobStatus.PARTIAL.value]),
             )
-            .order_by(sync_jobs.c.started_at.desc())  # by an index: jobs are many
+            .order_by(sync_jobs.c.started_at.desc())  # has an index, and there are many jobs
             .limit(1)
             .scalar_subquery()
         )
         rows = await self._select(
             select(tenants).order_by(ended.asc().nulls_last(), tenants.c.slug)
         )
-        return tuple(_tenant(each) for each in rows)
+        return tuple(_tenant(row) for row in rows)
 
     async def set_status(self, slug: str, status: TenantStatus) -> None:
-        """Change whether *slug* is synced by default. Raises UnknownTenantError."""
+        """Set whether *slug* is synced by default. Raises UnknownTenantError."""
         change = update(tenants).where(tenants.c.slug == slug)
         with translated():
             async with self._engine.begin() as connection:
@@ -124,7 +125,7 @@ class TenantStore:
             raise _unknown(slug)
 
     async def change_settings(self, slug: str, changes: Mapping[str, Any]) -> Tenant:
-        """Set some of the tenant's settings; the others stay. Raises UnknownTenantError."""
+        """Change some of the tenant's settings. Raises UnknownTenantError."""
         merged = tenants.c.settings.op("||")(cast(dict(changes), JSONB))
         change = update(tenants).where(tenants.c.slug == slug)
         with translated():
@@ -138,7 +139,7 @@ class TenantStore:
         return _tenant(row)
 
     async def sealed_token(self, slug: str) -> bytes | None:
-        """The stored token, sealed; None where the token is kept elsewhere."""
+        """Return the sealed token; None if the token is not stored in the database."""
         rows = await self._select(select(tenants.c.token_sealed).where(tenants.c.slug == slug))
         if not rows:
             raise _unknown(slug)
@@ -149,7 +150,7 @@ class TenantStore:
         """Call *begun* in a transaction that proves that the role may remove tenants.
 
         Raises:
-            NotPermittedError: it may not. A worker may remove messages, and would come no further.
+            NotPermittedError: it may not. A worker could remove the messages, but not the tenant.
         """
         with translated():
             async with self._engine.begin() as connection:
@@ -157,7 +158,9 @@ class TenantStore:
                 await begun(connection)
 
     async def remove(self, slug: str, *, is_held: bool = False) -> None:
-        """Remove a tenant and everything stored of it, for good; the caller may hold it already.
+        """Remove a tenant and everything stored of it, for good.
+
+        *is_held* means that the caller holds the tenant.
 
         Raises:
             UnknownTenantError: there is none.
@@ -178,8 +181,8 @@ class TenantStore:
 
 
 async def _remove_messages(connection: AsyncConnection, tenant_id: TenantId) -> None:
-    """What no foreign key removes. The locks keep a page in flight from coming after it."""
-    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    """Delete the rows without foreign keys. Locks keep out pages that are still in flight."""
+    await connection.execute(NO_TIMEOUT)
     locked = select(sync_progress.c.id).where(sync_progress.c.tenant_id == tenant_id)
     await connection.execute(locked.order_by(sync_progress.c.id).with_for_update())
     keys = select(channels.c.id).where(channels.c.tenant_id == tenant_id)
@@ -203,7 +206,7 @@ def _tenant(row: RowMapping | Mapping[str, Any]) -> Tenant:
 
 def _unknown(slug: str) -> UnknownTenantError:
     return UnknownTenantError(
-        f"There is no tenant {slug}: `raysync tenant list` shows those there are."
+        f"There is no tenant {slug}: `raysync tenant list` shows all tenants."
     )
 
 

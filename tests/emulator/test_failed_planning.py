@@ -24,7 +24,7 @@ from raysync.run.active_jobs import ActiveJobs
 from raysync.run.driver import _Run
 from raysync.run.tenant_job import TenantJob
 from raysync.store.connection.locks import Lease as LockLease
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.server.health import refusals
 from raysync.store.tenants import TenantStore
 from raysync.sync.retry import RetryPolicy

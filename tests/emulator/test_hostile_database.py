@@ -19,7 +19,7 @@ from raysync.models.work import SyncWindow
 from raysync.store.archive.export import export_lines
 from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.server import migrate
 from tests.archive import Archive
 from tests.hostile import ENVIRONMENT, hostile_database

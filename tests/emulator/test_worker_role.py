@@ -19,8 +19,8 @@ from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.connection.engine import open_engine
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.jobs.reset import reset_progress
-from raysync.store.jobs.store import JobStore
 from raysync.store.server.roles import RoleStore
 from tests.archive import Archive
 

@@ -185,7 +185,7 @@ def test_the_servers_programs_are_told_nothing_by_variables_of_theirs(
 def test_data_of_another_version_is_refused(home: Path) -> None:
     (home / "postgres").mkdir()
     (home / "postgres" / "PG_VERSION").write_text("12\n")
-    with pytest.raises(DatabaseUnavailableError, match="made by PostgreSQL 12"):
+    with pytest.raises(DatabaseUnavailableError, match="created by PostgreSQL 12"):
         start_embedded(home)
 
 

@@ -127,7 +127,7 @@ async def test_a_pool_that_is_used_up_is_no_crash(
     monkeypatch.setattr(engine.sync_engine.pool, "_timeout", 0.01)
     taken = [await engine.connect() for _ in range(25)]
     try:
-        with pytest.raises(StoreUnavailableError, match="No database connection came free"):
+        with pytest.raises(StoreUnavailableError, match="No database connection became free"):
             await TenantStore(engine).list()
     finally:
         for each in taken:

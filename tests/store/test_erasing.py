@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from raysync.errors import FileVaultError
 from raysync.models.entities import Attachment, Message, Tenant
 from raysync.models.ids import ChannelId, snowflake_at
-from raysync.models.privacy import PurgeCounts, Retention
-from raysync.privacy import Elsewhere, TenantPrivacy
+from raysync.models.privacy import Elsewhere, PurgeCounts, Retention
+from raysync.privacy import TenantPrivacy
 from raysync.run.channel_names import with_names
 from raysync.store.archive.blobs import BlobStore
 from raysync.store.archive.channels import ChannelStore

@@ -27,8 +27,8 @@ from raysync.store.archive.dead_letters import DeadLetterStore
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.jobs.history import job_history
 from raysync.store.jobs.lease import is_held
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.jobs.reset import reset_progress
-from raysync.store.jobs.store import JobStore
 from raysync.store.tenants import TenantStore
 from tests.store.rows import NOON, add_channel, add_tenant, channel, message, outcome, page, task
 
@@ -41,7 +41,7 @@ from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.connection.engine import open_engine
 from raysync.store.jobs.lease import is_held
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 
 async def main():
     jobs = JobStore(open_engine(sys.argv[1], pool_size=1, application_name="a driver"))

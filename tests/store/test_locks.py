@@ -24,9 +24,9 @@ from raysync.store.connection import locks
 from raysync.store.connection.engine import open_engine
 from raysync.store.connection.locks import LEGACY_CLASS
 from raysync.store.jobs.lease import TenantHolder, hold_tenant, holder, refuse_while_running
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.jobs.reset import reset_progress
 from raysync.store.jobs.schedules import ScheduleStore
-from raysync.store.jobs.store import JobStore
 from raysync.store.limits.token_shares import TokenShares
 from raysync.store.server.health import abandoned_jobs, running_jobs
 from raysync.store.server.roles import RoleStore
@@ -41,7 +41,7 @@ import asyncio, sys
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.connection.engine import open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 
 async def main():
     jobs = JobStore(open_engine(sys.argv[1], pool_size=1, application_name="a driver"))
@@ -287,7 +287,7 @@ async def test_what_changes_a_tenant_keeps_runs_from_beginning_meanwhile(
 ) -> None:
     async with engine.begin() as connection:
         await refuse_while_running(connection, tenant.id)
-        with pytest.raises(JobRunningError, match="Another command is at work"):
+        with pytest.raises(JobRunningError, match="Another command is working"):
             await hold_tenant(engine, tenant.id).__aenter__()
     async with hold_tenant(engine, tenant.id):
         pass

@@ -15,7 +15,7 @@ from raysync.models.work import PageReceipt, SyncWindow
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.connection import poolers
 from raysync.store.connection.engine import open_engine
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.server import migrate
 from tests.pgbouncer import pooled
 from tests.store.rows import add_channel, add_tenant, message, page, task

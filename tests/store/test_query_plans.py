@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from raysync.store.archive import export, pages, quarantine
+from raysync.store.archive import export, page_statement, pages, quarantine
 
 _FILL = """
 INSERT INTO tenants (slug, name, platform_id, token_ref) VALUES ('takaro', 'Takaro', 1, 'env:T');
@@ -78,7 +78,7 @@ _CLAIM = {"channel_key": 7, "job_id": None, "attempt": 1, "worker_id": "w", "lea
     ("statement", "values"),
     [
         pytest.param(pages._CLAIM, _CLAIM, id="claim"),
-        pytest.param(pages._PAGE, _PAGE, id="page"),
+        pytest.param(page_statement.PAGE, _PAGE, id="page"),
     ],
 )
 def test_a_page_reads_no_table_whole(

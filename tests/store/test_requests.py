@@ -9,7 +9,7 @@ from raysync.errors import ConfigurationError, JobRunningError, TokenUnavailable
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from raysync.run.requests import require_any
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from tests.store.rows import add_tenant
 
 FULL = SyncWindow(SyncType.FULL)

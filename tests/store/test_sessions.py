@@ -199,7 +199,7 @@ def test_variables_count_for_a_server_of_the_users_own_and_are_named(
         migrate.require_current(database_url)
 
     assert 'definition of service "nowhere" not found' in str(refused.value)
-    assert "The environment counts, too: PGSERVICE (nowhere), PGPASSWORD." in str(refused.value)
+    assert "The environment applies, too: PGSERVICE (nowhere), PGPASSWORD." in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
 

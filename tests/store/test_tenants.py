@@ -19,7 +19,7 @@ from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.run.requests import Room, SyncRequest, chosen_tenants, room_within
 from raysync.store.archive.pages import PostgresPages
-from raysync.store.jobs.store import JobStore
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.schema.tables import metadata
 from raysync.store.tenants import TenantStore
 from tests.store.rows import GUILD, add_channel, add_tenant, message, page, task

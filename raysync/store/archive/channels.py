@@ -1,4 +1,4 @@
-"""A tenant's channels and threads, and what is proven of each."""
+"""Channels and threads of a tenant, and the coverage of each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from raysync.errors import safe_message
 from raysync.models.entities import Channel
 from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, TenantId
+from raysync.models.storable import storable_text
 from raysync.models.work import (
     ArchiveKey,
     DeadLetterNote,
@@ -25,16 +26,16 @@ from raysync.models.work import (
     Recheck,
     StoredChannel,
 )
-from raysync.store.archive.dead_letters import open_letters, resolve
+from raysync.store.archive.dead_letters import close_letters, open_letters
 from raysync.store.archive.extras import plan_leftovers
-from raysync.store.archive.page_rows import storable_json, storable_text
+from raysync.store.archive.page_rows import storable_json
 from raysync.store.archive.rechecks import note_rechecks, plan_rechecks, plan_sample
 from raysync.store.connection.engine import is_refusal, translated
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 1_000
-"""Channels per statement: with their metadata about a megabyte."""
+"""Number of channels in one statement: about a megabyte with their metadata."""
 
 _UPSERT = text("""
 INSERT INTO channels AS c (
@@ -45,7 +46,7 @@ FROM jsonb_to_recordset(CAST(:channels AS jsonb)) AS given (
 ORDER BY id
 ON CONFLICT (tenant_id, platform_channel_id) DO UPDATE SET
     parent_channel_id = excluded.parent_channel_id, type = excluded.type,
-    name = coalesce(nullif(excluded.name, ''), c.name),  -- one without a name cannot be read
+    name = coalesce(nullif(excluded.name, ''), c.name),  -- an unreadable name is empty
     metadata = excluded.metadata, deleted_at = NULL, updated_at = now(),
     last_message_id = greatest(c.last_message_id, excluded.last_message_id)
 WHERE (c.parent_channel_id, c.name, c.type, c.metadata, c.deleted_at,
@@ -112,7 +113,7 @@ RETURNING id
 
 
 class ChannelStore:
-    """The `ChannelCatalog` of one tenant."""
+    """`ChannelCatalog` of one tenant."""
 
     def __init__(self, engine: AsyncEngine, tenant_id: TenantId) -> None:
         self._engine = engine
@@ -121,17 +122,16 @@ class ChannelStore:
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         """Insert or update *channels* and return what is stored of each.
 
-        The last message that a channel named once is never forgotten: Discord's listing of it
-        may be older than another.
+        A channel's last message id only grows, because Discord's listings may be out of date.
         """
         stored: dict[ChannelId, StoredChannel] = {}
-        by_id = {each.id: each for each in channels}
-        for some in _in_chunks(sorted(by_id.values(), key=lambda each: each.id)):
-            stored.update(await self._record_all(some))
+        by_id = {channel.id: channel for channel in channels}
+        for chunk in _in_chunks(sorted(by_id.values(), key=lambda channel: channel.id)):
+            stored.update(await self._record_all(chunk))
         return stored
 
     async def _record_all(self, channels: Sequence[Channel]) -> dict[ChannelId, StoredChannel]:
-        """Record *channels*; one that the database refuses is recorded without its payload."""
+        """Record *channels*. One that the database refuses is recorded without its payload."""
         try:
             with translated():
                 async with self._engine.begin() as connection:
@@ -139,7 +139,7 @@ class ChannelStore:
         except Exception as error:
             if not is_refusal(error) or channels == [_without_payload(channels[0])]:
                 raise
-            _log.warning("the database refuses channels: %s", safe_message(error))
+            _log.warning("the database refused channels: %s", safe_message(error))
         if len(channels) == 1:
             return await self._record_all([_without_payload(channels[0])])
         middle = len(channels) // 2
@@ -147,7 +147,10 @@ class ChannelStore:
         return await self._record_all(halves[0]) | await self._record_all(halves[1])
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
-        """Up to which time of archival each list of archived threads was read, threads and all."""
+        """Return the watermark of each list of archived threads.
+
+        Threads that were archived before it were listed and read to their ends.
+        """
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_LISTINGS, {"tenant_id": self._tenant_id})
@@ -159,7 +162,7 @@ class ChannelStore:
                 }
 
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
-        """Keep that; an earlier time than the one known changes nothing."""
+        """Store watermarks of lists of archived threads. They never move back."""
         listings = [
             {"channel_id": key.channel_id, "is_private": key.is_private, "archived_until": moment}
             for key, moment in until.items()
@@ -171,7 +174,7 @@ class ChannelStore:
                 await connection.execute(_NOTE_LISTING, values)
 
     async def forget_listings(self) -> None:
-        """See `forget_listings`. No run may be under way: it would note them again at its end."""
+        """See `forget_listings`. No run may be active: it would store watermarks at its end."""
         with translated():
             async with self._engine.begin() as connection:
                 await forget_listings(connection, self._tenant_id)
@@ -201,7 +204,7 @@ class ChannelStore:
         return await open_letters(self._engine, self._tenant_id)
 
     async def known(self) -> Sequence[KnownChannel]:
-        """Every channel and thread that is not marked as deleted."""
+        """Return the channels and threads that are not marked as deleted."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_KNOWN, {"tenant_id": self._tenant_id})
@@ -213,7 +216,7 @@ class ChannelStore:
                 ]
 
     async def names(self, channels: Collection[ChannelId]) -> Mapping[ChannelId, str]:
-        """The names of those of *channels* that are stored; what was forgotten has none."""
+        """Return the names of those of *channels* that are stored. Forgotten ones have none."""
         values = {"tenant_id": self._tenant_id, "channels": list(channels)}
         with translated():
             async with self._engine.connect() as connection:
@@ -221,25 +224,25 @@ class ChannelStore:
                 return {ChannelId(row.platform_channel_id): row.name for row in rows}
 
     async def ids(self) -> Sequence[ChannelId]:
-        """Every channel and thread that was ever known."""
+        """Return the ids of all channels and threads, deleted ones included."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_IDS, {"tenant_id": self._tenant_id})
-                return [ChannelId(each) for each in rows.scalars()]
+                return [ChannelId(channel_id) for channel_id in rows.scalars()]
 
     async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
-        """Mark channels as gone; their messages are kept as they are, their dead letters closed."""
+        """Mark channels as deleted and close their dead letters. Their messages stay unchanged."""
         values = {"tenant_id": self._tenant_id, "ids": sorted(channels)}
         with translated():
             async with self._engine.begin() as connection:
                 marked = await connection.execute(_MARK_DELETED, values)
-                await resolve(connection, [ChannelKey(row.id) for row in marked])
+                await close_letters(connection, [ChannelKey(row.id) for row in marked])
 
     async def _record_some(
         self, connection: AsyncConnection, channels: Sequence[Channel]
     ) -> dict[ChannelId, StoredChannel]:
-        document = storable_json(orjson.dumps([_as_json(each) for each in channels])).decode()
-        ids = [each.id for each in channels]
+        document = storable_json(orjson.dumps([_as_json(channel) for channel in channels])).decode()
+        ids = [channel.id for channel in channels]
         wanted: dict[str, Any] = {"tenant_id": self._tenant_id, "ids": ids}
         await connection.execute(_UPSERT, {"tenant_id": self._tenant_id, "channels": document})
         await connection.execute(_START_PROGRESS, wanted)
@@ -248,14 +251,14 @@ class ChannelStore:
 
 
 async def forget_listings(connection: AsyncConnection, tenant_id: TenantId) -> None:
-    """Have the next run read all lists of archived threads to their ends."""
+    """Delete the watermarks, so the next run reads all lists of archived threads to their ends."""
     await connection.execute(_FORGET_LISTINGS, {"tenant_id": tenant_id})
 
 
 def _in_chunks(channels: Sequence[Channel]) -> Iterator[list[Channel]]:
     rest = iter(channels)
-    while some := list(islice(rest, _AT_ONCE)):
-        yield some
+    while chunk := list(islice(rest, _AT_ONCE)):
+        yield chunk
 
 
 def _without_payload(channel: Channel) -> Channel:
@@ -275,7 +278,7 @@ def _as_json(channel: Channel) -> dict[str, Any]:
 
 
 def _stored(row: Any) -> StoredChannel:
-    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    coverage = tuple(IdRange(part.lower, part.upper) for part in row.coverage)
     channel_id = ChannelId(row.platform_channel_id)
     return StoredChannel(
         ChannelKey(row.id), channel_id, coverage, row.message_count, row.last_synced_at

@@ -1,4 +1,7 @@
-"""Channels that were given up: one open letter per channel, until it is read to its end."""
+"""Dead letters: channels that a job gave up, at most one open letter a channel.
+
+A letter is closed when the channel is read to its end.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ UPDATE dead_letters SET resolved_at = now(), updated_at = now()
 WHERE channel_id = ANY(:channels) AND resolved_at IS NULL
 """
 _RESOLVE = text(_CLOSE)
-# A sample of pages, or a window of time, is not the channel to its end.
+# A job that reads a sample of pages or a time window does not read a channel to its end.
 _RESOLVE_READ = text(
     _CLOSE
     + """AND EXISTS (
@@ -69,20 +72,23 @@ JOIN sync_progress p ON p.channel_id = d.channel_id
 WHERE d.tenant_id = :tenant_id AND d.resolved_at IS NULL
 """)
 COOL_DOWN_DAYS: Final = 3
+"""Days without a retry of a channel that Discord refused."""
 _REFUSALS: Final = ("AccessDeniedError", "NotFoundError")
 
 
-async def bury(connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]) -> None:
-    """Open a letter for each channel that the job gave up, or add to the one there is."""
+async def record_failures(
+    connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
+) -> None:
+    """Open a letter for each channel that the job gave up, or update the open one."""
     await connection.execute(_BURY, {"job_id": job_id, "channels": list(channels)})
 
 
-async def resolve(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
+async def close_letters(connection: AsyncConnection, channels: Sequence[ChannelKey]) -> None:
     """Close the letters of channels that are gone."""
     await connection.execute(_RESOLVE, {"channels": list(channels)})
 
 
-async def resolve_read(
+async def close_completed(
     connection: AsyncConnection, job_id: JobId, channels: Sequence[ChannelKey]
 ) -> None:
     """Close the letters of channels that the job completed, if it reads channels to their end."""
@@ -92,10 +98,11 @@ async def resolve_read(
 async def open_letters(
     engine: AsyncEngine, tenant_id: TenantId
 ) -> Mapping[ChannelId, DeadLetterNote]:
-    """The channels that were given up and have not been read to their end since.
+    """Return the channels with open letters.
 
-    What Discord refused cools down for some days: to ask in each run counts toward a ban. What it
-    refused in a job that failed as a whole does not: what ended the job may have been the cause.
+    A channel that Discord refused cools down for `COOL_DOWN_DAYS`, because each refusal counts
+    toward a ban. Refusals in a job that failed as a whole do not cool down: the failure may have
+    caused them.
     """
     values = {"tenant_id": tenant_id, "days": COOL_DOWN_DAYS, "errors": list(_REFUSALS)}
     with translated():
@@ -110,14 +117,14 @@ async def open_letters(
 
 
 class DeadLetterStore:
-    """The open dead letters of one tenant; retrying them is a job for their channels alone."""
+    """Open dead letters of one tenant. A retry is a job for their channels alone."""
 
     def __init__(self, engine: AsyncEngine, tenant_id: TenantId) -> None:
         self._engine = engine
         self._tenant_id = tenant_id
 
     async def list(self) -> tuple[DeadLetter, ...]:
-        """Those still open, by channel."""
+        """Return the open letters, ordered by channel."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_OPEN, {"tenant_id": self._tenant_id})

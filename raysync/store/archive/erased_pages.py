@@ -1,7 +1,7 @@
-"""What a page may not bring back: messages of those who are kept out, and forwards of them.
+"""Filter of a page: messages of suppressed users, and forwards of them, are not stored again.
 
-A forward does not say whose words it copies, so the ids of what was erased, or was kept out, are
-kept; of a page with neither nothing is asked.
+A forward does not name the author of its copy, so the ids of erased and suppressed messages are
+stored. A page without forwards and suppressed messages costs no query.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ WHERE tenant_id = %(tenant_id)s AND platform_message_id = ANY(%(ids)s)
 async def without_erased(
     driver: psycopg.AsyncConnection[Any], claim: Claim, messages: Sequence[Message]
 ) -> Sequence[Message]:
-    """*messages*, forwards of what was erased without what they forward; notes what is kept out."""
+    """Return *messages* without copies of erased ones. Store the ids of suppressed messages."""
     tenant_id = claim.task.tenant_id
-    suppressed = [each for each in messages if each.is_suppressed]
+    suppressed = [message for message in messages if message.is_suppressed]
     if suppressed:
         ids, refs = (
-            [each.id for each in suppressed],
-            [each.author_ref for each in suppressed],
+            [message.id for message in suppressed],
+            [message.author_ref for message in suppressed],
         )
         await driver.execute(_NOTE, {"tenant_id": tenant_id, "ids": ids, "refs": refs})
-    sources = sorted({source for each in messages for source in each.forwards})
+    sources = sorted({source for message in messages for source in message.forwards})
     if not sources:
         return messages
     found = await driver.execute(_ERASED, {"tenant_id": tenant_id, "ids": sources})
     erased = {row[0] for row in await found.fetchall()}
     emptied = WithoutCopies(erased)
     return [
-        each if erased.isdisjoint(each.forwards) else emptied.message(each) for each in messages
+        message if erased.isdisjoint(message.forwards) else emptied.message(message)
+        for message in messages
     ]

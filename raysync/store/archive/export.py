@@ -1,4 +1,4 @@
-"""A tenant's messages as JSON lines."""
+"""Export of a tenant's messages as JSON lines."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ COPY (
 
 
 async def export_lines(engine: AsyncEngine, tenant_id: TenantId) -> AsyncGenerator[bytes, None]:
-    """All messages of the tenant, as blocks of whole lines: one JSON object a line.
+    """Yield all messages of the tenant in blocks of whole lines, one JSON object a line.
 
-    By channel and message id as numbers; the state of one moment, whatever is synced beside. A
-    message that could not be read whole has one key more, ``quarantine``: which fields could not.
-    Close the iterator (`contextlib.aclosing`) where it is not read to its end.
+    The order is by channel id and message id, as numbers. All lines are of one snapshot, even
+    during a sync. A message with unreadable fields has one more key, ``quarantine``, that lists
+    them. Close the iterator (`contextlib.aclosing`) if it is not read to its end.
     """
     with translated():
         async with await connect_alone(engine, "raysync export") as connection:

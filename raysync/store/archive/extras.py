@@ -1,6 +1,6 @@
-"""What is kept beside messages: who reacted, and which attachments' bytes are stored.
+"""Extras of messages: reactors, and the files of attachments.
 
-Every statement locks the channel's claim and compares it, as pages do: a worker that lost its
+Every write locks the channel's claim and compares it, as a page does, so a worker that lost its
 channel writes nothing.
 """
 
@@ -26,7 +26,7 @@ from raysync.models.ids import MessageId, TenantId
 from raysync.models.work import Claim, IdRange, Recheck
 from raysync.store.archive.pages import refusal
 from raysync.store.archive.rechecks import due_of
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 
 _ANY_SIZE: Final = 1 << 62
 
@@ -147,11 +147,10 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND p.message_count > 0 
 
 
 _LIFE = text("SELECT life::text FROM server_life")
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 class ExtrasStore:
-    """A worker's reactors and files; satisfies the engine's `ReactorStore` and `FileStore`."""
+    """Reactors and files of a worker: the engine's `ReactorStore` and `FileStore`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -159,9 +158,9 @@ class ExtrasStore:
     async def unread_reactions(
         self, claim: Claim, last: ReactionCount | None, most: int
     ) -> Sequence[ReactionCount]:
-        """Counts of the channel that changed since their reactors were read, behind *last*."""
+        """Return up to *most* counts after *last* that changed since their reactors were read."""
         values = {
-            **_within(claim, most),
+            **_window_values(claim, most),
             "after": last.message_id if last else 0,
             "after_emoji": last.emoji if last else "",
         }
@@ -169,8 +168,8 @@ class ExtrasStore:
         return [ReactionCount(MessageId(row[0]), *row[1:]) for row in rows]
 
     async def count_unread(self, claim: Claim) -> int:
-        """How many requests `unread_reactions` will take."""
-        ((requests,),) = await self._rows(_COUNT_UNREAD, _within(claim, 0))
+        """Return the number of requests that `unread_reactions` will cause."""
+        ((requests,),) = await self._rows(_COUNT_UNREAD, _window_values(claim, 0))
         return int(requests)
 
     async def save_reactors(
@@ -181,16 +180,16 @@ class ExtrasStore:
         *,
         is_whole: bool = True,
     ) -> None:
-        """These have reacted; None: as before. The counts are read now.
+        """Store the reactors of an emoji, and mark its counts as read. None keeps the stored ones.
 
-        Nobody else has, where that *is_whole*: else those known before are kept beside them.
+        If the list *is_whole*, remove other stored reactors, else keep them.
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
         """
         given = [
-            {"ref": each.ref, "count": each.count, "burst": each.burst_count}
-            for each in reactors or ()
+            {"ref": reactor.ref, "count": reactor.count, "burst": reactor.burst_count}
+            for reactor in reactors or ()
         ]
         values = {
             "message_id": reaction.message_id,
@@ -205,10 +204,10 @@ class ExtrasStore:
     async def missing_files(
         self, claim: Claim, rules: FileRules, last: MissingFile | None, most: int
     ) -> Sequence[MissingFile]:
-        """Attachments of the channel whose bytes are to be had and are not, behind *last*."""
+        """Return up to *most* attachments after *last* whose bytes are wanted and not stored."""
         values = {
-            **_within(claim, most),
-            **_of(rules),
+            **_window_values(claim, most),
+            **_rule_values(rules),
             "after": last.message_id if last else 0,
             "after_attachment": last.attachment_id if last else 0,
         }
@@ -216,17 +215,19 @@ class ExtrasStore:
         return [MissingFile(MessageId(row[0]), *row[1:]) for row in rows]
 
     async def count_missing(self, claim: Claim, rules: FileRules) -> int:
-        """How many files `missing_files` names."""
-        ((files,),) = await self._rows(_COUNT_MISSING, {**_within(claim, 0), **_of(rules)})
+        """Return the number of files that `missing_files` returns."""
+        ((files,),) = await self._rows(
+            _COUNT_MISSING, {**_window_values(claim, 0), **_rule_values(rules)}
+        )
         return int(files)
 
     async def note_file(self, claim: Claim, file: MissingFile, stored: StoredFile) -> None:
-        """Its bytes are stored. Raises ClaimLostError."""
-        await self._write(_FILE, claim, _named(file, sha256=stored.sha256, key=stored.key))
+        """Record where a file's bytes are stored. Raises ClaimLostError."""
+        await self._write(_FILE, claim, _file_values(file, sha256=stored.sha256, key=stored.key))
 
     async def note_missed(self, claim: Claim, file: MissingFile, why: str) -> None:
-        """Try it again later: after an hour at first, then ever more rarely."""
-        await self._write(_MISSED, claim, _named(file, why=why))
+        """Record a failed download and its backoff: an hour, doubled each time, 30 days at most."""
+        await self._write(_MISSED, claim, _file_values(file, why=why))
 
     async def _rows(self, statement: Any, values: Mapping[str, Any]) -> Sequence[Any]:
         with translated():
@@ -251,9 +252,9 @@ class ExtrasStore:
 async def plan_leftovers(
     engine: AsyncEngine, tenant_id: TenantId, extras: Extras, window: IdRange
 ) -> Sequence[Recheck]:
-    """The channels where extras are missing, whether they have new messages or not.
+    """Return the channels with missing extras, whether they have new messages or not.
 
-    It may read all that is known of reactions, and takes the time that it takes.
+    The query may read all reactions, so it has no timeout.
     """
     if not extras:
         return ()
@@ -263,16 +264,16 @@ async def plan_leftovers(
         "files": extras.files is not None,
         "start": window.start,
         "stop": window.stop,
-        **_of(extras.files or FileRules("")),
+        **_rule_values(extras.files or FileRules("")),
     }
     with translated():
         async with engine.begin() as connection:
-            await connection.execute(_NO_TIMEOUT)
+            await connection.execute(NO_TIMEOUT)
             rows = (await connection.execute(_LEFT, values)).all()
     return [due_of(row, (), 0, is_last=False) for row in rows]
 
 
-def _within(claim: Claim, most: int) -> dict[str, Any]:
+def _window_values(claim: Claim, most: int) -> dict[str, Any]:
     window = claim.task.window
     return {
         "channel": claim.task.channel_key,
@@ -282,19 +283,19 @@ def _within(claim: Claim, most: int) -> dict[str, Any]:
     }
 
 
-def _of(rules: FileRules) -> dict[str, Any]:
+def _rule_values(rules: FileRules) -> dict[str, Any]:
     return {
         "max_bytes": _ANY_SIZE if rules.max_bytes is None else rules.max_bytes,
         "takes_all": not rules.types,
-        "types": [_like(each) for each in rules.types],
+        "types": [_like_pattern(pattern) for pattern in rules.types],
     }
 
 
-def _like(pattern: str) -> str:
-    """*pattern* for LIKE; what may follow a type, as in ``text/plain; charset=utf-8``, fits."""
+def _like_pattern(pattern: str) -> str:
+    """Return *pattern* for LIKE. It also matches parameters: ``text/plain; charset=utf-8``."""
     escaped = pattern.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return escaped.replace("*", "%") + "%"
 
 
-def _named(file: MissingFile, **values: Any) -> dict[str, Any]:
+def _file_values(file: MissingFile, **values: Any) -> dict[str, Any]:
     return {"message_id": file.message_id, "attachment_id": file.attachment_id, **values}

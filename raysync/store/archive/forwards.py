@@ -1,6 +1,6 @@
-"""Forwards of messages that were erased: they hold a copy, and do not say whose words it is.
+"""Forwards of erased messages. A forward holds a copy and does not name the copy's author.
 
-One may stand by itself, or be quoted by an answer to it.
+It may be a message of its own, or be quoted in a reply.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _MOST_DIGITS = 20
 
 @dataclass(frozen=True, slots=True)
 class WithoutCopies:
-    """Takes out what forwards copied of the messages with the ids *sources*."""
+    """Redactor that removes copies of the messages with the ids *sources* from forwards."""
 
     sources: Collection[int]
 
     def text(self, text: str) -> str:
-        """What the forwarder wrote stays."""
+        """Return *text* unchanged: the forwarder wrote it."""
         return text
 
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """A message with nothing in it of what it forwards, or what its quote forwards."""
+        """Return *payload* without the copies in it, or in the message that it quotes."""
         kept = dict(payload)
         if _COPIES in kept and self._is_of_sources(kept.get("message_reference")):
             kept[_COPIES] = []
@@ -45,7 +45,7 @@ class WithoutCopies:
         return is_id and int(source) in self.sources
 
     def metadata(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """The same where the whole payload is kept as JSON text."""
+        """Return *metadata* without such copies in ``original``, the payload as JSON text."""
         kept = dict(metadata)
         if "original" in kept:
             original = self.payload(json.loads(kept["original"]))
@@ -53,7 +53,7 @@ class WithoutCopies:
         return kept
 
     def message(self, message: Message) -> Message:
-        """A message on its way in."""
+        """Return *message*, not stored yet, without such copies."""
         raw = orjson.dumps(self.payload(orjson.loads(message.raw)))
         metadata = orjson.dumps(self.metadata(orjson.loads(message.metadata)))
         return replace(message, raw=raw, metadata=metadata)

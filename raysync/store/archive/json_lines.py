@@ -1,8 +1,8 @@
-"""JSON lines made by the server and streamed: memory stays flat, whatever there is.
+"""JSON lines that the server produces and COPY streams, in constant memory.
 
-The lines come by COPY as CSV whose delimiter and quote are control characters; JSON holds neither
-raw, so each line arrives as it is to be written, unquoted and unescaped. What would end a line for
-some readers, or command a terminal, becomes JSON's own escape here.
+COPY sends CSV whose delimiter and quote are control characters. JSON holds neither unescaped, so
+each line arrives as it is written. Characters that end a line for some readers, or control a
+terminal, become JSON escapes here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import psycopg
 from raysync.visible import in_json_bytes
 
 AS_LINES: Final = r"TO STDOUT (FORMAT csv, ENCODING 'UTF8', DELIMITER E'\x02', QUOTE E'\x01')"
-"""How a COPY ends whose rows are JSON."""
+"""End of a COPY statement whose rows are JSON."""
 
-# One snapshot for all of it. A reader that pauses is no reason to end it.
+# One snapshot for the whole export, and no timeout while its reader pauses.
 BEGIN: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL TimeZone = 'UTC';
@@ -30,7 +30,7 @@ _BLOCK_BYTES: Final = 256 * 1024
 async def copied_lines(
     connection: psycopg.AsyncConnection[Any], statement: str, values: Mapping[str, Any]
 ) -> AsyncGenerator[bytes, None]:
-    """What a COPY of lines brings, in blocks of whole lines. Close it if not read to its end."""
+    """Yield the lines of a COPY in blocks of whole lines. Close it if not read to its end."""
     block = bytearray()
     async with connection.cursor() as cursor, cursor.copy(statement.encode(), values) as copy:
         async for line in copy:

@@ -1,15 +1,15 @@
-"""Messages as one JSON document, which one statement can take apart.
+"""Rows of a page as one JSON document, the parameter of the page's statement.
 
-What Discord sent goes in as it is, and one parameter is one round trip: COPY takes several, and a
+Discord's payload goes in unparsed, and one parameter is one round trip. COPY takes several and a
 table to copy into, which cost a worker 10 of 57 microseconds a message.
 
-PostgreSQL keeps neither the character NUL nor half a surrogate pair, in text or in JSON, and one
-of them in one message would refuse its whole page for ever. Both become U+FFFD.
+PostgreSQL stores neither U+0000 nor half a surrogate pair, in text or in JSON. One of them in one
+message would have the whole page refused for ever, so both become U+FFFD.
 """
 
 from __future__ import annotations
 
-import json  # orjson refuses half a surrogate pair, which is what is looked for
+import json  # orjson refuses half a surrogate pair, which must be found here
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,25 +17,29 @@ from typing import Any
 
 import orjson
 
-from raysync.models.entities import Attachment, Message, Reaction
+from raysync.models.entities import Message
+from raysync.models.storable import storable, storable_text
 from raysync.models.work import Failure
+from raysync.store.archive.page_columns import PARTS
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_REPLACEMENT = "\ufffd"
 
 
 def page_json(messages: Sequence[Message]) -> bytes:
-    """The rows of *messages* in ascending order of id; of two with one id the last counts.
+    """Return the rows of *messages* in ascending order of id; the last of two with one id wins.
 
-    What somebody wrote who is kept out has none.
+    Messages by suppressed authors produce no row.
     """
-    by_id = {each.id: each for each in messages}
-    rows = [_row(by_id[each]) for each in sorted(by_id) if not by_id[each].is_suppressed]
+    by_id = {message.id: message for message in messages}
+    rows = [
+        _row(by_id[message_id])
+        for message_id in sorted(by_id)
+        if not by_id[message_id].is_suppressed
+    ]
     try:
         return storable_json(orjson.dumps(rows))
     except TypeError:  # half a surrogate pair
-        return storable_json(orjson.dumps(_storable(rows)))
+        return storable_json(orjson.dumps(storable([_plain(row) for row in rows])))
 
 
 def _row(message: Message) -> dict[str, Any]:
@@ -53,42 +57,30 @@ def _row(message: Message) -> dict[str, Any]:
         "reactions": reactions or None,
         "attachments": attachments or None,
     }
-    # of two with one key the last: one statement writes no row twice
+    # The last of two with one key wins: one statement cannot write a row twice.
     if len(reactions) > 1:
-        row["reactions"] = list({each.emoji: each for each in reactions}.values())
+        row["reactions"] = list({reaction.emoji: reaction for reaction in reactions}.values())
     if len(attachments) > 1:
-        row["attachments"] = list({each.id: each for each in attachments}.values())
+        row["attachments"] = list({file.id: file for file in attachments}.values())
     if message.quarantine:
         row["quarantine"] = message.quarantine
     return row
 
 
-def storable_text(text: str) -> str:
-    """*text* without what PostgreSQL cannot keep."""
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
-
-
 def storable_json(document: bytes) -> bytes:
-    """*document* without what PostgreSQL's jsonb cannot keep; whole pairs stay as they are."""
+    """Return *document* without what jsonb cannot store. Whole surrogate pairs stay."""
     if b"\\u" not in document or _SUSPECT.search(document) is None:
         return document
-    return orjson.dumps(_storable(json.loads(document)))
+    return orjson.dumps(storable(json.loads(document)))
 
 
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable_text(value)
-    if isinstance(value, list | tuple):
-        return [_storable(each) for each in value]
-    if isinstance(value, dict):
-        return {storable_text(key): _storable(each) for key, each in value.items()}
-    if isinstance(value, Reaction | Attachment):
-        return _storable(asdict(value))
-    return value
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return *row* with its parts as dictionaries, in which `storable` can replace characters."""
+    return row | {key: [asdict(part) for part in row[key] or ()] or None for key in PARTS}
 
 
 def failure_details(failure: Failure) -> dict[str, str]:
-    """A failure as the ``error_details`` columns keep it."""
+    """Return *failure* as the ``error_details`` columns store it."""
     return {
         "failure_class": failure.failure_class.value,
         "error": storable_text(failure.error),

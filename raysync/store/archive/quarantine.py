@@ -1,17 +1,18 @@
-"""Messages that could not be read whole: written without loss of what is stored, and named.
+"""Messages with fields that could not be read: stored without loss, and listed.
 
-Such a message has its defaults where a field could not be read. Where it is stored already, an
-earlier reading may know these fields: so they stay as they are, and lists get what is new.
+Such a message has defaults in place of these fields. If it is stored already, an earlier read may
+know them. So they keep their stored values, and lists only gain entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,23 +20,35 @@ from raysync.models.entities import WITHHELD, Attachment, Message, Reaction
 from raysync.models.ids import ChannelId, MessageId, TenantId
 from raysync.models.records import Quarantine, QuarantinedMessage
 from raysync.models.work import Claim
+from raysync.store.archive.page_columns import ATTACHMENT, REACTION
 from raysync.store.connection.engine import translated
 
-_STORED = """
-SELECT platform_message_id, content, anonymized_author_id, type, reply_to_id,
-    platform_created_at, edited_at, metadata::text, raw::text,
+_STORED = f"""
+SELECT platform_message_id AS id, content, anonymized_author_id AS author_ref, type, reply_to_id,
+    platform_created_at AS created_at, edited_at, metadata::text AS metadata, raw::text AS raw,
     ARRAY(SELECT to_jsonb(a) FROM (
-        SELECT platform_attachment_id AS id, filename, file_size AS size, content_type, url
-        FROM message_attachments
+        SELECT {ATTACHMENT.selected} FROM message_attachments
         WHERE channel_id = m.channel_id AND platform_message_id = m.platform_message_id
-        ORDER BY platform_attachment_id) a),
+        ORDER BY platform_attachment_id) a) AS attachments,
     ARRAY(SELECT to_jsonb(r) FROM (
-        SELECT emoji, count, burst_count FROM message_emoji_reactions
+        SELECT {REACTION.selected} FROM message_emoji_reactions
         WHERE channel_id = m.channel_id AND platform_message_id = m.platform_message_id
             AND anonymized_user_id = ''
-        ORDER BY emoji) r)
+        ORDER BY emoji) r) AS reactions
 FROM messages m WHERE channel_id = %(channel)s AND platform_message_id = ANY(%(ids)s)
-"""
+"""  # noqa: S608 of constants
+
+_ATTRIBUTES: Final = {
+    "content": "content",
+    "author": "author_ref",
+    "type": "type",
+    "message_reference": "reply_to_id",
+    "timestamp": "created_at",
+    "edited_timestamp": "edited_at",
+    "attachments": "attachments",
+    "reactions": "reactions",
+}
+"""Attributes of a message by the fields of Discord that they come from."""
 
 _OF_TENANT = """
 FROM messages m WHERE m.tenant_id = :tenant_id AND m.quarantine IS NOT NULL
@@ -57,70 +70,64 @@ ORDER BY c.platform_channel_id, found.platform_message_id
 async def with_stored(
     driver: psycopg.AsyncConnection[Any], claim: Claim, messages: Sequence[Message]
 ) -> Sequence[Message]:
-    """Return *messages* with what is stored in place of what could not be read.
+    """Return *messages* with stored values in place of fields that could not be read.
 
-    Nobody else writes the channel meanwhile: the page's statement compares the claim.
+    No other worker writes the channel meanwhile: the page's statement compares the claim.
     """
-    odd = {each.id: each for each in messages if each.quarantine and not each.is_suppressed}
+    odd = {
+        message.id: message
+        for message in messages
+        if message.quarantine and not message.is_suppressed
+    }
     if not odd:
         return messages
-    found = await driver.execute(_STORED, {"channel": claim.task.channel_key, "ids": sorted(odd)})
-    merged = {row[0]: _merged(odd[row[0]], *row[1:]) for row in await found.fetchall()}
-    return [merged.get(each.id, each) for each in messages]
+    values = {"channel": claim.task.channel_key, "ids": sorted(odd)}
+    async with driver.cursor(row_factory=namedtuple_row) as cursor:
+        await cursor.execute(_STORED, values)
+        rows: list[Any] = await cursor.fetchall()
+    merged = {row.id: _merged(odd[row.id], row) for row in rows}
+    return [merged.get(message.id, message) for message in messages]
 
 
-def _merged(
-    message: Message,
-    content: str,
-    author_ref: str | None,
-    type_: int,
-    reply_to: int | None,
-    created_at: Any,
-    edited_at: Any,
-    metadata: str,
-    raw: str,
-    attachments: Sequence[Any],
-    reactions: Sequence[Any],
-) -> Message:
-    stored: dict[str, dict[str, Any]] = {
-        "content": {"content": content},
-        "author": {"author_ref": author_ref},
-        "type": {"type": type_},
-        "message_reference": {"reply_to_id": reply_to},
-        "timestamp": {"created_at": created_at},
-        "edited_timestamp": {"edited_at": edited_at},
-        "attachments": {"attachments": _attachments(message, attachments)},
-        "reactions": {"reactions": _reactions(message, reactions)},
+def _merged(message: Message, row: Any) -> Message:
+    """Return *message* with the stored *row*'s values of fields that could not be read."""
+    stored: dict[str, Any] = {
+        "content": row.content,
+        "author_ref": row.author_ref,
+        "type": row.type,
+        "reply_to_id": row.reply_to_id,
+        "created_at": row.created_at,
+        "edited_at": row.edited_at,
+        "attachments": _attachments(message, row.attachments),
+        "reactions": _reactions(message, row.reactions),
     }
     if WITHHELD in message.quarantine:
-        kept = {name: value for each in stored.values() for name, value in each.items()}
-        kept["author_ref"] = message.author_ref or author_ref
-        return replace(message, **kept, metadata=metadata.encode(), raw=raw.encode())
-    changes = {
-        name: value for each in message.quarantine for name, value in stored.get(each, {}).items()
-    }
+        stored["author_ref"] = message.author_ref or row.author_ref
+        return replace(message, **stored, metadata=row.metadata.encode(), raw=row.raw.encode())
+    names = [_ATTRIBUTES[field] for field in message.quarantine if field in _ATTRIBUTES]
+    changes = {name: stored[name] for name in names}
     flags = {"flags", "pinned"}.intersection(message.quarantine)
     if flags:
-        known = orjson.loads(metadata)
-        told = orjson.loads(message.metadata) | {each: known.get(each) for each in flags}
-        changes["metadata"] = orjson.dumps(told)
+        known = orjson.loads(row.metadata)
+        merged = orjson.loads(message.metadata) | {flag: known.get(flag) for flag in flags}
+        changes["metadata"] = orjson.dumps(merged)
     return replace(message, **changes)
 
 
 def _attachments(message: Message, rows: Sequence[Any]) -> tuple[Attachment, ...]:
-    known = [Attachment(**each) for each in rows]
-    ids = {each.id for each in known}
-    return (*known, *(each for each in message.attachments if each.id not in ids))
+    known = [Attachment(**row) for row in rows]
+    ids = {file.id for file in known}
+    return (*known, *(file for file in message.attachments if file.id not in ids))
 
 
 def _reactions(message: Message, rows: Sequence[Any]) -> tuple[Reaction, ...]:
-    known = [Reaction(**each) for each in rows]
-    names = {each.emoji for each in known}
-    return (*known, *(each for each in message.reactions if each.emoji not in names))
+    known = [Reaction(**row) for row in rows]
+    names = {reaction.emoji for reaction in known}
+    return (*known, *(reaction for reaction in message.reactions if reaction.emoji not in names))
 
 
 async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> Quarantine:
-    """Count the tenant's messages that could not be read whole, and name *most* of them."""
+    """Count the tenant's messages with unreadable fields, and list up to *most* of them."""
     values = {"tenant_id": tenant_id, "most": most}
     with translated():
         async with engine.connect() as connection:

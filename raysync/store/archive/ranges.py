@@ -1,4 +1,4 @@
-"""An archive in pieces: a change to all of it is one short transaction after another."""
+"""Iteration over an archive in pieces: a change to all of it is many short transactions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from raysync.store.connection.engine import translated
 
 _T = TypeVar("_T")
 AT_ONCE: Final = 2_000
-"""Messages in one transaction: some megabytes, and well under a second."""
+"""Number of messages in one transaction: some megabytes, and well under a second."""
 Progress = Callable[[int], None]
-"""Told after each transaction of how many more messages are done."""
+"""Callback after each transaction, with the number of messages that it completed."""
+
+IN_PIECE: Final = (
+    "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
+)
+"""SQL condition: a row belongs to the piece. See `Piece.values`."""
 
 _KEYS = text("SELECT id FROM channels WHERE tenant_id = :tenant_id ORDER BY id")
 _NEXT = text("""
@@ -29,7 +34,7 @@ SELECT max(id) AS last, count(*) AS messages FROM (
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Messages of one channel, and what belongs to them: above *after*, up to *upto*."""
+    """Range of one channel's messages and their parts: ids above *after*, up to *upto*."""
 
     key: int
     after: int
@@ -37,12 +42,12 @@ class Piece:
 
     @property
     def values(self) -> dict[str, Any]:
-        """For statements."""
+        """Parameters of statements."""
         return {"key": self.key, "after": self.after, "upto": self.upto}
 
 
 async def channel_keys(engine: AsyncEngine, tenant_id: TenantId) -> list[int]:
-    """The tenant's channels and threads by our own key, ascending."""
+    """Return the keys of the tenant's channels and threads, ascending."""
     with translated():
         async with engine.connect() as connection:
             rows = await connection.execute(_KEYS, {"tenant_id": tenant_id})
@@ -56,9 +61,9 @@ async def in_pieces(
     progress: Progress,
     after: int = 0,
 ) -> list[_T]:
-    """Have *work* done on the channel, piece by piece from *after* on, each in a transaction.
+    """Run *work* on each piece of the channel above *after*, each in its own transaction.
 
-    Nothing may be written to the channel by others meanwhile.
+    No other process may write to the channel meanwhile.
     """
     done: list[_T] = []
     is_last = False
@@ -82,9 +87,9 @@ async def in_pieces_from(
     work: Callable[[AsyncConnection, Piece], Awaitable[_T]],
     progress: Progress,
 ) -> list[_T]:
-    """Have *work* done on all channels of the tenant, as `in_pieces` does on one.
+    """Run *work* on all channels of the tenant, as `in_pieces` does on one.
 
-    *at* is the channel's key and the message up to which an earlier call came.
+    *at* is the position that an earlier call reached: a channel's key and a message id.
     """
     at_channel, at_message = at
     done: list[_T] = []

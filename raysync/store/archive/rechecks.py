@@ -1,9 +1,9 @@
-"""Which old pages are due to be read again, and how long ago the oldest was.
+"""Rechecks: old pages that are due to be read again, and the time since the oldest recheck.
 
-Beyond the look-back, a channel is swept upwards, page by page, over as many runs as it takes:
-`recheck_from` is where the sweep under way goes on, `rechecked_at` when the last whole one began.
-So every old message was compared with Discord's since the oldest `rechecked_at` of the tenant; a
-channel that was never swept counts from its first reading.
+Messages older than the look-back are swept upwards, page by page, over as many runs as it takes.
+`recheck_from` is the position of the current sweep; `rechecked_at` is the start of the last whole
+one. So every old message was compared with Discord's since the tenant's oldest `rechecked_at`. A
+channel without a sweep counts from its first read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from raysync.store.connection.engine import translated
 
 _ALL = 1_000_000_000
 PER_PAGE = 99
-"""Stored messages that a page surely brings again: one of its hundred is read twice."""
+"""Number of stored messages that a page rereads at least: pages overlap by one of a hundred."""
 
 _DUE = text("""
 SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
@@ -73,10 +73,10 @@ async def plan_rechecks(
     before: int,
     readable: Collection[ChannelId],
 ) -> Sequence[Recheck]:
-    """The old pages that were read longest ago, as many as so many *requests* read again.
+    """Return the old pages that were read longest ago, for at most *requests* requests.
 
-    *before* is where the look-back begins, as a message id. What is not *readable* gets none of
-    the requests: it would come first again in each run, and have them all.
+    *before* is the message id at which the look-back begins. Only *readable* channels get
+    requests: another one would come first in each run and use them all up.
     """
     values = {"tenant_id": tenant_id, "most": requests, "readable": sorted(readable)}
     planned: list[Recheck] = []
@@ -86,15 +86,15 @@ async def plan_rechecks(
             for row in due.all():
                 if requests <= 0:
                     break
-                each = await _recheck(connection, row, requests, before)
-                planned.append(each)
-                requests -= each.pages
+                recheck = await _recheck(connection, row, requests, before)
+                planned.append(recheck)
+                requests -= recheck.pages
     return planned
 
 
 async def _recheck(connection: AsyncConnection, row: Any, requests: int, before: int) -> Recheck:
     start, most = row.recheck_from, requests * PER_PAGE
-    found = await _some(connection, row.channel_id, start, before, most)
+    found = await _next_messages(connection, row.channel_id, start, before, most)
     is_last = found.messages < most
     stop = before if is_last else found.last + 1
     if not found.messages or start >= stop:
@@ -106,7 +106,7 @@ async def _recheck(connection: AsyncConnection, row: Any, requests: int, before:
 async def plan_sample(
     engine: AsyncEngine, tenant_id: TenantId, pages: int, readable: Collection[ChannelId]
 ) -> Sequence[Recheck]:
-    """So many random pages of what is *readable*: the more a channel holds, the likelier it is."""
+    """Choose *pages* random pages of *readable* channels, weighted by their number of messages."""
     dice = random.SystemRandom()
     with translated():
         async with engine.connect() as connection:
@@ -114,7 +114,7 @@ async def plan_sample(
             rows = (await connection.execute(_DUE, values)).all()
             if not rows:
                 return ()
-            chosen = dice.choices(rows, [each.message_count for each in rows], k=pages)
+            chosen = dice.choices(rows, [row.message_count for row in rows], k=pages)
             picked = Counter(row.channel_id for row in chosen)
             return [
                 await _sample(connection, row, picked[row.channel_id], dice)
@@ -130,20 +130,22 @@ async def _sample(
     ranges = []
     for _ in range(pages if bounds.first is not None else 0):
         start = dice.randint(bounds.first, bounds.last)
-        found = await _some(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
+        found = await _next_messages(connection, row.channel_id, start, bounds.last + 1, PER_PAGE)
         ranges.append(IdRange(start, found.last + 1))
     return due_of(row, tuple(sorted(ranges)), len(ranges), is_last=False)
 
 
-async def _some(connection: AsyncConnection, key: int, start: int, before: int, most: int) -> Any:
-    """The last of the next messages from *start* on, and how many there are, of *most*."""
+async def _next_messages(
+    connection: AsyncConnection, key: int, start: int, before: int, most: int
+) -> Any:
+    """Return the last of the next *most* messages from *start* on, and their number."""
     values = {"key": key, "start": start, "before": before, "most": most}
     return (await connection.execute(_NEXT, values)).one()
 
 
 def due_of(row: Any, ids: tuple[IdRange, ...], pages: int, *, is_last: bool) -> Recheck:
-    """What is due of the channel in *row*, which has the columns of `_DUE`."""
-    coverage = tuple(IdRange(each.lower, each.upper) for each in row.coverage)
+    """Return the recheck of the channel in *row*, which has the columns of `_DUE`."""
+    coverage = tuple(IdRange(part.lower, part.upper) for part in row.coverage)
     channel_id, last_id = ChannelId(row.platform_channel_id), row.last_message_id
     parent_id = row.parent_channel_id
     return Recheck(
@@ -161,7 +163,7 @@ def due_of(row: Any, ids: tuple[IdRange, ...], pages: int, *, is_last: bool) -> 
 async def note_rechecks(
     engine: AsyncEngine, done: Mapping[ChannelKey, int | None], began_at: datetime
 ) -> None:
-    """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
+    """Store the ends of the sweeps of a run that *began_at* then. None: the sweep is complete."""
     with translated():
         async with engine.begin() as connection:
             rows = [
@@ -173,7 +175,7 @@ async def note_rechecks(
 
 
 async def rechecked_since(engine: AsyncEngine, tenant_id: TenantId) -> tuple[datetime | None, int]:
-    """Since when every message was compared with Discord's, and how many messages there are."""
+    """Return the time since which every message was compared, and the number of messages."""
     with translated():
         async with engine.connect() as connection:
             row = (await connection.execute(_OLDEST, {"tenant_id": tenant_id})).one()

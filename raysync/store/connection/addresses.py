@@ -1,7 +1,6 @@
-"""The database's URL: read as libpq reads it, checked before anything connects, and spelled out.
+"""Database URLs: parsed as libpq parses them, checked before anything connects, and formatted.
 
-What is wrong with a URL is said without repeating it, because a password may be anywhere in one
-that is misread.
+Errors never repeat a URL, because a password may be anywhere in a misread one.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _UNENCODED: Final = (
     "password."
 )
 _NO_TEXT: Final = (
-    f"The database URL cannot be read: it holds bytes that are no text. It looks like {LOOKS_LIKE}."
+    f"The database URL cannot be read: it contains bytes that are no text. Use {LOOKS_LIKE}."
 )
 
 
@@ -56,7 +55,7 @@ def read_address(url: str) -> URL:
     _require_text(text)
     found = _PARTS.fullmatch(text)
     if found is None:
-        raise ConfigurationError(f"The database URL cannot be read; it looks like {LOOKS_LIKE}.")
+        raise ConfigurationError(f"The database URL cannot be read. Use {LOOKS_LIKE}.")
     if found["scheme"] not in _ACCEPTED:
         raise ConfigurationError(
             f"raysync keeps its data in PostgreSQL: the database URL must begin with "
@@ -108,8 +107,8 @@ def _port(text: str | None) -> int | None:
         return None
     if not _is_port(text):
         raise ConfigurationError(
-            f"The database URL's port must be a number from 1 to {_MAX_PORT}; the URL looks like "
-            f"{LOOKS_LIKE}. In a password, : is written as %3A and / as %2F."
+            f"The database URL's port must be a number from 1 to {_MAX_PORT}. Use {LOOKS_LIKE}; "
+            "in a password, write : as %3A and / as %2F."
         )
     return int(text)
 
@@ -120,8 +119,8 @@ def _is_port(text: str) -> bool:
 
 
 def _options(query: str) -> dict[str, list[str]]:
-    """Return what stands behind the question mark, by name. Raises ConfigurationError."""
-    pieces = [each for each in query.split("&") if each]
+    """Return the options after the question mark, by name. Raises ConfigurationError."""
+    pieces = [piece for piece in query.split("&") if piece]
     options: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if value:
@@ -129,7 +128,7 @@ def _options(query: str) -> dict[str, list[str]]:
     unknown = [
         name for name, _ in parse_qsl(query, keep_blank_values=True) if name not in _known_options()
     ]
-    lacking = [each for each in pieces if "=" not in each]
+    lacking = [piece for piece in pieces if "=" not in piece]
     if (unknown or lacking) and "@" in query:
         raise ConfigurationError(_UNENCODED)
     if unknown:
@@ -143,19 +142,19 @@ def _options(query: str) -> dict[str, list[str]]:
             f"The database URL's option {lacking[0]!r} has no value: options are given as "
             "?NAME=VALUE&NAME=VALUE."
         )
-    for each in options.get("port", ()):
-        if not all(_is_port(port) for port in each.split(",") if port):
+    for ports in options.get("port", ()):
+        if not all(_is_port(port) for port in ports.split(",") if port):
             _port("?")
     return options
 
 
 @cache
 def _known_options() -> frozenset[str]:
-    return frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults())
+    return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
 def _require_text(url: str) -> None:
-    """Refuse what no connection can be asked for: half a surrogate pair, and no UTF-8."""
+    """Refuse a URL that is no UTF-8 or holds half a surrogate pair."""
     try:
         unquote(url, errors="strict").encode()
     except UnicodeError:

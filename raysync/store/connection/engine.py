@@ -1,14 +1,14 @@
-"""Opening a database, and telling its errors in our words."""
+"""Engines: pools of connections, and translation of the driver's errors into raysync's."""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, event, exc
+from sqlalchemy import URL, event, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from raysync.errors import (
@@ -28,22 +28,24 @@ from raysync.store.connection.sessions import (
 from raysync.store.connection.sessions import connect_keywords as connect_keywords
 
 Engine = AsyncEngine
-"""A pool of connections, as the layers above hand it on."""
+"""Pool of connections, under the name that the layers above use."""
 POOL_TIMEOUT_S = 30
+NO_TIMEOUT: Final = text("SET LOCAL statement_timeout = 0")
+"""Statement that lifts the timeout until the transaction ends: it may read a whole archive."""
 
 _LIMITS = "54"
-"""The class of errors over what is too large or too deep: psycopg calls them operational."""
+"""SQLSTATE class for values that are too large or too deep. psycopg calls them operational."""
 _OF_VALUES = frozenset({"21", "22", _LIMITS})
 _OF_ONE_VALUE = frozenset({"23502", "XX000"})
-"""A null where there must be none; and what PostgreSQL says of more memory than it ever takes."""
+"""A null in a NOT NULL column, and a request for more memory than PostgreSQL ever takes."""
 
 
 def normalize_url(url: str) -> str:
-    """*url* as SQLAlchemy needs it, its driver named.
+    """Return *url* in SQLAlchemy's form, with the driver named.
 
     Raises:
-        ConfigurationError: not a PostgreSQL URL that can be used; nothing of it is repeated but
-            its scheme and the names of its options.
+        ConfigurationError: it is no usable PostgreSQL URL. The error repeats only its scheme and
+            the names of its options.
     """
     return spelled(read_address(url))
 
@@ -54,7 +56,7 @@ def url_for_others(url: str) -> str:
 
 
 def where_is(url: str) -> str:
-    """The database's host, port and name, for people: never the password."""
+    """Return the database's host, port and name for messages, never the password."""
     parsed = read_address(url)
     host = parsed.host or parsed.query.get("host") or "the local socket"
     return f"{parsed.database or parsed.username} at {host}, port {parsed.port or _port(parsed)}"
@@ -66,10 +68,10 @@ def _port(parsed: URL) -> str:
 
 
 def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngine:
-    """An engine of at most *pool_size* connections, none of them open yet.
+    """Create an engine of at most *pool_size* connections, none of them open yet.
 
-    A connection that died while idle is replaced when it is asked for, at the price of one
-    ``poll``; one that dies in use shows as `StoreUnavailableError`.
+    A connection that broke while idle is replaced at check-out, which costs one ``poll``. One that
+    breaks in use raises `StoreUnavailableError`.
     """
     address = read_address(url)
 
@@ -80,7 +82,7 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
 
     engine = create_async_engine(
         address,
-        hide_parameters=True,  # they hold what people wrote
+        hide_parameters=True,  # parameters hold users' messages
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
@@ -93,12 +95,15 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
 async def connect_alone(
     engine: AsyncEngine, application_name: str, *, timeout_s: int = STATEMENT_TIMEOUT_S
 ) -> psycopg.AsyncConnection[Any]:
-    """A connection to the same database, beside the pool, in autocommit; the caller closes it."""
+    """Open a connection to the same database outside the pool, in autocommit.
+
+    The caller closes it.
+    """
     return await connect(engine.url, application_name, timeout_s=timeout_s)
 
 
 def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
-    """Nothing is sent to an idle connection, so one that can be read from has been closed."""
+    """Refuse a closed connection: an idle one is readable only if the server closed it."""
     driver = connection.driver_connection
     if driver.closed or _is_readable(driver.fileno()):
         raise exc.InvalidatePoolError("the server closed this connection")
@@ -112,14 +117,14 @@ def _is_readable(descriptor: int) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """In mid-run: a database that went away is a `StoreUnavailableError`, to be tried again."""
+    """Translate the driver's errors. An outage becomes `StoreUnavailableError`, to be retried."""
     try:
         yield
     except (exc.DBAPIError, psycopg.Error) as error:
         if _is_disk_full(_cause_of(error)):
             raise DatabaseFullError(
-                "The database's disk is full, so the run was ended; what was stored stays. Make "
-                "room there, then go on with it by `raysync resume`."
+                "The run stopped because the database's disk is full; everything stored is kept. "
+                "Make room there, then continue with `raysync resume`."
             ) from None
         denied = _cause_of(error)
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
@@ -138,14 +143,14 @@ def translated() -> Iterator[None]:
         raise StoreUnavailableError(f"The database did not answer: {_sentence(cause)}") from None
     except exc.TimeoutError:
         raise StoreUnavailableError(
-            f"No database connection came free within {POOL_TIMEOUT_S} s."
+            f"No database connection became free within {POOL_TIMEOUT_S} s."
         ) from None
     except OSError as error:
         raise StoreUnavailableError(f"The database did not answer: {reason_of(error)}.") from None
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether *error* is about the values that were to be written, and not about the server."""
+    """Return whether *error* is about the values of a statement, and not about the server."""
     cause = _cause_of(error)
     if _is_disk_full(cause):
         return False
@@ -157,13 +162,13 @@ def is_refusal(error: BaseException) -> bool:
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """At the first contact: a database that is not there is a `DatabaseUnavailableError`."""
+    """Translate errors of the first contact: an outage becomes `DatabaseUnavailableError`."""
     try:
         with translated():
             yield
     except StoreUnavailableError as error:
         variables = counting_variables(read_address(url))
-        counting = f" The environment counts, too: {', '.join(variables)}." if variables else ""
+        counting = f" The environment applies, too: {', '.join(variables)}." if variables else ""
         raise DatabaseUnavailableError(
             f"Cannot use the database {where_is(url)}. {error} "
             f"Is it running, and is RAYSYNC_DATABASE_URL right?{counting}"
@@ -183,7 +188,7 @@ def _is_disk_full(cause: BaseException | None) -> bool:
 
 
 def _driver_error(error: BaseException) -> psycopg.Error | None:
-    """The driver's error, if it tells of the server's state and not of a wrong statement."""
+    """Return the driver's error if it is about the server's state; None for a wrong statement."""
     cause = _cause_of(error)
     if isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(_LIMITS):
         return None

@@ -36,19 +36,19 @@ LEASE_S: Final = 30.0
 """Longest time that a lock outlives its last renewal."""
 RENEW_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
-"""How often a holder reads its rows, to notice a cancellation or a loss."""
+"""Seconds between a holder's reads of its rows, to notice a cancellation or a loss."""
 RETAKE_EVERY_S: Final = 1.0
 LOOK_TIMEOUT_S: Final = 10.0
-"""When to replace a connection that does not answer, well before the lease ends."""
+"""Seconds before a connection that does not answer is replaced, well before a lease expires."""
 WAIT_S: Final = 2
-"""How long to wait for a transaction that has locked a row."""
+"""Longest wait in seconds for a transaction that has locked a row."""
 
 LEGACY_CLASS: Final = 0x7279_6A62
 """First half of the advisory lock by which versions without this table locked a tenant."""
 
 IS_HELD: Final = """(l.holder IS NOT NULL AND l.expires_at > clock_timestamp() AND EXISTS (
     SELECT FROM pg_stat_get_activity(l.backend_pid) a
-    -- of another role's backend the server reveals only that it exists
+    -- a null start: the server shows only that another role's backend exists
     WHERE a.backend_start IS NULL OR a.backend_start = l.backend_start))"""
 """SQL condition: the row `l` of locks is held. It reads the row itself and current backends."""
 
@@ -73,7 +73,7 @@ RETURNING {IS_HELD}
 """)  # noqa: S608 of constants
 _BACKEND = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"
 _LOOK = "SELECT name, cancel_job_id::text FROM locks WHERE holder = %(holder)s"
-# Rows that another transaction has locked, as to remove the tenant, are renewed the next time.
+# Rows that another transaction has locked, for example to remove the tenant, are renewed later.
 _RENEW = f"""
 WITH free AS (
     SELECT name FROM locks WHERE holder = %(holder)s FOR UPDATE SKIP LOCKED
@@ -100,27 +100,29 @@ class Lease:
     """A lock that is held, or about to be."""
 
     name: str
-    driver: str = field(default_factory=lambda: uuid.uuid4().hex)  #: tells drivers of a job apart
+    driver: str = field(
+        default_factory=lambda: uuid.uuid4().hex
+    )  #: distinguishes drivers of one job
     job_id: JobId | None = None  #: the driver's job, once it has begun
     is_taken: bool = False
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when another holder may have begun: this one must stop."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody asked to end the holder's job."""
+    """Set when an operator has cancelled the holder's job."""
 
     @property
     def is_revoked(self) -> bool:
-        """Whether the holder must stop: see `cancelled` and `lost`."""
+        """True if the holder must stop: see `cancelled` and `lost`."""
         return self.cancelled.is_set() or self.lost.is_set()
 
     async def revoked(self) -> None:
         """Wait until the holder must stop."""
-        waits = [asyncio.create_task(each.wait()) for each in (self.cancelled, self.lost)]
+        waits = [asyncio.create_task(event.wait()) for event in (self.cancelled, self.lost)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
+            for wait in waits:
+                wait.cancel()
 
 
 async def _nothing(_: AsyncConnection) -> None:
@@ -140,7 +142,7 @@ class LockHolder:
         application_name: str,
         note: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        """*note* hears after each look at the rows: None, or why the database did not answer."""
+        """*note* is called after each read: with None, or why the database did not answer."""
         self._engine = engine
         self._note = note
         self._application_name = application_name
@@ -149,7 +151,7 @@ class LockHolder:
         self._opening = asyncio.Lock()
         self._connection: _Connection | None = None
         self._backend: dict[str, Any] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def take(
         self,
@@ -199,7 +201,7 @@ class LockHolder:
         try:
             if was_taken:
                 with suppress(psycopg.Error, TimeoutError):
-                    await self._ask(_FREE, {"name": lease.name, "holder": self._id})
+                    await self._query(_FREE, {"name": lease.name, "holder": self._id})
         finally:
             self._leases.pop(lease.name, None)  # not earlier: the last one closes the connection
         async with self._opening:
@@ -212,9 +214,9 @@ class LockHolder:
 
     async def _open(self) -> None:
         async with self._opening:
-            if self._looking is None:
+            if self._watching is None:
                 await self._connect()
-                self._looking = asyncio.create_task(self._look_on())
+                self._watching = asyncio.create_task(self._watch())
 
     async def _connect(self) -> None:
         connection = await connect_alone(self._engine, self._application_name)
@@ -227,31 +229,31 @@ class LockHolder:
             self._connection, self._backend = connection, {"pid": row[0], "start": row[1]}
 
     async def _close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
-            self._looking = None
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
 
-    async def _look_on(self) -> None:
+    async def _watch(self) -> None:
         """Read and renew the rows while a lock is held."""
         try:
-            await self._look_for_ever()
-        except Exception:  # noqa: BLE001 whatever it is, nothing renews the leases any more
-            _log.exception("leases are not renewed any more")
+            await self._poll_forever()
+        except Exception:  # noqa: BLE001 after any error, nothing renews the leases
+            _log.exception("renewal of leases stopped")
             for lease in self._leases.values():
                 lease.lost.set()
 
-    async def _look_for_ever(self) -> None:
+    async def _poll_forever(self) -> None:
         clock = asyncio.get_running_loop().time
         renewed_at = clock()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             is_due = clock() - renewed_at >= RENEW_EVERY_S
             try:
-                await self._look(_RENEW if is_due else _LOOK)
+                await self._poll(_RENEW if is_due else _LOOK)
                 self._note(None)
             except (psycopg.Error, TimeoutError) as error:
                 _log.warning("the connection that holds locks broke; opening another")
@@ -262,7 +264,7 @@ class LockHolder:
             if is_due:
                 renewed_at = clock()
 
-    async def _look(self, statement: str) -> None:
+    async def _poll(self, statement: str) -> None:
         taken = [lease for lease in self._leases.values() if lease.is_taken]  # before the query
         rows = await self._rows(statement)
         for lease in taken:
@@ -271,7 +273,7 @@ class LockHolder:
             elif lease.job_id is not None and rows[lease.name] == lease.job_id:
                 lease.cancelled.set()
         for name in rows.keys() - self._leases.keys():  # released while the database was away
-            await self._ask(_FREE, {"name": name, "holder": self._id})
+            await self._query(_FREE, {"name": name, "holder": self._id})
 
     async def _reopen(self) -> None:
         """Keep the locks by another connection.
@@ -287,7 +289,7 @@ class LockHolder:
                     await self._connection.close()
                 await self._connect()
                 rows = await self._rows(_RENEW)
-                drivers = dict(await self._ask(_DRIVEN, (jobs,)))
+                drivers = dict(await self._query(_DRIVEN, (jobs,)))
                 self._note(None)
                 break
             except (psycopg.Error, TimeoutError) as error:
@@ -299,9 +301,9 @@ class LockHolder:
 
     async def _rows(self, statement: str) -> dict[str, str | None]:
         """Return the job to cancel, if any, by the name of each lock that is held."""
-        return dict(await self._ask(statement, self._own))
+        return dict(await self._query(statement, self._own))
 
-    async def _ask(self, statement: str, values: Any) -> list[Any]:
+    async def _query(self, statement: str, values: Any) -> list[Any]:
         if self._connection is None:
             raise psycopg.OperationalError("there is no connection")
         async with asyncio.timeout(LOOK_TIMEOUT_S):

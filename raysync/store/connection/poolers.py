@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 from raysync.errors import ConfigurationError
 
 PROOF_S: Final = 10.0
-"""How long to wait for a notification, which takes milliseconds."""
+"""Longest wait in seconds for a notification, which takes milliseconds."""
 _MARK: Final = "SELECT pg_backend_pid(), set_config('raysync.session', %s, false)"
 _READ_MARK: Final = "SELECT pg_backend_pid(), current_setting('raysync.session', true)"
 _REMOVE_MARK: Final = "SELECT set_config('raysync.session', '', false)"

@@ -28,7 +28,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 
 CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 60
-"""No statement of a sync takes seconds. One that does waits for something that will not come."""
+"""Limit of one statement. A sync's take milliseconds; a longer one waits for ever."""
 
 EMBEDDED_DATABASE: Final = "raysync"
 _MARK: Final = ("fallback_application_name", "raysync-embedded")
@@ -184,7 +184,9 @@ async def connect(
     try:
         _require_utf8(connection.info)
         with _permitted(connection.info):
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):  # a pooler may have no server to give
+            async with asyncio.timeout(
+                CONNECT_TIMEOUT_S
+            ):  # a pooler may have no free server connection
                 await connection.execute(_preparation(connection.info.server_version, timeout_s))
     except TimeoutError:
         await connection.close()
@@ -278,7 +280,7 @@ def _readable() -> Iterator[None]:
 def _permitted(info: psycopg.ConnectionInfo) -> Iterator[None]:
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege:  # of all settings one takes a superuser
+    except psycopg.errors.InsufficientPrivilege:  # only one of the settings takes a superuser
         raise ConfigurationError(
             f"The role {info.user} has session_replication_role preset, which turns triggers and "
             "foreign keys off, and may not change it. Have a superuser run  ALTER ROLE … RESET "

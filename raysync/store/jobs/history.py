@@ -1,4 +1,4 @@
-"""A job read back whole, to be looked at after the fact."""
+"""History of a job: everything stored of it, for a report."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus
 from raysync.store.archive.dead_letters import DeadLetterStore
 from raysync.store.connection.engine import translated
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.jobs.records import failure_from
 from raysync.store.jobs.rows import visits_from
-from raysync.store.jobs.store import JobStore
 
 _CHANNELS = text("""
 SELECT c.platform_channel_id, c.name, j.status, j.worker_id, j.started_at, j.completed_at,
@@ -33,21 +33,21 @@ ORDER BY slot_s
 
 
 async def job_history(engine: AsyncEngine, job_id: JobId) -> JobHistory:
-    """All that is stored of a job. Raises ConfigurationError where there is none."""
+    """Return all that is stored of a job. Raises ConfigurationError if there is none."""
     jobs, values = JobStore(engine), {"job_id": job_id}
     record = await jobs.load(job_id)
     with translated():
         async with engine.connect() as connection:
             channels = [_channel(row) for row in await connection.execute(_CHANNELS, values)]
             samples = [JobSample(*row) for row in await connection.execute(_SAMPLES, values)]
-    given_up = {each.channel_id for each in channels if each.failure is not None}
+    given_up = {channel.channel_id for channel in channels if channel.failure is not None}
     letters = await DeadLetterStore(engine, record.tenant_id).list() if given_up else ()
     return JobHistory(
         record,
         tuple(channels),
         await jobs.usage(job_id),
         tuple(samples),
-        tuple(each for each in letters if each.channel_id in given_up),
+        tuple(letter for letter in letters if letter.channel_id in given_up),
     )
 
 

@@ -54,7 +54,7 @@ class JobLease(Lease):
     """The right to run jobs of one tenant.
 
     If the connection that holds it breaks, a running job keeps it unless another has begun. Work
-    without a job loses it, and is to be repeated.
+    without a job loses it, and must be started again.
     """
 
     tenant_id: TenantId
@@ -74,24 +74,24 @@ class TenantHolder:
     async def hold(self, tenant_id: TenantId) -> AsyncIterator[JobLease]:
         """Hold the tenant for one driver.
 
-        What a driver that vanished left behind is put in order first: its job has failed, and its
-        workers' claims are void, so that one still writing is refused.
+        Clean up first after a driver that vanished: fail its job and void its workers' claims, so
+        that the writes of a surviving worker are refused.
 
         Raises:
             JobRunningError: another driver holds it; the sentence names the job.
             UnknownTenantError: the tenant was removed meanwhile.
         """
 
-        async def put_in_order(connection: AsyncConnection) -> None:
+        async def clean_up(connection: AsyncConnection) -> None:
             await connection.execute(_FAIL_VANISHED, {"tenant_id": tenant_id})
             await connection.execute(_FREE_CLAIMS, {"tenant_id": tenant_id})
 
         lease = JobLease(name=_name(tenant_id), tenant_id=tenant_id)
         try:
-            is_taken = await self._locks.take(lease, tenant_id, put_in_order)
+            is_taken = await self._locks.take(lease, tenant_id, clean_up)
         except IntegrityError:
             raise UnknownTenantError(
-                "The tenant was removed a moment ago: `raysync tenant list` shows those there are."
+                "The tenant was removed a moment ago: `raysync tenant list` shows all tenants."
             ) from None
         if not is_taken:
             with translated():
@@ -148,7 +148,7 @@ async def refuse_while_running(connection: AsyncConnection, tenant_id: TenantId)
         raise await _job_running(connection, tenant_id)
 
 
-async def ask_to_cancel(connection: AsyncConnection, tenant_id: TenantId, job_id: JobId) -> None:
+async def request_cancel(connection: AsyncConnection, tenant_id: TenantId, job_id: JobId) -> None:
     """Ask the job's driver to end it, which takes a second or two."""
     await connection.execute(_CANCEL, {"name": _name(tenant_id), "job_id": job_id})
 
@@ -161,10 +161,10 @@ async def _job_running(connection: AsyncConnection, tenant_id: TenantId) -> JobR
     found = await connection.execute(_RUNNING, {"tenant_id": tenant_id})
     job: Any = found.one_or_none()
     if job is None:
-        return JobRunningError("Another command is at work on this tenant: try again shortly.")
+        return JobRunningError("Another command is working on this tenant: try again in a moment.")
     job_id, started_at = job
     return JobRunningError(
         f"Job {job_id} has been syncing this tenant since {started_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"wait for it (`raysync status --job-id {job_id} --watch`), or end it "
+        f"wait for it (`raysync status --job-id {job_id} --watch`), or cancel it "
         f"(`raysync cancel --job-id {job_id}`)."
     )

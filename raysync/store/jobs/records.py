@@ -1,4 +1,4 @@
-"""Jobs read back: a query for jobs, and one for the channels of one."""
+"""Records of jobs: one query for jobs, and one for the channels of a job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FROM sync_jobs j JOIN tenants t ON t.id = j.tenant_id
 LEFT JOIN locks l ON l.name = '{TENANT_LOCKS}' || j.tenant_id AND l.holder IS NOT NULL
 """  # noqa: S608 of constants
 _ONE = text(_JOBS + "WHERE j.id = CAST(:job_id AS uuid)")
-# a job that was resumed is later than those that were begun meanwhile
+# By activity: a resumed job comes before those that began while it was stopped.
 _LATEST_FIRST = "ORDER BY greatest(j.heartbeat_at, j.completed_at) DESC, j.id LIMIT :limit"
 _RECENT = text(f"{_JOBS} WHERE j.tenant_id = :tenant_id {_LATEST_FIRST}")
 _RECENT_OF_ALL = text(f"{_JOBS} {_LATEST_FIRST}")
@@ -58,7 +58,7 @@ _WAITS = text("SELECT usage FROM sync_jobs WHERE id = :job_id")
 
 
 async def read_job(connection: AsyncConnection, job_id: JobId) -> JobRecord | None:
-    """One job, its channels in its view: those being read first, then by messages."""
+    """Return a job with its channels: channels in progress first, then by messages."""
     row = (await connection.execute(_ONE, {"job_id": job_id})).one_or_none()
     if row is None:
         return None
@@ -66,33 +66,33 @@ async def read_job(connection: AsyncConnection, job_id: JobId) -> JobRecord | No
     channels = await connection.execute(_CHANNELS, {"job_id": job_id})
     if record.view is None:
         return record
-    shown = tuple(_channel_view(each, record) for each in channels)
+    shown = tuple(_channel_view(row, record) for row in channels)
     return replace(record, view=replace(record.view, channels=shown))
 
 
 async def read_jobs(
     connection: AsyncConnection, tenant_id: TenantId | None, limit: int
 ) -> tuple[JobRecord, ...]:
-    """The last jobs, without their channels."""
+    """Return the latest jobs, without their channels."""
     if tenant_id is None:
         rows = await connection.execute(_RECENT_OF_ALL, {"limit": limit})
     else:
         rows = await connection.execute(_RECENT, {"tenant_id": tenant_id, "limit": limit})
-    return tuple(_record(each) for each in rows)
+    return tuple(_record(row) for row in rows)
 
 
 async def read_usage(connection: AsyncConnection, job_id: JobId) -> Mapping[str, ApiUsage]:
-    """What each worker asked and waited for in the last run."""
+    """Return the API usage of each worker in the last run."""
     waits = (await connection.execute(_WAITS, {"job_id": job_id})).scalar_one_or_none()
     usage = _USAGE.validate_python(waits or {})
     values = {"job_id": job_id, "earlier": EARLIER_RUNS}
     for row in await connection.execute(_CALLS, values):
-        each = usage.get(row.worker_id, ApiUsage())
+        known = usage.get(row.worker_id, ApiUsage())
         if row.route.startswith(LIMIT_HIT):
-            hits = {**each.rate_limit_hits, row.route.removeprefix(LIMIT_HIT): row.calls}
-            usage[row.worker_id] = replace(each, rate_limit_hits=hits)
+            hits = {**known.rate_limit_hits, row.route.removeprefix(LIMIT_HIT): row.calls}
+            usage[row.worker_id] = replace(known, rate_limit_hits=hits)
         else:
-            usage[row.worker_id] = replace(each, calls={**each.calls, row.route: row.calls})
+            usage[row.worker_id] = replace(known, calls={**known.calls, row.route: row.calls})
     return usage
 
 
@@ -110,7 +110,7 @@ def _record(row: Any) -> JobRecord:
             SyncType(row.sync_type),
             row.start_date,
             row.end_date,
-            frozenset(ChannelId(each) for each in row.channel_filter or ()),
+            frozenset(ChannelId(channel) for channel in row.channel_filter or ()),
             row.lookback_s,
             row.options.get("reconcile_requests", 0),
             row.options.get("sample", 0),
@@ -164,5 +164,5 @@ def _elapsed_s(started_at: datetime | None, until: datetime) -> float:
 
 
 def failure_from(details: Mapping[str, str]) -> Failure:
-    """A failure of an ``error_details`` column."""
+    """Return the failure in an ``error_details`` column."""
     return Failure(FailureClass(details["failure_class"]), details["error"], details["message"])

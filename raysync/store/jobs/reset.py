@@ -1,4 +1,4 @@
-"""Forgetting progress: the next run reads everything again. Messages stay."""
+"""Reset of a tenant's progress: the next run reads everything again. Messages stay."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WHERE tenant_id = :tenant_id
 
 
 async def reset_progress(engine: AsyncEngine, tenant_id: TenantId) -> int:
-    """Forget what is proven of the tenant's channels; the number of channels.
+    """Forget the coverage of the tenant's channels. Return their number.
 
     Raises:
-        JobRunningError: the tenant is being synced; nothing was forgotten.
+        JobRunningError: the tenant is being synced; nothing was changed.
     """
     with translated():
         async with engine.begin() as connection:

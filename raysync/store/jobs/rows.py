@@ -1,4 +1,4 @@
-"""What a job tells about itself, as the JSON that its statements take."""
+"""JSON parameters of the statements that write jobs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from raysync.store.archive.page_rows import failure_details, storable_json
 
 _EXTRAS = TypeAdapter(Extras)
 EARLIER_RUNS = "earlier runs"
-"""In place of a worker: all that a job asked before it was resumed."""
+"""Worker id of all calls that a job made before it was resumed."""
 LIMIT_HIT = "429 "
-"""What the routes of answers of 429, counted by scope, begin with."""
+"""Prefix of routes that count answers of 429 by scope."""
 
 
 def view_json(view: JobView) -> str:
-    """A view without its channels, which have their own rows."""
+    """Return *view* without its channels, which have their own rows."""
     return _text(asdict(replace(view, channels=())))
 
 
 def usage_json(usage: Mapping[str, ApiUsage]) -> str:
-    """By worker: what it waited for, and when it asked; the counts have their own rows.
+    """Return each worker's waits and times of requests, without the counts' own rows.
 
-    Requests by the second stay in memory: as much again with each beat. The result has them. What
-    metrics alone tell stays there, too.
+    Requests by the second stay in memory, since each heartbeat would write them again; the result
+    has them. Figures that only metrics use stay in memory, too.
     """
-    return _text({worker: asdict(_without_counts(each)) for worker, each in usage.items()})
+    return _text({worker: asdict(_without_counts(waits)) for worker, waits in usage.items()})
 
 
 def _without_counts(usage: ApiUsage) -> ApiUsage:
@@ -50,31 +50,31 @@ def _without_counts(usage: ApiUsage) -> ApiUsage:
 
 
 def calls_json(usage: Mapping[str, ApiUsage]) -> str:
-    """The rows of `job_api_calls`."""
+    """Return the rows of `job_api_calls`."""
     return _text(
         [
             {"worker_id": worker, "route": route, "calls": calls}
-            for worker, each in usage.items()
+            for worker, counts in usage.items()
             for route, calls in [
-                *each.calls.items(),
-                *((LIMIT_HIT + scope, hits) for scope, hits in each.rate_limit_hits.items()),
+                *counts.calls.items(),
+                *((LIMIT_HIT + scope, hits) for scope, hits in counts.rate_limit_hits.items()),
             ]
         ]
     )
 
 
 def channel_rows_json(rows: Sequence[ChannelRow]) -> str:
-    """The rows of `channel_sync_jobs`."""
-    return _text([_channel_row(each) for each in rows])
+    """Return the rows of `channel_sync_jobs`."""
+    return _text([_channel_row(row) for row in rows])
 
 
 def as_json(result: SyncJobResult | None) -> str | None:
-    """A job's result as it is kept."""
+    """Return a job's result as it is stored."""
     return None if result is None else storable_json(result.model_dump_json().encode()).decode()
 
 
 def options_of(window: SyncWindow) -> dict[str, Any]:
-    """What of a window has no column of its own."""
+    """Return the parts of *window* that have no column."""
     return {
         "reconcile_requests": window.reconcile_requests,
         "sample": window.sample,
@@ -83,7 +83,7 @@ def options_of(window: SyncWindow) -> dict[str, Any]:
 
 
 def extras_from(options: Mapping[str, Any]) -> Extras:
-    """The extras of `options_of`; none in a job of a version without them."""
+    """Return the extras of `options_of`: none for a job of a version without extras."""
     return _EXTRAS.validate_python(options.get("extras", {}))
 
 
@@ -116,19 +116,19 @@ def _channel_row(row: ChannelRow) -> dict[str, Any]:
 
 
 def visits_json(visits: Sequence[VisitSpan]) -> list[list[Any]]:
-    """Visits as the ``visits`` column keeps them: short, since it is written often."""
+    """Return visits as the ``visits`` column stores them: short, since it is written often."""
     return [
         [
-            each.worker_id,
-            round(each.began_s, 2),
-            round(each.ended_s, 2),
-            each.count,
-            round(each.read_s, 2),
+            visit.worker_id,
+            round(visit.began_s, 2),
+            round(visit.ended_s, 2),
+            visit.count,
+            round(visit.read_s, 2),
         ]
-        for each in visits
+        for visit in visits
     ]
 
 
 def visits_from(column: Sequence[Sequence[Any]]) -> tuple[VisitSpan, ...]:
-    """The visits of `visits_json`."""
-    return tuple(VisitSpan(*each) for each in column)
+    """Return the visits of `visits_json`."""
+    return tuple(VisitSpan(*visit) for visit in column)

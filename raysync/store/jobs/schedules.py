@@ -1,4 +1,4 @@
-"""Which ticks of a schedule were run: entries of the audit log, and a lock while one runs."""
+"""Ticks of a schedule: entries of the audit log, and a lock while a tick runs."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import select
 
+from raysync.models.audit import AuditAction
 from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import Engine, translated
 from raysync.store.connection.locks import Lease, LockHolder
 from raysync.store.schema.tables import audit_log
 
-ACTION: Final = "schedule"
-
 
 class ScheduleStore:
-    """The ticks of one schedule, for all schedulers that share the database."""
+    """Ticks of one schedule, for all schedulers that share the database."""
 
     def __init__(self, engine: Engine, name: str) -> None:
-        """*name* is what the schedule runs, in words; a schedule goes on by it."""
+        """*name* describes what the schedule runs, and identifies the schedule."""
         self._engine = engine
         self._name = name
 
     async def last_tick(self) -> datetime | None:
-        """The last tick whose run has ended."""
+        """Return the last tick whose run has ended."""
         details = audit_log.c.details
         query = (
             select(details["tick"].astext)
-            .where(audit_log.c.action == ACTION, details["schedule"].astext == self._name)
+            .where(
+                audit_log.c.action == AuditAction.SCHEDULE.value,
+                details["schedule"].astext == self._name,
+            )
             .order_by(audit_log.c.id.desc())
             .limit(1)
         )
@@ -41,14 +42,14 @@ class ScheduleStore:
         return None if found is None else datetime.fromisoformat(found)
 
     async def ended(self, actor: str, tick: datetime, exit_code: int) -> None:
-        """Write down that the run of *tick* has ended."""
+        """Record the end of the run of *tick*."""
         details = {"schedule": self._name, "tick": tick.isoformat(), "exit_code": exit_code}
-        await AuditLog(self._engine).record(actor, ACTION, details=details)
+        await AuditLog(self._engine).record(actor, AuditAction.SCHEDULE, details=details)
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[bool]:
-        """Hold the schedule, by a lock that ends with its process; False: another does."""
-        digest = hashlib.sha256(self._name.encode()).hexdigest()  # the name may be a long one
+        """Hold the schedule by a lock that ends with its process. Yield False if it is held."""
+        digest = hashlib.sha256(self._name.encode()).hexdigest()  # the name may be long
         lease, holder = Lease(f"schedule/{digest}"), LockHolder(self._engine, "raysync schedule")
         is_held = await holder.take(lease)
         try:

@@ -1,7 +1,7 @@
-"""Discord's limits as its answers revealed them, kept across runs: its headers may lie.
+"""Rate limits learned from Discord's answers, kept across runs, because its headers may be wrong.
 
-What was learned of one API binds no other in the same database: an emulator's limits are not
-Discord's. And every limit is believed for a while only, as `_BELIEVED` says.
+Each limit belongs to one API, since an emulator's limits are not Discord's. Every limit expires, as
+`_BELIEVED` says.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _BELIEVED: ColumnElement[Any] = case(
     ),
     else_=literal_column("interval '1 day'"),
 )
-"""A refusal is believed for a week, where that costs little: what is let through may hide it.
+"""Time until a limit expires. A limit from a refusal lasts a week if obeying it costs little.
 
-The next answer tells again what a header said. What was inferred nobody said. And a limit of less
-than a request in five seconds is a mistake more likely than a limit.
+A day is enough for the rest: the next answer repeats what a header said, an inferred limit was
+never stated, and less than one request in five seconds is more likely a mistake than a limit.
 """
 _UNTIL: ColumnElement[Any] = _TABLE.updated_at + _BELIEVED
 _FORGOTTEN = func.to_timestamp(0)
@@ -36,15 +36,15 @@ _ANY = ""
 
 
 class LimitStore:
-    """What was learned of the limits of one API."""
+    """Learned limits of one API."""
 
     def __init__(self, engine: AsyncEngine, api: str = _ANY) -> None:
-        """*api* is the address of the API; without one, what is stored is for any."""
+        """Store limits of *api*, an address. Without one, they apply to any API."""
         self._engine = engine
         self._api = api
 
     async def remember(self, learned: LearnedLimit) -> None:
-        """Keep a limit; what was known of the same route and bucket is replaced."""
+        """Store a limit in place of an earlier one of the same route and bucket."""
         new = insert(rate_limits).values(
             api=self._api,
             route=learned.route,
@@ -54,8 +54,8 @@ class LimitStore:
             source=learned.source,
             form=learned.form,
         )
-        told = ("limit", "window_s", "source", "form")
-        values = {name: new.excluded[name] for name in told} | {"updated_at": func.now()}
+        replaced = ("limit", "window_s", "source", "form")
+        values = {name: new.excluded[name] for name in replaced} | {"updated_at": func.now()}
         with translated():
             async with self._engine.begin() as connection:
                 await connection.execute(
@@ -65,11 +65,11 @@ class LimitStore:
                 )
 
     async def known(self) -> tuple[LearnedLimit, ...]:
-        """All limits that are still believed, by route."""
-        return tuple(each.limit for each in await self.believed())
+        """Return all limits that have not expired, ordered by route."""
+        return tuple(found.limit for found in await self.believed())
 
     async def believed(self) -> tuple[BelievedLimit, ...]:
-        """The same, with until when."""
+        """Return all limits that have not expired, with their expiry."""
         query = (
             select(rate_limits, _UNTIL.label("until"))
             .where(self._is_ours, func.now() < _UNTIL)
@@ -81,9 +81,9 @@ class LimitStore:
         return tuple(BelievedLimit(_limit(row), row.until) for row in rows)
 
     async def forget(self) -> int:
-        """Believe nothing any more that was learned; how much that was.
+        """Expire all learned limits. Return their number.
 
-        The rows stay: a worker's role may not delete them.
+        The rows stay, because a worker's role may not delete them.
         """
         forgotten = (
             update(rate_limits)

@@ -1,4 +1,4 @@
-"""Who may use how much of a token: one row for each governor, by the database's clock."""
+"""Shares of a token's rate limit: one row for each governor, timed by the database's clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raysync.models.records import ShareClaim
 from raysync.store.connection.engine import translated
 
 REMEMBERED_S: Final = 6.0
-"""A row is kept for so long after its end: what was sent under it may still count at Discord."""
+"""Seconds a row is kept after it expires: requests under it may still count at Discord."""
 
 _LOCK: Final = text(
     "INSERT INTO locks (name) VALUES ('token/' || :token) "
@@ -35,22 +35,22 @@ _CLAIM: Final = text(
 )
 
 Decide = Callable[[Sequence[ShareClaim], bool], ShareClaim]
-"""From the others' valid claims, and whether there were none lately, to one's own."""
+"""Function from the other governors' valid claims, and whether there are no rows, to one's own."""
 
 
 class TokenShares:
-    """The claims of all governors that use this database."""
+    """Claims of all governors that use this database."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def renew(self, token: str, governor: str, valid_s: float, decide: Decide) -> None:
-        """Write down what *decide* makes of the others' claims, good for *valid_s* from now.
+        """Write the claim that *decide* returns for the others' claims, valid for *valid_s*.
 
-        Claims on one token are made one after another, so each is decided on what holds.
+        A lock serializes claims on one token, so each is decided on current claims.
 
         Raises:
-            StoreUnavailableError: nothing was written, or it is not known whether it was.
+            StoreUnavailableError: nothing was written, or the outcome is unknown.
         """
         with translated():
             async with self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""A column of a small table, text or JSON, that is rewritten as text, row by row."""
+"""Rewriting of one text or JSON column of a small table, row by row."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ async def rewrite_column(
     concerns: Callable[[ColumnElement[str]], ColumnElement[bool]],
     rewrite: Callable[[str], str],
 ) -> None:
-    """Put what *rewrite* makes of it in place of each of the tenant's texts that it *concerns*.
+    """Apply *rewrite* to the tenant's values that the condition *concerns* selects.
 
-    One that stays the same is not written.
+    Unchanged values are not written.
     """
     rows = tenants.metadata.tables[table]
     old, new = cast(rows.c[column], Text), bindparam("new", type_=Text)

@@ -1,4 +1,4 @@
-"""Erasing what was stored of a user or a channel: in pieces, and again where it was cut short.
+"""Erasure of a user or a channel, in pieces. If interrupted, the same call completes it.
 
 The caller holds the tenant (`raysync.store.jobs.lease.hold_tenant`), so no sync runs meanwhile,
 and has already suppressed what is erased, so nothing comes back afterwards. Each piece is one
@@ -16,15 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import ErasureCounts
-from raysync.store.archive.ranges import Piece, Progress, channel_keys, in_pieces
-from raysync.store.connection.engine import translated
+from raysync.store.archive.payload_sql import QUOTED_AUTHOR, QUOTED_SOURCE, REFERS, SOURCE
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, channel_keys, in_pieces
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.privacy.names import Names
 from raysync.store.privacy.redacting import (
     IN_MESSAGE,
     IN_VERSION,
-    QUOTED_SOURCE,
-    REFERS,
-    SOURCE,
     Redactor,
     redact_elsewhere,
     redact_forwards,
@@ -34,8 +32,7 @@ from raysync.store.privacy.redacting import (
 
 Work = Callable[[AsyncConnection, Piece], Awaitable[ErasureCounts]]
 _THREADS: Final = "(10, 11, 12)"
-_PART = """channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"""
-_OF_GONE = f"{_PART} AND platform_message_id IN (SELECT id FROM gone)"  # noqa: S608 of constants
+_OF_GONE = f"{IN_PIECE} AND platform_message_id IN (SELECT id FROM gone)"  # noqa: S608 of constants
 
 
 _BELONGING = f"""
@@ -58,7 +55,7 @@ SELECT (SELECT count(*) FROM gone) AS messages, (SELECT count(*) FROM versions) 
 
 _ERASE_ALL = text(f"""
 WITH gone AS (
-    DELETE FROM messages WHERE {_PART} RETURNING platform_message_id AS id
+    DELETE FROM messages WHERE {IN_PIECE} RETURNING platform_message_id AS id
 ), {_BELONGING}, reactions AS (
     DELETE FROM message_emoji_reactions WHERE {_OF_GONE} RETURNING 1
 )
@@ -67,11 +64,11 @@ WITH gone AS (
 
 _ERASE_USER = text(f"""
 WITH gone AS (
-    DELETE FROM messages WHERE {_PART} AND anonymized_author_id = ANY(:refs)
+    DELETE FROM messages WHERE {IN_PIECE} AND anonymized_author_id = ANY(:refs)
     RETURNING platform_message_id AS id
 ), {_BELONGING}, reactions AS (
     DELETE FROM message_emoji_reactions
-    WHERE {_PART}
+    WHERE {IN_PIECE}
         AND (platform_message_id IN (SELECT id FROM gone) OR anonymized_user_id = ANY(:refs))
     RETURNING 1
 ), noted AS (
@@ -111,8 +108,8 @@ SELECT (SELECT count(*) FROM ours) AS messages,
             SELECT channel_id, platform_message_id FROM messages WHERE {_OF_OTHERS}))
     + (SELECT count(*) FROM messages WHERE {_OF_OTHERS}
         AND ({SOURCE} IN (SELECT id FROM copied) OR ({QUOTED_SOURCE} IN (SELECT id FROM copied)
-            -- a quote of what is theirs goes as a whole, and is counted as naming them
-            AND coalesce(raw -> 'referenced_message' -> 'author' ->> 'id', '') <> ALL(:refs))))
+            -- a quote of their message is removed as a whole, and counted as a mention
+            AND coalesce({QUOTED_AUTHOR}, '') <> ALL(:refs))))
     AS mentions
 """)  # noqa: S608 of constants
 
@@ -157,12 +154,11 @@ UPDATE sync_jobs SET result = jsonb_set(result, '{verification,gaps}',
         WHERE each ->> 'channel_id' <> ALL(:ids)))
 WHERE tenant_id = :tenant_id AND jsonb_typeof(result -> 'verification') = 'object'
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChannelRow:
-    """A channel or thread that is to be erased."""
+    """Channel or thread to erase."""
 
     key: int
     id: ChannelId
@@ -170,30 +166,33 @@ class StoredChannelRow:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Erases, for one tenant that the caller holds; *progress* is told of each piece."""
+    """Erasure for one tenant that the caller holds. *progress* is called after each piece."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def count_user(self, names: Names) -> ErasureCounts:
-        """What `erase_user` would erase; it reads the whole archive once."""
+        """Count what `erase_user` would erase. Reads the whole archive once."""
         return await self._count(_COUNT_USER, {"tenant_id": self.tenant_id, **names.values})
 
     async def count_channels(self, channels: Sequence[StoredChannelRow]) -> ErasureCounts:
-        """What `erase_channels` would erase; it reads the whole archive once."""
-        values = {"keys": [each.key for each in channels], "refs": [str(c.id) for c in channels]}
+        """Count what `erase_channels` would erase. Reads the whole archive once."""
+        values = {
+            "keys": [channel.key for channel in channels],
+            "refs": [str(c.id) for c in channels],
+        }
         return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def count_all(self) -> ErasureCounts:
-        """What `erase_all` would erase."""
+        """Count what `erase_all` would erase."""
         values = {"keys": await self.all_keys(), "refs": []}
         return await self._count(_COUNT_CHANNELS, {"tenant_id": self.tenant_id, **values})
 
     async def erase_user(self, names: Names, suppression: int, redactor: Redactor) -> ErasureCounts:
-        """Erase what somebody wrote and gave; *redactor* takes them out of what others wrote.
+        """Erase a user's messages and reactions. *redactor* removes the user from other messages.
 
-        Forwards of what they wrote stay, without it.
+        Forwards of the user's messages stay, without the copy.
         """
         values: dict[str, Any] = {"tenant_id": self.tenant_id, "suppression": suppression}
         values["refs"] = list(names.refs)
@@ -208,7 +207,7 @@ class Erasure:
 
         keys = await channel_keys(self.engine, self.tenant_id)
         erased = await self._in_all(keys, erase)
-        # only now is it known which messages were theirs
+        # Only now are the ids of all their messages stored.
         forwards = await self._in_all(keys, empty, lambda _: None)
         with translated():
             async with self.engine.begin() as connection:
@@ -218,15 +217,15 @@ class Erasure:
     async def erase_channels(
         self, channels: Sequence[StoredChannelRow], redactor: Redactor
     ) -> ErasureCounts:
-        """Erase channels whole; *redactor* takes them out of what is in others."""
-        ids = [str(each.id) for each in channels]
-        gone = [each.key for each in channels]
+        """Erase whole channels. *redactor* removes them from messages in other channels."""
+        ids = [str(channel.id) for channel in channels]
+        gone = [channel.key for channel in channels]
 
         async def redact(connection: AsyncConnection, piece: Piece) -> ErasureCounts:
             return ErasureCounts(mentions=await redact_referring(connection, piece, ids, redactor))
 
         total = await self._in_all(gone, _erase_piece)
-        others = [each for each in await self.all_keys() if each not in set(gone)]
+        others = [key for key in await self.all_keys() if key not in set(gone)]
         total += await self._in_all(others, redact)
         with translated():
             async with self.engine.begin() as connection:
@@ -234,11 +233,11 @@ class Erasure:
         return total
 
     async def erase_all(self) -> ErasureCounts:
-        """Erase every message of the tenant; the tenant itself stays."""
+        """Erase every message of the tenant. The tenant itself stays."""
         return await self._in_all(await self.all_keys(), _erase_piece)
 
     async def channel_and_threads(self, channel_id: ChannelId) -> list[StoredChannelRow]:
-        """What is stored under a channel's id: itself, and its threads."""
+        """Return the channel with this id and its threads, as far as they are stored."""
         values = {"tenant_id": self.tenant_id, "channel": channel_id}
         with translated():
             async with self.engine.connect() as connection:
@@ -248,7 +247,7 @@ class Erasure:
                 ]
 
     async def all_keys(self) -> list[int]:
-        """Every channel of the tenant, by our own key."""
+        """Return the keys of all channels of the tenant."""
         return await channel_keys(self.engine, self.tenant_id)
 
     async def _in_all(
@@ -263,7 +262,7 @@ class Erasure:
     async def _count(self, statement: Any, values: dict[str, Any]) -> ErasureCounts:
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 row = (await connection.execute(statement, values)).one()
         return _counts(row, row.mentions)
 
@@ -275,10 +274,10 @@ async def _erase_piece(connection: AsyncConnection, piece: Piece) -> ErasureCoun
 async def _drop_channels(
     connection: AsyncConnection, tenant_id: TenantId, channels: Sequence[StoredChannelRow]
 ) -> None:
-    """Their rows, what hangs on them, and what the reports of jobs tell of them by name."""
-    values = {"tenant_id": tenant_id, "ids": [str(each.id) for each in channels]}
-    for each in (_FORGET_VIEWS, _FORGET_RESULTS, _FORGET_GAPS):
-        await connection.execute(each, values)
+    """Delete the channels' rows, dependent rows, and their names in reports of jobs."""
+    values = {"tenant_id": tenant_id, "ids": [str(channel.id) for channel in channels]}
+    for statement in (_FORGET_VIEWS, _FORGET_RESULTS, _FORGET_GAPS):
+        await connection.execute(statement, values)
     for channel in channels:
         await connection.execute(_DROP_CHANNEL, {"key": channel.key})
 

@@ -1,4 +1,4 @@
-"""Under which secret key a tenant's pseudonyms were made, told by a mark and not by the key."""
+"""Marks of the secret keys that tenants' pseudonyms were made under. A mark reveals no key."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ON CONFLICT (tenant_id) DO UPDATE SET mark = :mark, created_at = now()
 
 
 class KeyChecks:
-    """The marks of all tenants; see `raysync.credentials.key_mark`."""
+    """Marks of all tenants' keys. See `raysync.credentials.key_mark`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def differing(self, marks: Mapping[TenantId, str]) -> frozenset[TenantId]:
-        """The tenants whose pseudonyms were made under another key than *marks* say."""
+        """Return the tenants whose stored mark differs from *marks*."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_DIFFERING, _columns(marks))
@@ -65,7 +65,7 @@ class KeyChecks:
         return frozenset()
 
     async def replace(self, tenant_id: TenantId, mark: str) -> None:
-        """Remember *mark* whatever was remembered before."""
+        """Store *mark* in place of an earlier one."""
         with translated():
             async with self._engine.begin() as connection:
                 await connection.execute(_REPLACE, {"tenant_id": tenant_id, "mark": mark})

@@ -1,6 +1,6 @@
-"""How somebody is looked for in what is stored: by their pseudonym, and by their id.
+"""Names to search a person by in an archive: the pseudonym, and the id.
 
-An archive that was kept under earlier rules may have the id itself in texts and payloads.
+An archive written under earlier rules may have the id itself in texts and payloads.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 ESCAPE = "%(25)*[0-9A-Fa-f]{2}"
-"""A regular expression of a character of an address that is written as an escape."""
+"""Regular expression of a percent-escape in an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What one person is called in an archive."""
+    """Names of one person in an archive."""
 
     refs: tuple[str, ...]
 
@@ -27,22 +27,22 @@ class Names:
     @property
     def values(self) -> dict[str, Any]:
         """Return the parameters of statements with `is_named` or ``:refs`` in them."""
-        return {"refs": list(self.refs), "patterns": [_pattern(each) for each in self.refs]}
+        return {"refs": list(self.refs), "patterns": [_pattern(ref) for ref in self.refs]}
 
 
 def is_named(*columns: str) -> str:
-    """Return SQL that tells whether one of the text *columns* names them."""
+    """Return the SQL condition that one of the text *columns* names the person."""
     sought = "unnest(CAST(:refs AS text[]), CAST(:patterns AS text[])) AS sought (ref, pattern)"
     return "({})".format(
         " OR ".join(
-            f"EXISTS (SELECT FROM {sought} WHERE strpos({each}, ref) > 0 AND {each} ~ pattern)"
-            for each in columns
+            f"EXISTS (SELECT FROM {sought} WHERE strpos({column}, ref) > 0 AND {column} ~ pattern)"
+            for column in columns
         )
     )
 
 
 def _pattern(ref: str) -> str:
-    """Return a regular expression of *ref*. A digit beside an id makes another number."""
+    """Return a regular expression for *ref*. A digit next to an id makes another number."""
     if not ref.isdigit():
         return re.escape(ref)
     return f"(^|[^0-9]|{ESCAPE})0*{ref}([^0-9]|$)"

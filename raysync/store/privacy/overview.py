@@ -1,4 +1,4 @@
-"""What is kept of people for a tenant, in numbers."""
+"""Overview of the data about people in a tenant's archive, in numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import TenantId
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 
 _KEPT = text("""
 SELECT
@@ -27,13 +27,12 @@ SELECT
     (SELECT min(m.platform_created_at) FROM messages m JOIN channels c ON c.id = m.channel_id
         WHERE c.tenant_id = :tenant_id) AS oldest_message_at
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 async def kept_of(engine: AsyncEngine, tenant_id: TenantId) -> dict[str, object]:
-    """By kind of data, how much there is; it reads the whole archive's keys."""
+    """Return the amount of each kind of data. Reads the keys of the whole archive."""
     with translated():
         async with engine.begin() as connection:
-            await connection.execute(_NO_TIMEOUT)
+            await connection.execute(NO_TIMEOUT)
             row = (await connection.execute(_KEPT, {"tenant_id": tenant_id})).mappings().one()
     return dict(row)

@@ -1,6 +1,6 @@
-"""What is past retention: old messages are erased, and what was deleted on Discord is emptied.
+"""Purge of what is past retention: erases old messages, and empties those deleted on Discord.
 
-Where nothing is due it costs one look at an index for each channel, and one for the tenant.
+If nothing is due, it costs one index look-up for each channel and one for the tenant.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PurgeCounts
-from raysync.store.archive.json_ids import id_in
+from raysync.store.archive.payload_sql import HAS_QUOTE, QUOTED_ID, WITHOUT_QUOTE
 from raysync.store.archive.ranges import AT_ONCE, Progress, channel_keys
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 
-_QUOTES: Final = "jsonb_typeof(raw -> 'referenced_message') = 'object'"
-_QUOTED_ID: Final = id_in("raw -> 'referenced_message' ->> 'id'")
-_QUOTED: Final = f"coalesce({_QUOTED_ID}, 0)"
-"""A quote whose age cannot be told counts as old."""
-_WITHOUT_QUOTE: Final = "jsonb_set(raw, '{referenced_message}', 'null')"
+_QUOTED: Final = f"coalesce({QUOTED_ID}, 0)"
+"""Id of the quoted message; 0, which counts as old, if it cannot be read."""
 
 _ERASE_OLD = text("""
 WITH gone AS (
@@ -56,7 +53,7 @@ channel_id IN (
         AND (t.id = c.id OR t.parent_channel_id = c.platform_channel_id)
     WHERE c.id = :key)
 """
-"""In a channel, and in its threads: each begins with a quote of what it was begun from."""
+"""SQL condition: a message is in the channel or its threads, which begin with a quote from it."""
 
 _IS_DUE = text("""
 SELECT EXISTS (SELECT FROM messages WHERE channel_id = :key AND platform_message_id < :before)
@@ -64,12 +61,12 @@ SELECT EXISTS (SELECT FROM messages WHERE channel_id = :key AND platform_message
 
 _EMPTY_OLD_QUOTES = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+    UPDATE messages SET raw = {WITHOUT_QUOTE}, metadata = metadata - 'original',
         updated_at = now()
-    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
+    WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} < :before
 )
-UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} < :before
+UPDATE message_versions SET raw = {WITHOUT_QUOTE}
+WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} < :before
 """)  # noqa: S608 of constants
 
 _DELETED = text("""
@@ -99,12 +96,12 @@ SELECT (SELECT count(*) FROM emptied) AS messages,
 
 _EMPTY_QUOTES_OF = text(f"""
 WITH answers AS (
-    UPDATE messages SET raw = {_WITHOUT_QUOTE}, metadata = metadata - 'original',
+    UPDATE messages SET raw = {WITHOUT_QUOTE}, metadata = metadata - 'original',
         updated_at = now()
-    WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
+    WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} = ANY(:ids)
 )
-UPDATE message_versions SET raw = {_WITHOUT_QUOTE}
-WHERE {_HERE} AND {_QUOTES} AND {_QUOTED} = ANY(:ids)
+UPDATE message_versions SET raw = {WITHOUT_QUOTE}
+WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} = ANY(:ids)
 """)  # noqa: S608 of constants
 
 _COUNT = text("""
@@ -119,34 +116,33 @@ SELECT (SELECT count(*) FROM due WHERE is_old) AS erased,
     (SELECT count(blob_key) FROM due JOIN message_attachments
         USING (channel_id, platform_message_id)) AS blobs
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Purges one tenant, which the caller holds; *progress* is told of each transaction."""
+    """Purge of one tenant that the caller holds. *progress* is called after each transaction."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def count(self, before: int, deleted_after: timedelta | None) -> PurgeCounts:
-        """What `erase_before` and `empty_deleted` would do; it reads the whole archive once."""
+        """Count what `erase_before` and `empty_deleted` would do. Reads the whole archive once."""
         age_s = None if deleted_after is None else deleted_after.total_seconds()
         values = {"tenant_id": self.tenant_id, "before": before, "age_s": age_s}
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 row = (await connection.execute(_COUNT, values)).one()
         return PurgeCounts(erased=row.erased, emptied=row.emptied, blobs=row.blobs)
 
     async def erase_before(self, before: int) -> PurgeCounts:
-        """Erase what is older than message id *before*, with what quotes it."""
+        """Erase messages with ids below *before*, and quotes of them."""
         total = PurgeCounts()
         for key in await channel_keys(self.engine, self.tenant_id) if before else ():
             values = {"key": key, "before": before, "most": AT_ONCE}
             if await self._run(_IS_DUE, values):
-                # the quotes first: nothing would be due any more where this is cut short
+                # Quotes first: after an interruption, the messages must still be due.
                 await self._run(_EMPTY_OLD_QUOTES, values)
                 total += await self._erase_channel(values)
         return total
@@ -163,7 +159,7 @@ class Purge:
         return total
 
     async def empty_deleted(self, after: timedelta | None) -> PurgeCounts:
-        """Empty what was found to be deleted so long ago; its row, and its ids, stay."""
+        """Empty messages that were found deleted at least *after* ago. Rows with their ids stay."""
         if after is None:
             return PurgeCounts()
         total, is_last = PurgeCounts(), False
@@ -171,7 +167,7 @@ class Purge:
         while not is_last:
             with translated():
                 async with self.engine.begin() as connection:
-                    await connection.execute(_NO_TIMEOUT)
+                    await connection.execute(NO_TIMEOUT)
                     due = (await connection.execute(_DELETED, values)).all()
                     total += await _empty(connection, due)
             is_last = len(due) < AT_ONCE
@@ -179,10 +175,10 @@ class Purge:
         return total
 
     async def _run(self, statement: Any, values: dict[str, Any]) -> Any:
-        """What the statement answers, where it answers something."""
+        """Run the statement. Return its value if it returns rows."""
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 answer = await connection.execute(statement, values)
                 return answer.scalar_one() if answer.returns_rows else None
 

@@ -1,4 +1,4 @@
-"""Finds where somebody is named in what others wrote, and has it rewritten."""
+"""Redaction: finds rows that name a user or channel, and rewrites them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from raysync.models.ids import TenantId
 from raysync.store.archive.forwards import WithoutCopies
-from raysync.store.archive.json_ids import id_in
-from raysync.store.archive.ranges import Piece
+from raysync.store.archive.payload_sql import (
+    IS_FORWARD,
+    QUOTED_SOURCE,
+    QUOTES_FORWARD,
+    REFERS,
+    SOURCE,
+)
+from raysync.store.archive.ranges import IN_PIECE, Piece
 from raysync.store.privacy.column_texts import rewrite_column
 from raysync.store.privacy.names import Names, is_named
+from raysync.store.privacy.rewriting import (
+    REWRITE_MESSAGES,
+    REWRITE_VERSIONS,
+    rename_emojis,
+    rewrite_attachments,
+)
 
 
 class Redactor(Protocol):
-    """Removes a user or a channel from stored rows; see `discord_api/people/redaction.py`."""
+    """Remover of a user or channel from stored rows. See `discord_api/people/redaction.py`."""
 
     def text(self, text: str, /) -> str: ...
 
@@ -27,40 +39,20 @@ class Redactor(Protocol):
     def metadata(self, metadata: Mapping[str, Any], /) -> dict[str, Any]: ...
 
 
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 IN_MESSAGE: Final = is_named("content", "metadata::text", "raw::text")
-"""Whether a message names somebody."""
+"""SQL condition: a message names the person."""
 IN_VERSION: Final = is_named("content", "raw::text")
-"""Whether an earlier version of a message does."""
+"""SQL condition: an earlier version of a message names the person."""
 _IN_FILE = is_named("filename", "url", "content_type")
 _IN_EMOJI = is_named("emoji")
 _IN_CHANNEL = is_named("metadata::text", "name")
-REFERS: Final = """(raw -> 'message_reference' ->> 'channel_id' = ANY(:refs)
-    OR raw -> 'thread' ->> 'id' = ANY(:refs)
-    OR raw -> 'referenced_message' -> 'message_reference' ->> 'channel_id' = ANY(:refs)
-    OR raw -> 'referenced_message' -> 'thread' ->> 'id' = ANY(:refs))"""
-"""What answers, forwards or heads something in another channel, or quotes what does."""
-
 
 _OF_PIECE = f"""
-SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {_WITHIN}
+SELECT platform_message_id AS id, content, metadata, raw FROM messages WHERE {IN_PIECE}
 """  # noqa: S608 of constants
 _NAMED = text(f"{_OF_PIECE} AND {IN_MESSAGE}")
 _REFERRING = text(f"{_OF_PIECE} AND {REFERS}")
-
-
-def _source(message: str, path: str) -> str:
-    """Return SQL for the id of the message that *message* copies; null without a copy."""
-    source = id_in(f"{message} -> 'message_reference' ->> 'message_id'")
-    return f"CASE WHEN raw @? '{path}message_snapshots[*]' THEN {source} END"
-
-
-SOURCE: Final = _source("raw", "$.")
-"""Of which message a forward holds a copy ..."""
-QUOTED_SOURCE: Final = _source("raw -> 'referenced_message'", "$.referenced_message.")
-"""... and of which the forward that a message quotes."""
 _SOURCES = f"{SOURCE} AS source, {QUOTED_SOURCE} AS quoted_source"
-_COPIES = "raw -> 'referenced_message' ? 'message_snapshots'"
 _OF_ERASED = """
 SELECT f.*, e.platform_message_id AS erased FROM forwards f JOIN erased_messages e
     ON e.platform_message_id IN (f.source, f.quoted_source)
@@ -69,86 +61,55 @@ WHERE e.suppression_id = :suppression
 _FORWARDING = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, content, metadata, raw, {_SOURCES}
-    FROM messages WHERE {_WITHIN} AND (metadata ? 'is_forward' OR {_COPIES})
+    FROM messages WHERE {IN_PIECE} AND (metadata ? 'is_forward' OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
 _FORWARDING_VERSIONS = text(f"""
 WITH forwards AS MATERIALIZED (
     SELECT platform_message_id AS id, seen_at, content, raw, {_SOURCES}
-    FROM message_versions WHERE {_WITHIN} AND (raw ? 'message_snapshots' OR {_COPIES})
+    FROM message_versions WHERE {IN_PIECE} AND ({IS_FORWARD} OR {QUOTES_FORWARD})
 )
 {_OF_ERASED}
 """)  # noqa: S608 of constants
 
-_REWRITE = text("""
-UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
-    raw = CAST(given.raw AS jsonb), updated_at = now()
-FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[]), CAST(:metadata AS text[]),
-    CAST(:raws AS text[])) AS given (id, content, metadata, raw)
-WHERE m.channel_id = :key AND m.platform_message_id = given.id
-""")
-
 _NAMED_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND {IN_VERSION}
+WHERE {IN_PIECE} AND {IN_VERSION}
 """)  # noqa: S608 of constants
 
 _REFERRING_VERSIONS = text(f"""
 SELECT platform_message_id AS id, seen_at, content, raw FROM message_versions
-WHERE {_WITHIN} AND {REFERS}
+WHERE {IN_PIECE} AND {REFERS}
 """)  # noqa: S608 of constants
 
 _NAMED_ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
     content_type
-FROM message_attachments WHERE {_WITHIN} AND {_IN_FILE}
+FROM message_attachments WHERE {IN_PIECE} AND {_IN_FILE}
 """)  # noqa: S608 of constants
-_REWRITE_ATTACHMENT = text("""
-UPDATE message_attachments SET filename = :filename, url = :url, content_type = :content_type
-WHERE channel_id = :key AND platform_message_id = :id AND platform_attachment_id = :attachment_id
-""")
-
-REWRITE_VERSIONS: Final = text("""
-UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
-FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
-    CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
-WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
-""")
-
 _NAMED_EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND {_IN_EMOJI}
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND {_IN_EMOJI}
 """)  # noqa: S608 of constants
-_DROP_DOUBLES = text("""
-DELETE FROM message_emoji_reactions old USING message_emoji_reactions new
-WHERE old.channel_id = :key AND old.platform_message_id > :after
-    AND old.platform_message_id <= :upto AND old.emoji = :old AND new.channel_id = :key
-    AND new.platform_message_id = old.platform_message_id AND new.emoji = :new
-    AND new.anonymized_user_id = old.anonymized_user_id
-""")
-_RENAME_EMOJI = text(f"""
-UPDATE message_emoji_reactions SET emoji = :new WHERE {_WITHIN} AND emoji = :old
-""")  # noqa: S608 of constants
-
 _CHANNELS = text(f"""
 SELECT id, name, metadata FROM channels
 WHERE tenant_id = :tenant_id AND {_IN_CHANNEL}
 """)  # noqa: S608 of constants
 _REWRITE_CHANNEL = text("UPDATE channels SET name = :name, metadata = :metadata WHERE id = :id")
 
-ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
+OTHER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "sync_jobs": ("error", "progress", "result"),
     "channel_sync_jobs": ("error_details",),
     "sync_progress": ("error_details",),
     "dead_letters": ("message",),
 }
-"""Where else names of channels and sentences about them are kept, by the columns of a tenant."""
+"""Other columns that may hold names of people and channels, by table."""
 
 
 async def redact_named(
     connection: AsyncConnection, piece: Piece, names: Names, redactor: Redactor
 ) -> int:
-    """Rewrite the messages and versions that name somebody, and what belongs to them; how many."""
+    """Rewrite messages and versions that name the person, and their parts. Return their number."""
     values = {**piece.values, **names.values}
     rows = (await connection.execute(_NAMED, values)).all()
     await _rewrite(connection, piece, rows, redactor)
@@ -157,40 +118,14 @@ async def redact_named(
     files = (await connection.execute(_NAMED_ATTACHMENTS, values)).all()
     await rewrite_attachments(connection, piece, files, redactor.text)
     emojis = (await connection.execute(_NAMED_EMOJIS, values)).scalars().all()
-    await rename_emojis(connection, piece, {each: redactor.text(each) for each in emojis})
+    await rename_emojis(connection, piece, {emoji: redactor.text(emoji) for emoji in emojis})
     return len(rows) + len(versions)
-
-
-async def rename_emojis(
-    connection: AsyncConnection, piece: Piece, renamed: Mapping[str, str]
-) -> None:
-    """Rename custom emojis in the reactions of a piece."""
-    for old, new in renamed.items():
-        if old != new:
-            values = {**piece.values, "old": old, "new": new}
-            await connection.execute(_DROP_DOUBLES, values)
-            await connection.execute(_RENAME_EMOJI, values)
-
-
-async def rewrite_attachments(
-    connection: AsyncConnection, piece: Piece, rows: Sequence[Any], rewrite: Callable[[str], str]
-) -> None:
-    """Put what *rewrite* makes of them in place of the names and addresses of files in *rows*."""
-    for row in rows:
-        which = {"key": piece.key, "id": row.id, "attachment_id": row.attachment_id}
-        kind = row.content_type
-        told = {
-            "filename": rewrite(row.filename),
-            "url": rewrite(row.url),
-            "content_type": None if kind is None else rewrite(kind),
-        }
-        await connection.execute(_REWRITE_ATTACHMENT, {**which, **told})
 
 
 async def redact_referring(
     connection: AsyncConnection, piece: Piece, channels: Sequence[str], redactor: Redactor
 ) -> int:
-    """Rewrite the messages that hold something of *channels*, with their versions; how many."""
+    """Rewrite messages and versions that refer to *channels*. Return the number of messages."""
     values = {**piece.values, "refs": list(channels)}
     rows = (await connection.execute(_REFERRING, values)).all()
     await _rewrite(connection, piece, rows, redactor)
@@ -200,9 +135,9 @@ async def redact_referring(
 
 
 async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression: int) -> int:
-    """Empty the forwards of what was erased for one entry of the suppression list; how many.
+    """Empty forwards of messages erased for one suppression entry. Return their number.
 
-    Earlier versions are looked for by themselves: one may quote a forward that is quoted no more.
+    Versions are searched on their own: one may quote a forward that the message quotes no more.
     """
     values = {**piece.values, "suppression": suppression}
     found = (await connection.execute(_FORWARDING, values)).all()
@@ -218,19 +153,21 @@ async def redact_forwards(connection: AsyncConnection, piece: Piece, suppression
 async def redact_elsewhere(
     connection: AsyncConnection, tenant_id: TenantId, names: Names, redactor: Redactor
 ) -> None:
-    """Rewrite what is kept of channels, jobs and failures."""
+    """Rewrite rows of channels, jobs and failures that name the person."""
     values = {"tenant_id": tenant_id, **names.values}
     for row in (await connection.execute(_CHANNELS, values)).all():
         metadata = json.dumps(redactor.payload(row.metadata))
         rewritten = {"id": row.id, "name": redactor.text(row.name), "metadata": metadata}
         await connection.execute(_REWRITE_CHANNEL, rewritten)
-    for table, columns in ELSEWHERE.items():
-        for each in columns:
-            await rewrite_column(connection, table, each, tenant_id, _naming(names), redactor.text)
+    for table, columns in OTHER_COLUMNS.items():
+        for column in columns:
+            await rewrite_column(
+                connection, table, column, tenant_id, _naming(names), redactor.text
+            )
 
 
 def _naming(names: Names) -> Callable[[ColumnElement[str]], ColumnElement[bool]]:
-    return lambda told: or_(*(func.strpos(told, each) > 0 for each in names.refs))
+    return lambda column: or_(*(func.strpos(column, ref) > 0 for ref in names.refs))
 
 
 async def _rewrite(
@@ -244,7 +181,7 @@ async def _rewrite(
             "metadata": [json.dumps(redactor.metadata(row.metadata)) for row in rows],
             "raws": [json.dumps(redactor.payload(row.raw)) for row in rows],
         }
-        await connection.execute(_REWRITE, values)
+        await connection.execute(REWRITE_MESSAGES, values)
 
 
 async def _rewrite_versions(

@@ -1,7 +1,7 @@
-"""Brings what was kept under earlier rules to today's, without asking Discord.
+"""Rescrub: rewrites rows of earlier scrubbing rules under today's, without asking Discord.
 
-Each piece is rewritten in one transaction, which also notes how far it came, so what was cut short
-goes on there. Rewriting what is rewritten changes nothing, so runs may come in between.
+Each piece is rewritten in one transaction with a checkpoint, so an interrupted rescrub resumes
+there. Rewriting is idempotent, so runs of the tenant may come in between.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import SCRUBBING_RULES, RescrubCounts
-from raysync.store.archive.ranges import Piece, Progress, in_pieces_from
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
-from raysync.store.connection.engine import translated
+from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.privacy.column_texts import rewrite_column
-from raysync.store.privacy.redacting import ELSEWHERE, REWRITE_VERSIONS, rename_emojis
+from raysync.store.privacy.redacting import OTHER_COLUMNS
+from raysync.store.privacy.rewriting import (
+    REWRITE_MESSAGES,
+    REWRITE_VERSIONS,
+    VERSIONS,
+    rename_emojis,
+)
 
 Payload = Mapping[str, Any]
 
 
 class Rewriter(Protocol):
-    """Keeps things under today's rules; see `raysync.discord_api.people.rescrubbing`."""
+    """Rewriter of stored values under today's rules: `raysync.discord_api.people.rescrubbing`."""
 
     def payload(self, payload: Payload, /) -> tuple[dict[str, Any], str]: ...
 
@@ -40,8 +46,7 @@ class Rewriter(Protocol):
 
 
 _AT_ONCE: Final = 1_000
-"""Channels in one transaction."""
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
+"""Number of channels in one transaction."""
 
 _BEGIN = text("""
 INSERT INTO scrubbings (tenant_id, rules) VALUES (:tenant_id, :rules)
@@ -63,26 +68,14 @@ _COUNT = text("""
 SELECT count(*) FROM messages
 WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
 """)
-_NO_TIMEOUT = text("SET LOCAL statement_timeout = 0")
 
 _MESSAGES = text(f"""
 SELECT platform_message_id AS id, content, metadata::text AS metadata, raw::text AS raw
-FROM messages WHERE {_WITHIN}
+FROM messages WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
-_VERSIONS = text(f"""
-SELECT platform_message_id AS id, seen_at, content, raw::text AS raw
-FROM message_versions WHERE {_WITHIN}
-""")  # noqa: S608 of constants
-_REWRITE = text("""
-UPDATE messages m SET content = given.content, metadata = CAST(given.metadata AS jsonb),
-    raw = CAST(given.raw AS jsonb), updated_at = now()
-FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[]), CAST(:metadata AS text[]),
-    CAST(:raws AS text[])) AS given (id, content, metadata, raw)
-WHERE m.channel_id = :key AND m.platform_message_id = given.id
-""")
 _ATTACHMENTS = text(f"""
 SELECT platform_message_id AS message_id, platform_attachment_id AS id, filename, url, content_type
-FROM message_attachments WHERE {_WITHIN}
+FROM message_attachments WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
 _REWRITE_ATTACHMENTS = text("""
 UPDATE message_attachments a SET filename = given.filename, url = given.url,
@@ -94,7 +87,7 @@ WHERE a.channel_id = :key AND a.platform_message_id = given.message_id
     AND a.platform_attachment_id = given.id
 """)
 _EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND length(emoji) > 16
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND length(emoji) > 16
 """)  # noqa: S608 of constants
 _CHANNELS = text("""
 SELECT id, platform_channel_id, name, metadata::text AS metadata FROM channels
@@ -112,7 +105,7 @@ _CHANNEL = text("SELECT platform_channel_id FROM channels WHERE id = :key")
 
 @dataclass(frozen=True, slots=True)
 class Rescrubbing:
-    """Rescrubs one tenant, which the caller holds; *progress* is told of each piece."""
+    """Rescrub of one tenant that the caller holds. *progress* is called after each piece."""
 
     engine: AsyncEngine
     tenant_id: TenantId
@@ -122,11 +115,11 @@ class Rescrubbing:
         """Count the messages to look at."""
         with translated():
             async with self.engine.begin() as connection:
-                await connection.execute(_NO_TIMEOUT)
+                await connection.execute(NO_TIMEOUT)
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
     async def run(self, rewriter: Rewriter, begun: Note = nothing) -> RescrubCounts:
-        """Rewrite all rows of earlier rules, or resume a run that was cut short.
+        """Rewrite all rows of earlier rules, or resume an interrupted rescrub.
 
         *begun* is called in the transaction that begins it.
         """
@@ -168,14 +161,14 @@ class Rescrubbing:
                     after = rows[-1].id
 
     async def _reports(self, connection: AsyncConnection, rewriter: Rewriter) -> None:
-        for table, columns in ELSEWHERE.items():
-            for each in columns:
+        for table, columns in OTHER_COLUMNS.items():
+            for column in columns:
                 await rewrite_column(
                     connection,
                     table,
-                    each,
+                    column,
                     self.tenant_id,
-                    lambda told: told.is_not(None),
+                    lambda column: column.is_not(None),
                     rewriter.report,
                 )
 
@@ -195,9 +188,9 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
         ids, contents, metadata_of, new_raws = zip(*changed, strict=True)
         values = {"key": piece.key, "ids": list(ids), "contents": list(contents)}
         values |= {"metadata": list(metadata_of), "raws": list(new_raws)}
-        await connection.execute(_REWRITE, values)
+        await connection.execute(REWRITE_MESSAGES, values)
     emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
-    renamed = {each: rewriter.emoji(each) for each in emojis}
+    renamed = {emoji: rewriter.emoji(emoji) for emoji in emojis}
     await rename_emojis(connection, piece, renamed)
     return RescrubCounts(
         looked_at=len(rows),
@@ -209,9 +202,9 @@ async def _rescrub(connection: AsyncConnection, piece: Piece, rewriter: Rewriter
 
 
 def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payload, str | None]:
-    """Return a message's content and payload, and that as JSON, or None if it is the same."""
+    """Return a message's content, its payload, and that as JSON, or None if it is unchanged."""
     payload: Payload = {} if row.raw is None else orjson.loads(row.raw)
-    if not payload:  # it was emptied, or a version of long ago did not keep it
+    if not payload:  # emptied, or written by a version that did not store it
         around = {"id": str(row.id), "channel_id": channel_id}
         return rewriter.text(row.content, around), payload, None
     kept, raw = rewriter.payload(payload)
@@ -223,22 +216,22 @@ def _rewritten(row: Any, channel_id: str, rewriter: Rewriter) -> tuple[str, Payl
 
 def _metadata(metadata: str, kept: Payload, rewriter: Rewriter) -> str:
     """Return the metadata of a message, which may contain the whole payload once more."""
-    told = orjson.loads(metadata)
-    new = dict(told)
-    if "original" in told:
-        new["original"] = rewriter.original(told["original"])
-    if isinstance(kept.get("flags"), str):  # they were somebody's id
+    stored = orjson.loads(metadata)
+    new = dict(stored)
+    if "original" in stored:
+        new["original"] = rewriter.original(stored["original"])
+    if isinstance(kept.get("flags"), str):  # they looked like a person's id
         new["flags"] = 0
     if isinstance(kept.get("pinned"), str):
         new["pinned"] = kept["pinned"]
-    return metadata if new == told else orjson.dumps(new).decode()
+    return metadata if new == stored else orjson.dumps(new).decode()
 
 
 async def _rescrub_versions(
     connection: AsyncConnection, piece: Piece, channel_id: str, rewriter: Rewriter
 ) -> int:
     changed: list[tuple[int, Any, str, str | None]] = []
-    for row in (await connection.execute(_VERSIONS, piece.values)).all():
+    for row in (await connection.execute(VERSIONS, piece.values)).all():
         content, _, raw = _rewritten(row, channel_id, rewriter)
         if raw is not None or content != row.content:
             changed.append((row.id, row.seen_at, content, row.raw if raw is None else raw))
@@ -256,11 +249,11 @@ async def _rescrub_attachments(
     changed: list[tuple[int, int, str, str, str | None]] = []
     for row in (await connection.execute(_ATTACHMENTS, piece.values)).all():
         raw = raws.get(row.message_id, {})
-        told = _file_of(raw, row.id)
-        filename = told.get("filename") or rewriter.text(row.filename, raw)
-        url = told.get("url") or rewriter.text(row.url, raw)
+        listed = _file_of(raw, row.id)
+        filename = listed.get("filename") or rewriter.text(row.filename, raw)
+        url = listed.get("url") or rewriter.text(row.url, raw)
         kind = row.content_type and (
-            told.get("content_type") or rewriter.text(row.content_type, raw)
+            listed.get("content_type") or rewriter.text(row.content_type, raw)
         )
         if (filename, url, kind) != (row.filename, row.url, row.content_type):
             changed.append((row.message_id, row.id, filename, url, kind))
@@ -272,11 +265,11 @@ async def _rescrub_attachments(
 
 
 def _file_of(raw: Payload, attachment_id: int) -> dict[str, str]:
-    """Return the texts that a message has of one of its files."""
+    """Return the text fields of one attachment in a payload."""
     listed = raw.get("attachments")
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict) and str(each.get("id")) == str(attachment_id):
-            return {key: value for key, value in each.items() if isinstance(value, str)}
+    for file in listed if isinstance(listed, list) else ():
+        if isinstance(file, dict) and str(file.get("id")) == str(attachment_id):
+            return {key: value for key, value in file.items() if isinstance(value, str)}
     return {}
 
 

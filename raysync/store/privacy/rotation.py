@@ -1,8 +1,8 @@
-"""New pseudonyms for old ones, in all that is stored of a tenant.
+"""Rotation: replaces all pseudonyms that are stored of a tenant by new ones.
 
-Each piece is rewritten in one transaction, which also notes how far the rotation has come: so
-nothing is ever renamed twice, however often it is cut short. Until it is at its end no run of the
-tenant begins, for what it would write could be of either generation.
+Each piece is rewritten in one transaction with a checkpoint, so nothing is renamed twice, however
+often the rotation is interrupted. Until it ends, no run of the tenant begins, because a run could
+write pseudonyms of either generation.
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PSEUDONYM
-from raysync.store.archive.ranges import Piece, Progress, in_pieces_from
+from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
 from raysync.store.connection.engine import translated
 from raysync.store.privacy.column_texts import rewrite_column
-from raysync.store.privacy.redacting import ELSEWHERE, rename_emojis, rewrite_attachments
+from raysync.store.privacy.redacting import OTHER_COLUMNS
+from raysync.store.privacy.rewriting import (
+    REWRITE_VERSIONS,
+    VERSIONS,
+    rename_emojis,
+    rewrite_attachments,
+)
 
 Rename = Callable[[str], str]
-"""From a pseudonym to the next generation's."""
+"""Function from a pseudonym to that of the next generation."""
 _FOUND: Final = re.compile(PSEUDONYM)
 _REMEMBERED: Final = 1 << 17
 _SALT_BYTES: Final = 16
-_WITHIN = "channel_id = :key AND platform_message_id > :after AND platform_message_id <= :upto"
 
 _BEGIN = text("""
 INSERT INTO pseudonym_generations (tenant_id, generation, salt)
@@ -59,7 +64,7 @@ WHERE tenant_id = :tenant_id AND completed_at IS NULL
 
 _MESSAGES = text(f"""
 SELECT platform_message_id AS id, anonymized_author_id AS author, content,
-    metadata::text AS metadata, raw::text AS raw FROM messages WHERE {_WITHIN}
+    metadata::text AS metadata, raw::text AS raw FROM messages WHERE {IN_PIECE}
 """)  # noqa: S608 of constants
 _RENAME_MESSAGES = text("""
 UPDATE messages m SET anonymized_author_id = given.author, content = given.content,
@@ -68,36 +73,26 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:authors AS text[]), CAST(:contents AS 
     CAST(:metadata AS text[]), CAST(:raws AS text[])) AS given (id, author, content, metadata, raw)
 WHERE m.channel_id = :key AND m.platform_message_id = given.id
 """)
-_VERSIONS = text(f"""
-SELECT platform_message_id AS id, seen_at, content, raw::text AS raw
-FROM message_versions WHERE {_WITHIN}
-""")  # noqa: S608 of constants
-_RENAME_VERSIONS = text("""
-UPDATE message_versions v SET content = given.content, raw = CAST(given.raw AS jsonb)
-FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[]), CAST(:contents AS text[]),
-    CAST(:raws AS text[])) AS given (id, seen_at, content, raw)
-WHERE v.channel_id = :key AND v.platform_message_id = given.id AND v.seen_at = given.seen_at
-""")
 _REACTORS = text(f"""
 SELECT DISTINCT anonymized_user_id AS ref FROM message_emoji_reactions
-WHERE {_WITHIN} AND anonymized_user_id <> ''
+WHERE {IN_PIECE} AND anonymized_user_id <> ''
 """)  # noqa: S608 of constants
 _RENAME_REACTORS = text(f"""
 UPDATE message_emoji_reactions SET anonymized_user_id = given.new
 FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS given (old, new)
-WHERE {_WITHIN} AND anonymized_user_id = given.old
+WHERE {IN_PIECE} AND anonymized_user_id = given.old
 """)  # noqa: S608 of constants
 _ATTACHMENTS = text(f"""
 SELECT platform_message_id AS id, platform_attachment_id AS attachment_id, filename, url,
     content_type
 FROM message_attachments
-WHERE {_WITHIN} AND concat_ws(' ', filename, url, content_type) ~ '{PSEUDONYM}'
+WHERE {IN_PIECE} AND concat_ws(' ', filename, url, content_type) ~ '{PSEUDONYM}'
 """)  # noqa: S608 of constants
 _EMOJIS = text(f"""
-SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {_WITHIN} AND emoji ~ '{PSEUDONYM}'
+SELECT DISTINCT emoji FROM message_emoji_reactions WHERE {IN_PIECE} AND emoji ~ '{PSEUDONYM}'
 """)  # noqa: S608 of constants
 _OF_TENANT = {
-    **ELSEWHERE,
+    **OTHER_COLUMNS,
     "channels": ("name", "metadata"),
     "suppressions": ("ref",),
 }
@@ -105,7 +100,7 @@ _OF_TENANT = {
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """How often the pseudonyms of a tenant were made anew."""
+    """Rotations of a tenant's pseudonyms so far."""
 
     generation: int
     rotated_at: datetime | None
@@ -114,24 +109,24 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Rotates the pseudonyms of one tenant, which the caller holds."""
+    """Rotation of the pseudonyms of one tenant that the caller holds."""
 
     engine: AsyncEngine
     tenant_id: TenantId
     progress: Progress
 
     async def state(self) -> Generations:
-        """How often it was done, and whether it was cut short."""
+        """Return the number of rotations, and whether the last one is unfinished."""
         with translated():
             async with self.engine.connect() as connection:
                 row = (await connection.execute(_STATE, {"tenant_id": self.tenant_id})).one()
         return Generations(row.generation, row.rotated_at, row.is_unfinished)
 
     async def run(self, renaming: Callable[[str], Rename], begun: Note = nothing) -> int:
-        """Begin a rotation, or go on with one that was cut short; the generation it leads to.
+        """Begin a rotation, or resume an interrupted one. Return the number of its generation.
 
-        *renaming* takes the generation's salt, in hexadecimal. *begun* is called in the
-        transaction that begins it.
+        *renaming* gets the generation's salt in hexadecimal. *begun* is called in the transaction
+        that begins the rotation.
         """
         values = {"tenant_id": self.tenant_id, "salt": secrets.token_bytes(_SALT_BYTES)}
         with translated():
@@ -151,13 +146,13 @@ class Rotation:
         with translated():
             async with self.engine.begin() as connection:
                 for table, columns in _OF_TENANT.items():
-                    for each in columns:
+                    for column in columns:
                         await rewrite_column(
                             connection,
                             table,
-                            each,
+                            column,
                             self.tenant_id,
-                            lambda told: told.regexp_match(PSEUDONYM),
+                            lambda column: column.regexp_match(PSEUDONYM),
                             partial(_FOUND.sub, lambda found: rename(found[0])),
                         )
                 await connection.execute(_COMPLETE, {"tenant_id": self.tenant_id})
@@ -178,10 +173,10 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
                 "raws": _renamed([row.raw for row in rows], rename),
             },
         )
-    versions = (await connection.execute(_VERSIONS, piece.values)).all()
+    versions = (await connection.execute(VERSIONS, piece.values)).all()
     if versions:
         await connection.execute(
-            _RENAME_VERSIONS,
+            REWRITE_VERSIONS,
             {
                 "key": piece.key,
                 "ids": [row.id for row in versions],
@@ -192,16 +187,17 @@ async def _rename_piece(connection: AsyncConnection, piece: Piece, rename: Renam
         )
     reactors = [row.ref for row in await connection.execute(_REACTORS, piece.values)]
     if reactors:
-        renamed = {"old": reactors, "new": [rename(each) for each in reactors]}
+        renamed = {"old": reactors, "new": [rename(ref) for ref in reactors]}
         await connection.execute(_RENAME_REACTORS, {**piece.values, **renamed})
     found = (await connection.execute(_ATTACHMENTS, piece.values)).all()
     rewrite = partial(_FOUND.sub, lambda found: rename(found[0]))
     await rewrite_attachments(connection, piece, found, rewrite)
     emojis = (await connection.execute(_EMOJIS, piece.values)).scalars().all()
-    await rename_emojis(connection, piece, {each: rewrite(each) for each in emojis})
+    await rename_emojis(connection, piece, {emoji: rewrite(emoji) for emoji in emojis})
 
 
 def _renamed(texts: Sequence[str | None], rename: Rename) -> list[str | None]:
     return [
-        each if each is None else _FOUND.sub(lambda found: rename(found[0]), each) for each in texts
+        value if value is None else _FOUND.sub(lambda found: rename(found[0]), value)
+        for value in texts
     ]

@@ -1,4 +1,4 @@
-"""Under which rules the rows of a tenant were kept."""
+"""Scrubbing rules that a tenant's rows were written under."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ FROM scrubbings WHERE tenant_id = :tenant_id
 
 @dataclass(frozen=True, slots=True)
 class Scrubbing:
-    """Under which rules a tenant's rows were kept."""
+    """Scrubbing rules of a tenant's rows."""
 
     rules: int
-    is_unfinished: bool  #: bringing them to later ones was cut short
+    is_unfinished: bool  #: a rescrub was interrupted
 
     @property
     def is_due(self) -> bool:
-        """Return whether rows of rules before today's may be left."""
+        """True if rows of earlier rules may be left."""
         return self.rules < SCRUBBING_RULES
 
 
 async def note_scrubbed(connection: AsyncConnection, tenant_id: TenantId) -> None:
-    """Note that all rows of a new tenant are kept under today's rules."""
+    """Record that all rows of a new tenant follow today's rules."""
     await connection.execute(_NOTE, {"tenant_id": tenant_id, "rules": SCRUBBING_RULES})
 
 
 async def scrubbing_of(engine: AsyncEngine, tenant_id: TenantId) -> Scrubbing:
-    """Return under which rules the tenant's rows were kept."""
+    """Return the scrubbing rules of the tenant's rows."""
     with translated():
         async with engine.connect() as connection:
             row = (await connection.execute(_STATE, {"tenant_id": tenant_id})).one()

@@ -1,4 +1,4 @@
-"""Where a tenant's attachments' bytes are, and whose they are."""
+"""Files of a tenant's attachments: their places, and the removal of those that are due."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _ANY_DUE = text(f"SELECT EXISTS (SELECT {_STORED} AND {_DUE})")
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Which messages' files are to go, though their rows are there yet."""
+    """Messages whose files are to be removed, although their rows still exist."""
 
-    before: int = 0  #: those with lower ids
-    deleted_after: timedelta | None = None  #: those found to be deleted so long ago
-    authors: Collection[str] = ()  #: those that they wrote
-    channels: Collection[int] = ()  #: those in channels with these keys of ours
+    before: int = 0  #: with lower ids
+    deleted_after: timedelta | None = None  #: found deleted at least this long ago
+    authors: Collection[str] = ()  #: written by these
+    channels: Collection[int] = ()  #: in channels with these keys
 
     @property
     def values(self) -> dict[str, Any]:
-        """For statements."""
+        """Parameters of statements."""
         age = self.deleted_after
         return {
             "before": self.before,
@@ -58,7 +58,7 @@ NOTHING_DUE: Final = Due()
 
 
 async def any_due(engine: AsyncEngine, tenant_id: TenantId, due: Due) -> bool:
-    """Whether bytes are stored of what is *due*."""
+    """Return whether files of messages that are *due* are stored."""
     with translated():
         async with engine.connect() as connection:
             found = await connection.execute(_ANY_DUE, {"tenant_id": tenant_id, **due.values})
@@ -66,7 +66,7 @@ async def any_due(engine: AsyncEngine, tenant_id: TenantId, due: Due) -> bool:
 
 
 async def places(engine: AsyncEngine, tenant_id: TenantId) -> set[str]:
-    """Where runs of the tenant were told to keep attachments."""
+    """Return the URLs at which runs of the tenant stored attachments."""
     with translated():
         async with engine.connect() as connection:
             rows = await connection.execute(_PLACES, {"tenant_id": tenant_id})
@@ -81,19 +81,19 @@ async def sweep(
     *,
     is_preview: bool = False,
 ) -> int:
-    """Remove the guild's files that no attachment of the tenant has, but of what is *due*.
+    """Remove the guild's files that no attachment of the tenant has, ignoring *due* messages.
 
-    Return how many. A preview counts them, and removes none.
+    Return their number. A preview only counts them.
 
-    The caller holds the tenant. Raises FileVaultError or ConfigurationError where a place cannot
-    be reached.
+    The caller holds the tenant. Raises FileVaultError or ConfigurationError if a place cannot be
+    reached.
     """
-    vaults = [open_blob_store(each, tenant.guild_id) for each in sorted(urls)]
-    if not vaults:
+    stores = [open_blob_store(url, tenant.guild_id) for url in sorted(urls)]
+    if not stores:
         return 0
     with translated():
         async with engine.connect() as connection:
             rows = await connection.execute(_KEPT, {"tenant_id": tenant.id, **due.values})
             kept = {row.blob_key for row in rows}
     act = BlobStore.count_unkept if is_preview else BlobStore.sweep
-    return sum([await asyncio.to_thread(act, each, kept) for each in vaults])
+    return sum([await asyncio.to_thread(act, store, kept) for store in stores])

@@ -1,4 +1,4 @@
-"""All that is kept of one user, as JSON lines: what they may ask to see."""
+"""Export of all that is kept of one user, as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from raysync.store.privacy.names import Names, is_named
 
 
 def _places(**columns: str) -> str:
-    """Return SQL for an array of the keys of those *columns* that name them."""
-    cases = ", ".join(f"CASE WHEN {_named(each)} THEN '{key}' END" for key, each in columns.items())
+    """Return SQL for an array of the keys of those *columns* that name the user."""
+    cases = ", ".join(f"CASE WHEN {_named(name)} THEN '{key}' END" for key, name in columns.items())
     return f"array_remove(ARRAY[{cases}], NULL)"
 
 
@@ -97,10 +97,10 @@ COPY (
 async def subject_lines(
     engine: AsyncEngine, tenant_id: TenantId, names: Names, *, with_mentions: bool = False
 ) -> AsyncGenerator[bytes, None]:
-    """Their messages, with versions, attachments and counts of reactions; then their reactions.
+    """Yield the user's messages with versions, attachments and reaction counts, then reactions.
 
-    Last, if asked for, where others name them: a place a line, and nothing of what others wrote.
-    Blocks of whole lines. Close the iterator where it is not read to its end.
+    *with_mentions* adds the places where others name the user, one a line, without what others
+    wrote. Blocks hold whole lines. Close the iterator if it is not read to its end.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id, **names.values}
     statements = (_LINES, _REACTIONS, *((_MENTIONS,) if with_mentions else ()))

@@ -1,4 +1,4 @@
-"""Who and what is kept out of a tenant's archive, and under which rules a run begins."""
+"""Suppression list of a tenant, and the rules about people that a run begins with."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ WHERE tenant_id = :tenant_id ORDER BY generation
 
 
 class SuppressionStore:
-    """The suppression list of one tenant."""
+    """Suppression list of one tenant."""
 
     def __init__(self, engine: AsyncEngine, tenant_id: TenantId) -> None:
         self._engine = engine
         self._tenant_id = tenant_id
 
     async def list(self) -> tuple[Suppression, ...]:
-        """All of it, the oldest first."""
+        """Return all entries, oldest first."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_LISTED, {"tenant_id": self._tenant_id})
@@ -56,9 +56,9 @@ class SuppressionStore:
     async def add(
         self, kind: SuppressedKind, ref: str, begun: Callable[[int], Note] = lambda _: nothing
     ) -> int:
-        """Keep somebody or something out from now on; the entry's id. Again changes nothing.
+        """Add an entry and return its id. Adding it again returns the same id.
 
-        *begun* takes the id, and is called in the transaction that adds the entry.
+        *begun* gets the id, and its note runs in the transaction that adds the entry.
         """
         values = {"tenant_id": self._tenant_id, "kind": kind.value, "ref": ref}
         with translated():
@@ -68,42 +68,42 @@ class SuppressionStore:
         return added
 
     async def note_erased(self, suppression_id: int) -> None:
-        """All that was stored of it is gone."""
+        """Record that everything stored of an entry is erased."""
         with translated():
             async with self._engine.begin() as connection:
                 await connection.execute(_NOTE_ERASED, {"id": suppression_id})
 
     async def lift(self, kind: SuppressedKind, ref: str) -> int | None:
-        """Keep it out no longer; the id of what was the entry, None where there was none."""
+        """Remove an entry. Return its id, or None if there was none."""
         values = {"tenant_id": self._tenant_id, "kind": kind.value, "ref": ref}
         with translated():
             async with self._engine.begin() as connection:
                 lifted = (await connection.execute(_LIFT, values)).scalar_one_or_none()
-                if lifted is not None:  # threads that were passed over are to be found again
+                if lifted is not None:  # so that the next run lists skipped threads again
                     await forget_listings(connection, self._tenant_id)
         return lifted
 
 
 async def people_rules(engine: AsyncEngine, tenant: Tenant, now: datetime) -> PeopleRules:
-    """What a run of the tenant that begins *now* must hold to; it holds the tenant already.
+    """Return the rules about people for a run that begins *now* and holds the tenant.
 
     Raises:
-        ConfigurationError: a rotation of pseudonyms did not come to its end.
+        ConfigurationError: a rotation of pseudonyms is unfinished.
     """
     with translated():
         async with engine.connect() as connection:
             rows = (await connection.execute(_GENERATIONS, {"tenant_id": tenant.id})).all()
     if any(row.completed_at is None for row in rows):
         raise ConfigurationError(
-            f"The pseudonyms of {tenant.slug} are half rotated: finish it first with "
+            f"The pseudonyms of {tenant.slug} are half rotated: finish the rotation first with "
             f"`raysync privacy rotate --tenant {tenant.slug}`."
         )
     listed = await SuppressionStore(engine, tenant.id).list()
     return PeopleRules(
         salts=tuple(row.salt for row in rows),
-        users=frozenset(each.ref for each in listed if each.kind == SuppressedKind.USER),
+        users=frozenset(entry.ref for entry in listed if entry.kind == SuppressedKind.USER),
         channels=frozenset(
-            ChannelId(int(each.ref)) for each in listed if each.kind == SuppressedKind.CHANNEL
+            ChannelId(int(entry.ref)) for entry in listed if entry.kind == SuppressedKind.CHANNEL
         ),
         before=Retention.of(tenant.settings).horizon(now),
     )

@@ -1,4 +1,4 @@
-"""What tables have in common: the naming of constraints, and columns that recur."""
+"""Shared parts of tables: names of constraints, and columns that several tables have."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ metadata = MetaData(
 
 Moment = DateTime(timezone=True)
 EMPTY_OBJECT = text("'{}'::jsonb")
-
-
 ID_PATTERN = "^([0-9]{1,18}|[1-8][0-9]{18})$"
-"""Ids as text that a bigint holds: Discord's reach 9 * 10^18 in 2083. Payloads hold what they hold,
-and a cast of anything else fails the whole statement."""
+"""Pattern of ids, as text, that a bigint can hold. Discord's reach 9 * 10^18 in 2083.
+
+A payload may hold anything, and a cast of anything else fails the whole statement.
+"""
 
 
 def id_column() -> Column[int]:
-    """The surrogate key."""
+    """Return a surrogate key."""
     return Column("id", BigInteger, Identity(always=True), primary_key=True)
 
 
 def created_at() -> Column[Any]:
-    """When the row was written."""
+    """Return the column with the time of the row's insertion."""
     return Column("created_at", Moment, nullable=False, server_default=func.now())
 
 
 def updated_at() -> Column[Any]:
-    """When the row was written last."""
+    """Return the column with the time of the row's last change."""
     return Column("updated_at", Moment, nullable=False, server_default=func.now())
 
 
 def tenant_id() -> Column[int]:
-    """The tenant, and gone with it."""
+    """Return a reference to the tenant; the row is deleted with it."""
     return Column(
         "tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False
     )
 
 
 def tenant_key() -> Column[int]:
-    """The tenant as the key, or its first part, and gone with it."""
+    """Return a reference to the tenant that is the primary key or its first part."""
     return Column(
         "tenant_id",
         BigInteger,
@@ -70,13 +70,13 @@ def tenant_key() -> Column[int]:
 
 
 def channel_id() -> Column[int]:
-    """The channel by our own key, and gone with it."""
+    """Return a reference to the channel by its own key; the row is deleted with it."""
     return Column(
         "channel_id", BigInteger, ForeignKey("channels.id", ondelete="CASCADE"), nullable=False
     )
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    """A check that *column* holds one of *values*."""
-    listed = ", ".join(f"'{each.value}'" for each in values)
+    """Return a check that *column* holds one of *values*."""
+    listed = ", ".join(f"'{value.value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)

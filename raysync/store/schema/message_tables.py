@@ -1,15 +1,14 @@
-"""The tables of messages and what belongs to them.
+"""Tables of messages, their versions, reactions and attachments, and of lists of threads.
 
-Everything of one channel lies together: `messages` and its children are keyed by our own channel
-key and Discord's message id, with no surrogate id. Snowflakes grow with time, so a page of a
-channel lands at the end of that channel's part of the index; a surrogate would cost one more
-index, 8 bytes in each child row, and a look-up before any child could be written.
+Rows of one channel lie together: `messages` and its children are keyed by the channel's own key and
+Discord's message id, with no surrogate id. Snowflakes grow with time, so a page lands at the end of
+its channel's part of the index. A surrogate would cost one more index, 8 bytes in each child row,
+and a look-up before any child could be written.
 
-Nor do `messages` and its children have foreign keys: they are written by page transactions alone,
-which hold the row lock of the channel's `sync_progress`. They are removed by `TenantStore.remove`,
-which takes the same locks, and by erasure, which holds the tenant so that nothing is synced. The
-triggers of such keys would cost 0.7 ms per plain page of 100, and 3.3 ms where there are reactions
-and attachments.
+`messages` and its children have no foreign keys either. Only page transactions write them, which
+hold the row lock of the channel's `sync_progress`. `TenantStore.remove` deletes them under the same
+locks, and erasure holds the tenant, so nothing is synced meanwhile. The triggers of foreign keys
+would cost 0.7 ms per plain page of 100, and 3.3 ms with reactions and attachments.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ messages = Table(
     Column("anonymized_author_id", Text),
     Column("content", Text, nullable=False),
     Column("type", Integer, nullable=False),
-    Column("reply_to_id", BigInteger),  # kept even where the parent is absent
+    Column("reply_to_id", BigInteger),  # kept even if the parent is absent
     Column("platform_created_at", Moment, nullable=False),
     Column("edited_at", Moment),
     Column("deleted_at", Moment),
@@ -47,7 +46,7 @@ messages = Table(
     Column("raw", JSONB, nullable=False),
     created_at(),
     updated_at(),
-    Column("quarantine", ARRAY(Text)),  # fields that could not be read; null: all could
+    Column("quarantine", ARRAY(Text)),  # fields that could not be read; null: none
     Index(
         "ix_messages_quarantine",
         "tenant_id",
@@ -55,7 +54,7 @@ messages = Table(
         "platform_message_id",
         postgresql_where=text("quarantine IS NOT NULL"),
     ),
-    # what was deleted on Discord and may have to be emptied some day; see store.purge
+    # messages deleted on Discord that a purge may have to empty; see `store/privacy/purge.py`
     Index(
         "ix_messages_deleted",
         "tenant_id",
@@ -69,10 +68,10 @@ message_versions = Table(
     metadata,
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("platform_message_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("seen_at", Moment, primary_key=True),  # when it was found to have been replaced
+    Column("seen_at", Moment, primary_key=True),  # when the edit was found
     Column("content", Text, nullable=False),
     Column("edited_at", Moment),
-    Column("raw", JSONB),  # null: kept by a version that did not keep it
+    Column("raw", JSONB),  # null: written by an earlier version
 )
 
 thread_listings = Table(
@@ -86,7 +85,7 @@ thread_listings = Table(
         autoincrement=False,
     ),
     Column("is_private", Boolean, primary_key=True),
-    # every thread archived before it was seen, and read to its end
+    # watermark: threads archived before it were listed and read to their ends
     Column("archived_until", Moment, nullable=False),
     updated_at(),
 )
@@ -97,11 +96,11 @@ message_emoji_reactions = Table(
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("platform_message_id", BigInteger, primary_key=True, autoincrement=False),
     Column("emoji", Text, primary_key=True),
-    # '' is the count of all reactors; a pseudonym where reactors are read one by one
+    # '' for the row that counts all reactors; else one reactor's pseudonym or id
     Column("anonymized_user_id", Text, primary_key=True, server_default=""),
     Column("count", Integer, nullable=False),
     Column("burst_count", Integer, nullable=False),
-    # of the row that counts all: what it said when the reactors were read; null: never
+    # in the row that counts all: its counts when the reactors were read; null: never
     Column("read_count", Integer),
     Column("read_burst_count", Integer),
     created_at(),
@@ -117,12 +116,12 @@ message_attachments = Table(
     Column("filename", Text, nullable=False),
     Column("file_size", BigInteger, nullable=False),
     Column("content_type", Text),
-    Column("url", Text, nullable=False),  # without its signature
-    Column("sha256", LargeBinary),  # both only where the bytes are stored
+    Column("url", Text, nullable=False),  # without the signature
+    Column("sha256", LargeBinary),  # both only if the bytes are stored
     Column("blob_key", Text),
-    Column("blob_error", Text),  # why the last attempt at the bytes failed
+    Column("blob_error", Text),  # why the last download failed
     Column("blob_attempts", Integer, nullable=False, server_default="0"),
-    Column("blob_retry_at", Moment),  # not before
+    Column("blob_retry_at", Moment),  # time of the next download
     created_at(),
     updated_at(),
 )

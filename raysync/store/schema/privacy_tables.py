@@ -1,4 +1,4 @@
-"""The tables of erasure: who and what is kept out, and under which keys people have pseudonyms."""
+"""Tables of erasure and pseudonyms: suppressions, key checks, scrubbing rules, generations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from raysync.store.schema.columns import (
 
 
 class SuppressedKind(StrEnum):
-    """What is kept out of an archive."""
+    """Kind of an entry on the suppression list."""
 
     USER = "user"
     CHANNEL = "channel"
@@ -41,15 +41,16 @@ suppressions = Table(
     id_column(),
     tenant_id(),
     Column("kind", Text, nullable=False),
-    # a channel's id; of a user what `messages` would say: a pseudonym, or the id of a full tenant
+    # a channel's id, or a user's name in `messages`: pseudonym, or id if the tenant is `full`
     Column("ref", Text, nullable=False),
-    Column("erased_at", Moment),  # null: what was stored may not all be gone yet
+    Column("erased_at", Moment),  # null: the erasure has not ended
     created_at(),
     UniqueConstraint("tenant_id", "kind", "ref"),
     one_of("kind", SuppressedKind),
 )
 
-# By their ids alone, which replies to them name, too: so that forwards of them come in empty.
+# Ids of erased messages, so that forwards of them are stored without the copy. Replies name the
+# same ids.
 erased_messages = Table(
     "erased_messages",
     metadata,
@@ -64,7 +65,7 @@ erased_messages = Table(
     Index(None, "suppression_id"),
 )
 
-# What was made under one key means nothing under another: new pseudonyms would fit no old one.
+# Mark of the key that a tenant's pseudonyms are made under. Another key makes other pseudonyms.
 key_checks = Table(
     "key_checks",
     metadata,
@@ -73,14 +74,14 @@ key_checks = Table(
     created_at(),
 )
 
-# Under which rules the rows of a tenant were kept: the highest that are completed; with none, the
-# first. See `raysync.models.privacy.SCRUBBING_RULES`.
+# Scrubbing rules of a tenant's rows: the highest completed number, 1 without a row. See
+# `raysync.models.privacy.SCRUBBING_RULES`.
 scrubbings = Table(
     "scrubbings",
     metadata,
     tenant_key(),
     Column("rules", Integer, primary_key=True, autoincrement=False),
-    # under way: everything up to this message of this channel is kept under these rules
+    # checkpoint: rows up to this message of this channel follow these rules
     Column("at_channel", BigInteger, nullable=False, server_default="0"),
     Column("at_message", BigInteger, nullable=False, server_default="0"),
     Column("begun_at", Moment, nullable=False, server_default=func.now()),
@@ -93,7 +94,7 @@ pseudonym_generations = Table(
     tenant_key(),
     Column("generation", Integer, primary_key=True, autoincrement=False),  # 1 is the first rotation
     Column("salt", LargeBinary, nullable=False),
-    # the rotation under way: everything up to this message of this channel has new pseudonyms
+    # checkpoint: rows up to this message of this channel have new pseudonyms
     Column("at_channel", BigInteger, nullable=False, server_default="0"),
     Column("at_message", BigInteger, nullable=False, server_default="0"),
     Column("begun_at", Moment, nullable=False, server_default=func.now()),

@@ -1,4 +1,7 @@
-"""The tables. `migrations/` builds the same, step by step; a test holds the two together."""
+"""Tables of tenants, channels, progress, locks, limits and the audit log.
+
+A test compares all tables of the schema with those that `migrations/` create.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,12 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, UUID
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB, UUID
 
 from raysync.models.entities import Privacy, TenantStatus
-from raysync.models.status import (
-    ChannelJobStatus,
-    FailureClass,
-    JobStatus,
-    ProgressStatus,
-    SyncType,
-)
-from raysync.store.schema import (  # noqa: F401 their tables are of the same metadata
+from raysync.models.status import ProgressStatus
+from raysync.store.schema import (  # noqa: F401 their tables belong to the same metadata
+    job_tables,
     message_tables,
     privacy_tables,
 )
@@ -87,7 +85,7 @@ channels = Table(
     UniqueConstraint("tenant_id", "platform_channel_id"),
 )
 
-# The tenant that a database role sees. Row security uses it; see `store/server/roles.py`.
+# The tenant that a database role may see. Row-level security uses it; see `store/server/roles.py`.
 tenant_roles = Table(
     "tenant_roles",
     metadata,
@@ -120,52 +118,20 @@ sync_progress = Table(
     Column("started_at", Moment),
     Column("messages_per_second", Double),
     Column("retry_count", Integer, nullable=False, server_default="0"),
-    Column("recheck_from", BigInteger, nullable=False, server_default="0"),  # see store.rechecks
+    # See `store/archive/rechecks.py`.
+    Column("recheck_from", BigInteger, nullable=False, server_default="0"),
     Column("recheck_started_at", Moment),
     Column("rechecked_at", Moment),
     UniqueConstraint("tenant_id", "channel_id"),
     UniqueConstraint("channel_id"),
     Index(None, "worker_id", "status"),
     one_of("status", ProgressStatus),
-    # every page updates its row: room for the new version beside the old one
+    # Every page updates its row, so leave room for the new version beside the old one.
     postgresql_with={"fillfactor": "50"},
 )
 
-sync_jobs = Table(
-    "sync_jobs",
-    metadata,
-    Column("id", UUID(as_uuid=False), primary_key=True),
-    tenant_id(),
-    Column("sync_type", Text, nullable=False),
-    Column("start_date", Moment),
-    Column("end_date", Moment),
-    Column("lookback_s", Double, nullable=False),
-    Column("channel_filter", ARRAY(BigInteger)),  # Discord's ids; null: all
-    Column("options", JSONB, nullable=False, server_default=EMPTY_OBJECT),  # what else was asked
-    Column("status", Text, nullable=False, server_default=JobStatus.RUNNING.value),
-    Column("error", Text),  # why it stopped, where it stopped by itself
-    Column("progress", JSONB),  # the last view of it
-    Column("usage", JSONB),  # by worker: what it waited for, and when it asked
-    Column("result", JSONB),
-    Column("ray_job_id", Text),
-    Column("started_at", Moment, nullable=False, server_default=func.now()),
-    Column("completed_at", Moment),
-    Column("heartbeat_at", Moment, nullable=False, server_default=func.now()),
-    created_at(),
-    updated_at(),
-    Index(
-        "uq_sync_jobs_running_tenant",
-        "tenant_id",
-        unique=True,
-        postgresql_where=text(f"status = '{JobStatus.RUNNING.value}'"),
-    ),
-    Index(None, "tenant_id", "started_at"),
-    one_of("status", JobStatus),
-    one_of("sync_type", SyncType),
-)
-
-# A crash of the server empties it, for nothing of it is logged: what was not written to disk yet
-# may be lost then, too, and claims of before are void.
+# Unlogged, so a crash of the server empties it. Pages that were not on disk may be lost with the
+# crash, so claims from before it are void.
 server_life = Table(
     "server_life",
     metadata,
@@ -175,8 +141,8 @@ server_life = Table(
     prefixes=["UNLOGGED"],
 )
 
-# See `store/connection/locks.py`. A tenant's row lives as long as the tenant; a token's is only
-# locked.
+# See `store/connection/locks.py`. A tenant's row exists as long as the tenant. A token's row is
+# only locked.
 locks = Table(
     "locks",
     metadata,
@@ -184,12 +150,12 @@ locks = Table(
     Column("tenant_id", BigInteger, ForeignKey("tenants.id", ondelete="CASCADE")),
     Column("holder", Text),  # null: nobody
     Column("host", Text),
-    Column("backend_pid", Integer),  # the process that the server has for the holder ...
-    Column("backend_start", Moment),  # ... and since when, for numbers come again
+    Column("backend_pid", Integer),  # process of the server for the holder ...
+    Column("backend_start", Moment),  # ... and its start, because numbers are reused
     Column("taken_at", Moment),
     Column("renewed_at", Moment),
     Column("expires_at", Moment),
-    Column("cancel_job_id", UUID(as_uuid=False)),  # the holder's job that is to end
+    Column("cancel_job_id", UUID(as_uuid=False)),  # job of the holder to cancel
     Index("ix_locks_holder", "holder", postgresql_where=text("holder IS NOT NULL")),
     Index(None, "tenant_id"),
     CheckConstraint(
@@ -197,7 +163,7 @@ locks = Table(
         " AND taken_at IS NOT NULL AND renewed_at IS NOT NULL AND expires_at IS NOT NULL)",
         name="held",
     ),
-    # renewed again and again: room for the new version beside the old one
+    # Renewed every few seconds, so leave room for the new version beside the old one.
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -207,11 +173,12 @@ rate_limits = Table(
     id_column(),
     Column("api", Text, nullable=False, server_default=""),  # its address; '' for any
     Column("route", Text, nullable=False),
-    Column("bucket", Text, nullable=False),  # Discord's hash; '' where it is all of the route's
+    Column("bucket", Text, nullable=False),  # Discord's hash; '' for the whole route
     Column("limit", Integer, nullable=False),  # requests ...
-    Column("window_s", Double, nullable=False),  # ... in so many seconds
-    Column("source", Text, nullable=False, server_default="refusal"),  # who said so
-    Column("form", Text, nullable=False, server_default="unknown"),  # how it is held
+    Column("window_s", Double, nullable=False),  # ... in this number of seconds
+    Column("source", Text, nullable=False, server_default="refusal"),  # origin of the limit
+    # Form of the buckets, see `ratelimit/forms.py`.
+    Column("form", Text, nullable=False, server_default="unknown"),
     created_at(),
     updated_at(),
     UniqueConstraint("api", "route", "bucket"),
@@ -223,45 +190,11 @@ token_shares = Table(
     metadata,
     Column("fingerprint", Text, primary_key=True),  # of the token
     Column("governor", Text, primary_key=True),  # of one Ray cluster
-    Column("requested", Integer, nullable=False),  # requests a second it has a use for ...
-    Column("granted", Integer, nullable=False),  # ... and those that nobody else may make
+    Column("requested", Integer, nullable=False),  # requests a second that it wants ...
+    Column("granted", Integer, nullable=False),  # ... and those reserved for it
     Column("expires_at", Moment, nullable=False),
     updated_at(),
     CheckConstraint("requested >= 0 AND granted >= 0", name="not_negative"),
-)
-
-job_api_calls = Table(
-    "job_api_calls",
-    metadata,
-    Column(
-        "job_id",
-        UUID(as_uuid=False),
-        ForeignKey("sync_jobs.id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
-    Column("worker_id", Text, primary_key=True),  # of the last run; "earlier runs" are one
-    Column("route", Text, primary_key=True),  # "METHOD /route status", or "429 scope"
-    Column("calls", BigInteger, nullable=False),
-    updated_at(),
-)
-
-# One for each stretch of a job's last run, see `raysync.models.samples`; counts since it began.
-job_samples = Table(
-    "job_samples",
-    metadata,
-    Column(
-        "job_id",
-        UUID(as_uuid=False),
-        ForeignKey("sync_jobs.id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
-    Column("slot_s", Integer, primary_key=True, autoincrement=False),  # seconds since it began
-    tenant_id(),
-    Column("taken_at", Moment, nullable=False),
-    Column("messages", BigInteger, nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("rate_limit_encounters", BigInteger, nullable=False),
-    Index(None, "tenant_id"),
 )
 
 audit_log = Table(
@@ -271,77 +204,8 @@ audit_log = Table(
     Column("at", Moment, nullable=False, server_default=func.now()),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("tenant", Text),  # its slug: an entry outlives the tenant
+    Column("tenant", Text),  # slug: an entry outlives the tenant
     Column("details", JSONB, nullable=False, server_default=EMPTY_OBJECT),
-    # who was connected, as the server knows it; null: an entry of an earlier version
+    # role that was connected; null: an entry of an earlier version
     Column("db_role", Text, server_default=text("SESSION_USER")),
-)
-
-channel_sync_jobs = Table(
-    "channel_sync_jobs",
-    metadata,
-    id_column(),
-    tenant_id(),
-    channel_id(),
-    Column(
-        "parent_job_id",
-        UUID(as_uuid=False),
-        ForeignKey("sync_jobs.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
-    Column("worker_id", Text),
-    Column("status", Text, nullable=False, server_default=ChannelJobStatus.PENDING.value),
-    Column("priority", Double, nullable=False, server_default="0"),  # expected pages
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("started_at", Moment),
-    Column("completed_at", Moment),
-    Column("messages_processed", BigInteger, nullable=False, server_default="0"),
-    Column("reactions_processed", BigInteger, nullable=False, server_default="0"),
-    Column("attachments_processed", BigInteger, nullable=False, server_default="0"),
-    Column("requests", BigInteger, nullable=False, server_default="0"),
-    Column("last_message_id", BigInteger),
-    Column("fraction", Double),
-    Column("retry_count", Integer, nullable=False, server_default="0"),
-    Column("error_details", JSONB),
-    created_at(),
-    updated_at(),
-    Column("visits", JSONB),  # null: of a version that did not tell
-    UniqueConstraint("parent_job_id", "channel_id"),
-    Index(None, "tenant_id"),
-    Index(None, "channel_id"),
-    Index(None, "worker_id", "status"),
-    one_of("status", ChannelJobStatus),
-    postgresql_with={"fillfactor": "70"},
-)
-
-dead_letters = Table(
-    "dead_letters",
-    metadata,
-    id_column(),
-    tenant_id(),
-    channel_id(),
-    Column(
-        "channel_sync_job_id",
-        BigInteger,
-        ForeignKey("channel_sync_jobs.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
-    Column("failure_class", Text, nullable=False),
-    Column("error_class", Text, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("first_seen_at", Moment, nullable=False, server_default=func.now()),
-    Column("last_seen_at", Moment, nullable=False, server_default=func.now()),
-    Column("resolved_at", Moment),
-    created_at(),
-    updated_at(),
-    Index(
-        "uq_dead_letters_open_channel",
-        "channel_id",
-        unique=True,
-        postgresql_where=text("resolved_at IS NULL"),
-    ),
-    Index(None, "tenant_id"),
-    Index(None, "channel_sync_job_id"),
-    one_of("failure_class", FailureClass),
 )

@@ -1,4 +1,4 @@
-"""Restarts the embedded server while a run needs it."""
+"""Restart of the embedded server while a run needs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _READY: Final = "database system is ready to accept connections"
 
 
 class ServerKeeper:
-    """Starts the server of one home again when it has died.
+    """Restarter of one home's server.
 
     A server that somebody stopped on purpose stays stopped: its files may be about to be copied.
     """
@@ -77,9 +77,9 @@ class ServerKeeper:
 
     def _full(self, reason: str | None) -> DatabaseFullError:
         return DatabaseFullError(
-            f"The database's disk is full{f' ({reason})' if reason else ''}, so the run was ended; "
-            f"what was stored stays. Make room under {self._log.parent}, then go on: "
-            "`raysync start`, or `raysync resume`."
+            f"The run stopped: the database's disk is full{f' ({reason})' if reason else ''}. "
+            f"Everything stored is kept. Make room under {self._log.parent}, then continue with "
+            "`raysync start` or `raysync resume`."
         )
 
 

@@ -1,6 +1,6 @@
-"""Commands that use the embedded server, and the one that stops it, exclude each other.
+"""Lock that excludes `db stop` while other commands use the embedded server.
 
-A command that must not be cut off holds a shared lock on a file from its beginning to its end;
+A command that must not be interrupted holds a shared lock on a file from its beginning to its end;
 `db stop` holds it alone. The kernel releases it when its process ends, however that ends.
 """
 
@@ -19,7 +19,7 @@ from raysync.errors import DatabaseUnavailableError
 _FILE: Final = "postgres.use"
 _LOOK_EVERY_S: Final = 0.05
 STOPPED_WITHIN_S: Final = 240.0
-"""Longest wait for a server that is being stopped; its last checkpoint takes its time."""
+"""Longest wait in seconds for a server that is stopping: its last checkpoint may take long."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def in_use(home: Path) -> Iterator[None]:
             if time.monotonic() > deadline_s:
                 raise DatabaseUnavailableError(
                     f"Another command has been stopping the embedded PostgreSQL under {home} for "
-                    f"{STOPPED_WITHIN_S:.0f} s: see what it does, then run this again."
+                    f"{STOPPED_WITHIN_S:.0f} s: wait for it to end, then run this again."
                 )
             time.sleep(_LOOK_EVERY_S)
         yield

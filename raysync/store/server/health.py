@@ -1,4 +1,4 @@
-"""How the database stands."""
+"""Health of the database: server, running and abandoned jobs, and refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHERE j.status = 'running' ORDER BY j.started_at
 
 _TABLES = text("SELECT to_regclass('sync_jobs') IS NOT NULL, to_regclass('locks') IS NOT NULL")
 
-# For a driver of a version without the table.
+# For a driver of a version without the table `locks`.
 _LEGACY_RUNNING = text("""
 SELECT j.id::text AS id, j.tenant_id, EXISTS (
     SELECT FROM pg_locks k JOIN pg_database d ON d.oid = k.database
@@ -41,8 +41,8 @@ SELECT j.id::text AS id, j.tenant_id, EXISTS (
 FROM sync_jobs j WHERE j.status = 'running' ORDER BY j.started_at
 """)
 
-# A job adds up its calls, so what it was refused earlier is in it, too; those of the shared
-# scope are no fault of the bot's and do not count.
+# A job's counts are sums, so its earlier refusals are included. Answers of the shared scope are
+# not the bot's fault and do not count toward a ban.
 _REFUSALS = text("""
 SELECT coalesce(sum(c.calls) FILTER (WHERE c.route ~ ' (401|403|429)$'), 0)
     - coalesce(sum(c.calls) FILTER (WHERE c.route = '429 shared'), 0)
@@ -52,17 +52,17 @@ FROM job_api_calls c WHERE c.updated_at > now() - interval '10 minutes'
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The database server, as it says itself."""
+    """State of the database server, as it reports it."""
 
     version: str
-    max_connections: int  #: for those who are no superuser
+    max_connections: int  #: for roles that are no superuser
     used_connections: int
     size: int  #: of the database, in bytes
     now: datetime
 
 
 async def server_state(engine: AsyncEngine) -> ServerState:
-    """What the server says of itself."""
+    """Return the server's version, connections, size and time."""
     with translated():
         async with engine.connect() as connection:
             row = (await connection.execute(_SERVER)).one()
@@ -70,14 +70,14 @@ async def server_state(engine: AsyncEngine) -> ServerState:
 
 
 async def abandoned_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
-    """Jobs that are called running, and whose driver is gone."""
+    """Return the jobs with status running whose driver is gone."""
     with translated():
         async with engine.connect() as connection:
             return _found(await connection.execute(_RUNNING), is_held=False)
 
 
 async def running_jobs(engine: AsyncEngine) -> Sequence[tuple[TenantId, JobId]]:
-    """Jobs whose driver lives, also where the database is empty, or of an earlier version."""
+    """Return the jobs whose driver is alive. The schema may be missing or of an earlier version."""
     with translated():
         async with engine.connect() as connection:
             has_jobs, has_locks = (await connection.execute(_TABLES)).one()
@@ -94,7 +94,7 @@ def _found(rows: Iterable[Any], *, is_held: bool) -> list[tuple[TenantId, JobId]
 
 
 async def refusals(engine: AsyncEngine) -> int:
-    """How many invalid requests those jobs had that were under way in the last ten minutes."""
+    """Return the invalid requests of the jobs that were active in the last ten minutes."""
     with translated():
         async with engine.connect() as connection:
             return max(int((await connection.execute(_REFUSALS)).scalar_one()), 0)

@@ -1,4 +1,4 @@
-"""Bringing a database to the schema that this version needs."""
+"""Migration of a database to the schema that this version needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Session = psycopg.Connection[TupleRow]
 
 _LOCK_WAIT_S = 120
 OLDEST_SERVER = 15_00_00
-"""As servers number themselves: views with security_invoker came with 15."""
+"""Oldest supported server, as servers number themselves: 15 brought security_invoker views."""
 
 # Upgrades take turns by a table lock, because any role could take an advisory lock. The table is
 # Alembic's, so the first upgrade creates it the way Alembic does.
@@ -62,39 +62,39 @@ _FOUND_ELSEWHERE = (
 
 
 def migrations_dir() -> Path:
-    """Where the migrations are: inside the installed package, or beside it in a checkout."""
+    """Return the migrations' directory: in the installed package, or beside it in a checkout."""
     package = Path(str(importlib.resources.files("raysync")))
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
 def revisions() -> tuple[str, ...]:
-    """All revisions, oldest first: each is the name of its file."""
+    """Return all revisions, oldest first. A revision is the name of its file."""
     versions = migrations_dir() / "versions"
-    return tuple(sorted(each.stem for each in versions.glob("[0-9]*.py")))
+    return tuple(sorted(file.stem for file in versions.glob("[0-9]*.py")))
 
 
 def head() -> str:
-    """The revision this version needs."""
+    """Return the revision that this version needs."""
     return revisions()[-1]
 
 
 def current(url: str) -> str | None:
-    """The database's revision; None where it has no tables of ours.
+    """Return the database's revision; None if it has no tables of raysync.
 
     Raises:
         DatabaseUnavailableError: it cannot be reached.
-        ConfigurationError: it cannot be used: by its encoding, or a pooler before it.
+        ConfigurationError: its encoding, or a pooler in front of it, cannot be used.
     """
     with _reached(url) as session:
         return _revision(session)
 
 
 def require_current(url: str) -> None:
-    """Make sure that the database has this version's schema.
+    """Raise unless the database has this version's schema.
 
     Raises:
-        SchemaOutdatedError: it has another; the sentence says what to do.
+        SchemaOutdatedError: it has another one; the error says what to do.
         DatabaseUnavailableError: it cannot be reached.
         ConfigurationError: it cannot be used.
     """
@@ -107,7 +107,7 @@ def require_current(url: str) -> None:
     if found is None:
         raise SchemaOutdatedError(
             "The database has no raysync tables yet: run `raysync db upgrade`."
-            + "".join(_FOUND_ELSEWHERE.format(schema=each) for each in elsewhere)
+            + "".join(_FOUND_ELSEWHERE.format(schema=schema) for schema in elsewhere)
         )
     if found in revisions():
         raise SchemaOutdatedError(
@@ -115,8 +115,8 @@ def require_current(url: str) -> None:
             "run `raysync db upgrade`."
         )
     raise SchemaOutdatedError(
-        f"The database is at {found}, which this raysync does not know, so a newer one made it: "
-        "install that version."
+        f"The database is at {found}, which this raysync does not know: a newer version created "
+        "it. Install that version."
     )
 
 
@@ -153,13 +153,13 @@ def _require_version(session: _Session) -> None:
     if version < OLDEST_SERVER:
         raise ConfigurationError(
             f"This server is PostgreSQL {version // 10_000}, and raysync needs PostgreSQL "
-            f"{OLDEST_SERVER // 10_000} or later, for views that show what their reader may see. "
+            f"{OLDEST_SERVER // 10_000} or later, for views that check their reader's rights. "
             "Upgrade it, or use another one."
         )
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to *revision*, whole or not at all. Several at once take turns.
+    """Upgrade the database to *revision*, completely or not at all. Concurrent calls take turns.
 
     Raises:
         JobRunningError: a sync is running on it.
@@ -171,7 +171,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to *revision*; what only later tables hold is lost."""
+    """Downgrade the database to *revision*. The contents of later tables are lost."""
     _migrate(url, revision, downwards=True)
 
 
@@ -205,7 +205,7 @@ def _for_migrations(address: str) -> _Session:
 
 
 def _run(engine: Engine, revision: str, *, downwards: bool) -> None:
-    from alembic import command  # a tenth of a second that no other command should pay
+    from alembic import command  # takes 0.1 s, so only when needed
     from alembic.config import Config
 
     config = Config(output_buffer=io.StringIO(), stdout=io.StringIO())
@@ -246,8 +246,8 @@ def _require_no_sync(connection: Connection) -> None:
         held = 0
     if held:
         raise JobRunningError(
-            "A sync is running on this database, and would meet a schema that it does not know: "
-            "wait for it, or end it (`raysync status`, `raysync cancel --job-id ID`), then upgrade."
+            "A sync is running on this database, and would break on a changed schema: wait for it, "
+            "or cancel it (`raysync status`, `raysync cancel --job-id ID`), then upgrade."
         )
 
 

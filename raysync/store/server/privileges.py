@@ -1,8 +1,8 @@
-"""What a role of the database may do: one that sees a single tenant, and one that runs syncs.
+"""Privileges of database roles: analysts, who see one tenant, and workers, who run syncs.
 
-Row security is on for every table, and the tables' owner is exempt from it. An *analyst* reads the
+Row-level security is on for every table, and the tables' owner is exempt. An *analyst* reads the
 rows of the tenant that `tenant_roles` binds it to. A *worker* reads and writes the rows of all
-tenants, as far as runs need: a policy that says `true` costs nothing, since the planner drops it.
+tenants, as far as runs need. Its policy is `true`, which the planner drops, so it costs nothing.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ WORKERS: Final[Mapping[str, str]] = {
     "locks": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT",
 }
-"""By table, and nothing else: no tenant or role is added, and no entry of the log is changed.
+"""A worker's privileges by table. It adds no tenant and no role, and changes no audit entry.
 
-A run ends with what is past retention: hence the right to take messages out.
+It may delete messages, because a run ends with a purge of what is past retention.
 """
 WORKER_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    # when an entry was written, and by which role, the database says itself
+    # the database itself writes an entry's time and role
     "audit_log": ("actor", "action", "tenant", "details"),
 }
-"""Columns that a worker may insert, by table. Not listed: all of them."""
+"""Columns that a worker may insert, by table. Tables not listed: all columns."""
 
 ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
-    # where the token is, and the token itself sealed, are nobody's to read
+    # no analyst reads where the token is, or the sealed token
     "tenants": ("id", "slug", "name", "status", "platform", "platform_id", "privacy"),
     "tenant_roles": (),
     "channels": (),
@@ -69,16 +69,16 @@ ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "job_samples": (),
     "locks": ("tenant_id", "taken_at", "renewed_at", "expires_at"),
 }
-"""The columns that an analyst may read, by table; none named: all of them."""
+"""Columns that an analyst may read, by table. An empty list: all columns."""
 
 ANALYST_CONNECTIONS: Final = 10
 ANALYST_TIMEOUT_S: Final = 600
 
-_UNPROTECTED: Final = frozenset({"alembic_version"})  # Alembic's own: the revision, and no tenant's
+_UNPROTECTED: Final = frozenset({"alembic_version"})  # Alembic's own, with the revision only
 
 
 def worker_grants(role: str) -> list[str]:
-    """The statements that let *role* run syncs."""
+    """Return the statements that let *role* run syncs."""
     to = sql.Identifier(role)
     grants = [
         sql.SQL("GRANT {} ON public.{} TO {}").format(_rights(table), sql.Identifier(table), to)
@@ -89,10 +89,10 @@ def worker_grants(role: str) -> list[str]:
 
 
 def worker_policies(roles: Iterable[str]) -> list[str]:
-    """The statements that show all rows to *roles*, and to no other workers."""
+    """Return the statements that show all rows to *roles*, and to no other workers."""
     to = sql.SQL(", ").join(map(sql.Identifier, sorted(roles)))
     made: list[sql.Composable] = []
-    for table in (each for each in WORKERS if each not in _UNPROTECTED):
+    for table in (name for name in WORKERS if name not in _UNPROTECTED):
         names = {"policy": sql.Identifier(WORKER_POLICY), "table": sql.Identifier(table)}
         made.append(sql.SQL("DROP POLICY IF EXISTS {policy} ON public.{table}").format(**names))
         if to.as_string():
@@ -104,7 +104,7 @@ def worker_policies(roles: Iterable[str]) -> list[str]:
 
 
 def analyst_grants(role: str) -> list[str]:
-    """The statements that let *role* read what row security shows it."""
+    """Return the statements that let *role* read the rows that row-level security shows it."""
     to = sql.Identifier(role)
     made: list[sql.Composable] = [
         _taken_back(to),
@@ -112,14 +112,14 @@ def analyst_grants(role: str) -> list[str]:
         sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO {}").format(to),
     ]
     for table, columns in ANALYSTS.items():
-        some = sql.SQL(" ({})").format(_names(columns)) if columns else sql.SQL("")
+        listed = sql.SQL(" ({})").format(_names(columns)) if columns else sql.SQL("")
         grant = sql.SQL("GRANT SELECT{} ON public.{} TO {}")
-        made.append(grant.format(some, sql.Identifier(table), to))
+        made.append(grant.format(listed, sql.Identifier(table), to))
     return _texts(made)
 
 
 def revocations(role: str) -> list[str]:
-    """The statements that take everything from *role* that it was granted."""
+    """Return the statements that revoke every privilege of *role*."""
     of = sql.Identifier(role)
     schemas = _names(READ_SCHEMAS)
     return _texts(
@@ -131,7 +131,7 @@ def revocations(role: str) -> list[str]:
 
 
 def login_role(role: str) -> str:
-    """The statement that makes *role*, without a password."""
+    """Return the statement that creates *role*, without a password."""
     return sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)).as_string()
 
 
@@ -147,8 +147,8 @@ def analyst_limits(role: str) -> list[str]:
         [
             sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, ANALYST_CONNECTIONS),
             *(
-                set_timeout.format(name, sql.Identifier(each), f"{ANALYST_TIMEOUT_S}s")
-                for each in timeouts
+                set_timeout.format(name, sql.Identifier(setting), f"{ANALYST_TIMEOUT_S}s")
+                for setting in timeouts
             ),
         ]
     )
@@ -167,9 +167,9 @@ def _taken_back(role: sql.Identifier) -> sql.Composed:
     return sql.SQL("REVOKE ALL ON {} FROM {}").format(_names({*WORKERS, *ANALYSTS}), role)
 
 
-def _names(each: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, sorted(each)))
+def _names(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, sorted(names)))
 
 
 def _texts(statements: Iterable[sql.Composable]) -> list[str]:
-    return [each.as_string() for each in statements]
+    return [statement.as_string() for statement in statements]

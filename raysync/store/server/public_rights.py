@@ -21,9 +21,9 @@ _Session = psycopg.Connection[TupleRow]
 
 @dataclass(frozen=True, slots=True)
 class PublicRight:
-    """A right of every role."""
+    """Right that every role has through PUBLIC."""
 
-    what: str  #: what it allows, to follow "may"
+    what: str  #: the action it allows, as words after "may"
     revoked_by: LiteralString  #: statement
     had: LiteralString  #: SQL condition: the role %(role)s has it
 
@@ -82,10 +82,10 @@ async def revoke_from_public(connection: _Connection) -> None:
     """Revoke from PUBLIC what an analyst should not have, as far as the connected role can."""
     strangers = await (await connection.execute(_STRANGERS)).fetchall()
     names = await (await connection.execute(_NAMES)).fetchone()
-    for each in _statements(names, is_shared=bool(strangers)):
+    for statement in _statements(names, is_shared=bool(strangers)):
         try:
             async with connection.transaction():
-                await connection.execute(each.encode())
+                await connection.execute(statement.encode())
         except psycopg.errors.InsufficientPrivilege:
             continue
 
@@ -94,10 +94,10 @@ def revoke_from_public_now(session: _Session) -> None:
     """Revoke the same synchronously."""
     strangers = session.execute(_STRANGERS).fetchall()
     names = session.execute(_NAMES).fetchone()
-    for each in _statements(names, is_shared=bool(strangers)):
+    for statement in _statements(names, is_shared=bool(strangers)):
         try:
             with session.transaction():
-                session.execute(each.encode())
+                session.execute(statement.encode())
         except psycopg.errors.InsufficientPrivilege:
             continue
 

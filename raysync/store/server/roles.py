@@ -1,7 +1,7 @@
-"""Roles of the database beside its owner: who is one, and how a role becomes one.
+"""Roles of the database beside its owner: grants, revocations and look-ups.
 
-A role is bound by its name, which only an administrator of the server can give, and by membership:
-whoever is a member of a bound role sees what that role sees. No password passes through here.
+A role is bound by its name, which only an administrator of the server can give. Members of a bound
+role see what that role sees. No password passes through here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Connection = psycopg.AsyncConnection[TupleRow]
 _MAX_NAME_BYTES: Final = 63
 _RESERVED: Final = frozenset({"public", "none", "current_user", "current_role", "session_user"})
 _LOCK_WAIT: Final = "SET LOCAL lock_timeout = '60s'"
-"""Policies are changed under a lock that waits for a run's statements, none of which is long."""
+"""Limit of the wait for a run's statements, which are short: changing a policy locks its table."""
 
 _OWN: Final = """
 SELECT r.rolsuper OR r.rolbypassrls OR r.rolcreaterole
@@ -67,15 +67,15 @@ _SEES_BINDINGS: Final = "SELECT has_table_privilege('tenant_roles', 'SELECT')"
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What was done."""
+    """Result of a grant."""
 
     created: bool  #: the role is new, and has no password yet
     left: tuple[tuple[str, str], ...] = ()
-    """What it still may do and should not, each with an administrator's statement against it."""
+    """Rights that the role has and should not, each with the statement that revokes it."""
 
 
 class RoleStore:
-    """Grants and revokes; for the owner of the tables."""
+    """Grants and revocations, for the owner of the tables."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -84,15 +84,15 @@ class RoleStore:
         """Let *role* read the rows of *tenant*, and no others. Harmless when repeated.
 
         Raises:
-            ConfigurationError: the role cannot be one that sees a single tenant, or it is another
-                tenant's, or it does not exist and the owner may not create it, or it could put
-                functions of its own among raysync's.
+            ConfigurationError: the role cannot be limited to one tenant, is bound to another one,
+                does not exist and the owner may not create it, or may create functions among
+                raysync's.
         """
         async with self._changing(role) as connection:
             if role in await _workers(connection):
                 raise ConfigurationError(
                     f"The role {role} is a worker's, which sees all tenants: choose another, or "
-                    f"take that from it first (`raysync db revoke-worker --role {role}`)."
+                    f"revoke that first (`raysync db revoke-worker --role {role}`)."
                 )
             bound = await _bound_to(connection, role)
             if bound not in (None, tenant.slug):
@@ -112,7 +112,7 @@ class RoleStore:
             return Granted(created, await _left(connection, role))
 
     async def revoke_analyst(self, role: str, tenant: Tenant) -> None:
-        """Take from *role* all that it may read.
+        """Revoke what `grant_analyst` granted to *role*.
 
         Raises:
             ConfigurationError: it is not bound to *tenant*.
@@ -127,7 +127,7 @@ class RoleStore:
                 await _run(connection, revocations(role))
 
     async def grant_worker(self, role: str) -> Granted:
-        """Let *role* run syncs of every tenant, and nothing beyond that. Harmless when repeated.
+        """Let *role* run syncs of every tenant, and nothing else. Harmless when repeated.
 
         Raises:
             ConfigurationError: the role owns the tables or is a superuser, it is an analyst's, or
@@ -146,15 +146,15 @@ class RoleStore:
             return Granted(created)
 
     async def revoke_worker(self, role: str) -> None:
-        """Take from *role* all that `grant_worker` gave it.
+        """Revoke what `grant_worker` granted to *role*.
 
         Raises:
-            ConfigurationError: it is no worker's.
+            ConfigurationError: it is no worker.
         """
         async with self._changing(role) as connection:
             workers = await _workers(connection)
             if role not in workers:
-                raise ConfigurationError(f"The role {role} is no worker's.")
+                raise ConfigurationError(f"The role {role} is not a worker.")
             await _run(connection, worker_policies(workers - {role}))
             await _run(connection, revocations(role))
 
@@ -184,7 +184,7 @@ class RoleStore:
 
     @asynccontextmanager
     async def _changing(self, role: str) -> AsyncIterator[_Connection]:
-        """A transaction of its own, for a role whose name can be one."""
+        """Open a transaction that changes *role*, after a check of its name."""
         _require_name(role)
         with translated():
             connection = await connect_alone(self._engine, "raysync roles", timeout_s=0)
@@ -194,34 +194,34 @@ class RoleStore:
 
 
 async def refused_to(engine: AsyncEngine, error: NotPermittedError) -> NotPermittedError:
-    """Return *error* with what helps the role that is connected: a worker is one already."""
+    """Return *error* with advice for the connected role, which may be a worker already."""
     try:
         with translated():
             async with engine.connect() as connection:
                 is_worker = bool((await connection.execute(_IS_WORKER)).scalar_one())
-    except RaysyncError:  # the database went away meanwhile: what it refused is the news
+    except RaysyncError:  # an outage meanwhile must not hide the refusal
         return error
     if not is_worker:
         return error
     return NotPermittedError(
-        f"{error.refusal} It is a worker's role, which may run syncs and no more: do this as the "
-        "tables' owner.",
+        f"{error.refusal} It is a worker's role, which may only run syncs: do this as the tables' "
+        "owner.",
         error.refusal,
     )
 
 
 def renew_grants(session: Any) -> None:
-    """After a migration: what it added, for those who were granted the rest.
+    """Grant what a migration added to the roles that have grants.
 
-    *session* is a connection of psycopg's, in the migration's transaction.
+    *session* is a psycopg connection in the migration's transaction.
     """
     workers = {name for (name,) in session.execute(_WORKERS, (WORKER_POLICY,))}
     analysts = [name for (name,) in session.execute(_BINDINGS)]
-    granted = [each for role in sorted(workers) for each in worker_grants(role)]
+    granted = [grant for role in sorted(workers) for grant in worker_grants(role)]
     granted += worker_policies(workers) if workers else []
-    granted += [each for role in analysts for each in analyst_grants(role)]
-    for each in granted:
-        session.execute(each)
+    granted += [grant for role in analysts for grant in analyst_grants(role)]
+    for statement in granted:
+        session.execute(statement)
     if analysts:
         revoke_from_public_now(session)
 
@@ -230,18 +230,22 @@ def _require_name(role: str) -> None:
     fits = 0 < len(role.encode(errors="replace")) <= _MAX_NAME_BYTES and role.isprintable()
     if not fits or role.startswith("pg_") or role in _RESERVED:
         raise ConfigurationError(
-            f"{role!r} cannot be a role's name: up to 63 bytes, not beginning with pg_, and no "
+            f"{role!r} cannot be a role's name: use up to 63 bytes, not beginning with pg_, and no "
             "reserved word such as public."
         )
 
 
 async def _ensure(connection: _Connection, role: str) -> bool:
-    """Make *role* where it does not exist, and say whether; refuse one that nothing restrains."""
+    """Create *role* unless it exists. Return whether it is new.
+
+    Raises:
+        ConfigurationError: the role is exempt from grants, or may not be created.
+    """
     found = await (await connection.execute(_OWN, (role,))).fetchone()
     if found == (True,):
         raise ConfigurationError(
-            f"The role {role} owns the tables, or is a superuser, or may bypass row security or "
-            "create roles: nothing that is granted restrains it. Choose another."
+            f"The role {role} owns the tables, is a superuser, or may bypass row security or "
+            "create roles, so grants cannot restrain it. Choose another."
         )
     if found is not None:
         return False
@@ -260,9 +264,8 @@ async def _left(connection: _Connection, role: str) -> tuple[tuple[str, str], ..
     for right, statement in left:
         if right is CREATING:
             raise ConfigurationError(
-                f"Every role of this database may {right.what}, {role} too: what others then run "
-                f"could be its own. Have the database's administrator run  {statement}  and try "
-                "again."
+                f"Every role of this database may {right.what}, {role} too, so others could run "
+                f"its functions. Have the database's administrator run  {statement}  and try again."
             )
     return tuple((right.what, statement) for right, statement in left)
 
@@ -283,5 +286,5 @@ async def _bound_to(connection: _Connection, role: str) -> str | None:
 
 
 async def _run(connection: _Connection, statements: list[str]) -> None:
-    for each in statements:
-        await connection.execute(each.encode())
+    for statement in statements:
+        await connection.execute(statement.encode())

@@ -1,9 +1,9 @@
-"""Which system user runs the embedded server.
+"""System user that runs the embedded server.
 
-PostgreSQL refuses to run as root. Run by root, raysync starts it as an unprivileged user, and
-where that user could not reach the files (a home or a virtual environment below ``/root``, mode
-0700) it is given the one capability that passes closed directories, by ``setpriv``. No directory
-is ever opened to others for it.
+PostgreSQL refuses to run as root, so raysync, run by root, starts it as an unprivileged user. If
+that user cannot reach the files (a home or a virtual environment below ``/root``, mode 0700),
+``setpriv`` gives it the one capability that passes closed directories. No directory is ever opened
+to other users.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _KNOWN_NAMES = ("postgres", "pgserver", "raysync")
 _NEW_NAME = "raysync"
 _ADVICE = "run raysync as an ordinary user, or set RAYSYNC_DATABASE_URL"
 _PASSING_CAPABILITIES = (("dac_read_search", 2), ("dac_override", 1))
-"""What lets a process pass a closed directory, the weaker first; the numbers are the kernel's."""
+"""Capabilities to pass a closed directory, weakest first, with the kernel's bit numbers."""
 _SETPCAP_BIT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAccount:
-    """How to run a program as the server's user."""
+    """System user of the server, and the way to run a program as it."""
 
     name: str
     uid: int
@@ -39,7 +39,7 @@ class ServerAccount:
 
 
 def client_name() -> str:
-    """The name of the user who runs this process; the server knows its owner by it.
+    """Return the name of this process's user, by which the server authenticates it.
 
     Raises:
         DatabaseUnavailableError: the user has no name, as in a container with an arbitrary uid.
@@ -54,16 +54,16 @@ def client_name() -> str:
 
 
 def account_for(data_dir: Path, needed: Iterable[Path]) -> ServerAccount:
-    """The account for the server of *data_dir*, able to reach every path of *needed*.
+    """Return an account for the server of *data_dir* that can reach every path of *needed*.
 
     Raises:
-        DatabaseUnavailableError: run by root, and no such account can be had; says what to do.
+        DatabaseUnavailableError: run by root, and there is no such account.
     """
     name = client_name()
     if os.geteuid() != 0:
         return ServerAccount(name, os.geteuid(), os.getegid())
     entry = _owner_of(data_dir) or _known_user() or _new_user()
-    closed = [path for each in needed if (path := first_closed(each, entry)) is not None]
+    closed = [path for target in needed if (path := first_closed(target, entry)) is not None]
     return ServerAccount(
         entry.pw_name, entry.pw_uid, entry.pw_gid, _prefix(entry, closed), switches_user=True
     )
@@ -111,7 +111,7 @@ def _new_user() -> pwd.struct_passwd:
 
 
 def first_closed(path: Path, entry: pwd.struct_passwd) -> Path | None:
-    """The first directory above *path* that *entry*'s user may not pass, from the root down."""
+    """Return the first directory above *path*, from the root, that *entry*'s user may not pass."""
     for parent in reversed(path.resolve().parents):
         status = parent.stat()
         if status.st_uid == entry.pw_uid:
@@ -137,8 +137,8 @@ def _prefix(entry: pwd.struct_passwd, closed: list[Path]) -> tuple[str, ...]:
             f"{closed[0]}: `chmod o+x {closed[0]}`, set RAYSYNC_HOME to a directory elsewhere, "
             f"{_ADVICE}."
         )
-    # initdb looks for its own binary by access(2), where the kernel leaves ambient capabilities
-    # out of account unless this bit is set: a virtual environment below /root needs it.
+    # initdb checks its own binary by access(2), where the kernel ignores ambient capabilities
+    # unless this bit is set. A virtual environment below /root needs it.
     bits = ["--securebits=+no_setuid_fixup"] if held >> _SETPCAP_BIT & 1 else []
     return (
         setpriv,
@@ -153,9 +153,9 @@ def _prefix(entry: pwd.struct_passwd, closed: list[Path]) -> tuple[str, ...]:
 
 
 def _effective_capabilities() -> int:
-    """The kernel's mask; 0 where there is no such thing."""
+    """Return the kernel's mask of this process; 0 without /proc."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
-    return next((int(each.split()[1], 16) for each in lines if each.startswith("CapEff")), 0)
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff")), 0)

@@ -1,4 +1,4 @@
-"""The embedded server's log, read for the reason why the server stopped."""
+"""Log of the embedded server, read for the reason why the server stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 FULL_BELOW_BYTES: Final = 16 * 1024 * 1024
 """A disk with less room is full: a segment of the write-ahead log does not fit."""
 START_BELOW_BYTES: Final = 1024 * 1024
-"""With less room a server does not come up, and neither ends nor says so for minutes."""
+"""With less room a server does not start, and neither ends nor reports it for minutes."""
 _MOST_BYTES: Final = 64 * 1024
 _LINE: Final = re.compile(r"(?:^|\[\d+\] )(PANIC|FATAL): +(.*)")
 _NO_SPACE: Final = ("No space left on device", "Disk quota exceeded")
@@ -23,7 +23,7 @@ _CONSEQUENCES: Final = (
     "sorry, too many clients",
     "remaining connection slots",
 )
-"""Beginnings of what clients are told while the server stops: no cause."""
+"""Beginnings of messages to clients of a stopping server, which are no cause."""
 
 
 def end_of(log: Path) -> int:
@@ -39,7 +39,7 @@ def lines_since(log: Path, offset: int) -> list[str]:
     try:
         with log.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            begin = offset if offset <= length else 0  # somebody has truncated it
+            begin = offset if offset <= length else 0  # the log was truncated
             file.seek(max(begin, length - _MOST_BYTES))
             written = file.read()
     except OSError:
@@ -48,13 +48,13 @@ def lines_since(log: Path, offset: int) -> list[str]:
 
 
 def fatal_line(lines: Iterable[str]) -> str | None:
-    """Return the message that tells best why the server stopped, as ``PANIC: message``.
+    """Return the message that explains best why the server stopped, as ``PANIC: message``.
 
     A PANIC comes first, then the last FATAL that is a cause, then the last one that is none.
     """
     found = [match.groups() for match in map(_LINE.search, lines) if match]
-    panics = [each for each in found if each[0] == "PANIC"]
-    causes = [each for each in found if not each[1].startswith(_CONSEQUENCES)]
+    panics = [entry for entry in found if entry[0] == "PANIC"]
+    causes = [entry for entry in found if not entry[1].startswith(_CONSEQUENCES)]
     best = panics[:1] or causes[-1:] or found[-1:]
     return f"{best[0][0]}: {best[0][1].strip()}" if best else None
 
@@ -65,7 +65,7 @@ def tells_full_disk(lines: Iterable[str]) -> bool:
 
 
 def tells_stop_request(lines: Iterable[str]) -> bool:
-    """Return whether somebody had the server stopped, as by `raysync db stop`."""
+    """Return whether the server was asked to stop, as by `raysync db stop`."""
     return any(words in line for line in lines for words in _STOP_REQUESTS)
 
 

@@ -1,91 +1,38 @@
-"""Sync jobs: begun, followed, ended, and looked at afterwards."""
+"""Lifecycle of sync jobs: begin, resume, save progress, finish, cancel, and look up."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.events import ApiUsage, ChannelRow, JobView
 from raysync.models.ids import JobId, TenantId
 from raysync.models.records import JobRecord
 from raysync.models.results import SyncJobResult
-from raysync.models.samples import JobSample, step_s
-from raysync.models.status import JOB_MOVES, ChannelJobStatus, JobStatus
+from raysync.models.samples import JobSample
+from raysync.models.status import JOB_MOVES, JobStatus
 from raysync.models.work import SyncWindow
-from raysync.store.archive.dead_letters import bury, resolve_read
 from raysync.store.connection.engine import translated
 from raysync.store.jobs.lease import (
     JobLease,
-    ask_to_cancel,
     hold_tenant,
     is_held,
     refuse_if_held,
+    request_cancel,
 )
+from raysync.store.jobs.progress import save_progress
 from raysync.store.jobs.records import read_job, read_jobs, read_usage
-from raysync.store.jobs.rows import (
-    EARLIER_RUNS,
-    as_json,
-    calls_json,
-    channel_rows_json,
-    options_of,
-    usage_json,
-    view_json,
-)
-from raysync.store.schema.tables import sync_jobs
+from raysync.store.jobs.rows import EARLIER_RUNS, as_json, options_of
+from raysync.store.schema.job_tables import sync_jobs
 
-_HEARTBEAT = text("""
-UPDATE sync_jobs SET heartbeat_at = now(), updated_at = now(),
-    progress = CAST(:view AS jsonb), usage = CAST(:usage AS jsonb)
-WHERE id = :job_id
-""")
-
-_UPSERT_CHANNELS = text("""
-INSERT INTO channel_sync_jobs (
-    tenant_id, channel_id, parent_job_id, worker_id, status, priority, attempts, started_at,
-    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details, visits)
-SELECT tenant_id, channel_id, :job_id, worker_id, status, priority, attempts, started_at,
-    completed_at, messages_processed, reactions_processed, attachments_processed, requests,
-    last_message_id, fraction, retry_count, error_details, visits
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
-    tenant_id bigint, channel_id bigint, worker_id text, status text, priority double precision,
-    attempts integer, started_at timestamptz, completed_at timestamptz, messages_processed bigint,
-    reactions_processed bigint, attachments_processed bigint, requests bigint,
-    last_message_id bigint, fraction double precision, retry_count integer, error_details jsonb,
-    visits jsonb)
-ORDER BY channel_id
-ON CONFLICT (parent_job_id, channel_id) DO UPDATE SET
-    worker_id = excluded.worker_id, status = excluded.status, attempts = excluded.attempts,
-    started_at = excluded.started_at, completed_at = excluded.completed_at,
-    messages_processed = excluded.messages_processed,
-    reactions_processed = excluded.reactions_processed,
-    attachments_processed = excluded.attachments_processed, requests = excluded.requests,
-    last_message_id = excluded.last_message_id, fraction = excluded.fraction,
-    retry_count = excluded.retry_count, error_details = excluded.error_details,
-    visits = excluded.visits, updated_at = now()
-""")
-
-# Sums only grow: a report that comes late or twice changes nothing.
-_UPSERT_CALLS = text("""
-INSERT INTO job_api_calls AS c (job_id, worker_id, route, calls)
-SELECT :job_id, worker_id, route, calls
-FROM jsonb_to_recordset(CAST(:calls AS jsonb)) AS given (
-    worker_id text, route text, calls bigint)
-ORDER BY worker_id, route
-ON CONFLICT (job_id, worker_id, route) DO UPDATE SET calls = excluded.calls, updated_at = now()
-WHERE c.calls < excluded.calls
-""")
-
-# Workers of another run have the names of these, and count from nothing.
-_SET_CALLS_ASIDE = text("""
+# The next run's workers reuse these names and count from zero.
+_MERGE_CALLS_OF_LAST_RUN = text("""
 WITH last_run AS (
     DELETE FROM job_api_calls WHERE job_id = :job_id AND worker_id <> :earlier
     RETURNING job_id, route, calls, updated_at
@@ -96,19 +43,7 @@ ON CONFLICT (job_id, worker_id, route) DO UPDATE SET
     calls = c.calls + excluded.calls, updated_at = greatest(c.updated_at, excluded.updated_at)
 """)
 
-# What the stretches of a finer series held is thinned out when they become longer.
-_SAMPLE = text("""
-WITH thinned AS (DELETE FROM job_samples WHERE job_id = :job_id AND slot_s % :step_s <> 0)
-INSERT INTO job_samples AS s (
-    job_id, tenant_id, slot_s, taken_at, messages, requests, rate_limit_encounters)
-SELECT id, tenant_id, :slot_s, :taken_at, :messages, :requests, :rate_limit_encounters
-FROM sync_jobs WHERE id = :job_id
-ON CONFLICT (job_id, slot_s) DO UPDATE SET
-    taken_at = excluded.taken_at, messages = excluded.messages, requests = excluded.requests,
-    rate_limit_encounters = excluded.rate_limit_encounters
-WHERE s.taken_at < excluded.taken_at
-""")
-_FORGET_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
+_DELETE_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
 
 _FINISH = text("""
 UPDATE sync_jobs SET status = :status, result = CAST(:result AS jsonb), error = :error,
@@ -123,11 +58,11 @@ UPDATE sync_jobs SET status = 'running', error = NULL, result = NULL, completed_
     options = options || jsonb_build_object('driver', CAST(:driver AS text))
 WHERE id = :job_id AND status = ANY(:resumable)
 """)
-_RESUMABLE = [each.value for each in JobStatus if JobStatus.RUNNING in JOB_MOVES[each]]
+_RESUMABLE = [status.value for status in JobStatus if JobStatus.RUNNING in JOB_MOVES[status]]
 
 
 class JobStore:
-    """The jobs of all tenants. Every method is one transaction."""
+    """Jobs of all tenants. Every method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -143,7 +78,7 @@ class JobStore:
         ray_job_id: str | None = None,
         driver: str | None = None,
     ) -> JobId:
-        """Begin a job. The tenant's lease must be held; *driver* is who holds it.
+        """Begin a job. *driver* identifies the holder of the tenant's lease, which must be held.
 
         Raises:
             JobRunningError: the tenant has a running job.
@@ -168,16 +103,18 @@ class JobStore:
                 diagnosis = getattr(error.orig, "diag", None)
                 if getattr(diagnosis, "constraint_name", None) != "uq_sync_jobs_running_tenant":
                     raise
-                raise JobRunningError("The tenant has a running job already.") from None
+                raise JobRunningError(
+                    "The tenant has a running job already: `raysync status` shows it."
+                ) from None
         return job_id
 
     async def resume(
         self, job_id: JobId, ray_job_id: str | None = None, driver: str | None = None
     ) -> JobRecord:
-        """Have a job that stopped run again. The tenant's lease must be held.
+        """Resume a job that stopped. The tenant's lease must be held.
 
         Raises:
-            ConfigurationError: there is no such job, or it ended well.
+            ConfigurationError: there is no such job, or it completed.
         """
         values = {
             "job_id": job_id,
@@ -189,16 +126,16 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 resumed = await connection.execute(_RESUME, values)
-                if resumed.rowcount:  # they are of one run, which begins now
-                    await connection.execute(_FORGET_SAMPLES, {"job_id": job_id})
-                    aside = {"job_id": job_id, "earlier": EARLIER_RUNS}
-                    await connection.execute(_SET_CALLS_ASIDE, aside)
+                if resumed.rowcount:  # samples and calls are of one run, and a new one begins
+                    await connection.execute(_DELETE_SAMPLES, {"job_id": job_id})
+                    merged = {"job_id": job_id, "earlier": EARLIER_RUNS}
+                    await connection.execute(_MERGE_CALLS_OF_LAST_RUN, merged)
         if resumed.rowcount == 0:
             raise nothing_to_resume(record)
         return await self.load(job_id)
 
     async def require_free(self, tenant_id: TenantId) -> None:
-        """Refuse what `lease` would refuse now, and hold nothing.
+        """Raise if the tenant's lease cannot be taken now, and take nothing.
 
         Raises:
             JobRunningError: the tenant is being synced.
@@ -214,23 +151,14 @@ class JobStore:
         usage: Mapping[str, ApiUsage],
         sample: JobSample | None = None,
     ) -> None:
-        """Heartbeat, view, changed channels, API counters and sample, in one transaction.
+        """Write heartbeat, view, changed channels, API counters and sample in one transaction.
 
-        A channel that was given up becomes a dead letter, one read to its end is none any more.
-        Saving the same twice changes nothing but the heartbeat.
+        A channel that was given up becomes a dead letter; one read to its end stops being one.
+        Saving the same twice changes only the heartbeat.
         """
-        job = {"job_id": view.job_id}
-        beat = {**job, "view": view_json(view), "usage": usage_json(usage)}
         with translated():
             async with self._engine.begin() as connection:
-                await connection.execute(_HEARTBEAT, beat)
-                if rows:
-                    await _save_rows(connection, view.job_id, rows)
-                if usage:
-                    await connection.execute(_UPSERT_CALLS, {**job, "calls": calls_json(usage)})
-                if sample is not None:
-                    step = {"step_s": step_s(sample.slot_s)}
-                    await connection.execute(_SAMPLE, {**job, **asdict(sample), **step})
+                await save_progress(connection, view, rows, usage, sample)
 
     async def finish(
         self,
@@ -240,9 +168,9 @@ class JobStore:
         error: str | None = None,
         driver: str | None = None,
     ) -> bool:
-        """End a running job, if it is still that *driver*'s.
+        """End a running job if it still belongs to *driver*; None matches any driver.
 
-        False: it was not running any more, or is another's, and nothing was changed.
+        Return False if it is not running or belongs to another driver; nothing was changed.
         """
         values = {
             "job_id": job_id,
@@ -256,9 +184,9 @@ class JobStore:
                 return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def cancel(self, job_id: JobId) -> bool:
-        """End a running job: by its driver where that lives, which takes a moment, else here.
+        """Cancel a running job: by its driver if that is alive, which takes a moment, else here.
 
-        False: the job was not running. Raises ConfigurationError for an unknown job.
+        Return False if the job is not running. Raises ConfigurationError for an unknown job.
         """
         record = await self.load(job_id)
         if record.status is not JobStatus.RUNNING:
@@ -266,7 +194,7 @@ class JobStore:
         with translated():
             async with self._engine.begin() as connection:
                 if await is_held(connection, record.tenant_id):
-                    await ask_to_cancel(connection, record.tenant_id, job_id)
+                    await request_cancel(connection, record.tenant_id, job_id)
                     return True
                 values = {
                     "job_id": job_id,
@@ -278,7 +206,7 @@ class JobStore:
                 return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def load(self, job_id: JobId) -> JobRecord:
-        """A job with all its channels. Raises ConfigurationError where there is none."""
+        """Return a job with all its channels. Raises ConfigurationError if there is none."""
         record = None
         if _is_uuid(job_id):
             with translated():
@@ -293,47 +221,34 @@ class JobStore:
     async def recent(
         self, tenant_id: TenantId | None = None, limit: int = 20
     ) -> tuple[JobRecord, ...]:
-        """The jobs that were active last, of one tenant or of all, without their channels."""
+        """Return the jobs that were active last, of one tenant or of all, without channels."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_jobs(connection, tenant_id, limit)
 
     async def latest(self, tenant_id: TenantId | None = None) -> JobRecord | None:
-        """The job that was active last, with all its channels."""
+        """Return the job that was active last, with all its channels."""
         found = await self.recent(tenant_id, limit=1)
         return await self.load(found[0].id) if found else None
 
     async def usage(self, job_id: JobId) -> Mapping[str, ApiUsage]:
-        """What each worker has asked of Discord in the job's last run, as last saved."""
+        """Return each worker's API usage in the job's last run, as last saved."""
         with translated():
             async with self._engine.connect() as connection:
                 return await read_usage(connection, job_id)
 
 
-def _is_uuid(text_of_it: str) -> bool:
+def _is_uuid(value: str) -> bool:
     try:
-        uuid.UUID(text_of_it)
+        uuid.UUID(value)
     except ValueError:
         return False
     return True
 
 
 def nothing_to_resume(record: JobRecord) -> ConfigurationError:
-    """What to say where a job is to go on that has ended well."""
+    """Return the error for resuming a job that completed."""
     return ConfigurationError(
         f"Job {record.id} is {record.status.value}: there is nothing to resume. "
         f"`raysync start --tenant {record.tenant}` begins another."
     )
-
-
-async def _save_rows(
-    connection: AsyncConnection, job_id: JobId, rows: Sequence[ChannelRow]
-) -> None:
-    values: dict[str, Any] = {"job_id": job_id, "rows": channel_rows_json(rows)}
-    await connection.execute(_UPSERT_CHANNELS, values)
-    failed = [row for row in rows if row.status is ChannelJobStatus.FAILED]
-    completed = [row for row in rows if row.status is ChannelJobStatus.COMPLETED]
-    if failed:
-        await bury(connection, job_id, [row.task.channel_key for row in failed])
-    if completed:
-        await resolve_read(connection, job_id, [row.task.channel_key for row in completed])
