@@ -14,11 +14,11 @@ from typing import Any, Final, Self
 
 import orjson
 
-from raysync.emulator.entities import Channel, ChannelType, Guild, Member, Role, User
-from raysync.emulator.messages import MessageLog, Payload
-from raysync.emulator.payloads import user_payload
-from raysync.emulator.permissions import READER
-from raysync.emulator.snowflakes import EPOCH_MS, iso, made_at_ms, snowflake
+from raysync.emulator.world.entities import Channel, ChannelType, Guild, Member, Role, User
+from raysync.emulator.world.messages import MessageLog, Payload
+from raysync.emulator.world.payloads import user_payload
+from raysync.emulator.world.permissions import READER
+from raysync.emulator.world.snowflakes import EPOCH_MS, iso, made_at_ms, snowflake
 
 MESSAGE: Final = "message"
 ACTION: Final = "action"

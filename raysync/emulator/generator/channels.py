@@ -1,15 +1,15 @@
 """The channels of a generated guild."""
 
-from raysync.emulator.entities import Channel, ChannelType, Guild, Overwrite
 from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.history import Cast, History
 from raysync.emulator.generator.maker import Maker
 from raysync.emulator.generator.spec import GuildSpec, Spread
 from raysync.emulator.generator.threads import add_threads
 from raysync.emulator.generator.words import title
-from raysync.emulator.messages import MessageLog
-from raysync.emulator.permissions import Permission
-from raysync.emulator.snowflakes import made_at_ms, snowflake
+from raysync.emulator.world.entities import Channel, ChannelType, Guild, Overwrite
+from raysync.emulator.world.messages import MessageLog
+from raysync.emulator.world.permissions import Permission
+from raysync.emulator.world.snowflakes import made_at_ms, snowflake
 
 _UNKNOWN_TYPE = 40
 

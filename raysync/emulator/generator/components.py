@@ -5,7 +5,7 @@ from typing import Final
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
 from raysync.emulator.generator.words import sentence, title
-from raysync.emulator.messages import Payload, cdn_path
+from raysync.emulator.world.messages import Payload, cdn_path
 
 IS_COMPONENTS_V2: Final = 1 << 15
 

@@ -6,8 +6,8 @@ from typing import Final
 from raysync.emulator.generator import components, extras, odd_places
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
-from raysync.emulator.messages import Payload
-from raysync.emulator.snowflakes import iso, made_at_ms
+from raysync.emulator.world.messages import Payload
+from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 Kind = Callable[[History, int, Payload, Draws], None]
 

@@ -5,9 +5,9 @@ from typing import Final
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import Cast, History
 from raysync.emulator.generator.words import sentence, title
-from raysync.emulator.messages import Payload, cdn_path
-from raysync.emulator.reactions import reaction
-from raysync.emulator.snowflakes import iso, made_at_ms
+from raysync.emulator.world.messages import Payload, cdn_path
+from raysync.emulator.world.reactions import reaction
+from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 HAS_SNAPSHOT: Final = 1 << 14
 UNKNOWN_TYPE: Final = 200
@@ -91,7 +91,7 @@ def mention(history: History, payload: Payload, draws: Draws) -> None:
 
 
 def system(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Make it a message of Discord's own: a join, a boost, a pin, a follow…"""
+    """Turn a message into a system message: a join, a boost, a pin or a follow."""
     kind = _SYSTEM_TYPES[draws.below(len(_SYSTEM_TYPES))]
     payload["type"], payload["content"] = kind, title(draws) if kind == 12 else ""
     if kind == 6:

@@ -1,13 +1,13 @@
 """A guild from a spec and a seed: its people, its channels, its threads."""
 
-from raysync.emulator.entities import Emoji, Guild, Member, Role, User
 from raysync.emulator.generator.channels import add_channels
 from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.history import Cast, seed_of
 from raysync.emulator.generator.spec import GuildSpec
 from raysync.emulator.generator.words import title
-from raysync.emulator.permissions import READER, Permission
-from raysync.emulator.snowflakes import snowflake
+from raysync.emulator.world.entities import Emoji, Guild, Member, Role, User
+from raysync.emulator.world.permissions import READER, Permission
+from raysync.emulator.world.snowflakes import snowflake
 
 
 def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = None) -> Guild:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from raysync.emulator.entities import Emoji, User
 from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.spec import Rates
 from raysync.emulator.generator.words import odd_sentence, sentence
-from raysync.emulator.messages import Payload
-from raysync.emulator.payloads import user_payload
-from raysync.emulator.snowflakes import iso, made_at_ms
+from raysync.emulator.world.entities import Emoji, User
+from raysync.emulator.world.messages import Payload
+from raysync.emulator.world.payloads import user_payload
+from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 MAX_REPLY_DISTANCE: Final = 20
 _THREAD_CREATED: Final = 18

@@ -2,11 +2,11 @@
 
 from dataclasses import astuple, dataclass
 
-from raysync.emulator.entities import Guild
 from raysync.emulator.generator.dress import lively
 from raysync.emulator.generator.history import Cast, History, plain_only, seed_of
 from raysync.emulator.generator.spec import GuildSpec
 from raysync.emulator.generator.times import message_ids
+from raysync.emulator.world.entities import Guild
 
 
 @dataclass(frozen=True, slots=True)

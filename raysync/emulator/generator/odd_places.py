@@ -6,7 +6,7 @@ from typing import Final
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
 from raysync.emulator.generator.words import sentence, title
-from raysync.emulator.messages import Payload, cdn_path
+from raysync.emulator.world.messages import Payload, cdn_path
 
 _ALERT: Final = 24
 _FULL_WIDTH: Final = {ord("0") + each: 0xFF10 + each for each in range(10)}

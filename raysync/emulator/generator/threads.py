@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Final
 
-from raysync.emulator.entities import (
+from raysync.emulator.generator.draws import Draws
+from raysync.emulator.generator.history import History, Notice
+from raysync.emulator.generator.maker import Maker
+from raysync.emulator.generator.words import title
+from raysync.emulator.world.entities import (
     POST_PARENT_TYPES,
     Channel,
     ChannelType,
     Thread,
 )
-from raysync.emulator.generator.draws import Draws
-from raysync.emulator.generator.history import History, Notice
-from raysync.emulator.generator.maker import Maker
-from raysync.emulator.generator.words import title
-from raysync.emulator.messages import MessageLog, Payload
-from raysync.emulator.snowflakes import made_at_ms, snowflake
+from raysync.emulator.world.messages import MessageLog, Payload
+from raysync.emulator.world.snowflakes import made_at_ms, snowflake
 
 _DAY_MS: Final = 86_400_000
 _STARTER: Final = 21

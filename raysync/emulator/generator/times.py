@@ -3,7 +3,7 @@
 from array import array
 
 from raysync.emulator.generator.draws import mix
-from raysync.emulator.snowflakes import EPOCH_MS
+from raysync.emulator.world.snowflakes import EPOCH_MS
 
 _SEQUENCES = 0x3FFF
 
