@@ -1,4 +1,4 @@
-"""The threads and posts of a generated guild."""
+"""Threads and posts of a generated guild."""
 
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -23,7 +23,7 @@ _TAGS: Final = ("question", "solved", "idea")
 
 
 def add_threads(maker: Maker) -> None:
-    """Hang the spec's threads under the guild's channels, and posts into its forums."""
+    """Add the spec's threads to the guild's channels, and its posts to the forums."""
     spec = maker.spec
     texts = _channels_of(maker, ChannelType.TEXT)
     announcements = _channels_of(maker, ChannelType.ANNOUNCEMENT)
@@ -39,7 +39,7 @@ def add_threads(maker: Maker) -> None:
 
 
 def _add_public(maker: Maker, parent: Channel, number: int, kind: int) -> None:
-    """Open a thread from a message, or, every third, beside one that says so."""
+    """Add a thread that starts from a message. Every third one is only announced by a message."""
     source = _history(parent)
     if source is None or not len(source.ids):
         return
@@ -74,13 +74,13 @@ def _add_private(maker: Maker, parent: Channel, number: int) -> None:
 
 
 def _add_post(maker: Maker, parent: Channel, number: int) -> None:
-    """Put a post into a forum: a thread whose first message has its id."""
+    """Add a post to a forum: a thread whose first message has its id."""
     thread_id = snowflake(_any_ms(maker, parent.id + number), 0)
     if thread_id in maker.guild.threads:
         return
     post = _add(maker, parent, thread_id, ChannelType.PUBLIC_THREAD, {})
     if not parent.tags:
-        parent.tags |= {parent.id + 1 + each: name for each, name in enumerate(_TAGS)}
+        parent.tags |= {parent.id + 1 + number: name for number, name in enumerate(_TAGS)}
     post.applied_tags = (parent.id + 1 + number % len(_TAGS),)
     parent.last_message_id = max(parent.last_message_id or 0, post.id)
 
@@ -124,7 +124,7 @@ def _history(channel: Channel) -> History | None:
 
 
 def _channels_of(maker: Maker, *kinds: int) -> list[Channel]:
-    return [each for each in maker.guild.channels.values() if each.type in kinds]
+    return [channel for channel in maker.guild.channels.values() if channel.type in kinds]
 
 
 def _dealt(parents: list[Channel], count: int) -> Iterator[Channel]:

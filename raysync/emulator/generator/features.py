@@ -1,4 +1,4 @@
-"""Kinds of messages, and what messages bear."""
+"""Features of generated messages: kinds, attachments, embeds, mentions and reactions."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _SYSTEM_TYPES: Final = (7, 7, 7, 8, 9, 6, 12, 25, 31, 32)
 
 
 def reference(history: History, message_id: int, kind: int = 0) -> Payload:
-    """Return a reference to a message of the same channel; kind 1 is a forward."""
+    """Return a reference to a message of the same channel. Kind 1 is a forward."""
     return {
         "type": kind,
         "channel_id": str(history.channel_id),
@@ -34,7 +34,7 @@ def reference(history: History, message_id: int, kind: int = 0) -> Payload:
 
 
 def reactions(cast: Cast, draws: Draws) -> list[Payload]:
-    """Return one to three reactions, custom emojis and burst ones among them."""
+    """Return one to three reactions, some with custom emojis, some burst ones."""
     start, made = draws.below(len(_EMOJIS)), []
     for offset in range(1 + draws.below(3)):
         emoji = _EMOJIS[(start + offset) % len(_EMOJIS)]
@@ -49,7 +49,7 @@ def reactions(cast: Cast, draws: Draws) -> list[Payload]:
 
 
 def attach(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Attach one to three files."""
+    """Add one to three attachments."""
     first_id = history.ids[index] + 1
     payload["attachments"] = [
         _attachment(history.channel_id, first_id + offset, draws)
@@ -76,7 +76,7 @@ def embed(draws: Draws) -> Payload:
 
 
 def mention(history: History, payload: Payload, draws: Draws) -> None:
-    """Mention a user, a role or a channel, in the text and beside it."""
+    """Mention a user, a role or a channel, in the text and in the lists of mentions."""
     cast = history.cast
     user = cast.payloads[draws.below(len(cast.payloads))]
     match draws.below(4):
@@ -106,14 +106,14 @@ def system(history: History, index: int, payload: Payload, draws: Draws) -> None
 
 
 def unknown(_history: History, _index: int, payload: Payload, _draws: Draws) -> None:
-    """Make it something Discord may bring tomorrow: type, component and field unheard of."""
+    """Turn a message into a future one: unknown type, component and field."""
     payload["type"] = UNKNOWN_TYPE
     payload["components"] = [{"type": 99, "id": 1, "glyph": "?"}]
     payload["tomorrow"] = {"answer": 42}
 
 
 def forward(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Make it a forward: a snapshot, without its author."""
+    """Turn a message into a forward: a snapshot without its author."""
     origin = max(0, index - 1 - draws.below(50))
     snapshot = history.plain(origin, Draws(history.seed, origin))
     kept = {key: snapshot[key] for key in _SNAPSHOT_KEYS}
@@ -123,14 +123,16 @@ def forward(history: History, index: int, payload: Payload, draws: Draws) -> Non
 
 
 def poll(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Make it a poll, with votes."""
+    """Turn a message into a poll with votes."""
     answers = range(1, 3 + draws.below(4))
     most = min(10, len(history.cast.users))
-    counts = [{"id": each, "count": draws.below(most), "me_voted": False} for each in answers]
+    counts = [
+        {"id": answer_id, "count": draws.below(most), "me_voted": False} for answer_id in answers
+    ]
     payload["content"] = ""
     payload["poll"] = {
         "question": {"text": sentence(draws, 40)},
-        "answers": [_answer(each, draws) for each in answers],
+        "answers": [_answer(answer_id, draws) for answer_id in answers],
         "expiry": iso(made_at_ms(history.ids[index]) + 86_400_000),
         "allow_multiselect": draws.below(2) == 1,
         "layout_type": 1,
@@ -139,14 +141,14 @@ def poll(history: History, index: int, payload: Payload, draws: Draws) -> None:
 
 
 def sticker(history: History, _index: int, payload: Payload, draws: Draws) -> None:
-    """Make it a sticker."""
+    """Turn a message into a sticker."""
     sticker_id = history.guild_id + 1 + draws.below(50)
     item = {"id": str(sticker_id), "name": title(draws), "format_type": 1 + draws.below(4)}
     payload["content"], payload["sticker_items"] = "", [item]
 
 
 def webhook(history: History, _index: int, payload: Payload, draws: Draws) -> None:
-    """Have a webhook write it: its author is no user."""
+    """Turn a message into a webhook's. Its author is not a user."""
     webhook_id = str(history.guild_id + 100 + draws.below(5))
     payload["webhook_id"] = webhook_id
     payload["author"] = payload["author"] | {
@@ -159,7 +161,7 @@ def webhook(history: History, _index: int, payload: Payload, draws: Draws) -> No
 
 
 def interaction(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Make it the answer to a command."""
+    """Turn a message into the answer to a command."""
     cast, interaction_id = history.cast, str(history.ids[index] - 1)
     user = cast.payloads[draws.below(len(cast.payloads))]
     payload["type"] = 20
