@@ -15,10 +15,11 @@ from typing import Any, Final, Self
 import orjson
 
 from raysync.emulator.world.entities import Channel, ChannelType, Guild, Member, Role, User
+from raysync.emulator.world.message_payloads import REPLY, message_reference, text_message
 from raysync.emulator.world.messages import MessageLog, Payload
 from raysync.emulator.world.payloads import user_payload
 from raysync.emulator.world.permissions import READER
-from raysync.emulator.world.snowflakes import EPOCH_MS, iso, made_at_ms, snowflake
+from raysync.emulator.world.snowflakes import EPOCH_MS, snowflake
 
 MESSAGE: Final = "message"
 ACTION: Final = "action"
@@ -47,40 +48,19 @@ class CorpusLog:
 
     def build(self, index: int) -> Payload:
         """Return the message of a line."""
-        message_id, target = self.ids[index], self.targets[index]
-        payload: Payload = {
-            "type": 0,
-            "content": self.texts[index],
-            "mentions": [],
-            "mention_roles": [],
-            "attachments": [],
-            "embeds": [],
-            "timestamp": iso(made_at_ms(message_id)),
-            "edited_timestamp": None,
-            "flags": 0,
-            "components": [],
-            "id": str(message_id),
-            "channel_id": str(self.channel_id),
-            "author": self.authors[index],
-            "pinned": False,
-            "mention_everyone": False,
-            "tts": False,
-            "nonce": str(self.lines[index]),
-        }
-        return payload if target < 0 else payload | self._reply(target)
+        target = self.targets[index]
+        payload = text_message(
+            self.channel_id, self.ids[index], self.authors[index], self.texts[index]
+        )
+        payload["nonce"] = str(self.lines[index])
+        if target < 0:
+            return payload
+        reference = message_reference(self.guild_id, self.channel_id, self.ids[target])
+        return payload | {"type": REPLY, "message_reference": reference}
 
     def repliers(self, index: int) -> Iterable[int]:
         """Return the indexes of the lines linked to a line."""
         return [other for other in range(index + 1, len(self.ids)) if self.targets[other] == index]
-
-    def _reply(self, target: int) -> Payload:
-        reference = {
-            "type": 0,
-            "channel_id": str(self.channel_id),
-            "message_id": str(self.ids[target]),
-            "guild_id": str(self.guild_id),
-        }
-        return {"type": 19, "message_reference": reference}
 
 
 @dataclass(slots=True)

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from raysync.emulator.edits.channels import ChannelEdits
 from raysync.emulator.edits.damage import DamageEdits
+from raysync.emulator.edits.messages import MessageEdits
+from raysync.emulator.edits.reactions import ReactionEdits
+from raysync.emulator.edits.threads import ThreadEdits
 from raysync.emulator.world.messages import Payload
 
 
@@ -11,7 +15,7 @@ class UnknownEditError(Exception):
     """Unknown name of an edit, or arguments that the edit does not take."""
 
 
-class Edits(DamageEdits):
+class Edits(ReactionEdits, MessageEdits, ThreadEdits, ChannelEdits, DamageEdits):
     """All edits of a world."""
 
     def apply(self, edit: Payload) -> Any:

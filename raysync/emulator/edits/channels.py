@@ -1,12 +1,12 @@
 """Edits of channels, permissions, intents, emojis and bots."""
 
-from raysync.emulator.edits.threads import ThreadEdits
+from raysync.emulator.edits.base import WorldEdits
 from raysync.emulator.world.entities import Channel, ChannelType, Overwrite, Thread
 from raysync.emulator.world.messages import MessageLog
 from raysync.emulator.world.permissions import READER
 
 
-class ChannelEdits(ThreadEdits):
+class ChannelEdits(WorldEdits):
     """Edits that moderators make. KeyError for unknown ids."""
 
     def create_channel(

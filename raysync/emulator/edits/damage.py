@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from raysync.emulator.edits.channels import ChannelEdits
+from raysync.emulator.edits.base import WorldEdits
 from raysync.emulator.world.damage import Damage
 from raysync.emulator.world.messages import Payload
 
 
-class DamageEdits(ChannelEdits):
+class DamageEdits(WorldEdits):
     """Edits that damage the answer for a message, channel or guild. KeyError for unknown ids.
 
     *patch* is merged into the payload, nested objects included. The keys in *without* are removed.

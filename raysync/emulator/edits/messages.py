@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from raysync.emulator.edits.reactions import ReactionEdits
+from raysync.emulator.edits.base import WorldEdits
 from raysync.emulator.world.entities import Channel, Thread
+from raysync.emulator.world.message_payloads import REPLY, message_reference, text_message
 from raysync.emulator.world.messages import Payload
 from raysync.emulator.world.payloads import user_payload
-from raysync.emulator.world.snowflakes import iso, made_at_ms
-from raysync.emulator.world.world import REPLY
+from raysync.emulator.world.snowflakes import iso
 
 
-class MessageEdits(ReactionEdits):
+class MessageEdits(WorldEdits):
     """Edits of messages. KeyError for unknown ids."""
 
     def post_message(
@@ -32,9 +32,10 @@ class MessageEdits(ReactionEdits):
         message_id = world.new_id(at_ms)
         guild = world.guild_of(channel)
         author = guild.users[author_id or guild.owner_id]
-        payload = _plain(channel_id, message_id, user_payload(author), content)
+        payload = text_message(channel_id, message_id, user_payload(author), content)
         if reply_to_id is not None:
-            payload |= _reply_fields(channel, reply_to_id)
+            reference = message_reference(channel.guild_id, channel_id, reply_to_id)
+            payload |= {"type": REPLY, "message_reference": reference}
             world.referrers.setdefault(reply_to_id, []).append((channel_id, message_id))
         channel.log.put(payload | (fields or {}))
         channel.last_message_id = max(channel.last_message_id or 0, message_id)
@@ -73,34 +74,3 @@ class MessageEdits(ReactionEdits):
             channel.archived = False
             channel.archive_ms = self.world.clock.now_ms()
             self.world.touch_parent(channel)
-
-
-def _plain(channel_id: int, message_id: int, author: Payload, content: str) -> Payload:
-    return {
-        "type": 0,
-        "content": content,
-        "mentions": [],
-        "mention_roles": [],
-        "attachments": [],
-        "embeds": [],
-        "timestamp": iso(made_at_ms(message_id)),
-        "edited_timestamp": None,
-        "flags": 0,
-        "components": [],
-        "id": str(message_id),
-        "channel_id": str(channel_id),
-        "author": author,
-        "pinned": False,
-        "mention_everyone": False,
-        "tts": False,
-    }
-
-
-def _reply_fields(channel: Channel, reply_to_id: int) -> Payload:
-    reference = {
-        "type": 0,
-        "channel_id": str(channel.id),
-        "message_id": str(reply_to_id),
-        "guild_id": str(channel.guild_id),
-    }
-    return {"type": REPLY, "message_reference": reference}

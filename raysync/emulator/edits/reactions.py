@@ -1,24 +1,11 @@
 """Edits of reactions and pins."""
 
-from raysync.emulator.world.messages import Payload
+from raysync.emulator.edits.base import WorldEdits
 from raysync.emulator.world.reactions import insert_sorted, reactor_ids, with_reaction
-from raysync.emulator.world.world import World
 
 
-class ReactionEdits:
+class ReactionEdits(WorldEdits):
     """Edits of reactions and pins. KeyError for unknown ids."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def change(self, channel_id: int, message_id: int, changes: Payload) -> None:
-        """Replace the keys in *changes* of a message's payload."""
-        channel = self.world.channels[channel_id]
-        payload = channel.log.payload(message_id) | changes
-        if payload.get("reactions") == []:
-            del payload["reactions"]
-        channel.log.put(payload)
-        self.world.touch(channel, message_id)
 
     def add_reaction(
         self, channel_id: int, message_id: int, emoji: str, user_id: int, *, burst: bool = False

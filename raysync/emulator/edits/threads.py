@@ -1,11 +1,12 @@
 """Edits of threads."""
 
-from raysync.emulator.edits.messages import MessageEdits
+from raysync.emulator.edits.base import WorldEdits
 from raysync.emulator.world.entities import THREAD_TYPES, ChannelType, Thread
+from raysync.emulator.world.message_payloads import HAS_THREAD
 from raysync.emulator.world.messages import MessageLog
 
 
-class ThreadEdits(MessageEdits):
+class ThreadEdits(WorldEdits):
     """Edits of threads and their members. KeyError for unknown ids."""
 
     def create_thread(
@@ -26,7 +27,7 @@ class ThreadEdits(MessageEdits):
         thread.owner_id, thread.archive_ms = guild.owner_id, now_ms
         thread.member_ids = {guild.owner_id}
         if message_id is not None:
-            flags = parent.log.payload(message_id)["flags"] | 1 << 5
+            flags = parent.log.payload(message_id)["flags"] | HAS_THREAD
             self.change(channel_id, message_id, {"flags": flags})
         guild.threads[thread_id] = self.world.channels[thread_id] = thread
         return thread_id

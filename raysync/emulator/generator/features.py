@@ -5,6 +5,7 @@ from typing import Final
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import Cast, History
 from raysync.emulator.generator.words import sentence, title
+from raysync.emulator.world.message_payloads import message_reference
 from raysync.emulator.world.messages import Payload, cdn_path
 from raysync.emulator.world.reactions import reaction
 from raysync.emulator.world.snowflakes import iso, made_at_ms
@@ -23,14 +24,9 @@ _FILES: Final = (
 _SYSTEM_TYPES: Final = (7, 7, 7, 8, 9, 6, 12, 25, 31, 32)
 
 
-def reference(history: History, message_id: int, kind: int = 0) -> Payload:
-    """Return a reference to a message of the same channel. Kind 1 is a forward."""
-    return {
-        "type": kind,
-        "channel_id": str(history.channel_id),
-        "message_id": str(message_id),
-        "guild_id": str(history.guild_id),
-    }
+def reference(history: History, index: int, kind: int = 0) -> Payload:
+    """Return a reference to the message at *index*. Kind 1 is a forward."""
+    return message_reference(history.guild_id, history.channel_id, history.ids[index], kind)
 
 
 def reactions(cast: Cast, draws: Draws) -> list[Payload]:
@@ -95,7 +91,7 @@ def system(history: History, index: int, payload: Payload, draws: Draws) -> None
     kind = _SYSTEM_TYPES[draws.below(len(_SYSTEM_TYPES))]
     payload["type"], payload["content"] = kind, title(draws) if kind == 12 else ""
     if kind == 6:
-        payload["message_reference"] = reference(history, history.ids[max(0, index - 1)])
+        payload["message_reference"] = reference(history, max(0, index - 1))
     if kind == 25:
         payload["role_subscription_data"] = {
             "role_subscription_listing_id": str(history.guild_id + 1),
@@ -118,7 +114,7 @@ def forward(history: History, index: int, payload: Payload, draws: Draws) -> Non
     snapshot = history.plain(origin, Draws(history.seed, origin))
     kept = {key: snapshot[key] for key in _SNAPSHOT_KEYS}
     payload["content"], payload["flags"] = "", HAS_SNAPSHOT
-    payload["message_reference"] = reference(history, history.ids[origin], kind=1)
+    payload["message_reference"] = reference(history, origin, kind=1)
     payload["message_snapshots"] = [{"message": kept}]
 
 

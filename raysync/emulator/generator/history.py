@@ -9,9 +9,9 @@ from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.spec import Rates
 from raysync.emulator.generator.words import odd_sentence, sentence
 from raysync.emulator.world.entities import Emoji, User
+from raysync.emulator.world.message_payloads import HAS_THREAD, text_message
 from raysync.emulator.world.messages import Payload
 from raysync.emulator.world.payloads import user_payload
-from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 MAX_REPLY_DISTANCE: Final = 20
 _THREAD_CREATED: Final = 18
@@ -76,32 +76,17 @@ class History:
             return payload | self._notice(self.notices[message_id])
         self.vary(self, index, payload, draws)
         if message_id in self.thread_ids:
-            payload["flags"] |= 1 << 5
+            payload["flags"] |= HAS_THREAD
         return payload
 
     def plain(self, index: int, draws: Draws) -> Payload:
         """Return a message with a text only."""
-        message_id, cast = self.ids[index], self.cast
+        cast = self.cast
         length = self.content_bytes // 2 + draws.below(self.content_bytes)
-        odd = self.odd_text and draws.below(4) == 0
-        return {
-            "type": 0,
-            "content": odd_sentence(draws) if odd else sentence(draws, length),
-            "mentions": [],
-            "mention_roles": [],
-            "attachments": [],
-            "embeds": [],
-            "timestamp": iso(made_at_ms(message_id)),
-            "edited_timestamp": None,
-            "flags": 0,
-            "components": [],
-            "id": str(message_id),
-            "channel_id": str(self.channel_id),
-            "author": cast.payloads[draws.below(len(cast.payloads))],
-            "pinned": False,
-            "mention_everyone": False,
-            "tts": False,
-        }
+        is_odd = self.odd_text and draws.below(4) == 0
+        content = odd_sentence(draws) if is_odd else sentence(draws, length)
+        author = cast.payloads[draws.below(len(cast.payloads))]
+        return text_message(self.channel_id, self.ids[index], author, content)
 
     def reply_target(self, index: int) -> int | None:
         """Return the index of the message that *index* replies to, or None."""

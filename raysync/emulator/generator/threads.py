@@ -14,11 +14,11 @@ from raysync.emulator.world.entities import (
     ChannelType,
     Thread,
 )
+from raysync.emulator.world.message_payloads import THREAD_STARTER, message_reference
 from raysync.emulator.world.messages import MessageLog, Payload
 from raysync.emulator.world.snowflakes import made_at_ms, snowflake
 
 _DAY_MS: Final = 86_400_000
-_STARTER: Final = 21
 _TAGS: Final = ("question", "solved", "idea")
 
 
@@ -53,14 +53,9 @@ def _add_public(maker: Maker, parent: Channel, number: int, kind: int) -> None:
         source.notices[message_id] = Notice(thread_id, thread.name)
         return
     opening = {
-        "type": _STARTER,
+        "type": THREAD_STARTER,
         "content": "",
-        "message_reference": {
-            "type": 0,
-            "channel_id": str(parent.id),
-            "message_id": str(message_id),
-            "guild_id": str(maker.guild.id),
-        },
+        "message_reference": message_reference(maker.guild.id, parent.id, message_id),
     }
     _add(maker, parent, message_id, kind, opening)
     source.thread_ids.add(message_id)

@@ -6,6 +6,7 @@ from typing import Final
 from raysync.emulator.generator import components, features, odd_places
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
+from raysync.emulator.world.message_payloads import REPLY
 from raysync.emulator.world.messages import Payload
 from raysync.emulator.world.snowflakes import iso, made_at_ms
 
@@ -50,8 +51,8 @@ def _add_features(history: History, index: int, payload: Payload, draws: Draws) 
     rates = history.rates
     target = history.reply_target(index)
     if target is not None:
-        payload["type"] = 19
-        payload["message_reference"] = features.reference(history, history.ids[target])
+        payload["type"] = REPLY
+        payload["message_reference"] = features.reference(history, target)
     if draws.chance(rates.attachments):
         features.attach(history, index, payload, draws)
     if draws.chance(rates.embeds):

@@ -19,14 +19,12 @@ from raysync.emulator.world.entities import (
     Thread,
     User,
 )
+from raysync.emulator.world.message_payloads import HAS_THREAD, REPLY, THREAD_STARTER
 from raysync.emulator.world.messages import EncodingBudget, Payload
 from raysync.emulator.world.payloads import thread_payload
 from raysync.emulator.world.permissions import READER, can_read_history
 from raysync.emulator.world.snowflakes import snowflake
 
-REPLY: Final = 19
-THREAD_STARTER: Final = 21
-HAS_THREAD: Final = 1 << 5
 _QUOTING_TYPES: Final = (REPLY, THREAD_STARTER)
 
 
