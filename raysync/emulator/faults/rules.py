@@ -26,9 +26,9 @@ class Action(StrEnum):
     ANSWER = "answer"  #: *status* with *body*
     HTML = "html"  #: *status* with a proxy's HTML page
     BAN = "ban"  #: Cloudflare's answer to a banned address, JSON
-    BAN_HTML = "ban-html"  #: the same as an HTML page
+    BAN_HTML = "ban-html"  #: that ban as an HTML page
     REDIRECT = "redirect"  #: a redirect to *location*, with *status* if that is 3xx, else 302
-    BAN_CODE = "ban-code"  #: the same as the text `error code: 1015`, with Retry-After
+    BAN_CODE = "ban-code"  #: that ban as the text `error code: 1015`, with Retry-After
     REFUSE = "refuse"  #: Discord's own 429 with *scope*, *retry_after_s* and *shape*
     SHARED = "shared"  #: a 429 of the shared scope with *retry_after_s*
     RESET = "reset"  #: the connection is reset
