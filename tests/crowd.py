@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.generator.history import History
-from raysync.emulator.payloads import user_payload
+from raysync.emulator.world.payloads import user_payload
 
 
 def crowded_world(token: str) -> World:

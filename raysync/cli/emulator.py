@@ -229,8 +229,7 @@ def _guild(
 
 
 def _quirks(missing: Sequence[str], form: MissingChoice) -> "Quirks":
-    from raysync.emulator import MissingForm, Quirks
-    from raysync.emulator.engine import route_names
+    from raysync.emulator import MissingForm, Quirks, route_names
 
     unknown = sorted(set(missing) - route_names())
     if unknown:

@@ -1,7 +1,7 @@
-"""Real chat as a guild: each log a channel, each speaker a user, linked lines replies.
+"""Guilds of real chat: each log is a channel, each speaker a user, each linked line a reply.
 
-A message's id follows from the logs' order and the line alone, its `nonce` is the line, and
-its channel's `topic` the log. So whoever has the file knows what the archive must hold.
+A message's id depends only on the order of the logs and on the line. Its `nonce` is the line, and
+its channel's `topic` the log. So the file alone tells what an archive must hold.
 """
 
 import gzip
@@ -14,11 +14,12 @@ from typing import Any, Final, Self
 
 import orjson
 
-from raysync.emulator.entities import Channel, ChannelType, Guild, Member, Role, User
-from raysync.emulator.messages import MessageLog, Payload
-from raysync.emulator.payloads import user_payload
-from raysync.emulator.permissions import READER
-from raysync.emulator.snowflakes import EPOCH_MS, iso, made_at_ms, snowflake
+from raysync.emulator.world.entities import Channel, ChannelType, Guild, Member, Role, User
+from raysync.emulator.world.message_payloads import REPLY, message_reference, text_message
+from raysync.emulator.world.messages import MessageLog, Payload
+from raysync.emulator.world.payloads import user_payload
+from raysync.emulator.world.permissions import READER
+from raysync.emulator.world.snowflakes import EPOCH_MS, snowflake
 
 MESSAGE: Final = "message"
 ACTION: Final = "action"
@@ -26,7 +27,7 @@ SYSTEM: Final = "system"
 
 _GUILD_MADE_MS: Final = 1_423_000_000_000
 _USERS_FROM_MS: Final = _GUILD_MADE_MS + 1_000
-_FIRST_DAY_MS: Final = 1_451_606_400_000  # 2016-01-01, for the earliest of chats
+_FIRST_DAY_MS: Final = 1_451_606_400_000  # 2016-01-01, for the earliest chat
 _FIRST_CHAT_DAY: Final = date(2004, 1, 1)
 _DAY_MS: Final = 86_400_000
 _NOBODY: Final = "system"
@@ -34,7 +35,7 @@ _NOBODY: Final = "system"
 
 @dataclass(slots=True)
 class CorpusLog:
-    """A `MessageSource`: one log's lines, each a message."""
+    """A `MessageSource` of one log. Each line is a message."""
 
     name: str
     channel_id: int
@@ -46,46 +47,25 @@ class CorpusLog:
     targets: "array[int]" = field(default_factory=lambda: array("l"))
 
     def build(self, index: int) -> Payload:
-        """Make a line's message."""
-        message_id, target = self.ids[index], self.targets[index]
-        payload: Payload = {
-            "type": 0,
-            "content": self.texts[index],
-            "mentions": [],
-            "mention_roles": [],
-            "attachments": [],
-            "embeds": [],
-            "timestamp": iso(made_at_ms(message_id)),
-            "edited_timestamp": None,
-            "flags": 0,
-            "components": [],
-            "id": str(message_id),
-            "channel_id": str(self.channel_id),
-            "author": self.authors[index],
-            "pinned": False,
-            "mention_everyone": False,
-            "tts": False,
-            "nonce": str(self.lines[index]),
-        }
-        return payload if target < 0 else payload | self._reply(target)
+        """Return the message of a line."""
+        target = self.targets[index]
+        payload = text_message(
+            self.channel_id, self.ids[index], self.authors[index], self.texts[index]
+        )
+        payload["nonce"] = str(self.lines[index])
+        if target < 0:
+            return payload
+        reference = message_reference(self.guild_id, self.channel_id, self.ids[target])
+        return payload | {"type": REPLY, "message_reference": reference}
 
     def repliers(self, index: int) -> Iterable[int]:
         """Return the indexes of the lines linked to a line."""
-        return [at for at in range(index + 1, len(self.ids)) if self.targets[at] == index]
-
-    def _reply(self, target: int) -> Payload:
-        reference = {
-            "type": 0,
-            "channel_id": str(self.channel_id),
-            "message_id": str(self.ids[target]),
-            "guild_id": str(self.guild_id),
-        }
-        return {"type": 19, "message_reference": reference}
+        return [other for other in range(index + 1, len(self.ids)) if self.targets[other] == index]
 
 
 @dataclass(slots=True)
 class Corpus:
-    """A guild of real chat, with the way back from its messages to the lines."""
+    """A guild of real chat, with the lines of its messages."""
 
     guild: Guild
     logs: dict[str, CorpusLog]
@@ -98,9 +78,9 @@ class Corpus:
         *,
         guild_id: int | None = None,
     ) -> Self:
-        """Read a file of one JSON object a line (gzipped where its name ends in .gz).
+        """Read a file with one JSON object a line, gzipped if its name ends in .gz.
 
-        *kinds* says which lines become messages: spoken ones, actions, system lines.
+        *kinds* are the lines that become messages: `MESSAGE`, `ACTION` or `SYSTEM`.
         """
         reader = _Reader(frozenset(kinds), guild_id or snowflake(_GUILD_MADE_MS))
         opener = gzip.open if str(path).endswith(".gz") else open
@@ -110,15 +90,15 @@ class Corpus:
         return cls(reader.finished_guild(), reader.logs)
 
     def message_id(self, log: str, line: int) -> int:
-        """Return the id of a line's message; KeyError where the line is none."""
-        found = self.logs[log]
-        for index, each in enumerate(found.lines):
-            if each == line:
-                return found.ids[index]
+        """Return the id of a line's message. Raise KeyError if the line is not a message."""
+        entries = self.logs[log]
+        for index, number in enumerate(entries.lines):
+            if number == line:
+                return entries.ids[index]
         raise KeyError((log, line))
 
     def lines(self) -> Iterator[tuple[str, int, int, int]]:
-        """Yield (log, line, channel id, message id) of every message."""
+        """Yield (log, line, channel id, message id) for every message."""
         for log in self.logs.values():
             for line, message_id in zip(log.lines, log.ids, strict=True):
                 yield log.name, line, log.channel_id, message_id
@@ -127,12 +107,12 @@ class Corpus:
 def load_corpus(
     path: Path | str, kinds: Iterable[str] = (MESSAGE,), *, guild_id: int | None = None
 ) -> Guild:
-    """Return the guild of a corpus file; see `Corpus.load`."""
+    """Return the guild of a corpus file. See `Corpus.load`."""
     return Corpus.load(path, kinds, guild_id=guild_id).guild
 
 
 class _Reader:
-    """Builds the guild line by line."""
+    """Reader of a corpus, line by line."""
 
     def __init__(self, kinds: frozenset[str], guild_id: int) -> None:
         self.kinds = kinds
@@ -143,7 +123,7 @@ class _Reader:
         self._clock = _LogClock(_FIRST_DAY_MS)
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take in a line; lines of one log stand together."""
+        """Add a line. The lines of a log must be adjacent."""
         log = self.logs.get(line["log"])
         if log is None:
             log = self._new_log(line)
@@ -155,8 +135,9 @@ class _Reader:
         log.lines.append(line["line"])
         log.texts.append(line["text"])
         log.authors.append(self._author(line["nick"] or _NOBODY))
-        linked = (self._index_of.get(each, -1) for each in line.get("replies_to", ()))
-        log.targets.append(next((each for each in linked if 0 <= each < len(log.ids) - 1), -1))
+        linked = (self._index_of.get(number, -1) for number in line.get("replies_to", ()))
+        earlier = (index for index in linked if 0 <= index < len(log.ids) - 1)
+        log.targets.append(next(earlier, -1))
 
     def finished_guild(self) -> Guild:
         """Return the guild with its channels."""
@@ -191,7 +172,7 @@ class _Reader:
 
 
 class _LogClock:
-    """Gives each line a later time than the one before, by its clock where it has one."""
+    """Clock of a log. Each line gets a later time than the previous one, near its own time."""
 
     def __init__(self, day_ms: int) -> None:
         self._day_ms = day_ms
@@ -199,7 +180,7 @@ class _LogClock:
         self._last_ms = day_ms - 1000
 
     def next_ms(self, time: str | None) -> int:
-        """Return when a line was written; a clock that falls back has passed midnight."""
+        """Return the time of a line. A time far below the previous one means a new day."""
         if time is not None:
             hours, minutes = time.split(":")
             clock_ms = (int(hours) * 60 + int(minutes)) * 60_000
@@ -212,6 +193,6 @@ class _LogClock:
 
 
 def _day_ms(day: str | None, number: int) -> int:
-    """Return a log's day at half the distance: the chats span more years than Discord has."""
+    """Return a log's day at half its distance: the chats span more years than Discord exists."""
     days = number if day is None else (date.fromisoformat(day) - _FIRST_CHAT_DAY).days // 2
     return _FIRST_DAY_MS + days * _DAY_MS

@@ -33,7 +33,7 @@ if __name__ == "__main__":
 from raysync.discord_api.convert import message_from
 from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, World, generate_guild
-from raysync.emulator.messages import encode
+from raysync.emulator.world.messages import encode
 from tests.bench.figures import aligned, machine
 
 ROOT = Path(__file__).resolve().parents[2]

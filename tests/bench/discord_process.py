@@ -22,7 +22,7 @@ from raysync.emulator import (
     generate_guild,
 )
 from raysync.emulator.limits import OBSERVED_ROUTES
-from raysync.emulator.request_log import LogEntry
+from raysync.emulator.serving.request_log import LogEntry
 
 PAGES = "GET /channels/{channel_id}/messages"
 UNLIMITED = Limits(enabled=False, routes={})

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from raysync.emulator.request_log import LogEntry
+from raysync.emulator.serving.request_log import LogEntry
 from tests.bench.cpu import CpuTimes
 from tests.bench.discord_process import PAGES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.generator.spec import Rates
-from raysync.emulator.server import CDN_ROUTE
+from raysync.emulator.serving.request_log import CDN_ROUTE
 from tests.cluster.guilds import MESSAGES, served
 from tests.cluster.installation import TOKEN, Installation
 

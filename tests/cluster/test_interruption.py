@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from raysync.emulator import Action, Emulator, FaultRule
-from raysync.emulator.entities import Channel
 from raysync.emulator.faults import FaultScript
+from raysync.emulator.world.entities import Channel
 from tests.cluster.guilds import MESSAGES, served, wide_world
 from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import pages_read, wait_for_pages

@@ -12,7 +12,7 @@ import pytest
 from raysync.discord_api import attachments
 from raysync.discord_api.attachments import AttachmentSource
 from raysync.emulator import Action, FaultRule, GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.cdn import attachment_bytes
+from raysync.emulator.world.cdn import attachment_bytes
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,

@@ -23,7 +23,7 @@ from raysync.emulator import (
     generate_guild,
     serve,
 )
-from raysync.emulator.cdn import attachment_bytes
+from raysync.emulator.world.cdn import attachment_bytes
 from raysync.errors import ConfigurationError, RaysyncError, RetryableError
 from tests.emulator.adapter import KEY, OpenLimiter, before_emulator
 from tests.forward_proxy import ForwardProxy, forward_proxy

@@ -14,9 +14,10 @@ import aiohttp
 import pytest
 
 from raysync.emulator import FaultRule, GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.control import MOST_BYTES, MOST_EDITS
-from raysync.emulator.faults import FaultScript, Incoming
-from raysync.emulator.patterns import MOST_LOOKED_AT, Pattern
+from raysync.emulator.api.requests import Incoming
+from raysync.emulator.faults import FaultScript
+from raysync.emulator.faults.patterns import MAX_SEARCHED, Pattern
+from raysync.emulator.serving.control import MAX_BYTES, MAX_EDITS
 
 SEARCH = "GET /channels/{channel_id}/threads/search"
 RULES = '[{"action": "answer", "status": 503}]'
@@ -132,7 +133,7 @@ async def test_what_a_form_can_send_is_not_taken(site: Site, content_type: str |
 
     for path in ("faults", "edits", "limits", "clock", "quirks"):
         status, answer = await site.send("POST", path, RULES, **headers)
-        assert (status, answer["error"]) == (415, "only with content-type: application/json")
+        assert (status, answer["error"]) == (415, "the content-type must be application/json")
     assert site.emulator.faults.rules == ()
 
 
@@ -144,10 +145,10 @@ async def test_what_is_sent_is_bounded(site: Site) -> None:
     url = f"{site.emulator.origin}/_emulator/edits"
     async with site.session.post(url, data=endless(), headers={"Content-Type": JSON}) as response:
         assert response.status == 413
-    large = io.BytesIO(b'"' + b"x" * MOST_BYTES + b'"')
+    large = io.BytesIO(b'"' + b"x" * MAX_BYTES + b'"')
     async with site.session.post(url, data=large, headers={"Content-Type": JSON}) as response:
         assert response.status == 413
-    assert (await site.post("edits", [0] * (MOST_EDITS + 1)))[0] == 400
+    assert (await site.post("edits", [0] * (MAX_EDITS + 1)))[0] == 400
     assert (await site.post("faults", [{}] * 501))[0] == 400
     assert (await site.post("faults", [{"nth": list(range(1_001))}]))[0] == 400
     assert (await site.send("GET", "state"))[0] == 200
@@ -229,7 +230,7 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     began_s = time.process_time()
 
     for character in "ax=":
-        Pattern(pattern).search(character * 10 * MOST_LOOKED_AT + "!")
+        Pattern(pattern).search(character * 10 * MAX_SEARCHED + "!")
 
     assert time.process_time() - began_s < 5
 
@@ -272,7 +273,7 @@ async def test_what_cannot_be_matched_so_is_said(site: Site, pattern: str) -> No
 def test_a_script_is_bounded_as_a_whole() -> None:
     rule = FaultRule(path="a{150}")
 
-    with pytest.raises(ValueError, match="steps in its paths together"):
+    with pytest.raises(ValueError, match="its paths at most 2000 steps in total"):
         FaultScript(*[rule] * 20)
 
 
@@ -323,7 +324,7 @@ def test_a_rule_takes_the_paths_that_it_names() -> None:
     rule = FaultRule(path=r"^/channels/\d+/(messages|threads)")
 
     def fits(path: str) -> bool:
-        return rule.fits(Incoming("GET", path, "", "", None, ""), None, None)
+        return rule.matches(Incoming("GET", path, "", "", None, ""), None, None)
 
     assert fits("/channels/12/messages")
     assert fits("/channels/12/threads/search")

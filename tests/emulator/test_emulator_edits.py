@@ -5,10 +5,10 @@ import json
 import pytest
 
 from raysync.emulator import Edits, GuildSpec, World, generate_guild
+from raysync.emulator.api.rendering import render
 from raysync.emulator.edits import UnknownEditError
-from raysync.emulator.messages import CDN_BYTE
-from raysync.emulator.reactions import reactor_ids
-from raysync.emulator.rendering import render
+from raysync.emulator.world.messages import CDN_BYTE
+from raysync.emulator.world.reactions import reactor_ids
 
 pytestmark = pytest.mark.unit
 

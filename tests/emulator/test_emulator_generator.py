@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from raysync.emulator import GuildSpec, World, generate_guild
+from raysync.emulator.api.rendering import render
 from raysync.emulator.generator.spec import Rates
-from raysync.emulator.rendering import render
 
 pytestmark = pytest.mark.unit
 

@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from raysync.emulator import BanBody, Form, GuildSpec, Headers, Limits, World, generate_guild
-from raysync.emulator.engine import Engine
-from raysync.emulator.faults import Incoming
+from raysync.emulator.api.quirks import Quirks
+from raysync.emulator.api.requests import Incoming
 from raysync.emulator.limits import RouteLimit
-from raysync.emulator.quirks import Quirks
+from raysync.emulator.serving.engine import Engine
 
 pytestmark = pytest.mark.unit
 

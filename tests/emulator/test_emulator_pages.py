@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.emulator import Edits, GuildSpec, Limits, World, generate_guild
-from raysync.emulator.engine import Engine
-from raysync.emulator.faults import Incoming
-from raysync.emulator.messages import MessageLog, PageQuery, encode
-from raysync.emulator.quirks import Quirks
-from raysync.emulator.snowflakes import iso, iso_to_ms, made_at_ms, snowflake
+from raysync.emulator.api.quirks import Quirks
+from raysync.emulator.api.requests import Incoming
+from raysync.emulator.serving.engine import Engine
+from raysync.emulator.world.messages import MessageLog, PageQuery, encode
+from raysync.emulator.world.snowflakes import iso, iso_to_ms, made_at_ms, snowflake
 
 pytestmark = pytest.mark.unit
 

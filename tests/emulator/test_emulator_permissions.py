@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from raysync.emulator import Edits, GuildSpec, Limits, World, generate_guild
-from raysync.emulator.engine import Engine
-from raysync.emulator.faults import Incoming
-from raysync.emulator.permissions import Permission, channel_permissions
-from raysync.emulator.quirks import Quirks
+from raysync.emulator.api.quirks import Quirks
+from raysync.emulator.api.requests import Incoming
+from raysync.emulator.serving.engine import Engine
+from raysync.emulator.world.permissions import Permission, channel_permissions
 
 pytestmark = pytest.mark.unit
 

@@ -20,7 +20,7 @@ from raysync.emulator import (
     serve,
 )
 from raysync.emulator.limits import RouteLimit
-from raysync.emulator.refusals import Scope
+from raysync.emulator.limits.refusals import Scope
 
 MESSAGES = "GET /channels/{channel_id}/messages"
 ME = "GET /users/@me"

@@ -18,8 +18,8 @@ import pytest
 from raysync.credentials import tenant_key
 from raysync.discord_api.people.redaction import ERASED
 from raysync.emulator import Emulator, GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.cdn import attachment_bytes
 from raysync.emulator.generator.spec import DEFAULT_END_MS, Rates
+from raysync.emulator.world.cdn import attachment_bytes
 from raysync.errors import ConfigurationError, JobRunningError
 from raysync.models.entities import Privacy
 from raysync.models.extras import Extras, FileRules

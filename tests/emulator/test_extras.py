@@ -23,12 +23,11 @@ from raysync.emulator import (
     generate_guild,
     serve,
 )
-from raysync.emulator.cdn import attachment_bytes
 from raysync.emulator.faults import FaultScript
 from raysync.emulator.generator.spec import Rates
-from raysync.emulator.reactions import reactor_ids
-from raysync.emulator.server import CDN_ROUTE
-from raysync.emulator.world import emoji_key
+from raysync.emulator.serving.request_log import CDN_ROUTE
+from raysync.emulator.world.cdn import attachment_bytes
+from raysync.emulator.world.reactions import emoji_key, reactor_ids
 from raysync.models.extras import Extras, ExtraTally, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow

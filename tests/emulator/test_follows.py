@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from raysync.emulator import FaultRule, GuildSpec, Limits, Quirks, World, generate_guild, serve
-from raysync.emulator.entities import Channel, ChannelType
+from raysync.emulator.world.entities import Channel, ChannelType
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.emulator import Emulator, GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.entities import Channel, Thread
-from raysync.emulator.snowflakes import made_at_ms
+from raysync.emulator.world.entities import Channel, Thread
+from raysync.emulator.world.snowflakes import made_at_ms
 from raysync.models.entities import Privacy
 from raysync.models.ids import ChannelId
 from raysync.models.status import JobStatus, SyncType

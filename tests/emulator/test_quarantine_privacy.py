@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.credentials import tenant_key
 from raysync.emulator import Emulator, GuildSpec, Limits, World, generate_guild, serve
-from raysync.emulator.entities import Channel
-from raysync.emulator.snowflakes import made_at_ms
+from raysync.emulator.world.entities import Channel
+from raysync.emulator.world.snowflakes import made_at_ms
 from raysync.models.entities import Privacy
 from raysync.models.privacy import Retention
 from raysync.models.status import JobStatus, SyncType

@@ -21,7 +21,7 @@ from raysync.emulator import (
     generate_guild,
     serve,
 )
-from raysync.emulator.refusals import Scope
+from raysync.emulator.limits.refusals import Scope
 from raysync.errors import (
     BAN_S,
     AccessDeniedError,

@@ -25,7 +25,7 @@ from raysync.discord_api.guilds import guild_from, read_channel
 from raysync.discord_api.lenient_json import parse
 from raysync.discord_api.people.pseudonyms import FullIdentity, Pseudonymizer
 from raysync.emulator import GuildSpec, World, generate_guild
-from raysync.emulator.payloads import channel_payload, guild_payload
+from raysync.emulator.world.payloads import channel_payload, guild_payload
 from raysync.errors import PayloadError
 from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, NO_CHANNEL, NOWHERE, GuildId, UserId

@@ -1,4 +1,4 @@
-"""Who a token is, and what its application may read, out of Discord's payloads."""
+"""Identity of a bot: its user, and the message content intent of its application."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from raysync.models.ids import UserId
 from raysync.models.not_covered import MissingRoute
 
 _CONTENT_FLAGS: Final = 1 << 18 | 1 << 19
-"""Of an application: the message content intent, unlimited or for a bot in few guilds."""
-_ODD: Final = "GET /users/@me: the answer is not Discord's JSON."
+"""Flags of an application: the message content intent, unlimited or for bots in few guilds."""
+_UNREADABLE_ANSWER: Final = "GET /users/@me: the answer is not Discord's JSON."
 
 Ask = Callable[[str], Awaitable[Any]]
 """Returns the answer to a GET of a path."""
 
 
 async def identity_of(user: Any, ask: Ask) -> BotIdentity:
-    """Return who the token is. Raises TokenRejectedError where it is not a bot's.
+    """Return the identity of the token's bot.
 
-    Where no route tells of the application, the intent counts as given: pages that come empty
-    tell that it is not.
+    If the API lacks the routes of the application, assume the intent: empty pages will show if it
+    is missing.
+
+    Raises:
+        TokenRejectedError: the token is not a bot's.
     """
     if not isinstance(user, dict):
-        raise RetryableError(_ODD)
+        raise RetryableError(_UNREADABLE_ANSWER)
     if not user.get("bot"):
         raise TokenRejectedError(
             "The token is not a bot's. Discord forbids to automate a user's account: create an "
@@ -36,7 +39,7 @@ async def identity_of(user: Any, ask: Ask) -> BotIdentity:
     try:
         user_id = UserId(snowflake(user["id"]))
     except UNREADABLE:
-        raise RetryableError(_ODD) from None
+        raise RetryableError(_UNREADABLE_ANSWER) from None
     try:
         return BotIdentity(user_id, await has_content_intent(ask))
     except RouteMissingError as error:
@@ -48,7 +51,7 @@ async def has_content_intent(ask: Ask) -> bool:
     """Return whether the application's flags have the message content intent.
 
     Raises:
-        RouteMissingError: the API has neither of the two routes that tell.
+        RouteMissingError: the API lacks both routes of the application.
     """
     try:
         application = await ask(APPLICATION.removeprefix("GET "))
@@ -59,9 +62,9 @@ async def has_content_intent(ask: Ask) -> bool:
 
 def _has_content_flag(application: Payload) -> bool:
     if not isinstance(application, dict):
-        raise PayloadError("Discord answers with something that is not an object.")
+        raise PayloadError("Discord's answer about the application is not a JSON object.")
     flags = application.get("flags")
     try:
         return bool(count(0 if flags is None else flags) & _CONTENT_FLAGS)
     except UNREADABLE:
-        raise PayloadError("What Discord says of the bot's intents is no number.") from None
+        raise PayloadError("The application's flags are not a number.") from None

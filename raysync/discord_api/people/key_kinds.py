@@ -1,6 +1,6 @@
-"""What the keys of payloads say of their values: a thing's id, a person's, a name, a picture.
+"""Kinds of payload keys: the id of a thing or a person, a name, a picture and so on.
 
-Keys that nobody knows say nothing, so an id under one is taken for a person's.
+An unknown key says nothing about its value, so an id under it counts as a person's.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from raysync.discord_api.people.id_texts import may_hold_id
 
 
 class Kind(StrEnum):
-    """What stands under a key."""
+    """Kind of the value under a key."""
 
-    PLAIN = "plain"  #: anything, which is looked at by itself
-    ODD = "odd"  #: the same, and the key itself may hold an id
-    ID = "id"  #: whose it is, is said by where the object stands
-    THING = "thing"  #: an id, or ids, of what is no person
+    PLAIN = "plain"  #: any value; the value itself decides
+    ODD = "odd"  #: any value, and the key itself may hold an id
+    ID = "id"  #: an id of a person or a thing, depending on the object's place
+    THING = "thing"  #: an id, or ids, of things
     PERSON = "person"  #: a person's id
-    PEOPLE = "people"  #: people, or their ids, in a list or by their ids
-    USER = "user"  #: one person, described
+    PEOPLE = "people"  #: people, or their ids, in a list or in a map by their ids
+    USER = "user"  #: an object that describes a person
     MEMBER = "member"  #: a person in a guild
-    AUTHOR = "author"  #: who wrote a message, or whom an embed names
-    OWNERS = "owners"  #: who installed an integration: a guild, or a user
-    CHOICES = "choices"  #: ids of people or roles, with their kind beside them
+    AUTHOR = "author"  #: author of a message or of an embed
+    OWNERS = "owners"  #: owners of an integration: a guild, or a user
+    CHOICES = "choices"  #: ids of people or roles, each with its type
     LOBBY_MEMBER = "lobby member"
-    FIELDS = "fields"  #: an embed's: names and values
+    FIELDS = "fields"  #: fields of an embed: names and values
     NAME = "name"  #: a person's name
     PICTURE = "picture"  #: the hash of a person's avatar or banner
-    LINK = "link"  #: the address of a file or a picture
+    LINK = "link"  #: the URL of a file or a picture
 
 
 USER_MARKS: Final = ("username", "global_name", "discriminator")
-"""What only a user has."""
+"""Keys that only a user has."""
 
 ROOT: Final = ""
-"""Where a message or channel stands that is no part of another."""
+"""Place of a message or channel that is not part of another."""
 _PLACES_OF_THINGS: Final = frozenset(
     {
         ROOT, "accessory", "applicationcommand", "availabletags", "category", "command",
@@ -59,14 +59,14 @@ _ENDS_OF_PLACES: Final = tuple(
 MAPS_OF_THINGS: Final = frozenset(
     {"attachments", "channels", "emojis", "guilds", "messages", "roles", "stickers", "threads"}
 )
-"""Keys of objects whose own keys are ids of what is no person."""
+"""Keys of maps of things, keyed by their ids."""
 PERSONS: Final = frozenset(
     {
         "author", "bot", "creator", "inviter", "member", "members", "mentions", "moderator",
         "owner", "participants", "recipients", "target_user", "user", "users",
     }
 )  # fmt: skip
-"""Keys of objects whose ``id`` is a person's, however short."""
+"""Keys of objects whose ``id`` is a person's, even if it is short."""
 
 _THING_KEYS: Final = frozenset(
     {
@@ -106,7 +106,7 @@ _PICTURE_KEYS: Final = frozenset(
         "bannerhash", "collectibles",
     }
 )  # fmt: skip
-_BESIDE_LETTERS: Final = re.compile("[^a-z0-9]+")
+_SEPARATORS: Final = re.compile("[^a-z0-9]+")
 _SPECIAL: Final = {
     "id": Kind.ID,
     "author": Kind.AUTHOR,
@@ -123,8 +123,8 @@ _SPECIAL: Final = {
 
 
 def is_of_things(key: str) -> bool:
-    """Return whether the ``id`` of objects under *key*, or in its list, is no person's."""
-    bare = _BESIDE_LETTERS.sub("", key.lower())
+    """Return whether the ``id`` of objects under *key*, or in its list, is a thing's."""
+    bare = _SEPARATORS.sub("", key.lower())
     return bare in _PLACES_OF_THINGS or bare.endswith(_ENDS_OF_PLACES)
 
 
@@ -134,7 +134,7 @@ def kind_of(key: str) -> Kind:
         return _SPECIAL[key]
     if may_hold_id(key) or "<@" in key:
         return Kind.ODD
-    bare = _BESIDE_LETTERS.sub("", key.lower())
+    bare = _SEPARATORS.sub("", key.lower())
     if bare in _THING_KEYS or bare.endswith(_THING_ENDS):
         return Kind.THING
     if bare in _NAME_KEYS or bare.endswith(_NAME_ENDS):

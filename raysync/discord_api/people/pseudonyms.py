@@ -1,11 +1,10 @@
-"""Whose words they are, without saying who: pseudonyms, and payloads rid of people.
+"""Pseudonyms of people, and the identities that a tenant keeps.
 
-A pseudonym is keyed, so nobody without the tenant's key can tell or try out whose it is, and the
-same person has the same one everywhere in a tenant and another in every other.
+A pseudonym is a keyed hash of a user's id. Without the tenant's key nobody can compute it, or guess
+ids and compare. A person has one pseudonym in a tenant, and a different one in each other tenant.
 
-Pseudonyms that are stored cannot be taken back to whom they name, so each rotation derives the new
-ones from the old ones: a pseudonym is the id under the tenant's key, then that under a key of each
-rotation in turn.
+Stored pseudonyms cannot be turned back into ids. So each rotation derives the new pseudonyms from
+the old ones: the id is hashed with the tenant's key, then the result with each rotation's key.
 """
 
 from __future__ import annotations
@@ -22,53 +21,53 @@ from typing import Any, Final, Protocol, Self
 import orjson
 
 from raysync.discord_api.cdn import DISCORD, Places, unsigned
+from raysync.discord_api.people.id_classifier import Knowledge
 from raysync.discord_api.people.redaction import Redaction
 from raysync.discord_api.people.scrubbing import text_without_people, without_people
-from raysync.discord_api.people.whose_ids import Knowledge
 from raysync.models.entities import Privacy
 from raysync.models.privacy import PeopleRules
 
 PREFIX: Final = "u_"
 _CHARACTERS: Final = 26
-"""Of base32, 5 bits each: 130 bits."""
-_REMEMBERED: Final = 1 << 16
-_LEAST_KEY_BYTES: Final = 16
+"""Characters of a pseudonym, of 5 bits each: 130 bits."""
+_MAX_CACHED: Final = 1 << 16
+_MIN_KEY_BYTES: Final = 16
 
 Kept = tuple[dict[str, Any], bytes]
-"""A payload as it may be kept, and the same as JSON."""
+"""A payload as it may be stored, and its JSON."""
 
 
 class Identities(Protocol):
-    """Decides what is kept of people."""
+    """Rules for what is stored of people."""
 
     def author_ref(self, user_id: str, /) -> str:
-        """What a user is called in the database."""
+        """Return the name of a user in the database: a pseudonym or the id."""
         ...
 
     def is_suppressed(self, ref: str, /) -> bool:
-        """Whether nothing is to be kept of whom the database calls so."""
+        """Return whether nothing of this user may be stored."""
         ...
 
     @property
     def keeps_out(self) -> bool:
-        """Whether there is anybody of whom nothing is to be kept."""
+        """True if any user is suppressed."""
         ...
 
     def scrub(self, payload: Mapping[str, Any]) -> Kept:
-        """A message or channel as it may be kept; *payload* itself stays as it is."""
+        """Return a message or channel as it may be stored. *payload* itself does not change."""
         ...
 
     def text(self, text: str, payload: Mapping[str, Any] = {}, /) -> str:
-        """Return a text of *payload* as `scrub` would keep it."""
+        """Return a text of *payload* as `scrub` would store it."""
         ...
 
     def at_api(self, api_url: str, /) -> Self:
-        """Return the same for an API, and its CDN, at *api_url*."""
+        """Return a copy for an API, with its CDN, at *api_url*."""
         ...
 
 
 class Pseudonymizer:
-    """Keeps pseudonyms alone: no user id, no user name."""
+    """Identities of a `pseudonymous` tenant: pseudonyms, without user ids and names."""
 
     def __init__(
         self,
@@ -76,18 +75,18 @@ class Pseudonymizer:
         rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
         known: Collection[str] = (),
     ) -> None:
-        """*known* are ids of the guild's own that are no person's."""
-        if len(key) < _LEAST_KEY_BYTES:
-            raise ValueError(f"a key of pseudonyms has at least {_LEAST_KEY_BYTES} bytes")
+        """Derive pseudonyms with *key*. *known* are ids of the guild's own things."""
+        if len(key) < _MIN_KEY_BYTES:
+            raise ValueError(f"a key of pseudonyms has at least {_MIN_KEY_BYTES} bytes")
         self._keys = (key, *(rotation_key(key, salt) for salt in rules.salts))
         self._suppressed = rules.users
         self._redaction = Redaction.by(rules)
-        self._remembered: Callable[[str], str] = lru_cache(_REMEMBERED)(self._derive)
-        self._known = Knowledge(self._remembered, things=frozenset(known))
+        self._cached_ref: Callable[[str], str] = lru_cache(_MAX_CACHED)(self._derive)
+        self._known = Knowledge(self._cached_ref, things=frozenset(known))
 
     def author_ref(self, user_id: str, /) -> str:
         """See `Identities`."""
-        return self._remembered(user_id)
+        return self._cached_ref(user_id)
 
     def is_suppressed(self, ref: str, /) -> bool:
         """See `Identities`."""
@@ -108,11 +107,11 @@ class Pseudonymizer:
 
     def at_api(self, api_url: str, /) -> Self:
         """See `Identities`."""
-        there = copy.copy(self)
-        there._known = replace(  # noqa: SLF001 its own
+        other = copy.copy(self)
+        other._known = replace(  # noqa: SLF001 an instance of this class
             self._known, places=Places.of_api(api_url)
         )
-        return there
+        return other
 
     def _derive(self, user_id: str) -> str:
         ref = user_id
@@ -122,7 +121,7 @@ class Pseudonymizer:
 
 
 class FullIdentity:
-    """Keeps people as Discord shows them; only the signatures of addresses go."""
+    """Identities of a `full` tenant: people as Discord shows them, without URL signatures."""
 
     def __init__(self, rules: PeopleRules = PeopleRules()) -> None:  # noqa: B008 frozen
         self._suppressed = rules.users
@@ -153,27 +152,27 @@ class FullIdentity:
 
     def at_api(self, api_url: str, /) -> Self:
         """See `Identities`."""
-        there = copy.copy(self)
-        there._places = Places.of_api(api_url)  # noqa: SLF001 its own
-        return there
+        other = copy.copy(self)
+        other._places = Places.of_api(api_url)  # noqa: SLF001 an instance of this class
+        return other
 
 
 def pseudonym(key: bytes, name: str) -> str:
-    """What *name*, an id or a pseudonym of before, is called under *key*."""
+    """Return the pseudonym of *name*, an id or an earlier pseudonym, under *key*."""
     digest = hmac.digest(key, name.encode(), hashlib.sha256)
     return PREFIX + base64.b32encode(digest)[:_CHARACTERS].decode().lower()
 
 
 def rotation_key(key: bytes, salt: str) -> bytes:
-    """The key of one rotation: of the tenant's *key*, and of what the database keeps for it."""
+    """Return the key of one rotation, from the tenant's *key* and the stored *salt*."""
     return hmac.digest(key, f"raysync/rotation/v1/{salt}".encode(), hashlib.sha256)
 
 
 def _redacted(redaction: Redaction, kept: dict[str, Any], document: bytes) -> Kept:
     if not redaction.touches(kept, document):
         return kept, document
-    rest = redaction.payload(kept)
-    return rest, orjson.dumps(rest)
+    redacted = redaction.payload(kept)
+    return redacted, orjson.dumps(redacted)
 
 
 def pseudonymizer_for(
@@ -182,9 +181,9 @@ def pseudonymizer_for(
     rules: PeopleRules = PeopleRules(),  # noqa: B008 frozen
     known: Collection[str] = (),
 ) -> Identities:
-    """What a tenant of that *privacy* wants; *key* is the tenant's.
+    """Return the identities for a tenant's *privacy* and *key*.
 
-    *known* are ids of the guild's own that are no person's: the same in each run, or what was
-    read before would differ from what is read anew.
+    *known* are ids of the guild's own things. They must be the same in each run: otherwise a
+    message that is read again would differ from the stored one.
     """
     return FullIdentity(rules) if privacy is Privacy.FULL else Pseudonymizer(key, rules, known)

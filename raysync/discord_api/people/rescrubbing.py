@@ -1,4 +1,4 @@
-"""Stored rows under today's rules: what a run would keep that reads them anew."""
+"""Rescrubbing of stored rows under the current rules, as if a run read them again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CUSTOM_EMOJI: Final = re.compile(r"(.*):([0-9]+)", re.DOTALL).fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Rescrubber:
-    """Satisfies the store's `Rewriter`."""
+    """Rescrubber of stored values. It implements the store's `Rewriter`."""
 
     people: Identities
-    reports: Identities  #: knows the guild's channels, which sentences about them name
+    reports: Identities  #: for reports: it knows the channels' ids, which reports name
 
     def payload(self, payload: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """Scrub a message or channel; return it, and the same as JSON."""
+        """Scrub a message or channel. Return it, and its JSON."""
         kept, document = self.people.scrub(payload)
         return kept, document.decode()
 
@@ -31,16 +31,16 @@ class Rescrubber:
         return self.people.text(text, payload)
 
     def original(self, original: str) -> str:
-        """Scrub a payload that is kept as JSON text, with escapes."""
+        """Scrub a payload that is stored as JSON text with escapes."""
         return original_text(json.loads(original), self.people)
 
     def emoji(self, emoji: str) -> str:
         """Scrub a reaction's emoji: a character, or the name and id of a custom one."""
-        found = _CUSTOM_EMOJI(emoji)
-        if found is None:
+        custom = _CUSTOM_EMOJI(emoji)
+        if custom is None:
             return self.people.text(emoji, {})
-        return f"{self.people.text(found[1], {})}:{found[2]}"
+        return f"{self.people.text(custom[1], {})}:{custom[2]}"
 
     def report(self, text: str) -> str:
-        """Scrub what is told of channels and jobs: a sentence, or JSON."""
+        """Scrub a report on a channel or job: a sentence, or JSON."""
         return self.reports.text(text, {})

@@ -1,19 +1,19 @@
-"""Messages with components: buttons under a text, and whole layouts in place of one."""
+"""Messages with components: buttons under a text, or a layout instead of a text."""
 
 from typing import Final
 
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
 from raysync.emulator.generator.words import sentence, title
-from raysync.emulator.messages import Payload, cdn_path
+from raysync.emulator.world.messages import Payload, cdn_path
 
 IS_COMPONENTS_V2: Final = 1 << 15
 
 
 def buttons(_history: History, _index: int, payload: Payload, draws: Draws) -> None:
-    """Put two rows under a message: buttons, and a menu."""
+    """Add two rows of components to a message: buttons, and a menu."""
     row = [_button(2, draws), _link(3)]
-    options = [{"label": title(draws), "value": str(each)} for each in range(3)]
+    options = [{"label": title(draws), "value": str(number)} for number in range(3)]
     menu = {
         "type": 3,
         "id": 5,
@@ -29,7 +29,7 @@ def buttons(_history: History, _index: int, payload: Payload, draws: Draws) -> N
 
 
 def layout(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Make it a layout: no content and no embeds, the text lives in components."""
+    """Turn a message into a layout: its text is in components, without content and embeds."""
     payload["flags"] |= IS_COMPONENTS_V2
     payload["content"], payload["embeds"] = "", []
     media = _media(history, index)

@@ -1,4 +1,4 @@
-"""Repeatable draws: a hash of seed and place instead of a generator with a state."""
+"""Repeatable random draws: a hash of a seed and a place, without a stateful generator."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ def mix(seed: int, place: int) -> int:
 
 
 class Draws:
-    """A short series of draws for one place."""
+    """Series of draws for one place, such as a message."""
 
     __slots__ = ("_bits",)
 
@@ -22,10 +22,10 @@ class Draws:
         self._bits = mix(seed, place)
 
     def below(self, count: int) -> int:
-        """Return a number from 0 up to, not including, *count*."""
+        """Return a number from 0 to *count*, exclusive."""
         self._bits = bits = (self._bits * 0xD1342543DE82EF95 + 0x2545F4914F6CDD1D) & _MASK
         return (bits >> 32) * count >> 32
 
     def chance(self, rate: float) -> bool:
-        """Say yes with a probability."""
+        """Return True with a probability."""
         return rate > 0 and self.below(1_000_000) < rate * 1_000_000

@@ -1,17 +1,17 @@
-"""A guild from a spec and a seed: its people, its channels, its threads."""
+"""Generator of a guild from a spec and a seed: users, roles, emojis and channels."""
 
-from raysync.emulator.entities import Emoji, Guild, Member, Role, User
 from raysync.emulator.generator.channels import add_channels
 from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.history import Cast, seed_of
 from raysync.emulator.generator.spec import GuildSpec
 from raysync.emulator.generator.words import title
-from raysync.emulator.permissions import READER, Permission
-from raysync.emulator.snowflakes import snowflake
+from raysync.emulator.world.entities import Emoji, Guild, Member, Role, User
+from raysync.emulator.world.permissions import READER, Permission
+from raysync.emulator.world.snowflakes import snowflake
 
 
 def generate_guild(spec: GuildSpec, seed: int = 1, *, guild_id: int | None = None) -> Guild:
-    """Make a guild; the same spec, seed and id make the same guild, to the byte."""
+    """Generate a guild. The same spec, seed and id give the same guild, byte for byte."""
     start_ms = int(spec.end_ms - spec.span_days * 86_400_000)
     guild_id = guild_id or snowflake(start_ms - 86_400_000, seed & 0xFFF)
     own_bits = mix(seed, guild_id) & 0x3FFFFF

@@ -1,27 +1,27 @@
-"""The history of one generated channel: ids at once, each message when it is read."""
+"""History of one generated channel: ids in memory, messages built on demand."""
 
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from raysync.emulator.entities import Emoji, User
 from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.spec import Rates
 from raysync.emulator.generator.words import odd_sentence, sentence
-from raysync.emulator.messages import Payload
-from raysync.emulator.payloads import user_payload
-from raysync.emulator.snowflakes import iso, made_at_ms
+from raysync.emulator.world.entities import Emoji, User
+from raysync.emulator.world.message_payloads import HAS_THREAD, text_message
+from raysync.emulator.world.messages import Payload
+from raysync.emulator.world.payloads import user_payload
 
 MAX_REPLY_DISTANCE: Final = 20
 _THREAD_CREATED: Final = 18
 
-Dress = Callable[["History", int, Payload, Draws], None]
+Vary = Callable[["History", int, Payload, Draws], None]
 
 
 @dataclass(slots=True)
 class Cast:
-    """Who writes in a guild, what they react with; user payloads are shared, never changed."""
+    """Users of a guild and their emojis. User payloads are shared: never change them."""
 
     users: list[User]
     payloads: list[Payload]
@@ -29,13 +29,13 @@ class Cast:
 
     @classmethod
     def of(cls, users: list[User], emojis: list[Emoji]) -> "Cast":
-        """Return the cast of these users."""
+        """Return the cast of some users and emojis."""
         return cls(users, [user_payload(user) for user in users], emojis)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Has a message tell that a thread was opened."""
+    """Announcement of a thread, which replaces a message."""
 
     thread_id: int
     name: str
@@ -43,10 +43,10 @@ class Notice:
 
 @dataclass(slots=True)
 class History:
-    """A `MessageSource`: message *i* follows from the seed and *i* alone.
+    """A `MessageSource` in which message *i* depends only on the seed and *i*.
 
-    *dress* turns a plain message into something else where the draws say so.
-    *opening*, if set, is the first message in place of a drawn one.
+    *vary* turns a plain message into another kind, by the draws. *opening*, if set, replaces fields
+    of the first message.
     """
 
     channel_id: int
@@ -55,7 +55,7 @@ class History:
     seed: int
     cast: Cast
     rates: Rates
-    dress: Dress
+    vary: Vary
     content_bytes: int = 120
     odd_text: bool = False
     opening: Payload | None = None
@@ -65,7 +65,7 @@ class History:
     pinned: frozenset[int] = frozenset()
 
     def build(self, index: int) -> Payload:
-        """Make a message again."""
+        """Return the message at *index*, equal at every call."""
         draws, message_id = Draws(self.seed, index), self.ids[index]
         payload = self.plain(index, draws)
         if self.in_thread:
@@ -74,37 +74,22 @@ class History:
             return payload | self.opening
         if message_id in self.notices:
             return payload | self._notice(self.notices[message_id])
-        self.dress(self, index, payload, draws)
+        self.vary(self, index, payload, draws)
         if message_id in self.thread_ids:
-            payload["flags"] |= 1 << 5
+            payload["flags"] |= HAS_THREAD
         return payload
 
     def plain(self, index: int, draws: Draws) -> Payload:
-        """Make a message that only says something."""
-        message_id, cast = self.ids[index], self.cast
+        """Return a message with a text only."""
+        cast = self.cast
         length = self.content_bytes // 2 + draws.below(self.content_bytes)
-        odd = self.odd_text and draws.below(4) == 0
-        return {
-            "type": 0,
-            "content": odd_sentence(draws) if odd else sentence(draws, length),
-            "mentions": [],
-            "mention_roles": [],
-            "attachments": [],
-            "embeds": [],
-            "timestamp": iso(made_at_ms(message_id)),
-            "edited_timestamp": None,
-            "flags": 0,
-            "components": [],
-            "id": str(message_id),
-            "channel_id": str(self.channel_id),
-            "author": cast.payloads[draws.below(len(cast.payloads))],
-            "pinned": False,
-            "mention_everyone": False,
-            "tts": False,
-        }
+        is_odd = self.odd_text and draws.below(4) == 0
+        content = odd_sentence(draws) if is_odd else sentence(draws, length)
+        author = cast.payloads[draws.below(len(cast.payloads))]
+        return text_message(self.channel_id, self.ids[index], author, content)
 
     def reply_target(self, index: int) -> int | None:
-        """Return the index that message *index* answers, if it is a reply."""
+        """Return the index of the message that *index* replies to, or None."""
         draws = Draws(self.seed ^ 0x5EED, index)
         if index == 0 or not draws.chance(self.rates.replies):
             return None
@@ -113,7 +98,7 @@ class History:
     def repliers(self, index: int) -> Iterable[int]:
         """Return the indexes of the replies to message *index*."""
         last = min(len(self.ids), index + MAX_REPLY_DISTANCE + 1)
-        return [each for each in range(index + 1, last) if self.reply_target(each) == index]
+        return [other for other in range(index + 1, last) if self.reply_target(other) == index]
 
     def _notice(self, notice: "Notice") -> Payload:
         reference = {"channel_id": str(notice.thread_id), "guild_id": str(self.guild_id)}
@@ -124,12 +109,12 @@ class History:
         }
 
 
-def plain_only(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Leave the message as it is."""
+def keep_plain(history: History, index: int, payload: Payload, draws: Draws) -> None:
+    """Leave the message unchanged."""
 
 
 def seed_of(seed: int, *places: int) -> int:
-    """Return a seed for a part of a whole."""
+    """Return a seed for a part, such as a channel."""
     for place in places:
         seed = mix(seed, place)
     return seed

@@ -1,17 +1,17 @@
-"""What every part of making a guild needs."""
+"""Maker of histories for the channels of one guild."""
 
 from dataclasses import astuple, dataclass
 
-from raysync.emulator.entities import Guild
-from raysync.emulator.generator.dress import lively
-from raysync.emulator.generator.history import Cast, History, plain_only, seed_of
+from raysync.emulator.generator.history import Cast, History, keep_plain, seed_of
 from raysync.emulator.generator.spec import GuildSpec
 from raysync.emulator.generator.times import message_ids
+from raysync.emulator.generator.variants import vary
+from raysync.emulator.world.entities import Guild
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """What making a guild's channels needs."""
+    """Guild under generation, with its spec, seed and cast."""
 
     guild: Guild
     spec: GuildSpec
@@ -20,7 +20,7 @@ class Maker:
 
     @property
     def start_ms(self) -> int:
-        """Return when histories begin."""
+        """Unix millisecond at which histories begin."""
         return int(self.spec.end_ms - self.spec.span_days * 86_400_000)
 
     def history(self, channel_id: int, count: int, start_ms: int, end_ms: int) -> History:
@@ -33,7 +33,7 @@ class Maker:
             seed=seed,
             cast=self.cast,
             rates=spec.rates,
-            dress=lively if any(astuple(spec.rates)) else plain_only,
+            vary=vary if any(astuple(spec.rates)) else keep_plain,
             content_bytes=spec.content_bytes,
             odd_text=spec.odd_text,
         )

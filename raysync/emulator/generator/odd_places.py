@@ -1,4 +1,4 @@
-"""People where nobody expects them: in alerts, footers, buttons, file names, keys and numbers."""
+"""People in odd places: alerts, footers, buttons, file names, keys and numbers."""
 
 import json
 from typing import Final
@@ -6,47 +6,47 @@ from typing import Final
 from raysync.emulator.generator.draws import Draws
 from raysync.emulator.generator.history import History
 from raysync.emulator.generator.words import sentence, title
-from raysync.emulator.messages import Payload, cdn_path
+from raysync.emulator.world.messages import Payload, cdn_path
 
 _ALERT: Final = 24
-_FULL_WIDTH: Final = {ord("0") + each: 0xFF10 + each for each in range(10)}
+_FULL_WIDTH: Final = {ord("0") + digit: 0xFF10 + digit for digit in range(10)}
 _CDN: Final = "https://cdn.discordapp.com"
 
 
-def hidden(history: History, index: int, payload: Payload, draws: Draws) -> None:
-    """Put somebody into a message, somewhere beside its author and its mentions."""
+def name_user(history: History, index: int, payload: Payload, draws: Draws) -> None:
+    """Name a user in a message, outside its author and its mentions."""
     users = history.cast.payloads
-    somebody = users[draws.below(len(users))]
+    user = users[draws.below(len(users))]
     place = _PLACES[draws.below(len(_PLACES))]
-    place(history, index, payload, somebody, draws)
+    place(history, index, payload, user, draws)
 
 
-def _alert(history: History, index: int, payload: Payload, somebody: Payload, draws: Draws) -> None:
-    """Make it AutoMod's alert: what is in its fields is partly JSON."""
-    actions = {"v": 1, "actions": {"1": {"actor": somebody["id"], "ts": "2026-01-01T00:00:00"}}}
-    told = {
+def _alert(history: History, index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Turn a message into an AutoMod alert. Some of its fields are JSON."""
+    actions = {"v": 1, "actions": {"1": {"actor": user["id"], "ts": "2026-01-01T00:00:00"}}}
+    values = {
         "rule_name": title(draws),
         "channel_id": str(history.channel_id),
         "flagged_message_id": str(history.ids[max(0, index - 1)]),
-        "interaction_user_id": somebody["id"],
+        "interaction_user_id": user["id"],
         "alert_actions_execution": json.dumps(actions, separators=(",", ":")),
     }
-    fields = [{"name": name, "value": value, "inline": False} for name, value in told.items()]
+    fields = [{"name": name, "value": value, "inline": False} for name, value in values.items()]
     embed = {"type": "auto_moderation_message", "description": sentence(draws, 40)}
     payload["type"], payload["content"] = _ALERT, ""
     payload["embeds"] = [embed | {"fields": fields}]
 
 
-def _log(history: History, _index: int, payload: Payload, somebody: Payload, draws: Draws) -> None:
-    """Make it an entry of a bot's log: whom it is about has a face, a footer and a banner."""
-    user_id, face = somebody["id"], somebody["avatar"] or "0" * 32
+def _log(history: History, _index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Turn a message into an entry of a bot's log, with the user's avatar, id and banner."""
+    user_id, face = user["id"], user["avatar"] or "0" * 32
     avatar = f"{_CDN}/avatars/{user_id}/{face}.webp?size=64"
     member = f"{_CDN}/guilds/{history.guild_id}/users/{user_id}/avatars/{face}.png"
     payload["embeds"] = [
         {
             "type": "rich",
             "description": sentence(draws, 40),
-            "author": {"name": somebody["username"], "icon_url": avatar},
+            "author": {"name": user["username"], "icon_url": avatar},
             "footer": {"text": f"ID: {user_id}", "icon_url": member},
             "image": {"url": f"{_CDN}/banners/{user_id}/{face}.png"},
             "fields": [
@@ -57,11 +57,9 @@ def _log(history: History, _index: int, payload: Payload, somebody: Payload, dra
     ]
 
 
-def _buttons(
-    history: History, _index: int, payload: Payload, somebody: Payload, draws: Draws
-) -> None:
-    """Put a button and a menu under it, about somebody."""
-    user_id = somebody["id"]
+def _buttons(history: History, _index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Add a button and a menu that name a user."""
+    user_id = user["id"]
     button = {
         "type": 2,
         "id": 2,
@@ -84,9 +82,9 @@ def _buttons(
     ]
 
 
-def _file(history: History, index: int, payload: Payload, somebody: Payload, draws: Draws) -> None:
-    """Attach a file that is named after somebody."""
-    attachment_id, name = history.ids[index] + 1, f"report-{somebody['id']}.txt"
+def _file(history: History, index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Attach a file whose name holds a user's id."""
+    attachment_id, name = history.ids[index] + 1, f"report-{user['id']}.txt"
     path = f"attachments/{history.channel_id}/{attachment_id}/{name}"
     payload["attachments"] = [
         {
@@ -100,26 +98,24 @@ def _file(history: History, index: int, payload: Payload, somebody: Payload, dra
     ]
 
 
-def _text(history: History, index: int, payload: Payload, somebody: Payload, draws: Draws) -> None:
-    """Name somebody by the bare id, among ids of other things and other numbers."""
-    user_id, channel_id = somebody["id"], history.channel_id
+def _text(history: History, index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Write a user's bare id into the text, among ids of things and other numbers."""
+    user_id, channel_id = user["id"], history.channel_id
     typed = user_id.translate(_FULL_WIDTH) if draws.below(3) == 0 else user_id
     link = f"https://discord.com/channels/{history.guild_id}/{channel_id}/{history.ids[index]}"
     payload["content"] = (
         f"{sentence(draws, 20)} {typed}, see {link} and <#{channel_id}> <:x:{channel_id}>, "
-        f"order 1234567890123, {_CDN}/avatars/{user_id}/{somebody['avatar'] or '0' * 32}.png"
+        f"order 1234567890123, {_CDN}/avatars/{user_id}/{user['avatar'] or '0' * 32}.png"
     )
 
 
-def _tomorrow(
-    history: History, _index: int, payload: Payload, somebody: Payload, draws: Draws
-) -> None:
-    """Add what Discord may bring tomorrow, under keys that nobody knows."""
-    user_id = somebody["id"]
+def _future(history: History, _index: int, payload: Payload, user: Payload, draws: Draws) -> None:
+    """Add a future feature that names a user under unknown keys."""
+    user_id = user["id"]
     payload["tomorrow"] = {
         "by": user_id,
-        "actor": {"id": user_id, "name": somebody["username"], "avatar": somebody["avatar"]},
-        "moderator": {"user_id": user_id, "display_name": somebody["username"]},
+        "actor": {"id": user_id, "name": user["username"], "avatar": user["avatar"]},
+        "moderator": {"user_id": user_id, "display_name": user["username"]},
         "target": int(user_id),
         "votes": {user_id: draws.below(9)},
         "channel_id": str(history.channel_id),
@@ -127,4 +123,4 @@ def _tomorrow(
     }
 
 
-_PLACES: Final = (_alert, _log, _buttons, _file, _text, _tomorrow)
+_PLACES: Final = (_alert, _log, _buttons, _file, _text, _future)

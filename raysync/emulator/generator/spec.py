@@ -1,23 +1,23 @@
-"""What a generated guild is to hold."""
+"""Specification of a generated guild."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
 DEFAULT_END_MS: Final = 1_790_000_000_000
-"""When histories end unless told: a fixed day, so that a seed always makes the same guild."""
+"""Default end of histories: a fixed day, so that a seed always gives the same guild."""
 
 
 class Spread(StrEnum):
-    """How a kind's messages are shared out among its channels."""
+    """Distribution of messages among the channels of a type."""
 
-    EVEN = "even"  #: the same number everywhere
+    EVEN = "even"  #: the same number in each
     SKEWED = "skewed"  #: the n-th channel holds about 1/n^0.6 of the first one's
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Which part of the messages (0 to 1) is or bears what."""
+    """Shares of messages (0 to 1) of each kind, or with each feature."""
 
     reactions: float = 0.0
     attachments: float = 0.0
@@ -35,11 +35,11 @@ class Rates:
     system: float = 0.0
     unknown: float = 0.0
     pins: float = 0.0
-    odd_places: float = 0.0  #: somebody is named where nobody expects it
+    odd_places: float = 0.0  #: a user is named in an odd place
 
     @classmethod
     def lively(cls) -> Self:
-        """Return the rates of a guild where everything happens."""
+        """Return the rates of a guild with every kind of message."""
         return cls(
             reactions=0.15,
             attachments=0.06,
@@ -63,11 +63,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class GuildSpec:
-    """How many of each; `generate_guild` makes it. Messages are counted per kind of channel.
+    """Counts for `generate_guild`. Messages are counted per type of channel, except for threads.
 
-    The last *hidden_channels* text channels deny VIEW_CHANNEL to everyone, the
-    *mute_channels* before them READ_MESSAGE_HISTORY. Histories end at *end_ms* and span
-    *span_days*.
+    The last *hidden_channels* text channels deny VIEW_CHANNEL to everyone, and the *mute_channels*
+    before them READ_MESSAGE_HISTORY. Histories end at *end_ms* and span *span_days*.
     """
 
     name: str = "emulated guild"
@@ -105,22 +104,19 @@ class GuildSpec:
     def uniform(
         cls, channels: int = 100, messages_per_channel: int = 1500, end_ms: int = DEFAULT_END_MS
     ) -> Self:
-        """Return text channels of one size, plain messages: for benchmarks.
-
-        Pages are of about 100 kB.
-        """
+        """Return a spec for benchmarks: equal text channels of plain messages, 100 kB a page."""
         total = channels * messages_per_channel
         return cls(text_channels=channels, text_messages=total, content_bytes=420, end_ms=end_ms)
 
     @classmethod
     def tiny(cls, messages: int = 300, end_ms: int = DEFAULT_END_MS) -> Self:
-        """Return three channels of a few hundred messages: for a first look."""
+        """Return a spec for a first look: three channels with a few hundred messages."""
         rates = Rates(reactions=0.1, replies=0.2, attachments=0.05)
         return cls(text_channels=3, text_messages=messages, users=12, rates=rates, end_ms=end_ms)
 
     @classmethod
     def lively(cls, messages: int = 40_000, end_ms: int = DEFAULT_END_MS) -> Self:
-        """Return every kind of channel, thread and message, about *messages* in all."""
+        """Return a spec with every type of channel and message, about *messages* in total."""
         threads = max(24, messages // 400)
         posts = max(16, messages // 400)
         return cls(

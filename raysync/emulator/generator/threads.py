@@ -1,29 +1,29 @@
-"""The threads and posts of a generated guild."""
+"""Threads and posts of a generated guild."""
 
 from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Final
 
-from raysync.emulator.entities import (
+from raysync.emulator.generator.draws import Draws
+from raysync.emulator.generator.history import History, Notice
+from raysync.emulator.generator.maker import Maker
+from raysync.emulator.generator.words import title
+from raysync.emulator.world.entities import (
     POST_PARENT_TYPES,
     Channel,
     ChannelType,
     Thread,
 )
-from raysync.emulator.generator.draws import Draws
-from raysync.emulator.generator.history import History, Notice
-from raysync.emulator.generator.maker import Maker
-from raysync.emulator.generator.words import title
-from raysync.emulator.messages import MessageLog, Payload
-from raysync.emulator.snowflakes import made_at_ms, snowflake
+from raysync.emulator.world.message_payloads import THREAD_STARTER, message_reference
+from raysync.emulator.world.messages import MessageLog, Payload
+from raysync.emulator.world.snowflakes import made_at_ms, snowflake
 
 _DAY_MS: Final = 86_400_000
-_STARTER: Final = 21
 _TAGS: Final = ("question", "solved", "idea")
 
 
 def add_threads(maker: Maker) -> None:
-    """Hang the spec's threads under the guild's channels, and posts into its forums."""
+    """Add the spec's threads to the guild's channels, and its posts to the forums."""
     spec = maker.spec
     texts = _channels_of(maker, ChannelType.TEXT)
     announcements = _channels_of(maker, ChannelType.ANNOUNCEMENT)
@@ -39,7 +39,7 @@ def add_threads(maker: Maker) -> None:
 
 
 def _add_public(maker: Maker, parent: Channel, number: int, kind: int) -> None:
-    """Open a thread from a message, or, every third, beside one that says so."""
+    """Add a thread that starts from a message. Every third one is only announced by a message."""
     source = _history(parent)
     if source is None or not len(source.ids):
         return
@@ -53,14 +53,9 @@ def _add_public(maker: Maker, parent: Channel, number: int, kind: int) -> None:
         source.notices[message_id] = Notice(thread_id, thread.name)
         return
     opening = {
-        "type": _STARTER,
+        "type": THREAD_STARTER,
         "content": "",
-        "message_reference": {
-            "type": 0,
-            "channel_id": str(parent.id),
-            "message_id": str(message_id),
-            "guild_id": str(maker.guild.id),
-        },
+        "message_reference": message_reference(maker.guild.id, parent.id, message_id),
     }
     _add(maker, parent, message_id, kind, opening)
     source.thread_ids.add(message_id)
@@ -74,13 +69,13 @@ def _add_private(maker: Maker, parent: Channel, number: int) -> None:
 
 
 def _add_post(maker: Maker, parent: Channel, number: int) -> None:
-    """Put a post into a forum: a thread whose first message has its id."""
+    """Add a post to a forum: a thread whose first message has its id."""
     thread_id = snowflake(_any_ms(maker, parent.id + number), 0)
     if thread_id in maker.guild.threads:
         return
     post = _add(maker, parent, thread_id, ChannelType.PUBLIC_THREAD, {})
     if not parent.tags:
-        parent.tags |= {parent.id + 1 + each: name for each, name in enumerate(_TAGS)}
+        parent.tags |= {parent.id + 1 + number: name for number, name in enumerate(_TAGS)}
     post.applied_tags = (parent.id + 1 + number % len(_TAGS),)
     parent.last_message_id = max(parent.last_message_id or 0, post.id)
 
@@ -124,7 +119,7 @@ def _history(channel: Channel) -> History | None:
 
 
 def _channels_of(maker: Maker, *kinds: int) -> list[Channel]:
-    return [each for each in maker.guild.channels.values() if each.type in kinds]
+    return [channel for channel in maker.guild.channels.values() if channel.type in kinds]
 
 
 def _dealt(parents: list[Channel], count: int) -> Iterator[Channel]:

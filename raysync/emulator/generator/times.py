@@ -1,9 +1,9 @@
-"""When the messages of a history were written, as their ids."""
+"""Ids of a history's messages, which hold their times."""
 
 from array import array
 
 from raysync.emulator.generator.draws import mix
-from raysync.emulator.snowflakes import EPOCH_MS
+from raysync.emulator.world.snowflakes import EPOCH_MS
 
 _SEQUENCES = 0x3FFF
 
@@ -11,10 +11,10 @@ _SEQUENCES = 0x3FFF
 def message_ids(
     count: int, start_ms: int, end_ms: int, seed: int, tie_rate: float = 0.0
 ) -> "array[int]":
-    """Return *count* rising ids spread over the time; some share a millisecond.
+    """Return *count* ascending ids, spread over the time. Some share a millisecond.
 
-    The low eight bits stay free for the ids of attachments. The seed decides where the
-    sequence numbers begin, so that ids of different channels do not meet.
+    The low eight bits stay free for the ids of attachments. Sequence numbers start at a value from
+    the seed, so that ids of different channels do not collide.
     """
     step = (end_ms - start_ms) / max(1, count)
     tie_below = int(tie_rate * (1 << 32))

@@ -1,4 +1,4 @@
-"""What generated people say."""
+"""Texts of generated messages."""
 
 from functools import cache
 from typing import Final
@@ -27,20 +27,20 @@ _ODD: Final = (
 
 
 def sentence(draws: Draws, about_bytes: int) -> str:
-    """Return words, about as many bytes as asked for."""
+    """Return a text of about this many bytes."""
     text = _long_text()
     start = draws.below(len(text) - about_bytes)
     return text[start : start + max(1, about_bytes)].strip() or "ok"
 
 
 def odd_sentence(draws: Draws) -> str:
-    """Return text that breaks careless programs, U+0000 among it."""
+    """Return a text that breaks careless programs, such as one with U+0000."""
     return _ODD[draws.below(len(_ODD))]
 
 
 @cache
 def _long_text() -> str:
-    """Return a text to cut sentences from: drawing each word costs ten times as much."""
+    """Return a long text to cut sentences from, ten times cheaper than drawing each word."""
     draws = Draws(0, 0)
     return " ".join(_WORDS[draws.below(len(_WORDS))] for _ in range(20_000))
 

@@ -11,9 +11,9 @@ import pytest
 
 from raysync.discord_api.careful import read_message
 from raysync.discord_api.convert import channel_from, message_from
+from raysync.discord_api.people.id_classifier import Knowledge
 from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.discord_api.people.scrubbing import without_people
-from raysync.discord_api.people.whose_ids import Knowledge
 from raysync.models.entities import Message
 from raysync.models.ids import GuildId, UserId
 from raysync.models.privacy import ERASED

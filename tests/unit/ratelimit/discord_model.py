@@ -7,8 +7,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from raysync.emulator.buckets import Bucket, make_bucket
 from raysync.emulator.limits import Form
+from raysync.emulator.limits.buckets import Bucket, make_bucket
 from raysync.ratelimit.budget import Demand, Lease, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raysync.emulator.buckets import make_bucket
 from raysync.emulator.limits import Form
+from raysync.emulator.limits.buckets import make_bucket
 from raysync.ratelimit.forms import BucketForm
 from raysync.ratelimit.policies import BucketHeaders, PolicySource, RoutePolicies
 

@@ -1,0 +1,1 @@
+"""Discord's REST API: routes, their handlers, and the answers in Discord's own words."""

@@ -1,0 +1,61 @@
+"""Edits of threads."""
+
+from raysync.emulator.edits.base import WorldEdits
+from raysync.emulator.world.entities import THREAD_TYPES, ChannelType, Thread
+from raysync.emulator.world.message_payloads import HAS_THREAD
+from raysync.emulator.world.messages import MessageLog
+
+
+class ThreadEdits(WorldEdits):
+    """Edits of threads and their members. KeyError for unknown ids."""
+
+    def create_thread(
+        self,
+        channel_id: int,
+        name: str,
+        kind: int = ChannelType.PUBLIC_THREAD,
+        message_id: int | None = None,
+    ) -> int:
+        """Create a thread and return its id. With *message_id*, start it from that message."""
+        if kind not in THREAD_TYPES:
+            raise ValueError(f"not a type of thread: {kind}; use {sorted(map(int, THREAD_TYPES))}")
+        parent, now_ms = self.world.channels[channel_id], self.world.clock.now_ms()
+        thread_id = self.world.new_id() if message_id is None else message_id
+        log = MessageLog()
+        thread = Thread(thread_id, parent.guild_id, kind, name, log, channel_id)
+        guild = self.world.guild_of(parent)
+        thread.owner_id, thread.archive_ms = guild.owner_id, now_ms
+        thread.member_ids = {guild.owner_id}
+        if message_id is not None:
+            flags = parent.log.payload(message_id)["flags"] | HAS_THREAD
+            self.change(channel_id, message_id, {"flags": flags})
+        guild.threads[thread_id] = self.world.channels[thread_id] = thread
+        return thread_id
+
+    def archive_thread(self, thread_id: int, *, at_ms: int | None = None) -> None:
+        """Archive a thread, now or at a given time."""
+        self._set_archived(thread_id, True, at_ms)
+
+    def unarchive_thread(self, thread_id: int, *, at_ms: int | None = None) -> None:
+        """Unarchive a thread, now or at a given time."""
+        self._set_archived(thread_id, False, at_ms)
+
+    def join_thread(self, thread_id: int, user_id: int) -> None:
+        """Add a user to the members of a thread."""
+        self._thread(thread_id).member_ids.add(user_id)
+
+    def leave_thread(self, thread_id: int, user_id: int) -> None:
+        """Remove a user from the members of a thread."""
+        self._thread(thread_id).member_ids.discard(user_id)
+
+    def _thread(self, thread_id: int) -> Thread:
+        thread = self.world.channels[thread_id]
+        if not isinstance(thread, Thread):
+            raise KeyError(thread_id)
+        return thread
+
+    def _set_archived(self, thread_id: int, archived: bool, at_ms: int | None) -> None:
+        thread = self._thread(thread_id)
+        thread.archived = archived
+        thread.archive_ms = self.world.clock.now_ms() if at_ms is None else at_ms
+        self.world.touch_parent(thread)

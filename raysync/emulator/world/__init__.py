@@ -1,0 +1,1 @@
+"""The state that is served: guilds, channels, messages, files and bots."""
