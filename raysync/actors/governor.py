@@ -13,7 +13,8 @@ from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
 from raysync.errors import RunStoppedError
 from raysync.logs import LogFormat, configure_logs
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.models.permits import Demand, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.share_keeper import ShareKeeper
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.connection.engine import open_engine

@@ -20,8 +20,8 @@ from raysync.errors import (
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobView, WorkerReport
 from raysync.models.ids import ChannelId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
-from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.ratelimit.share_keeper import LedgerUnknownError
 from raysync.reasons import reason_of

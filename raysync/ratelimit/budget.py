@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from raysync.models.permits import Demand, Lease, Sharer, Use
 from raysync.ratelimit.throttle import Throttle
 
 DISCORD_PER_SECOND: Final = 50
@@ -33,46 +34,6 @@ _ACTIVE_S: Final = 1.0
 _FULL_SHARE: Final = 0.96
 """Of a limit above Discord's common one, the rate is taken to be this part, as 48 of 50."""
 _LEAST_PAUSE_S: Final = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Sharer:
-    """Who asks for permits: the runs on a token share it evenly, their workers by what is left."""
-
-    run: str
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """What became of one permit, on the granter's clock."""
-
-    start_s: float
-    arrived_s: float | None  #: `JITTER_S` before the latest it arrived; None: it will not be sent
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a worker asks for, and what it has done with what it got."""
-
-    permits: int
-    uses: tuple[Use, ...] = ()
-    weight: float = 1.0  #: how much is left to do where the permits go, beside other workers
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Permits for one worker, each for one request.
-
-    *granted_at_s* is on the granter's own clock, *starts* are offsets from it. A permit may be
-    used from its start and for *valid_for_s*; then it lapses. Without any, *ask_again_s* says
-    when the worker may get one.
-    """
-
-    granted_at_s: float
-    starts: tuple[float, ...]
-    valid_for_s: float
-    ask_again_s: float = 0.0
 
 
 class ArrivalLog:

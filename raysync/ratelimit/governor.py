@@ -10,16 +10,9 @@ from typing import Final
 from raysync.clock import SystemClock
 from raysync.errors import BannedError, RunStoppedError
 from raysync.models.header_values import seconds_in
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.refusal import Refusal, Scope
-from raysync.ratelimit.budget import (
-    QUIET_S,
-    VALID_S,
-    Demand,
-    GlobalBudget,
-    Lease,
-    Sharer,
-    limit_of,
-)
+from raysync.ratelimit.budget import QUIET_S, VALID_S, GlobalBudget, limit_of
 from raysync.ratelimit.refusals import (
     BAN,
     INVALID_STOP,
@@ -28,8 +21,6 @@ from raysync.ratelimit.refusals import (
 )
 from raysync.ratelimit.shares import TokenShare
 from raysync.ratelimit.throttle import Throttle
-
-__all__ = ["Demand", "Governor", "Lease", "Sharer"]
 
 _SHARE_PAUSE_S: Final = 0.1
 _GLOBAL: Final = Scope.GLOBAL.value

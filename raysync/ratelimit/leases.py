@@ -10,8 +10,8 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError
+from raysync.models.permits import Demand, Lease, Use
 from raysync.ratelimit.arrivals import Arrivals
-from raysync.ratelimit.budget import Demand, Lease, Use
 from raysync.ratelimit.permit import Permit
 
 LARGEST_LEASE: Final = 8

@@ -21,6 +21,7 @@ from raysync.logs import log_place
 from raysync.models.durations import DurationMeter
 from raysync.models.events import ApiUsage, WorkerReport, Written
 from raysync.models.ids import JobId
+from raysync.models.permits import Demand, Lease
 from raysync.models.work import (
     ChannelOutcome,
     ChannelTask,
@@ -28,7 +29,6 @@ from raysync.models.work import (
     PageReceipt,
     PageWrite,
 )
-from raysync.ratelimit.governor import Demand, Lease
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool

@@ -33,6 +33,7 @@ from raysync.models.entities import (
 )
 from raysync.models.events import ApiUsage, ChannelRow, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
@@ -47,7 +48,7 @@ from raysync.models.work import (
 )
 from raysync.pool.dispatch import Dispatcher
 from raysync.pool.policies import ClusterScaling
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool

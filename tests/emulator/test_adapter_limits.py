@@ -9,7 +9,8 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import GuildSpec, Latency, Limits, World, generate_guild, serve
 from raysync.emulator.limits import Headers, RouteLimit
-from raysync.ratelimit.governor import Governor, Sharer
+from raysync.models.permits import Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.store.connection.engine import open_engine

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from raysync.actors.cluster import RunActors
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, JobId, MessageId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.pool.dispatch import Dispatcher
 from raysync.pool.policies import ClusterScaling
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from raysync.emulator.buckets import Bucket, make_bucket
 from raysync.emulator.limits import Form
-from raysync.ratelimit.budget import Demand, Lease, Sharer
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RateLimitedError
-from raysync.ratelimit.budget import Demand, Lease
+from raysync.models.permits import Demand, Lease
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from tests.virtual_time import LoopClock, run_virtual

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
-from raysync.ratelimit.budget import Demand
+from raysync.models.permits import Demand
 from raysync.ratelimit.policies import PolicySource, RoutePolicy
 from tests.unit.ratelimit.discord_model import (
     MESSAGES,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
 from raysync.errors import RateLimitedError
+from raysync.models.permits import Demand, Lease
 from raysync.models.refusal import LONGEST_PAUSE_S, Scope
-from raysync.ratelimit.budget import Demand, Lease
 from raysync.ratelimit.headers import LONGEST_WINDOW_S, BucketHeaders
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
