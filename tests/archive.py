@@ -24,6 +24,7 @@ from raysync.store.archive.pages import PostgresPages
 from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.job import SyncJob
 from raysync.sync.job_end import JobEnd
 from raysync.sync.planner import GuildPlanner
@@ -36,7 +37,7 @@ AT_ONCE = 4
 
 
 class FreeLimiter:
-    """Lets everything pass."""
+    """A limiter that lets every request pass, and each of those requests."""
 
     async def enter(
         self, route: str, major_id: str | None, head_start_s: float = 0.0
@@ -49,24 +50,30 @@ class FreeLimiter:
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
         return
 
-    def pause_s(self, route: str, major_id: str | None) -> float:
+
+class FreeBucket:
+    """A channel's bucket that is never empty."""
+
+    head_start_s = 0.0
+
+    def pause_s(self) -> float:
         return 0.0
 
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
+    def return_s(self, requests: float) -> float:
         return 0.0
 
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
+    def ages_s(self) -> tuple[float, ...]:
         return ()
 
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
+    def restore(self, ages_s: Iterable[float]) -> None:
         return
 
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
+    def assume_exhausted(self, ago_s: float) -> None:
         return
 
 
 class LocalDispatcher:
-    """Reads some channels at a time, here; one that gave its slot away *comes_back*, or not."""
+    """Reads some channels at a time in this process; a parked one *comes_back*, or not."""
 
     def __init__(self, engine: ChannelSync, *, comes_back: bool) -> None:
         self._engine = engine
@@ -89,7 +96,7 @@ class LocalDispatcher:
 
 
 class SilentSink:
-    """Takes note of nothing."""
+    """A progress sink that ignores everything."""
 
     async def plan(self, tasks: Iterable[ChannelTask], skipped: Iterable[Skipped]) -> None:
         return
@@ -146,8 +153,9 @@ class Archive:
         extras = JobExtras(window.extras, client, identities, self._engine, guild_id)
         async with client, AsyncExitStack() as stack:
             stack.push_async_callback(extras.close)
-            engine = ChannelSync(
-                client,
+            ports = ChannelPorts(
+                client.history,
+                lambda _: FreeBucket(),
                 PostgresPages(self._engine),
                 policy,
                 clock,
@@ -159,9 +167,9 @@ class Archive:
                 header,
                 self.tenant,
                 window,
-                GuildPlanner(client, self.tenant.guild_id),
+                GuildPlanner(client.guilds, self.tenant.guild_id),
                 ChannelStore(self._engine, self.tenant.id),
-                LocalDispatcher(engine, comes_back=self.comes_back),
+                LocalDispatcher(ChannelSync(ports), comes_back=self.comes_back),
                 SilentSink(),
                 clock,
                 Retrier(policy, clock),

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import aiohttp
 
-from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.errors import by_proxy, refused_by_proxy
 from raysync.discord_api.fields import UNREADABLE, mapping, snowflake, text
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
 from raysync.discord_api.guilds import readable
 from raysync.discord_api.proxies import Proxy
 from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
+from raysync.discord_api.transport import Transport
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,
@@ -47,8 +47,8 @@ _PLAIN: Final = "identity"
 class AttachmentSource:
     """Satisfies the engine's `FileSource`."""
 
-    def __init__(self, client: DiscordClient) -> None:
-        self._client = client
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._session: aiohttp.ClientSession | None = None
 
     async def sign_anew(
@@ -69,8 +69,11 @@ class AttachmentSource:
         if not body["attachment_urls"]:
             return {}
         try:
-            answer = await self._client.request(
-                "POST", "/attachments/refresh-urls", {}, HEAD_START_OF_EXTRAS_S, json=body
+            answer = await self._transport.request(
+                "POST",
+                "/attachments/refresh-urls",
+                head_start_s=HEAD_START_OF_EXTRAS_S,
+                json=body,
             )
             return dict(readable(mapping(answer)["refreshed_urls"], _fresh))
         except (PermanentError, *UNREADABLE):  # it is not documented
@@ -90,9 +93,11 @@ class AttachmentSource:
     async def _of_message(self, channel_id: ChannelId, message_id: MessageId) -> dict[int, str]:
         """What the message itself says; nothing where it is gone."""
         path = "/channels/{channel_id}/messages/{message_id}"
-        ids = {"channel_id": channel_id, "message_id": message_id}
+        ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id}
         try:
-            answer = await self._client.request("GET", path, {}, HEAD_START_OF_EXTRAS_S, **ids)
+            answer = await self._transport.request(
+                "GET", path, head_start_s=HEAD_START_OF_EXTRAS_S, **ids
+            )
             return dict(readable(mapping(answer)["attachments"], _address))
         except (UnknownMessageError, *UNREADABLE):
             return {}
@@ -111,7 +116,7 @@ class AttachmentSource:
         slowest_s = _UNHURRIED_S + (file.size - start) / _SLOWEST_BYTES_PER_S
         until_s = asyncio.get_running_loop().time() + slowest_s
         try:
-            proxy = self._client.proxies.way_to(url)
+            proxy = self._transport.proxies.way_to(url)
             through = None if proxy is None else proxy.url
             async with session.get(
                 url, headers=wanted, allow_redirects=False, proxy=through

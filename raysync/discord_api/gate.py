@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final, Protocol
@@ -28,7 +28,7 @@ _MAJOR: Final = frozenset({"channels", "guilds", "webhooks"})
 PROXY_WANTS_PASSWORD: Final = 407
 
 
-class Passage(Protocol):
+class AdmittedRequest(Protocol):
     """One request that was let in."""
 
     def sent(self) -> None:
@@ -46,28 +46,10 @@ class Passage(Protocol):
 class RequestLimiter(Protocol):
     """Decides when a request may be sent."""
 
-    async def enter(self, route: str, major_id: str | None, head_start_s: float = 0.0) -> Passage:
+    async def enter(
+        self, route: str, major_id: str | None, head_start_s: float = 0.0
+    ) -> AdmittedRequest:
         """Wait until a request of *route* may be sent. What it raises, the caller gets."""
-        ...
-
-    def pause_s(self, route: str, major_id: str | None) -> float:
-        """How long a request would wait for its bucket now."""
-        ...
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
-        """When to come back to a bucket for so many requests, at no loss."""
-        ...
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
-        """What counts in a bucket, in seconds ago."""
-        ...
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
-        """Go on with a bucket that another process told of."""
-        ...
-
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
-        """Count a bucket as used up so long ago."""
         ...
 
 
@@ -147,7 +129,7 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        passage: Passage | None = getattr(context, "passage", None)
+        passage: AdmittedRequest | None = getattr(context, "passage", None)
         if passage is not None:
             passage.sent()
 
@@ -185,6 +167,6 @@ def _trip_of(context: SimpleNamespace) -> Trip:
 
 
 def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
-    passage: Passage | None = context.__dict__.pop("passage", None)
+    passage: AdmittedRequest | None = context.__dict__.pop("passage", None)
     if passage is not None:
         passage.leave(status, headers)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.fields import mapping, snowflake
 from raysync.discord_api.guilds import readable
 from raysync.discord_api.people.pseudonyms import Identities
+from raysync.discord_api.transport import Transport
 from raysync.errors import NoProgressError, PayloadError
 from raysync.models.extras import ReactorPage
 from raysync.models.ids import ChannelId, MessageId, UserId
@@ -21,8 +21,8 @@ _PER_PAGE: Final = 100
 class ReactorLists:
     """Satisfies the engine's `ReactorSource`."""
 
-    def __init__(self, client: DiscordClient, identities: Identities) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, identities: Identities) -> None:
+        self._transport = transport
         self._identities = identities
 
     async def fetch_reactors(
@@ -42,7 +42,9 @@ class ReactorLists:
         params = {"limit": str(_PER_PAGE), "type": "1" if burst else "0"}
         params |= {"after": str(after)} if after else {}
         ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id, "emoji": emoji}
-        users = await self._client.request("GET", _PATH, params, HEAD_START_OF_EXTRAS_S, **ids)
+        users = await self._transport.request(
+            "GET", _PATH, params, head_start_s=HEAD_START_OF_EXTRAS_S, **ids
+        )
         if not isinstance(users, list | None):
             raise PayloadError("A list of reactors is not what Discord documents.")
         found = readable(users or [], lambda each: snowflake(mapping(each)["id"]))

@@ -9,7 +9,7 @@ one. The gate in front of every HTTP request knows better, and sees discord.py's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from json import JSONDecodeError
 from typing import Any, Final, Self
@@ -73,11 +73,13 @@ class Transport:
         limiter: RequestLimiter,
         known_routes: KnownRoutes,
         request_timeout_s: float,
+        identity: BotIdentity | None = None,
         proxies: Proxies | None = None,
     ) -> None:
-        """*request_timeout_s* bounds the silence within one HTTP request.
+        """Connect nothing yet; `login` does.
 
-        *proxies* of None are those of this process's environment.
+        *request_timeout_s* bounds the silence within one HTTP request. With *identity*, login sends
+        no request. *proxies* of None are those of this process's environment.
 
         Raises:
             ConfigurationError: the address or the proxy's cannot be used.
@@ -91,6 +93,8 @@ class Transport:
         self._proxy = self.proxies.way_to(self.base_url)
         self._gate = Gate(self.base_url, limiter)
         self._known_routes = known_routes
+        self._known_identity = identity
+        self._identity: BotIdentity | None = None
         self._guards: dict[str, Any] = {
             "allow_redirects": False,  # the token goes to no other host
             "middlewares": (bounded,),
@@ -102,18 +106,26 @@ class Transport:
             self._guards["proxy"] = self._proxy.url
         self._discord: discord.Client | None = None
 
-    async def open(self, known: BotIdentity | None) -> BotIdentity:
-        """Have Discord accept the token: two requests, or none where it is *known* whose it is.
+    @property
+    def bot(self) -> BotIdentity:
+        """The identity of the token's bot, which login learned."""
+        if self._identity is None:
+            raise RuntimeError("the client is not logged in")
+        return self._identity
 
-        Raises:
-            TokenRejectedError: it is no token, or not a bot's.
-        """
+    async def login(self) -> BotIdentity:
+        """Have Discord accept the token; once logged in, do nothing. See `DiscordClient.login`."""
+        if self._identity is None:
+            self._identity = await self._open()
+        return self._identity
+
+    async def _open(self) -> BotIdentity:
         await self.close()
         client = self._discord = self._new_client()
         try:
             with translated("login", self.base_url, self._proxy):
                 async with asyncio.timeout(_WHOLE_CALL_S):
-                    return await self._log_in(client, known)
+                    return await self._log_in(client, self._known_identity)
         except BaseException:
             await self.close()
             raise
@@ -174,28 +186,33 @@ class Transport:
         self,
         method: str,
         path: str,
-        params: dict[str, str],
+        params: Mapping[str, str] | None = None,
+        *,
         head_start_s: float = 0.0,
         json: Any = None,
         **ids: Any,
     ) -> Any:
-        """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
+        """Return the answer to one request, as parsed JSON.
+
+        Among the requests that wait for a permit, it goes as if it had come *head_start_s* ago.
+        """
         if self._discord is None:
             raise RuntimeError("the client is not logged in")
         http, what = self._discord.http, f"{method} {path}"
-        given: dict[str, Any] = {"params": params, "trace_request_ctx": Trip(head_start_s)}
+        given: dict[str, Any] = {"params": params or {}, "trace_request_ctx": Trip(head_start_s)}
         given |= {} if json is None else {"json": json}
         async with self._known_routes.asking(what):
             with translated(what, self.base_url, self._proxy):
                 async with asyncio.timeout(_WHOLE_CALL_S):
                     return await http.request(Route(method, path, **ids), **given)
 
-    async def get(self, path: str) -> Any:
-        """Return the answer to a GET of a path without ids and parameters, as `request` does."""
-        return await self.request("GET", path, {})
+    async def get(self, path: str, params: Mapping[str, str] | None = None, **ids: Any) -> Any:
+        """Return the answer to a GET, as `request` does."""
+        return await self.request("GET", path, params, **ids)
 
     async def close(self) -> None:
-        """Close all connections. What was closed may be opened again."""
+        """Close all connections. A closed transport may log in again."""
+        self._identity = None
         client, self._discord = self._discord, None
         if client is not None:
             await client.close()

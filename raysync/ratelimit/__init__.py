@@ -11,7 +11,7 @@ Two limits bind at once:
   Lateness thus costs a little speed (``50 / (1 s + jitter + lateness)`` binds below 48/s only from
   12 ms on) and never a refusal.
 * **A bucket's**: a route within one channel or guild, 5 pages in 5 s for messages. Since 2022 most
-  are leaky buckets, some are fixed windows, and headers do not tell which. `ChannelBucket` keeps a
+  are leaky buckets, some are fixed windows, and headers do not tell which. `Bucket` keeps a
   log of *completions* and starts request ``i`` no sooner than a window after the completion of
   ``i - limit``. The server counted each request before it answered, and will count the next after
   we send it: so at the server, too, no window holds more than ``limit``, whatever the latency.

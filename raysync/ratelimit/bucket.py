@@ -54,7 +54,7 @@ class LeakyLevel:
         return (age_s,) * (count - 1) + (min(age_s, now_s - last_s),) * min(count, 1)
 
 
-class ChannelBucket:
+class Bucket:
     """A log of completed requests, and a count of those under way.
 
     Where the route is known to be leaky, the level is what counts, and else the log: it satisfies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,16 +33,3 @@ class SlowLimiter:
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
         self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
-
-    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
-        return 0.0
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
-        return 0.0
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
-        return ()
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
-
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None: ...

@@ -353,14 +353,14 @@ class _Run:
         self._trackers[header.job_id] = tracker
         try:
             session = await self._planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
-            known = {"identity": await session.client.identify()}
+            known = {"identity": await session.client.login()}
             self._secrets[header.job_id] = secrets.model_copy(update=known)
-            is_outage = outage_of(session.client.is_reachable)
+            is_outage = outage_of(session.client.history.is_reachable)
             job = SyncJob(
                 header,
                 tenant,
                 window,
-                GuildPlanner(session.client, tenant.guild_id),
+                GuildPlanner(session.client.guilds, tenant.guild_id),
                 ChannelStore(self._engine, tenant.id),
                 self._dispatcher,
                 tracker,

@@ -9,7 +9,7 @@ would lose a message, or delete one that is there:
   id, so a page may end between two of them. The next page starts at that millisecond again.
 * A full page of one millisecond alone: nothing says how many more messages it has.
 * The last minutes: Discord may show a message later than one with a higher id.
-* A short page, where the channel names a newer message: it may have been cut. See `Reading`.
+* A short page, where the channel names a newer message: it may have been cut. See `RangeReader`.
 
 Nor does a page prove anything that holds a record without a place: one whose id cannot be read, or
 is not one that this page can hold. It may be any message of the page's range. What can be read of

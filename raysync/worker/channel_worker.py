@@ -32,11 +32,12 @@ from raysync.models.work import (
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import Report, WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
-from raysync.ratelimit.policies import pages_at
+from raysync.ratelimit.policies import PAGES, pages_at
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.connection.engine import Engine, open_engine
 from raysync.store.limits.learned import LimitStore
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.ports import PageStore
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.worker.job_extras import JobExtras
@@ -164,7 +165,7 @@ class JobSession:
             token=secrets.token.get_secret_value(),
             base_url=secrets.discord_api_url,
             limiter=limiter,
-            pseudonymizer=identities,
+            identities=identities,
             identity=secrets.identity,
             proxies=secrets.proxies,
             known_routes=known_routes,
@@ -175,13 +176,16 @@ class JobSession:
         self.reporter = JobReporter(secrets.job_id, worker_id, send, self.usage)
         self._policy = RetryPolicy(base_s=secrets.retry_base_s)
         self._sync = ChannelSync(
-            source=self.client,
-            store=self._pages,
-            policy=self._policy,
-            clock=SystemClock(),
-            worker_id=worker_id,
-            page_size=secrets.page_size,
-            extras=self._extras.all,
+            ChannelPorts(
+                source=self.client.history,
+                bucket_of=lambda channel_id: limiter.bucket(PAGES, str(channel_id)),
+                store=self._pages,
+                policy=self._policy,
+                clock=SystemClock(),
+                worker_id=worker_id,
+                page_size=secrets.page_size,
+                extras=self._extras.all,
+            )
         )
 
     async def open(self, attempts: int | None) -> None:

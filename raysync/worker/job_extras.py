@@ -27,10 +27,10 @@ class JobExtras:
     ) -> None:
         """Raises ConfigurationError where attachments cannot be kept where they are to go."""
         store = ExtrasStore(engine)
-        self._attachments = AttachmentSource(client)
+        self._attachments = AttachmentSource(client.transport)
         self.all: list[Extra] = []
         if wanted.reactors:
-            self.all.append(Reactors(ReactorLists(client, identities), store))
+            self.all.append(Reactors(ReactorLists(client.transport, identities), store))
         if wanted.files is not None:
             vault = open_blob_store(wanted.files.url, guild_id)
             self.all.append(Files(self._attachments, store, vault, wanted.files))

@@ -56,6 +56,7 @@ from raysync.ratelimit.policies import PAGES
 from raysync.run.driver import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.run.requests import OWN_CONNECTIONS
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.job import SyncJob
 from raysync.sync.permissions import Permission
 from raysync.sync.planner import GuildPlanner
@@ -188,10 +189,10 @@ class Source:
         self._process = process
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         world = self._world
-        passage = await self.limiter.enter(PAGES, str(channel_id), head_start_s)
+        passage = await self.limiter.enter(PAGES, str(channel_id))
         passage.sent()
         await world.discord.ask(self._tenant, channel_id)
         passage.leave(200, {})
@@ -214,21 +215,6 @@ class Source:
 
     async def has_content_intent(self, *, anew: bool = False) -> bool:
         return True
-
-    def pause_s(self, channel_id: ChannelId) -> float:
-        return self.limiter.pause_s(PAGES, str(channel_id))
-
-    def return_s(self, channel_id: ChannelId, pages: float) -> float:
-        return self.limiter.return_s(PAGES, str(channel_id), pages)
-
-    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
-        return self.limiter.ages_s(PAGES, str(channel_id))
-
-    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
-        self.limiter.restore(PAGES, str(channel_id), paged_ago_s)
-
-    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
-        self.limiter.assume_exhausted(PAGES, str(channel_id), ago_s)
 
 
 @dataclass
@@ -261,8 +247,9 @@ class Worker:
         if session is None:
             world = self._world
             limiter, pool = world.limiter(int(job_id), self.worker_id, self._places)
-            engine = ChannelSync(
+            ports = ChannelPorts(
                 Source(world, int(job_id), limiter, self._process),
+                lambda channel_id: limiter.bucket(PAGES, str(channel_id)),
                 world.archive,
                 _POLICY,
                 world.clock,
@@ -270,7 +257,7 @@ class Worker:
                 page_size=PAGE,
             )
             reporter = JobReporter(job_id, self.worker_id, world.report, limiter.usage)
-            session = self._sessions[job_id] = Session(engine, reporter, pool)
+            session = self._sessions[job_id] = Session(ChannelSync(ports), reporter, pool)
         return session
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:

@@ -56,7 +56,7 @@ async def attachment(*faults: FaultRule) -> AsyncIterator[Download]:
         )
         path = file["url"].partition("?")[0].removeprefix(f"{setting.emulator.origin}/")
         url = world.cdn.sign(path, world.clock.now_ms() // 1000)
-        source = AttachmentSource(setting.client)
+        source = AttachmentSource(setting.client.transport)
         yield Download(source, url, int(file["id"]), int(file["size"]), file.get("content_type"))
         await source.close()
 

@@ -188,7 +188,7 @@ def test_a_pause_of_decades_is_bounded_and_of_its_bucket_alone(scope, most_s, re
     async def play(scene):
         await scene.ask(MESSAGES, "1", 429, refused(scope, retry_after))
         other_at_s = await scene.ask(MESSAGES, "2")
-        return other_at_s, scene.limiter.pause_s(MESSAGES, "1"), scene.reported
+        return other_at_s, scene.limiter.bucket(MESSAGES, "1").pause_s(), scene.reported
 
     other_at_s, pause_s, reported = in_scene(play)
 

@@ -152,11 +152,11 @@ def test_a_leaky_channel_that_changes_workers_takes_its_level_along():
             limiter = dice.choice(limiters)
             until_s = asyncio.get_running_loop().time() + dice.random() * 3
             await read_channel(limiter, discord, network, "1", until_s)
-            ages_s = limiter.ages_s(MESSAGES, "1")
+            ages_s = limiter.bucket(MESSAGES, "1").ages_s()
             pause_s = dice.choice([0.0, 0.3, 4.0])
             await asyncio.sleep(pause_s)
             for each in limiters:
-                each.restore(MESSAGES, "1", [age_s + pause_s for age_s in ages_s])
+                each.bucket(MESSAGES, "1").restore([age_s + pause_s for age_s in ages_s])
         for each in limiters:
             await each.close()
         return discord
