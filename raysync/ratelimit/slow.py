@@ -1,4 +1,4 @@
-"""One request after another, with a pause between: for a look at Discord beside a run."""
+"""One request after another, with a pause between: for checks of Discord beside a run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from raysync.models.header_values import moment_in
 
 @dataclass(slots=True)
 class SlowLimiter:
-    """Lets requests pass one by one, with a pause; satisfies the adapter's `RequestLimiter`."""
+    """Admits requests one by one, with a pause; satisfies the adapter's `RequestLimiter`."""
 
-    between_s: float  #: the pause before each request
-    discord_says: datetime | None = None  #: what time it is
+    between_s: float  #: pause before each request
+    discord_says: datetime | None = None  #: time in the latest answer
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def enter(

@@ -279,9 +279,21 @@ def test_idle_buckets_are_forgotten():
         for n in range(5_000):
             await scene.ask(MESSAGES, str(n))
             await asyncio.sleep(0.1)
-        return len(scene.limiter._turns)
+        return len(scene.limiter._queues)
 
     assert in_scene(play) < 1_100
+
+
+def test_a_bucket_in_use_survives_the_discarding_of_idle_ones():
+    async def play(scene):
+        bucket = scene.limiter.bucket(MESSAGES, "held")
+        for n in range(1_500):
+            scene.limiter.bucket(MESSAGES, str(n))
+        return bucket is scene.limiter.bucket(MESSAGES, "held"), len(scene.limiter._queues)
+
+    is_same, buckets = in_scene(play)
+    assert is_same
+    assert buckets < 1_100
 
 
 def test_coroutines_at_one_bucket_pass_in_the_order_they_came():
