@@ -1,4 +1,4 @@
-"""Where every HTTP request to Discord waits for its turn, discord.py's own repeats included."""
+"""The gate that holds every HTTP request to Discord back, also discord.py's own retries."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ PROXY_WANTS_PASSWORD: Final = 407
 
 
 class AdmittedRequest(Protocol):
-    """One request that was let in."""
+    """One request that may be sent."""
 
     def sent(self) -> None:
-        """The request goes out now."""
+        """Record that the request is being sent."""
         ...
 
     def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in how it ended; *status* is None without an answer.
+        """Record how the request ended; *status* is None without an answer.
 
-        The headers of a 429 are those that Discord would have sent with what it means.
+        The headers of a 429 are those of `Refusal.headers`.
         """
         ...
 
 
 class RequestLimiter(Protocol):
-    """Decides when a request may be sent."""
+    """The limiter that decides when a request may be sent."""
 
     async def enter(
         self, route: str, major_id: str | None, head_start_s: float = 0.0
     ) -> AdmittedRequest:
-        """Wait until a request of *route* may be sent. What it raises, the caller gets."""
+        """Wait until a request of *route* may be sent. Errors reach the caller."""
         ...
 
 
 def route_of(method: str, path: str) -> tuple[str, str | None]:
-    """The route of a request as Discord documents it, and its major parameter.
+    """Return a request's route as Discord documents it, and its major parameter.
 
-    *path* is what follows the API's base; ids in it become the names of their parameters.
+    *path* follows the API's base. Ids in it become the names of their parameters.
     """
     before, parts, major_id = "", [], None
     for part in path.strip("/").split("/"):
@@ -77,10 +77,10 @@ class Trip:
 
 
 class Gate:
-    """Makes aiohttp ask a limiter before each request to the API, and tell it the answer.
+    """Makes aiohttp wait for a limiter before each request to the API, and report the answer.
 
-    A session behind the gate reaches nothing else: what is not recognised is not sent, for it
-    would count against the token without anybody knowing.
+    A session behind the gate reaches nothing else. A request to another address is not sent, for
+    it would count against the token without being limited.
     """
 
     def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
@@ -89,7 +89,7 @@ class Gate:
         self._common = CommonCause()
 
     def _path_of(self, url: URL) -> str:
-        """Return what follows the API's base in *url*. Raises where that is not its base."""
+        """Return the path of *url* below the API's base. Raises where *url* is not below it."""
         base, path = self._base, url.raw_path
         prefix = base.raw_path.rstrip("/") + "/"
         is_there = (url.scheme, url.raw_host, url.port) == (base.scheme, base.raw_host, base.port)
@@ -102,7 +102,7 @@ class Gate:
         return path.removeprefix(prefix)
 
     def trace_config(self) -> aiohttp.TraceConfig:
-        """What an aiohttp session needs to go through the gate."""
+        """Return the trace config that sends an aiohttp session through the gate."""
         config = aiohttp.TraceConfig()
         config.on_request_start.append(self._start)
         config.on_request_headers_sent.append(self._sent)
@@ -120,7 +120,7 @@ class Gate:
         trip.response = None
         route, major_id = route_of(params.method, self._path_of(params.url))
         self._common.require()
-        context.passage = await self._limiter.enter(route, major_id, trip.head_start_s)
+        context.admitted = await self._limiter.enter(route, major_id, trip.head_start_s)
         context.asked = (route, major_id)
 
     async def _sent(
@@ -129,9 +129,9 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        passage: AdmittedRequest | None = getattr(context, "passage", None)
-        if passage is not None:
-            passage.sent()
+        admitted: AdmittedRequest | None = getattr(context, "admitted", None)
+        if admitted is not None:
+            admitted.sent()
 
     async def _end(
         self,
@@ -140,7 +140,7 @@ class Gate:
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
         response = _trip_of(context).response = params.response
-        if response.status == PROXY_WANTS_PASSWORD:  # Discord has not heard of the request
+        if response.status == PROXY_WANTS_PASSWORD:  # the request did not reach Discord
             _leave(context, None, {})
             return
         asked: tuple[str, str | None] = context.asked
@@ -161,12 +161,12 @@ class Gate:
 
 
 def _trip_of(context: SimpleNamespace) -> Trip:
-    """Return what the request was given by whoever made it."""
+    """Return the trip that the caller gave to the request."""
     trip = context.trace_request_ctx
     return trip if isinstance(trip, Trip) else Trip()
 
 
 def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
-    passage: AdmittedRequest | None = context.__dict__.pop("passage", None)
-    if passage is not None:
-        passage.leave(status, headers)
+    admitted: AdmittedRequest | None = context.__dict__.pop("admitted", None)
+    if admitted is not None:
+        admitted.leave(status, headers)

@@ -1,7 +1,7 @@
 """Discord's channels, threads and guilds as our models.
 
-One odd channel never costs the others. All that it must have is an id: what else cannot be read is
-named in `Channel.unreadable`, and the planner says what follows from that.
+An odd channel never costs the others. It needs nothing but an id. Other unreadable fields are named
+in `Channel.unreadable`, and the planner decides what follows from that.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from raysync.models.ids import (
 
 _T = TypeVar("_T")
 NO_TYPE: Final = -1
-"""In place of a type that cannot be read."""
+"""Substitute for an unreadable type."""
 _NOBODY_ID: Final = 0
-_MOST_NAME_CHARACTERS: Final = 1_000
-"""Ten times what Discord allows."""
+_MAX_NAME_CHARACTERS: Final = 1_000
+"""Longest name of a channel: ten times Discord's limit."""
 _OVERWRITE_KINDS: Final[Mapping[Any, bool]] = {
     0: False, "0": False, "role": False, 1: True, "1": True, "member": True,
 }  # fmt: skip
-"""From the type of an overwrite to whether it is a member's."""
+"""Map of an overwrite's type to whether it is a member's."""
 
 
 def read_channel(
@@ -60,7 +60,7 @@ def read_channel(
     joined: Collection[str] = (),
     latest: int = MAX_SNOWFLAKE,
 ) -> Channel:
-    """Convert one record of a list, whatever it is: without an id it is the one of `NO_CHANNEL`."""
+    """Convert one record of a list, whatever it contains; without an id, it gets `NO_CHANNEL`."""
     try:
         return channel_from(payload, guild_id, bot_id, identities, joined, latest)
     except PayloadError:
@@ -75,13 +75,13 @@ def channel_from(
     joined: Collection[str] = (),
     latest: int = MAX_SNOWFLAKE,
 ) -> Channel:
-    """One channel or thread; *joined* are the ids of the threads the bot is a member of.
+    """Convert a channel or thread; *joined* are the ids of the threads the bot is a member of.
 
-    Of the overwrites for single members it keeps the bot's own: nothing else can concern us. What
-    it tells of messages or times beyond the id *latest* is not true.
+    Of the overwrites for single members, only the bot's own is kept. Messages or times beyond the
+    id *latest* are not believed.
 
     Raises:
-        PayloadError: it has no id that can be read.
+        PayloadError: it has no readable id.
     """
     try:
         channel_id = ChannelId(snowflake(mapping(payload)["id"]))
@@ -107,7 +107,7 @@ class _Channel:
     def channel(
         self, guild_id: GuildId, bot_id: UserId, bot_is_member: bool, latest: int
     ) -> Channel:
-        """The channel with what can be read of it."""
+        """Return the channel with all readable fields."""
         kept = self._kept()
         last_id = self._field("last_message_id", self._last_message_id, None)
         if last_id is not None and last_id > latest:
@@ -118,7 +118,7 @@ class _Channel:
             id=self._id,
             guild_id=guild_id,
             type=self._type,
-            name=name[:_MOST_NAME_CHARACTERS],
+            name=name[:_MAX_NAME_CHARACTERS],
             parent_id=None if parent_id is None else ChannelId(parent_id),
             last_message_id=None if last_id is None else MessageId(last_id),
             overwrites=tuple(
@@ -141,15 +141,18 @@ class _Channel:
         return None if value is None else snowflake(value)
 
     def _last_message_id(self) -> int | None:
-        """Null means that nothing was ever posted; a key that is missing tells nothing."""
+        """Return the last message's id; null means that nothing was ever posted.
+
+        A missing key proves nothing.
+        """
         if self._type in channel_types.WITH_MESSAGES:
             value = self._payload["last_message_id"]
             return None if value is None else snowflake(value)
         return self._id_or_none("last_message_id")
 
     def _kept(self) -> dict[str, Any]:
-        """The payload as it may be kept; where that cannot be told, nothing that names anybody."""
-        with suppress(Exception):  # whatever went wrong, nothing unscrubbed is kept
+        """Return the scrubbed payload; where it cannot be scrubbed, nothing that names a person."""
+        with suppress(Exception):  # whatever went wrong, no unscrubbed field is kept
             kept, raw = self._identities.scrub(self._payload)
             orjson.loads(raw)
             return kept
@@ -204,13 +207,13 @@ def _overwrite(payload: Any) -> Overwrite:
 
 
 def guild_from(payload: Payload, guild_id: GuildId | None = None) -> Guild:
-    """The guild with those of its roles that can be read.
+    """Convert a guild with its readable roles.
 
-    *guild_id* is that which was asked for. An owner who cannot be read is nobody, and a role that
-    cannot be read grants nothing: the bot may be able to read more than is told, and never less.
+    *guild_id* is the requested one. An unreadable owner is nobody, and an unreadable role grants
+    nothing: the bot may be able to read more than is computed, and never less.
 
     Raises:
-        PayloadError: no role can be read, so nobody's permissions can be computed.
+        PayloadError: no role is readable, so no permissions can be computed.
     """
     try:
         told = mapping(payload)
@@ -237,7 +240,7 @@ def _role(payload: Any) -> Role:
 
 
 def member_from(payload: Payload, user_id: UserId) -> BotMember:
-    """The bot as a member; roles that cannot be read are left out.
+    """Convert the bot's membership, without unreadable roles.
 
     Raises:
         PayloadError: it has no list of roles.
@@ -254,7 +257,7 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
 
 
 def readable(values: Any, read: Callable[[Any], _T]) -> list[_T]:
-    """Return those of *values* that can be read. Raises TypeError where it is no list."""
+    """Return the readable ones of *values*. Raises TypeError where it is no list."""
     if not isinstance(values, list):
         raise TypeError("it is a list")
     found = []

@@ -1,9 +1,9 @@
-"""discord.py's HTTP client behind our guards: every request of it, those of its login included.
+"""discord.py's HTTP client behind our guards, for every request, also those of its login.
 
-discord.py stays in charge of its own failures: it repeats a 429 and some 5xx. But its buckets are
-taken out of the way. They know nothing of other processes, withhold a page that has already
-arrived until the bucket refills (4.9 s of each fifth page), and scan all channels for each new
-one. The gate in front of every HTTP request knows better, and sees discord.py's repeats too.
+discord.py stays in charge of its own failures: it retries a 429 and some 5xx. But its buckets are
+bypassed. They know nothing of other processes, withhold a page that has already arrived until the
+bucket refills (4.9 s for each fifth page), and scan all channels for each new one. The gate in
+front of every HTTP request replaces them, and sees discord.py's retries, too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from raysync.errors import ConfigurationError
 from raysync.models.entities import BotIdentity
 
 _WHOLE_CALL_S: Final = 240.0
-"""Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
+"""Timeout of a call with its waits and retries, in seconds; below aiohttp's own 300 s."""
 _CONNECT_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 30.0
-"""The least that discord.py takes; a longer pause comes back as an error with its length."""
-_CHOKING: Final = (
+"""Longest pause that discord.py waits, in seconds, and the least it can be configured to.
+
+A longer pause is raised as an error with its length."""
+_UNPARSED: Final = (
     aiohttp.ClientError,
     ArithmeticError,
     AssertionError,
@@ -44,11 +46,11 @@ _CHOKING: Final = (
     TypeError,
     ValueError,
 )
-"""What discord.py, aiohttp and orjson raise over a body, or over a connection."""
+"""Errors of discord.py, aiohttp and orjson for a body or a connection."""
 
 
 class _OpenBucket(Ratelimit):
-    """A bucket that holds nobody: the gate does."""
+    """A bucket without a limit: the gate limits."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,13 +59,13 @@ class _OpenBucket(Ratelimit):
         return None
 
     def update(self, *_: object, **__: object) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
 
 class Transport:
-    """Sends one token's requests to one API. All it raises is of `raysync.errors`.
+    """Sends one token's requests to one API. Every error is one of `raysync.errors`.
 
-    One base URL a process: discord.py keeps it in a class.
+    A process has one base URL, since discord.py keeps it in a class.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Transport:
         async def nothing(*_: object, **__: object) -> dict[str, Any]:
             return {}
 
-        # it opens the session and asks who the token is: that is known
+        # this opens the session and requests the identity, which is known
         client.http.request = nothing  # type: ignore[method-assign]
         await client.http.static_login(self._token)
         client.http.request = ask  # type: ignore[method-assign]
@@ -149,7 +151,9 @@ class Transport:
         Route.BASE = self.base_url
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=discord.Intents(guilds=True),  # with none it warns; no gateway, so no effect
+            intents=discord.Intents(
+                guilds=True
+            ),  # without intents it warns; they have no effect without a gateway
             max_messages=None,
             http_trace=self._gate.trace_config(),
             max_ratelimit_timeout=_LONGEST_PAUSE_S,
@@ -159,19 +163,19 @@ class Transport:
         def open_bucket(key: str) -> Ratelimit:  # noqa: ARG001 the same for every key
             return bucket
 
-        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # the seam for this
-        # every request goes through it, also those that discord.py makes by itself
+        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # made to be replaced
+        # every request passes it, also those that discord.py makes by itself
         client.http.request = partial(self._guarded, client.http.request)  # type: ignore[method-assign]
         return client
 
     async def _guarded(self, ask: Callable[..., Awaitable[Any]], route: Route, **given: Any) -> Any:
-        """Ask, and return the answer's JSON; where it is a failure, its status decides which."""
+        """Send a request and return its JSON; the status of a failure decides its error."""
         trip: Trip = given.setdefault("trace_request_ctx", Trip())
         try:
             found = await ask(route, **self._guards, **given)
         except discord.RateLimited:
             raise
-        except (discord.HTTPException, *_CHOKING) as error:
+        except (discord.HTTPException, *_UNPARSED) as error:
             response = trip.response
             if response is None:  # the connection failed, or the gate let nothing pass
                 raise
@@ -219,5 +223,5 @@ class Transport:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Say whether discord.py itself has understood a 429."""
+    """Return whether discord.py itself has read a 429."""
     return isinstance(error, discord.HTTPException) and error.status == 429

@@ -1,4 +1,4 @@
-"""What a worker does, without Ray round it: the adapters wired into the engine, job by job."""
+"""A worker without Ray: the adapters, wired into the engine for each job."""
 
 from __future__ import annotations
 
@@ -48,22 +48,23 @@ from raysync.worker.secrets import JobSecrets
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 LeaseFor = Callable[[JobSecrets], Callable[[Demand], Awaitable[Lease]]]
-"""From a job's token, rate and database to how permits are asked for."""
+"""Factory of the call for permits, from a job's token, rate and database."""
 Watch = Callable[[], Awaitable[RunStoppedError | None]]
-"""Answers as soon as nothing may be asked of Discord any more; None: not yet, ask again."""
-FULLNESS_WINDOW_S = 0.5
-FULL_SHARE = 0.1
+"""Wait that returns why no request may be sent any more; None: call it again."""
+SATURATION_WINDOW_S = 0.5
+WAITING_SHARE = 0.1
+"""Part of the time with requests waiting for a place that counts as saturation."""
 BUSY_SHARE = 0.6
-"""One loop, one core: beyond that, requests wait for the loop."""
-STOP_AGAIN_S = 10.0
-"""While it lasts, who comes is told so often."""
+"""Part of a core that counts as saturation: beyond it, requests wait for the event loop."""
+BAN_RETRY_S = 10.0
+"""Seconds between failures of the waiting requests, during a ban."""
 ObserveFor = Callable[[str], Report]
-"""From a token's fingerprint to where answers of 401, 403 and 429 are told."""
+"""Factory of the report of a 401, 403 or 429, from a token's fingerprint."""
 
 
 @dataclass(slots=True)
 class TimedPages:
-    """A page store that adds up the time spent in it, and what was written."""
+    """A page store that measures its time and counts its writes."""
 
     inner: PageStore
     spent_s: float = 0.0
@@ -71,7 +72,7 @@ class TimedPages:
     _written: Written = field(default_factory=Written)
 
     def written(self) -> Written:
-        """What was written so far."""
+        """Return the writes so far."""
         return replace(self._written, took=self._saves.durations())
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
@@ -108,7 +109,7 @@ class TimedPages:
 
 
 def _figures(outcome: ChannelOutcome) -> dict[str, object]:
-    """What the log tells of a channel that has ended."""
+    """Return the log's fields for a channel that has ended."""
     return {
         "event": "channel_ended",
         "attempt": outcome.attempt,
@@ -121,30 +122,30 @@ def _figures(outcome: ChannelOutcome) -> dict[str, object]:
 
 
 class Saturation:
-    """Whether a worker is short of places, or of CPU: another would use the token better."""
+    """A worker's saturation: without places or CPU left, another would use the token better."""
 
     def __init__(
         self, places: InFlightLimit, clock: Clock, cpu_s: Callable[[], float] = time.process_time
     ) -> None:
-        """*cpu_s* is how long the process has computed."""
+        """Measure the process's CPU time by *cpu_s*."""
         self._places = places
         self._clock = clock
         self._cpu_s = cpu_s
         self._since = (clock.monotonic_s(), places.waited_s, cpu_s())
-        self._is_full = False
+        self._is_saturated = False
 
     def is_full(self) -> bool:
-        """Whether requests waited for a place in a tenth of the last while, or a core was busy."""
+        """Return whether requests waited for a place, or the core was busy, in the last window."""
         now = (self._clock.monotonic_s(), self._places.waited_s, self._cpu_s())
         lasts_s, waited_s, busy_s = (new - old for new, old in zip(now, self._since, strict=True))
-        if lasts_s >= FULLNESS_WINDOW_S:
-            self._is_full = waited_s > FULL_SHARE * lasts_s or busy_s > BUSY_SHARE * lasts_s
+        if lasts_s >= SATURATION_WINDOW_S:
+            self._is_saturated = waited_s > WAITING_SHARE * lasts_s or busy_s > BUSY_SHARE * lasts_s
             self._since = now
-        return self._is_full
+        return self._is_saturated
 
 
 class JobSession:
-    """One job in one worker: its Discord client, its page store, its engine, its reports."""
+    """One job in one worker: its Discord client, page store, engine and reports."""
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class JobSession:
         )
 
     async def open(self, attempts: int | None) -> None:
-        """Log in. Raises TokenRejectedError and what else Discord may say."""
+        """Log in. Raises TokenRejectedError and other errors of Discord."""
         policy = self._policy
         if attempts is not None:
             policy = replace(policy, max_attempts=attempts, outage_s=0.0)
@@ -198,17 +199,18 @@ class JobSession:
         await again(self.client.login)
 
     def usage(self) -> ApiUsage:
-        """What this session has asked of Discord, waited for, and written."""
+        """Return this session's requests, waits and writes."""
         pages = self._pages
         return replace(self._limiter.usage(), store_s=pages.spent_s, written=pages.written())
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
-        """Sync one channel; all of its progress is told before this ends, cancelled or not.
+        """Sync one channel. Its progress is reported before this ends, even if cancelled.
 
-        A channel that will come back is told of with the next report.
+        A parked channel's progress goes with the next report.
         """
-        for each in task.missing_routes:
-            self.client.known_routes.learn(RouteMissingError(each.reason, each.route, each.what))
+        for missing in task.missing_routes:
+            error = RouteMissingError(missing.reason, missing.route, missing.what)
+            self.client.known_routes.learn(error)
         is_over = True
         try:
             outcome = await self._sync.run(task, self.reporter.note)
@@ -228,7 +230,7 @@ class JobSession:
 
 
 class ChannelWorker:
-    """All jobs of one worker. Jobs on one token share its permits: the limit is the token's."""
+    """All jobs of one worker. Jobs of one token share its permits, as the limit is the token's."""
 
     def __init__(
         self,
@@ -241,40 +243,42 @@ class ChannelWorker:
         *,
         connections: int | None = None,
     ) -> None:
-        """At most *slots* requests of it are under way.
+        """Allow at most *slots* requests in flight.
 
-        *connections* to a database at the most; None: as many as requests, which bring pages.
+        *connections* limits those to a database; None: as many as requests, which bring pages.
         """
         self.worker_id = worker_id
         self._connections = slots if connections is None else connections
         self._places = InFlightLimit(slots)
-        self._fullness = Saturation(self._places, SystemClock())
+        self._saturation = Saturation(self._places, SystemClock())
         self._lease_for = lease_for
         self._observe_for = observe_for
         self._watch = watch
         self._watching: asyncio.Task[None] | None = None
         self._send = send
         self._permits: dict[str, PermitPool] = {}
-        self._tokens: dict[JobId, str] = {}  # whose permits a job uses
+        self._tokens: dict[JobId, str] = {}  # fingerprint of the token whose permits a job uses
         self._sessions: dict[JobId, JobSession] = {}
         self._engines: dict[str, Engine] = {}
-        self._routes: defaultdict[str, KnownRoutes] = defaultdict(KnownRoutes)  # the API's
+        self._routes: defaultdict[str, KnownRoutes] = defaultdict(
+            KnownRoutes
+        )  # by the API's address
 
     async def open_job(self, secrets: JobSecrets, attempts: int | None = None) -> JobSession:
-        """Log in and connect for a job; again for one that is open changes nothing.
+        """Log in and connect for a job. Idempotent.
 
-        *attempts* bounds the login where a person waits for it; None: as the policy says.
+        *attempts* bounds the login where a person waits for it; None: by the retry policy.
         """
         if secrets.job_id in self._sessions:
             return self._sessions[secrets.job_id]
         with log_place(tenant=secrets.tenant, job_id=secrets.job_id):
-            session = await self._opened(secrets, attempts)
-            _log.info("logged in", extra={"event": "job_opened"})
+            session = await self._open_session(secrets, attempts)
+            _log.info("logged in", extra={"event": "job_open_session"})
         self._sessions[secrets.job_id] = session
         return session
 
-    async def _opened(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
-        if secrets.proxies is not None:  # for libraries of object stores: what was kept from Ray
+    async def _open_session(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
+        if secrets.proxies is not None:  # for libraries of object stores; Ray did not pass it on
             for name, value in secrets.proxies.variables.items():
                 os.environ.setdefault(name, value)
         engine = self._engine(secrets.database_url.get_secret_value())
@@ -290,24 +294,24 @@ class ChannelWorker:
             await session.open(attempts)
         except BaseException:
             await session.close()
-            await self._let_go_of_token(secrets.job_id)
+            await self._release_token(secrets.job_id)
             raise
         return session
 
     async def close_job(self, job_id: JobId) -> None:
-        """Log out of a job that is over; again, or of one that is not open, changes nothing."""
+        """Log out of a job that has ended. Idempotent."""
         session = self._sessions.pop(job_id, None)
         if session is not None:
             await session.close()
-            await self._let_go_of_token(job_id)
+            await self._release_token(job_id)
 
-    async def _let_go_of_token(self, job_id: JobId) -> None:
+    async def _release_token(self, job_id: JobId) -> None:
         name = self._tokens.pop(job_id, None)
         if name is not None and name not in self._tokens.values():
             await self._permits.pop(name).close()
 
     def _engine(self, url: str) -> Engine:
-        """One pool for all jobs of a database."""
+        """Return the connection pool that all jobs of a database share."""
         if url not in self._engines:
             name = f"raysync {self.worker_id}"
             self._engines[url] = open_engine(
@@ -316,9 +320,9 @@ class ChannelWorker:
         return self._engines[url]
 
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
-        """A limiter of the job's own: it records what the job asks, and channels are no others'."""
+        """Return a limiter of the job's own, which counts its requests; jobs share no channel."""
         if self._watching is None:
-            self._watching = asyncio.create_task(self._stop_when_told())
+            self._watching = asyncio.create_task(self._stop_on_ban())
         self._tokens[secrets.job_id] = name = secrets.token_fingerprint
         if name not in self._permits:
             self._permits[name] = PermitPool(
@@ -331,14 +335,14 @@ class ChannelWorker:
             known=[pages_at(secrets.channel_pages_per_second)],
         )
 
-    async def _stop_when_told(self) -> None:
-        """Let nothing pass any more as soon as anybody on this address was banned."""
+    async def _stop_on_ban(self) -> None:
+        """Stop all requests as soon as this address is banned."""
         while True:
             reason = await self._watch()
             if reason is not None:
-                for each in self._permits.values():
-                    each.stop(reason)
-                await asyncio.sleep(STOP_AGAIN_S)
+                for permits in self._permits.values():
+                    permits.stop(reason)
+                await asyncio.sleep(BAN_RETRY_S)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""
@@ -347,14 +351,14 @@ class ChannelWorker:
             outcome = await session.sync_channel(task)
             if outcome.parked is None:
                 _log.info("channel %s", outcome.status.value, extra=_figures(outcome))
-        return replace(outcome, is_worker_full=self._fullness.is_full())
+        return replace(outcome, is_worker_full=self._saturation.is_full())
 
     async def close(self) -> None:
-        """Tell what is left of all jobs, and log out."""
+        """Send the last reports of all jobs, and log out."""
         if self._watching is not None:
             self._watching.cancel()
         sessions = list(self._sessions.values())
         self._sessions.clear()
-        await asyncio.gather(*(each.close() for each in sessions))
-        await asyncio.gather(*(each.close() for each in self._permits.values()))
-        await asyncio.gather(*(each.dispose() for each in self._engines.values()))
+        await asyncio.gather(*(session.close() for session in sessions))
+        await asyncio.gather(*(permits.close() for permits in self._permits.values()))
+        await asyncio.gather(*(engine.dispose() for engine in self._engines.values()))

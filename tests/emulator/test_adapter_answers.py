@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from raysync.discord_api.answers import MOST_BYTES
+from raysync.discord_api.answers import MAX_BYTES
 from raysync.emulator import Action, FaultRule, GuildSpec, World, generate_guild, serve
 from raysync.emulator.faults import FaultScript
 from raysync.emulator.limits import Limits
@@ -113,7 +113,7 @@ async def test_the_status_decides_whatever_the_body(world, status):
     rules += [
         answer(status, {}, nth=(1,), headers={"content-encoding": "gzip"}),
         answer(status, {}, nth=(1,), headers={"content-encoding": "gzip, deflate"}),
-        answer(status, {}, nth=(1,), pad_bytes=2 * MOST_BYTES, encodings=("gzip",)),
+        answer(status, {}, nth=(1,), pad_bytes=2 * MAX_BYTES, encodings=("gzip",)),
     ]
     async with before_emulator(world, faults=rules) as setting:
         channel_id = setting.channel_of(TEXT).id
@@ -194,7 +194,7 @@ async def test_a_message_is_unknown_only_where_discord_says_so_itself(world):
         answer(404, UNKNOWN_MESSAGE, "application/json; charset=utf-8", nth=(1,)),
         answer(404, json.dumps(UNKNOWN_MESSAGE)[:-1], nth=(1,)),
         answer(404, UNKNOWN_MESSAGE, "text/html", nth=(1,)),
-        answer(404, UNKNOWN_MESSAGE, nth=(1,), pad_bytes=2 * MOST_BYTES, encodings=("gzip",)),
+        answer(404, UNKNOWN_MESSAGE, nth=(1,), pad_bytes=2 * MAX_BYTES, encodings=("gzip",)),
     ]
     async with before_emulator(world, faults=rules) as setting:
         channel = setting.channel_of(TEXT)
@@ -330,7 +330,7 @@ class TestLogin:
                 pass
 
     async def test_it_is_bounded_too(self, world):
-        rule = FaultRule(path="/users/@me$", pad_bytes=MOST_BYTES + 1, encodings=("gzip",))
+        rule = FaultRule(path="/users/@me$", pad_bytes=MAX_BYTES + 1, encodings=("gzip",))
         with pytest.raises(PayloadError, match="longer than 16 MB"):
             async with before_emulator(world, faults=[rule]):
                 pass
@@ -339,8 +339,8 @@ class TestLogin:
 @pytest.mark.parametrize("encodings", [(), ("gzip",), ("deflate",)])
 async def test_an_answer_is_read_up_to_a_size(world, encodings):
     padded = [
-        FaultRule(path="/messages$", nth=(1,), pad_bytes=MOST_BYTES, encodings=encodings),
-        FaultRule(path="/messages$", nth=(1,), pad_bytes=MOST_BYTES + 1, encodings=encodings),
+        FaultRule(path="/messages$", nth=(1,), pad_bytes=MAX_BYTES, encodings=encodings),
+        FaultRule(path="/messages$", nth=(1,), pad_bytes=MAX_BYTES + 1, encodings=encodings),
     ]
     async with before_emulator(world, faults=padded) as setting:
         channel_id = setting.channel_of(TEXT).id
