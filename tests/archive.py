@@ -47,7 +47,7 @@ class FreeLimiter:
     def sent(self) -> None:
         return
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
         return
 
 

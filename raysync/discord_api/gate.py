@@ -35,7 +35,7 @@ class AdmittedRequest(Protocol):
         """Record that the request is being sent."""
         ...
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
         """Record how the request ended; *status* is None without an answer.
 
         The headers of a 429 are those of `Refusal.headers`.
@@ -141,11 +141,11 @@ class Gate:
     ) -> None:
         response = _trip_of(context).response = params.response
         if response.status == PROXY_WANTS_PASSWORD:  # the request did not reach Discord
-            _leave(context, None, {})
+            _finish(context, None, {})
             return
         asked: tuple[str, str | None] = context.asked
         refused = await read_refused(response) if response.status == 429 else None
-        _leave(context, response.status, refused.headers if refused else response.headers)
+        _finish(context, response.status, refused.headers if refused else response.headers)
         self._common.note(*asked, response.status, refused.refusal if refused else None)
         self._common.require()
         if refused:
@@ -157,7 +157,7 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        _leave(context, None, {})
+        _finish(context, None, {})
 
 
 def _trip_of(context: SimpleNamespace) -> Trip:
@@ -166,7 +166,7 @@ def _trip_of(context: SimpleNamespace) -> Trip:
     return trip if isinstance(trip, Trip) else Trip()
 
 
-def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
+def _finish(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
     admitted: AdmittedRequest | None = context.__dict__.pop("admitted", None)
     if admitted is not None:
-        admitted.leave(status, headers)
+        admitted.finish(status, headers)

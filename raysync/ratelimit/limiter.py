@@ -43,7 +43,7 @@ class _Meter:
 
 
 class InFlightRequest:
-    """One admitted request. `leave` must be called exactly once."""
+    """One admitted request. `finish` must be called exactly once."""
 
     __slots__ = ("_limiter", "_number", "_permit", "_queue", "_route", "_sent_s")
 
@@ -61,7 +61,7 @@ class InFlightRequest:
         """Record that the request is being sent, or sent again on another connection."""
         self._sent_s = self._limiter.note_sent(self._permit)
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
         """Record the answer; *status* is None where none came.
 
         The headers of a 429 must be those of `Refusal.headers`.

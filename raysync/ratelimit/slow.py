@@ -31,5 +31,5 @@ class SlowLimiter:
     def sent(self) -> None:
         return None
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
         self.discord_says = moment_in(headers.get("date", "")) or self.discord_says

@@ -195,7 +195,7 @@ class Source:
         passage = await self.limiter.enter(PAGES, str(channel_id))
         passage.sent()
         await world.discord.ask(self._tenant, channel_id)
-        passage.leave(200, {})
+        passage.finish(200, {})
         await asyncio.sleep(self._process.delay_s(world.shape.page_cpu_s))
         return world.archive.serve(channel_id, after, limit)
 
@@ -204,7 +204,7 @@ class Source:
         passage = await self.limiter.enter(route, str(major_id))
         passage.sent()
         await self._world.discord.ask(self._tenant, None)
-        passage.leave(200, {})
+        passage.finish(200, {})
         await asyncio.sleep(self._process.delay_s(self._world.shape.listing_cpu_s))
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:

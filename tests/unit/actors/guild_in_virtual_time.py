@@ -70,7 +70,7 @@ class _Source:
         passage.sent()
         self._channels.run.asked_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self._channels.latency_s)
-        passage.leave(200, {})
+        passage.finish(200, {})
         ids = self._channels.ids[channel_id]
         first = bisect_right(ids, after)
         return [make_message(each, "") for each in ids[first : first + limit]]

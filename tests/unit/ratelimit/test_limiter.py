@@ -35,9 +35,9 @@ class Scene:
         self.reported.append((status, scope, retry_after_s))
 
     async def ask(self, route=ME, major=None, status=200, headers=None) -> float:
-        passage = await self.limiter.enter(route, major)
-        passage.sent()
-        passage.leave(status, headers or {})
+        request = await self.limiter.enter(route, major)
+        request.sent()
+        request.finish(status, headers or {})
         return asyncio.get_running_loop().time()
 
 
@@ -107,8 +107,8 @@ def test_a_lost_request_counts_against_the_bucket():
 def test_a_request_that_was_never_sent_counts_nowhere():
     async def play(scene):
         for _ in range(10):
-            passage = await scene.limiter.enter(MESSAGES, "1")
-            passage.leave(None, {})
+            request = await scene.limiter.enter(MESSAGES, "1")
+            request.finish(None, {})
         return await scene.ask(MESSAGES, "1"), scene.limiter.usage().calls
 
     assert in_scene(play) == (0.0, {f"{MESSAGES} 200": 1})

@@ -210,9 +210,9 @@ def test_a_dead_workers_leases_cost_others_no_more_than_itself():
             await forgotten(Demand(8))
         limiter = governor.limiter("alive")
         began_s = asyncio.get_running_loop().time()
-        passage = await limiter.enter("GET /users/@me", None)
+        request = await limiter.enter("GET /users/@me", None)
         waited_s = asyncio.get_running_loop().time() - began_s
-        passage.leave(200, {})
+        request.finish(200, {})
         reading = [
             read_channel(limiter, discord, governor.network, str(n), 12.0) for n in range(80)
         ]

@@ -82,18 +82,18 @@ async def read_channel(limiter, discord, network, channel, read: Read, until_s, 
     loop = asyncio.get_running_loop()
     while loop.time() < until_s and not is_done(read):
         try:
-            passage = await limiter.enter(MESSAGES, channel)
+            request = await limiter.enter(MESSAGES, channel)
         except RateLimitedError as error:
             await asyncio.sleep(error.retry_after_s)
             continue
-        passage.sent()
+        request.sent()
         await network.there()
         status, headers = discord.answer(channel)
         read.asked_s.append(loop.time())
         await network.back()
         if status == 200:
             read.pages_s.append(loop.time())
-        passage.leave(status, headers)
+        request.finish(status, headers)
 
 
 def read_all(discord, until_s, *, channels=1, known=(), network=None, is_done=lambda _: False):
