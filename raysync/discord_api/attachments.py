@@ -1,6 +1,6 @@
 """Attachments' bytes: from addresses that live a day, and never an error page instead of them.
 
-The CDN is outside of the API's limits, and is told nothing of the token.
+The CDN is outside of the API's limits, and never gets the token.
 """
 
 from __future__ import annotations

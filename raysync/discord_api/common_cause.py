@@ -30,9 +30,13 @@ from raysync.errors import RunStoppedError
 from raysync.models.refusal import Refusal, Scope
 
 UNEXPLAINED: Final = 20
+"""Number of unexplained refusals that stops a run."""
 IN_A_ROW: Final = 100
+"""Number of refusals of any kind, without a success in between, that stops a run."""
 CHANNELS: Final = 10
+"""Least number of channels that the refusals must concern."""
 WITHIN_S: Final = 60.0
+"""Seconds within which the refusals must lie."""
 _REMEMBERED: Final = 4096
 _PAGES: Final = "GET /channels/{channel_id}/messages"
 
@@ -42,10 +46,10 @@ _REASONS: Final = {
     429: "too many requests (429), though the budget was kept",
 }
 _ADVICE: Final = {
-    401: "Copy the token anew (Discord Developer Portal, your application, Bot, Reset Token), and",
+    401: "Copy the token again (Discord Developer Portal, your application, Bot, Reset Token), and",
     403: (
-        "Look whether the bot is still in the server, with its role: `raysync doctor`. Then read "
-        "the channels that were given up with `raysync dead-letters retry`, and"
+        "Check with `raysync doctor` whether the bot is still in the server, with its role. Then "
+        "read the dead letters with `raysync dead-letters retry`, and"
     ),
     429: (
         "Look for other programs that use this token or this address, and for a proxy or firewall "
@@ -130,7 +134,7 @@ def _channels(refused: list[_Refused]) -> int:
 def _sentences(refused: list[_Refused], status: int) -> str:
     return (
         f"Discord refused {len(refused)} requests one after another, in {_channels(refused)} "
-        f"channels, and let none through: {_REASONS[status]}. That is one cause, and refusals "
-        f"lead to a ban of this address, so nothing more is asked. {_ADVICE[status]} run it again: "
-        "it goes on where it stopped."
+        f"channels, without a success in between: {_REASONS[status]}. They have one cause, and "
+        "refusals lead to a ban of this address, so no more requests are sent. "
+        f"{_ADVICE[status]} run the command again: it continues where it stopped."
     )

@@ -97,12 +97,12 @@ def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None)
         case AnswerTooLongError():
             return PayloadError(
                 f"{what}: the answer is longer than {MAX_BYTES >> 20} MB, which no answer of "
-                "Discord's is: the rest of it was not read."
+                "Discord's is. The rest was not read."
             )
         case NotJsonError():
             return RetryableError(f"{what}: the answer is not Discord's JSON{_through(proxy)}.")
         case aiohttp.ClientPayloadError() | ValueError():
-            return RetryableError(f"{what}: the answer is not whole.")
+            return RetryableError(f"{what}: the answer was cut short.")
         case _ if isinstance(error, _UNREADABLE):
             return RetryableError(f"{what}: the answer could not be read.")
         case _:
@@ -129,8 +129,8 @@ def refused_by_proxy(status: int, what: str, proxy: Proxy) -> RaysyncError:
     says = f"{what}: the proxy {proxy.shown} ({proxy.variable}) answers {status}"
     if status == PROXY_WANTS_PASSWORD:
         return ConfigurationError(
-            f"{says}: it wants a user and a password, or others. Put them into {proxy.variable}, "
-            "as in http://USER:PASSWORD@HOST:PORT."
+            f"{says}: it requires a user and a password, or other ones. Set them in "
+            f"{proxy.variable}, as in http://USER:PASSWORD@HOST:PORT."
         )
     if status >= 500:
         return RetryableError(f"{says}: it does not reach the host. {_ADVICE_ON_PROXY}")
@@ -223,6 +223,6 @@ def _token_rejected(url: str) -> TokenRejectedError:
     where = elsewhere(url)
     asked = f" (asked at {where}, {VARIABLE})" if where else ""
     return TokenRejectedError(
-        f"Discord rejects the token{asked}. Copy it anew: Discord Developer Portal, your "
+        f"Discord rejects the token{asked}. Copy a new one: Discord Developer Portal, your "
         "application, Bot, Reset Token."
     )

@@ -95,8 +95,8 @@ class Gate:
         is_there = (url.scheme, url.raw_host, url.port) == (base.scheme, base.raw_host, base.port)
         if not is_there or not path.startswith(prefix):
             raise RunStoppedError(
-                f"A request to {host_of(str(url))} was not sent, for it is not one to the API at "
-                f"{self._base}, and the rate limiter would not count it. This is a bug: please "
+                f"A request to {host_of(str(url))} was not sent: it does not go to the API at "
+                f"{self._base}, so the rate limiter would not count it. This is a bug: please "
                 "report it."
             )
         return path.removeprefix(prefix)

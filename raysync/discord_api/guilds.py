@@ -122,7 +122,9 @@ class _Channel:
             parent_id=None if parent_id is None else ChannelId(parent_id),
             last_message_id=None if last_id is None else MessageId(last_id),
             overwrites=tuple(
-                each for each in self._overwrites() if not each.is_member or each.id == bot_id
+                overwrite
+                for overwrite in self._overwrites()
+                if not overwrite.is_member or overwrite.id == bot_id
             ),
             thread=self._thread(bot_is_member, moment_of(latest)),
             metadata=kept,
@@ -162,9 +164,9 @@ class _Channel:
     def _overwrites(self) -> list[Overwrite]:
         name, nothing = "permission_overwrites", list[Any]()
         read = listed_or_none if self._type in channel_types.THREADS else listed
-        told = self._field(name, lambda: read(self._payload.get(name)), nothing)
-        found = readable(told, _overwrite)
-        if len(found) < len(told):
+        overwrites = self._field(name, lambda: read(self._payload.get(name)), nothing)
+        found = readable(overwrites, _overwrite)
+        if len(found) < len(overwrites):
             self._unreadable[name] = None
         return found
 
@@ -195,14 +197,14 @@ def _moment_until(value: Any, latest: datetime) -> datetime:
 
 
 def _overwrite(payload: Any) -> Overwrite:
-    told = mapping(payload)
-    if isinstance(told["type"], bool):
+    record = mapping(payload)
+    if isinstance(record["type"], bool):
         raise TypeError("a type is a number")
     return Overwrite(
-        id=snowflake(told["id"]),
-        is_member=_OVERWRITE_KINDS[told["type"]],
-        allow=permission_bits(told["allow"]),
-        deny=permission_bits(told["deny"]),
+        id=snowflake(record["id"]),
+        is_member=_OVERWRITE_KINDS[record["type"]],
+        allow=permission_bits(record["allow"]),
+        deny=permission_bits(record["deny"]),
     )
 
 
@@ -216,27 +218,27 @@ def guild_from(payload: Payload, guild_id: GuildId | None = None) -> Guild:
         PayloadError: no role is readable, so no permissions can be computed.
     """
     try:
-        told = mapping(payload)
-        roles = readable(told["roles"], _role)
+        record = mapping(payload)
+        roles = readable(record["roles"], _role)
         if not roles:
             raise ValueError("a guild has a role at least")
         return Guild(
-            id=guild_id or GuildId(snowflake(told["id"])),
-            name=_or_default(lambda: text(storable(told["name"], REPLACEMENT)), ""),
-            owner_id=UserId(_or_default(lambda: snowflake(told["owner_id"]), _NOBODY_ID)),
+            id=guild_id or GuildId(snowflake(record["id"])),
+            name=_or_default(lambda: text(storable(record["name"], REPLACEMENT)), ""),
+            owner_id=UserId(_or_default(lambda: snowflake(record["owner_id"]), _NOBODY_ID)),
             roles=tuple(roles),
-            unreadable_roles=len(told["roles"]) - len(roles),
+            unreadable_roles=len(record["roles"]) - len(roles),
         )
     except UNREADABLE as error:
         raise PayloadError(
-            "The guild's roles cannot be read, so it is not known what the bot may read "
+            "The guild's roles cannot be read, so the bot's permissions are unknown "
             f"({type(error).__name__}). Look for a newer version of raysync."
         ) from None
 
 
 def _role(payload: Any) -> Role:
-    told = mapping(payload)
-    return Role(snowflake(told["id"]), permission_bits(told["permissions"]))
+    record = mapping(payload)
+    return Role(snowflake(record["id"]), permission_bits(record["permissions"]))
 
 
 def member_from(payload: Payload, user_id: UserId) -> BotMember:
@@ -246,12 +248,12 @@ def member_from(payload: Payload, user_id: UserId) -> BotMember:
         PayloadError: it has no list of roles.
     """
     try:
-        told = mapping(payload)["roles"]
-        roles = readable(told, snowflake)
-        return BotMember(user_id, frozenset(roles), len(told) - len(roles))
+        role_ids = mapping(payload)["roles"]
+        roles = readable(role_ids, snowflake)
+        return BotMember(user_id, frozenset(roles), len(role_ids) - len(roles))
     except UNREADABLE as error:
         raise PayloadError(
-            "The bot's roles cannot be read, so it is not known what it may read "
+            "The bot's roles cannot be read, so its permissions are unknown "
             f"({type(error).__name__}). Look for a newer version of raysync."
         ) from None
 
@@ -261,9 +263,9 @@ def readable(values: Any, read: Callable[[Any], _T]) -> list[_T]:
     if not isinstance(values, list):
         raise TypeError("it is a list")
     found = []
-    for each in values:
+    for value in values:
         try:
-            found.append(read(each))
+            found.append(read(value))
         except UNREADABLE:
             continue
     return found

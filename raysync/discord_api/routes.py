@@ -164,7 +164,7 @@ class KnownRoutes:
         except RouteMissingError as error:
             if route in self._there:
                 raise PayloadError(
-                    f"{error} Yet it has answered before, so this concerns what was asked for."
+                    f"{error} But the route answered before, so this concerns the requested thing."
                 ) from None
             self._missing[route] = error
             raise

@@ -139,7 +139,7 @@ def _not_in(seen: set[ChannelId], page: Sequence[Channel]) -> list[Channel]:
 
 def _repeats() -> NoProgressError:
     return NoProgressError(
-        "Discord's list says that there are more threads and does not list them: the rest of it "
+        "Discord's list says that there are more threads, but does not list them. The rest of it "
         "is not covered."
     )
 

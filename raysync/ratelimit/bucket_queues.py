@@ -57,7 +57,8 @@ class BucketQueue:
                 if left_s <= 0 or left_s < delay_s < math.inf:
                     wait_s = min(delay_s, _LONGEST_WAIT_SHOWN_S)
                     raise RateLimitedError(
-                        f"{self._route} stays closed for another {wait_s:.0f} s.", wait_s
+                        f"The rate limit of {self._route} allows no request for {wait_s:.0f} s.",
+                        wait_s,
                     )
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(delay_s, left_s)):

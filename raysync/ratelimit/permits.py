@@ -89,8 +89,8 @@ class PermitPool:
         except TimeoutError:
             self._give_back(future)
             raise PermitUnavailableError(
-                f"No permit within {self._max_wait_s:.0f} s, so nothing was asked of Discord; "
-                f"the last {self._leases.lapses_in_a_row} came too late to be used."
+                f"No permit within {self._max_wait_s:.0f} s, so no request was sent to Discord. "
+                f"The last {self._leases.lapses_in_a_row} permits came too late."
             ) from None
         except asyncio.CancelledError:
             self._give_back(future)

@@ -53,6 +53,6 @@ def spent_error(count: int) -> RunStoppedError:
     """Return the error for so many refusals that a ban is near."""
     return RunStoppedError(
         f"Discord refused {count} requests within ten minutes (401, 403 or 429). At 10,000 it "
-        "blocks the address, so nothing more is asked for now. Find out what is refused with "
-        "`raysync status`, and resume the run in ten minutes: it goes on where it stopped."
+        "blocks the address, so no more requests are sent for now. See what is refused with "
+        "`raysync status`, and resume the run in ten minutes: it continues where it stopped."
     )

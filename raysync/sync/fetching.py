@@ -19,9 +19,9 @@ CURSORS_OF_ONE_PAGE = 4
 """Number of cursors tried for one page: a cut page may be cut again for the same cursor."""
 WITHHELD = (
     "Discord sends every message of a page empty, though it says that the bot has the Message "
-    "Content intent, so the channel is not read on, and nothing stored was emptied. Where all "
-    "channels are like that, switch the intent off and on again (Discord Developer Portal, your "
-    "application, Bot)."
+    "Content intent. So the channel is not read further, and stored messages keep their content. "
+    "If all channels are like that, switch the intent off and on again (Discord Developer Portal, "
+    "your application, Bot)."
 )
 
 
@@ -83,7 +83,7 @@ class PageFetcher:
                 return [
                     message for message in messages if message.id > after or message.id <= lowest
                 ]
-        raise RetryableError("Discord's pages lack a message that it has.")
+        raise RetryableError("Discord's pages lack a message that Discord has.")
 
     async def _page(self, after: MessageId, size: int) -> Sequence[Message]:
         self.count_request()
@@ -95,8 +95,8 @@ class PageFetcher:
         if not await self.again(lambda: self.source.has_content_intent(anew=anew)):
             raise ContentIntentError(
                 "The bot's Message Content intent was switched off: Discord sends every message "
-                "empty, so nothing more is read, and nothing stored was emptied. Switch it on "
-                "again (Discord Developer Portal, your application, Bot) and start again."
+                "empty. So nothing more is read, and stored messages keep their content. Switch it "
+                "on again (Discord Developer Portal, your application, Bot), then start again."
             )
 
 

@@ -105,8 +105,8 @@ async def test_a_proxy_that_wants_a_password_is_told_by_its_variable(world, envi
         assert emulator.counters.requests == 0
         assert len(proxy.asked) == 1
     assert str(caught.value) == (
-        f"login: the proxy {proxy.url} (ALL_PROXY) answers 407: it wants a user and a password, or "
-        "others. Put them into ALL_PROXY, as in http://USER:PASSWORD@HOST:PORT."
+        f"login: the proxy {proxy.url} (ALL_PROXY) answers 407: it requires a user and a password, "
+        "or other ones. Set them in ALL_PROXY, as in http://USER:PASSWORD@HOST:PORT."
     )
     assert limiter.under_way == 0
     assert set(limiter.ended) == {("GET /users/@me", None)}, "Discord has answered nothing"
