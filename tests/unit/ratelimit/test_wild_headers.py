@@ -315,7 +315,7 @@ def test_whatever_headers_say_no_channel_stands_still_for_longer_than_the_bound(
 @settings(max_examples=40, deadline=None)
 @given(wild=WILD, form=st.sampled_from(Form))
 def test_honest_answers_bring_a_channel_back_to_full_speed(wild, form):
-    """So many wild answers each cost a bound at most, and the last one a quarter of an hour."""
+    """Each wild answer costs a bounded time, and the last one a quarter of an hour at most."""
     read, learned = healed(WildDiscord(wild, form=form), len(wild) * BOUND_S + 900.0, wild)
 
     assert read.is_full
