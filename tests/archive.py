@@ -24,6 +24,7 @@ from raysync.store.archive.pages import PostgresPages
 from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.job import SyncJob
 from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.job_outcome import JobOutcome
@@ -36,7 +37,7 @@ AT_ONCE = 4
 
 
 class FreeLimiter:
-    """Lets everything pass."""
+    """A limiter that lets every request pass, and each of those requests."""
 
     async def enter(
         self, route: str, major_id: str | None, head_start_s: float = 0.0
@@ -46,27 +47,33 @@ class FreeLimiter:
     def sent(self) -> None:
         return
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
         return
 
-    def pause_s(self, route: str, major_id: str | None) -> float:
+
+class FreeBucket:
+    """A channel's bucket that is never empty."""
+
+    head_start_s = 0.0
+
+    def pause_s(self) -> float:
         return 0.0
 
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
+    def return_s(self, requests: float) -> float:
         return 0.0
 
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
+    def ages_s(self) -> tuple[float, ...]:
         return ()
 
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
+    def restore(self, ages_s: Iterable[float]) -> None:
         return
 
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
+    def assume_exhausted(self, ago_s: float) -> None:
         return
 
 
 class LocalDispatcher:
-    """Reads some channels at a time, here; one that gave its slot away *comes_back*, or not."""
+    """Reads some channels at a time in this process; a parked one *comes_back*, or not."""
 
     def __init__(self, engine: ChannelSync, *, comes_back: bool) -> None:
         self._engine = engine
@@ -83,7 +90,7 @@ class LocalDispatcher:
 
 
 class SilentSink:
-    """Takes note of nothing."""
+    """A progress sink that ignores everything."""
 
     async def plan(self, tasks: Iterable[ChannelTask], skipped: Iterable[Skipped]) -> None:
         return
@@ -140,8 +147,9 @@ class Archive:
         extras = JobExtras(window.extras, client, identities, self._engine, guild_id)
         async with client, AsyncExitStack() as stack:
             stack.push_async_callback(extras.close)
-            engine = ChannelSync(
-                client,
+            ports = ChannelPorts(
+                client.history,
+                lambda _: FreeBucket(),
                 PostgresPages(self._engine),
                 policy,
                 clock,
@@ -152,9 +160,9 @@ class Archive:
             job = self.job = SyncJob(
                 JobScope.of(header, self.tenant.id, window, clock.now(), rules),
                 JobPorts(
-                    planner=GuildPlanner(client, self.tenant.guild_id),
+                    planner=GuildPlanner(client.guilds, self.tenant.guild_id),
                     catalog=ChannelStore(self._engine, self.tenant.id),
-                    dispatcher=LocalDispatcher(engine, comes_back=self.comes_back),
+                    dispatcher=LocalDispatcher(ChannelSync(ports), comes_back=self.comes_back),
                     sink=SilentSink(),
                     clock=clock,
                     retry=Retrier(policy, clock),

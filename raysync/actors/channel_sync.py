@@ -11,8 +11,8 @@ from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.ids import JobId
+from raysync.models.permits import Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.ratelimit.budget import Sharer
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.heartbeat import Heartbeat
 from raysync.worker.secrets import opened

@@ -21,8 +21,8 @@ from raysync.actors.tracker import ProgressTrackerActor
 from raysync.logs import LogFormat
 from raysync.models.events import JobHeader, WorkerReport
 from raysync.models.ids import JobId
+from raysync.models.permits import Sharer
 from raysync.pool.slots import SlotPool
-from raysync.ratelimit.budget import Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.worker.channel_worker import LeaseFor, Watch
 from raysync.worker.secrets import JobSecrets

@@ -12,7 +12,7 @@ from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
 from raysync.errors import RunStoppedError
 from raysync.logs import LogFormat, configure_logs
-from raysync.ratelimit.governor import Demand, Lease, Sharer
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.worker.token_sharing import TokenSharing
 
 # The name contains the version, because `get_if_exists` returns an actor with its original code.

@@ -21,8 +21,8 @@ from raysync.errors import (
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
-from raysync.ratelimit.governor import Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.reasons import reason_of
 from raysync.sync.metering import TenantFigures

@@ -1,4 +1,4 @@
-"""The address of Discord's API: one spelling inside of raysync, and how to name it to people."""
+"""The address of Discord's API: its one spelling in raysync, and its form for people."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _SLASHES: Final = re.compile("/{2,}")
 
 
 def parsed(text: str) -> URL:
-    """Return *text* as a URL. Raises ValueError, and nothing else, where it is none."""
+    """Return *text* as a URL. Raises ValueError, and no other error, where it is none."""
     try:
         return URL(text)
-    except LookupError:  # of what looks like an IPv6 address
+    except LookupError:  # raised for what looks like an IPv6 address
         raise ValueError("not a URL") from None
 
 
 def normalized(address: str) -> str:
-    """Return the one spelling of an address of the API: requests are compared with it.
+    """Return the canonical spelling of an address of the API, to compare requests with.
 
     Case, default ports, IDNA, the forms of an IPv6 address, dots and slashes at the end, doubled
     slashes and dot segments do not matter.
 
     Raises:
-        ValueError: it cannot be one. The text goes on a sentence, and does not quote the address,
-            which may hold a password.
+        ValueError: it is no such address. The message continues a sentence, and does not quote the
+            address, which may contain a password.
     """
     typed = address.strip()
     if not typed.lower().startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
-    if any(each.isspace() or not each.isprintable() for each in typed):
+    if any(char.isspace() or not char.isprintable() for char in typed):
         raise ValueError("must not hold blanks or control characters")
     if "?" in typed or "#" in typed:
         raise ValueError("must end with its path: no query, no fragment")
@@ -55,7 +55,7 @@ def normalized(address: str) -> str:
 
 
 def _host_in_url(raw: str) -> str:
-    """Return a host as it stands in a URL. Raises ValueError where it is no host."""
+    """Return a host as URLs spell it. Raises ValueError where it is no host."""
     if ":" in raw:
         return f"[{IPv6Address(raw).compressed}]"
     host = raw.removesuffix(".")
@@ -65,7 +65,7 @@ def _host_in_url(raw: str) -> str:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Say whether two addresses lead to the same API, however they are spelled."""
+    """Return whether two addresses lead to the same API, however they are spelled."""
     try:
         return normalized(one) == normalized(other)
     except ValueError:
@@ -73,17 +73,17 @@ def is_same(one: str, other: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host, with its port where one is named; never a user or a password."""
+    """Return the host, with its port where one is named; never a user or a password."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def api_of(url: str) -> str:
-    """The API's own name, by which it is told from others: its address as it may be shown."""
+    """Return the name that identifies an API: its address without a password."""
     return elsewhere(url.rstrip("/")) or DISCORD_API_URL
 
 
 def elsewhere(url: str) -> str | None:
-    """The address as it may be shown, or None where it is Discord's own."""
+    """Return the address without a password, or None where it is Discord's own."""
     if is_same(url, DISCORD_API_URL):
         return None
     parts = urlsplit(url)

@@ -1,8 +1,8 @@
-"""What an answer of the API says: its status first, then as much of its body as is bounded.
+"""The reading of an answer: its status first, then its body, up to a bound.
 
 discord.py parses a body before it looks at the status, and knows one spelling of one content type.
-So what it makes of an odd body is not believed: the status says what kind of answer it is, and the
-body only adds Discord's own code.
+So its reading of an odd body is not believed. The status decides the kind of answer, and the body
+only adds Discord's own code.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ import orjson
 
 from raysync.discord_api import lenient_json
 
-MOST_BYTES: Final = 16 << 20
-"""Of an answer's body, decompressed. A hundred messages with everything take a tenth of it."""
-MOST_ERROR_BYTES: Final = 1 << 20
-"""Of the body of an error, which needs a few hundred bytes; web pages of proxies are longer."""
+MAX_BYTES: Final = 16 << 20
+"""Longest body of an answer, decompressed. A hundred full messages take a tenth of it."""
+MAX_ERROR_BYTES: Final = 1 << 20
+"""Longest body of an error. Discord's have a few hundred bytes; proxies send web pages."""
 _EXACT_JSON: Final = "application/json"
 """The only content type whose body discord.py parses."""
-_LONGEST_TEXT: Final = 1_000
-_MOST_CODE: Final = 1 << 31
+_MAX_TEXT: Final = 1_000
+_MAX_CODE: Final = 1 << 31
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _INT64: Final = range(-(1 << 63), 1 << 64)
 
 
 class AnswerTooLongError(aiohttp.ClientPayloadError):
-    """The body exceeds what an answer may have; the rest of it was not read."""
+    """The body is longer than any answer may be; the rest was not read."""
 
 
 class UnreadFailureError(discord.HTTPException):
-    """A failure of whose body nothing is known: it is cut short, or too long."""
+    """A failure whose body is unknown, since it was cut short or too long."""
 
 
 class NotJsonError(ValueError):
-    """The content type is not that of JSON, so whoever answered is hardly Discord."""
+    """The content type is not JSON, so the answer is hardly Discord's."""
 
 
 class _BoundedContent:
-    """aiohttp's stream of a body, which breaks off where the body is too long."""
+    """aiohttp's stream of a body, which raises where the body is too long."""
 
-    def __init__(self, content: aiohttp.StreamReader, most_bytes: int) -> None:
+    def __init__(self, content: aiohttp.StreamReader, max_bytes: int) -> None:
         self._content = content
-        self._left = most_bytes
+        self._left = max_bytes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
 
     async def read(self, n: int = -1) -> bytes:
-        """Read up to *n* bytes, or all: what is there at a time.
+        """Read up to *n* bytes, or all bytes in pieces.
 
-        Asked for all, aiohttp would inflate it at once. So it inflates 256 kB, and waits.
+        aiohttp would inflate all bytes at once. In pieces, it inflates 256 kB at a time.
         """
         if n >= 0:
             return self._counted(await self._content.read(n))
@@ -74,16 +74,16 @@ class _BoundedContent:
 async def bounded(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Bound what is read of an answer's body. A client middleware of aiohttp's."""
+    """Bound the reading of an answer's body, as a client middleware of aiohttp."""
     response = await handler(request)
-    most_bytes = MOST_BYTES if is_success(response) else MOST_ERROR_BYTES
-    content = _BoundedContent(response.content, most_bytes)
+    max_bytes = MAX_BYTES if is_success(response) else MAX_ERROR_BYTES
+    content = _BoundedContent(response.content, max_bytes)
     response.content = cast("aiohttp.StreamReader", content)
     return response
 
 
 def is_success(response: aiohttp.ClientResponse) -> bool:
-    """Say whether the status is one that comes with what was asked for."""
+    """Return whether the status is a success."""
     return 200 <= response.status < 300
 
 
@@ -91,8 +91,8 @@ def value_of(response: aiohttp.ClientResponse, found: Any) -> Any:
     """Return the JSON of an answer that discord.py has read as *found*.
 
     Raises:
-        NotJsonError: it is something else.
-        ValueError: it is no JSON in spite of its content type.
+        NotJsonError: the content type is another one.
+        ValueError: the body is no JSON in spite of its content type.
     """
     if isinstance(found, str) and response.headers.get("content-type") != _EXACT_JSON:
         if not _is_json(response):
@@ -104,11 +104,11 @@ def value_of(response: aiohttp.ClientResponse, found: Any) -> Any:
 def value_in(error: ValueError, response: aiohttp.ClientResponse) -> Any:
     """Return the JSON of an answer that discord.py, which parses by orjson, refused with *error*.
 
-    Half a surrogate pair is JSON to Discord and to Python, and not to orjson. Bytes that are no
-    text are kept in a list of records alone: of one it is known that it is no error's answer.
+    Half a surrogate pair is JSON to Discord and to Python, but not to orjson. Bytes that are no
+    text are kept in a list of records only, since a list is never an error's answer.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the body is no JSON.
     """
     match error:
         case JSONDecodeError():
@@ -121,27 +121,27 @@ def value_in(error: ValueError, response: aiohttp.ClientResponse) -> Any:
 
 
 async def failure_of(response: aiohttp.ClientResponse) -> discord.HTTPException:
-    """Return the failure that the status of *response* tells.
+    """Return the failure that the status of *response* stands for.
 
-    Its code and text are Discord's where the body is Discord's JSON. Else it has no code, and its
-    text is the body's beginning.
+    Its code and text are Discord's where the body is Discord's JSON. Otherwise it has no code, and
+    its text is the beginning of the body.
     """
     try:
         text = await response.text(encoding="utf-8", errors="replace")
     except (aiohttp.ClientError, OSError, RuntimeError):  # cut short, or too long
         return UnreadFailureError(response, "")
-    if response.status == 429:  # what is in it, and what is not, tells a limit from a ban
+    if response.status == 429:  # the whole body distinguishes a rate limit from a ban
         return discord.HTTPException(response, text)
     body = _object_in(text) if _is_json(response) else None
     if body is None:
-        return discord.HTTPException(response, text[:_LONGEST_TEXT])
+        return discord.HTTPException(response, text[:_MAX_TEXT])
     message = body.get("message")
-    told = message[:_LONGEST_TEXT] if isinstance(message, str) else ""
-    return discord.HTTPException(response, {"code": _as_code(body.get("code")), "message": told})
+    shown = message[:_MAX_TEXT] if isinstance(message, str) else ""
+    return discord.HTTPException(response, {"code": _as_code(body.get("code")), "message": shown})
 
 
 def code_of(error: discord.HTTPException) -> int:
-    """Return Discord's code of a failure, or 0: what stands in its place may be anything."""
+    """Return Discord's code of a failure, or 0 where the value is none."""
     return _as_code(error.code)
 
 
@@ -154,7 +154,7 @@ def _object_in(text: str) -> dict[str, Any] | None:
 
 
 def _as_code(found: object) -> int:
-    is_code = isinstance(found, int) and not isinstance(found, bool) and 0 < found < _MOST_CODE
+    is_code = isinstance(found, int) and not isinstance(found, bool) and 0 < found < _MAX_CODE
     return cast("int", found) if is_code else 0
 
 
@@ -164,10 +164,10 @@ def _is_json(response: aiohttp.ClientResponse) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    """Return *text* as orjson would, but with halves of surrogate pairs.
+    """Parse *text* as orjson would, but allow halves of surrogate pairs.
 
-    Of records, or of an object, what no parser takes costs itself alone. A byte order mark says
-    nothing.
+    A value that no parser accepts is lost alone, without its record or object. A byte order mark is
+    ignored.
     """
     text = text.removeprefix(_BYTE_ORDER_MARK)
     try:
@@ -187,7 +187,7 @@ def _parsed(text: str) -> Any:
 
 def _holds_records(found: Any) -> bool:
     return isinstance(found, dict) or (
-        isinstance(found, list) and any(isinstance(each, dict) for each in found)
+        isinstance(found, list) and any(isinstance(record, dict) for record in found)
     )
 
 

@@ -1,6 +1,6 @@
 """Attachments' bytes: from addresses that live a day, and never an error page instead of them.
 
-The CDN is outside of the API's limits, and is told nothing of the token.
+The CDN is outside of the API's limits, and never gets the token.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import aiohttp
 
-from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.errors import by_proxy, refused_by_proxy
 from raysync.discord_api.fields import UNREADABLE, mapping, snowflake, text
 from raysync.discord_api.gate import PROXY_WANTS_PASSWORD
 from raysync.discord_api.guilds import readable
 from raysync.discord_api.proxies import Proxy
 from raysync.discord_api.reactors import HEAD_START_OF_EXTRAS_S
+from raysync.discord_api.transport import Transport
 from raysync.errors import (
     AttachmentBrokenError,
     AttachmentGoneError,
@@ -35,8 +35,8 @@ _CHUNK_BYTES: Final = 1 << 16
 _SILENCE_S: Final = 30.0
 _CONNECT_S: Final = 15.0
 _SLOWEST_BYTES_PER_S: Final = 4096
-"""A file that comes slower, after a first minute, is not waited for: it might never end."""
-_UNHURRIED_S: Final = 60.0
+"""Slowest accepted download after the first minute: a slower one might never end."""
+_MIN_DOWNLOAD_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 60.0
 _GONE: Final = frozenset({403, 404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
@@ -45,41 +45,45 @@ _PLAIN: Final = "identity"
 
 
 class AttachmentSource:
-    """Satisfies the engine's `FileSource`."""
+    """The files of attachments, from Discord's CDN. Satisfies the engine's `FileSource`."""
 
-    def __init__(self, client: DiscordClient) -> None:
-        self._client = client
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._session: aiohttp.ClientSession | None = None
 
     async def sign_anew(
         self, channel_id: ChannelId, files: Sequence[MissingFile]
     ) -> Mapping[int, str]:
-        """Fresh addresses by attachment; one that is gone is missing."""
-        urls = await self._signed([each.url for each in files])
+        """Return fresh addresses by attachment; deleted attachments are missing."""
+        urls = await self._signed([file.url for file in files])
         if urls is not None:
-            return {each.attachment_id: urls[each.url] for each in files if each.url in urls}
+            return {file.attachment_id: urls[file.url] for file in files if file.url in urls}
         found: dict[int, str] = {}
-        for message_id in sorted({each.message_id for each in files}):
+        for message_id in sorted({file.message_id for file in files}):
             found |= await self._of_message(channel_id, message_id)
         return found
 
     async def _signed(self, urls: Sequence[str]) -> Mapping[str, str] | None:
-        """From each address to a fresh one; None where Discord does so no more."""
-        body = {"attachment_urls": [each for each in urls if each]}
+        """Return a fresh address for each address; None where Discord no longer offers that."""
+        body = {"attachment_urls": [url for url in urls if url]}
         if not body["attachment_urls"]:
             return {}
         try:
-            answer = await self._client.request(
-                "POST", "/attachments/refresh-urls", {}, HEAD_START_OF_EXTRAS_S, json=body
+            answer = await self._transport.request(
+                "POST",
+                "/attachments/refresh-urls",
+                head_start_s=HEAD_START_OF_EXTRAS_S,
+                json=body,
             )
             return dict(readable(mapping(answer)["refreshed_urls"], _fresh))
-        except (PermanentError, *UNREADABLE):  # it is not documented
+        except (PermanentError, *UNREADABLE):  # the route is not documented
             return None
 
     async def look_up(self, channel_id: ChannelId, file: MissingFile) -> str | None:
-        """A fresh address as the file's message says it; None where either is gone.
+        """Return a fresh address from the file's message; None where either was deleted.
 
-        Of a file whose name holds a user's id, the stored address is not the CDN's.
+        It is needed where the file's name contains a user's id, since the stored address then
+        differs from the CDN's.
         """
         try:
             found = await self._of_message(channel_id, file.message_id)
@@ -88,30 +92,32 @@ class AttachmentSource:
         return found.get(file.attachment_id)
 
     async def _of_message(self, channel_id: ChannelId, message_id: MessageId) -> dict[int, str]:
-        """What the message itself says; nothing where it is gone."""
+        """Return the addresses in the message; none where it was deleted."""
         path = "/channels/{channel_id}/messages/{message_id}"
-        ids = {"channel_id": channel_id, "message_id": message_id}
+        ids: dict[str, Any] = {"channel_id": channel_id, "message_id": message_id}
         try:
-            answer = await self._client.request("GET", path, {}, HEAD_START_OF_EXTRAS_S, **ids)
+            answer = await self._transport.request(
+                "GET", path, head_start_s=HEAD_START_OF_EXTRAS_S, **ids
+            )
             return dict(readable(mapping(answer)["attachments"], _address))
         except (UnknownMessageError, *UNREADABLE):
             return {}
 
     async def download(self, url: str, file: MissingFile, start: int) -> AsyncIterator[bytes]:
-        """The file's bytes from *start* on; they are complete where it ends without an error.
+        """Yield the file's bytes from *start* on; without an error, they are complete.
 
         Raises:
             AttachmentGoneError: the address leads nowhere, or is no longer valid.
-            AttachmentBrokenError: what came is not the file; begin anew.
-            RetryableError: it was cut short; go on from there.
-            ConfigurationError: there is a proxy, and it cannot be used.
+            AttachmentBrokenError: the content is not the file; start again from 0.
+            RetryableError: the answer was cut short; continue from there.
+            ConfigurationError: the proxy cannot be used.
         """
         wanted = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         session, proxy = self._opened(), None
-        slowest_s = _UNHURRIED_S + (file.size - start) / _SLOWEST_BYTES_PER_S
+        slowest_s = _MIN_DOWNLOAD_S + (file.size - start) / _SLOWEST_BYTES_PER_S
         until_s = asyncio.get_running_loop().time() + slowest_s
         try:
-            proxy = self._client.proxies.way_to(url)
+            proxy = self._transport.proxies.way_to(url)
             through = None if proxy is None else proxy.url
             async with session.get(
                 url, headers=wanted, allow_redirects=False, proxy=through
@@ -127,14 +133,17 @@ class AttachmentSource:
                     if new:
                         yield new
         except (aiohttp.ClientError, LookupError, OSError, ValueError) as error:
-            if proxy is not None and (told := by_proxy(error, "An attachment", proxy)) is not None:
-                raise told from None
+            if (
+                proxy is not None
+                and (failure := by_proxy(error, "An attachment", proxy)) is not None
+            ):
+                raise failure from None
             raise RetryableError(f"The CDN's answer broke off ({type(error).__name__}).") from None
         if at != file.size:
             raise AttachmentBrokenError("The CDN sends less than the file holds.")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -148,7 +157,7 @@ class AttachmentSource:
 
 
 def _fresh(payload: Any) -> tuple[str, str]:
-    """From an address to a fresh one."""
+    """Return an address and its fresh form."""
     original, refreshed = text(payload["original"]), text(payload["refreshed"])
     if not refreshed:
         raise ValueError("an address is not empty")
@@ -156,14 +165,14 @@ def _fresh(payload: Any) -> tuple[str, str]:
 
 
 def _address(payload: Any) -> tuple[int, str]:
-    """From an attachment to its address."""
+    """Return an attachment's id and its address."""
     return snowflake(payload["id"]), text(payload["url"])
 
 
 def _begin_of(
     response: aiohttp.ClientResponse, file: MissingFile, start: int, proxy: Proxy | None = None
 ) -> int:
-    """Where in the file the answer begins. Raises where it is not the file."""
+    """Return the offset in the file at which the answer begins. Raises if it is not the file."""
     status = response.status
     if proxy is not None and status == PROXY_WANTS_PASSWORD:
         raise refused_by_proxy(status, "An attachment", proxy)
@@ -174,7 +183,7 @@ def _begin_of(
     if response.content_type == _HTML and not (file.content_type or _HTML).startswith(_HTML):
         raise AttachmentBrokenError(f"The CDN answers {status} with a web page.")
     is_plain = response.headers.get("Content-Encoding", _PLAIN).strip().lower() == _PLAIN
-    told = response.content_length if is_plain else None  # else it counts what is not the file
+    length = response.content_length if is_plain else None  # else of the compressed bytes
     if (
         status == 206
         and is_plain
@@ -185,11 +194,11 @@ def _begin_of(
         begin = 0
     else:
         raise AttachmentBrokenError(f"The CDN answers {status}.")
-    if told is not None and begin + told != file.size:
+    if length is not None and begin + length != file.size:
         raise AttachmentBrokenError("The CDN's answer has another length than the file.")
     return begin
 
 
 def _pause_s(response: aiohttp.ClientResponse) -> float | None:
-    """What the CDN asks for, within a bound: other files wait behind this one."""
+    """Return the pause that the CDN names, within a bound: other files wait behind this one."""
     return bounded_wait(waits_of(response.headers, datetime.now(UTC)), _LONGEST_PAUSE_S)

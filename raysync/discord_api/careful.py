@@ -1,7 +1,7 @@
-"""Records of a page that are not what Discord documents: read field by field, and marked.
+"""The conversion of records that differ from Discord's documentation, field by field.
 
-`read_message` takes whatever stands in a page. Nearly always that is a message, and `message_from`
-converts it. Otherwise each field is read by itself, and one that cannot be read gets its default:
+`read_message` accepts every record of a page. Nearly all are messages, which `message_from`
+converts. Otherwise each field is read by itself, and an unreadable field gets its default:
 
 ============================  ======================================================
 field                         default
@@ -11,17 +11,17 @@ field                         default
 ``author``                    none
 ``timestamp``                 the time within the id
 ``edited_timestamp``          none
-``message_reference``         none: it answers nothing
+``message_reference``         none: it is no reply
 ``flags``, ``pinned``         0, false
 ``attachments``               left out without an id; name and address empty, size 0
 ``reactions``                 left out without an emoji; counts 0
 ============================  ======================================================
 
-The message's `quarantine` names these fields, so that the store marks the row. A record whose id
-cannot be read has no row to be: its message has the id `NOWHERE`.
+The message's `quarantine` names these fields, so that the store marks the row. A record without a
+readable id can have no row: its message has the id `NOWHERE`.
 
-What people wrote is kept as privacy lets it through, or not at all: where the payload cannot be
-scrubbed, or might be a forgotten person's, all that is kept is that there is a message.
+Text is kept as the privacy rules allow, or not at all. Where the payload cannot be scrubbed, or
+might be of a forgotten person, only the existence of the message is kept.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ _KNOWN: Final = frozenset(CONTENTS) | {
     "reactions", "referenced_message", "resolved", "thread", "timestamp", "type",
 }  # fmt: skip
 _OTHER: Final = "another field"
-"""In place of a name that is not Discord's: anything may stand in it."""
+"""Substitute for a field name that is not Discord's, which may contain anything."""
 
 
 def read_message(payload: Any, identities: Identities) -> Message:
-    """Convert one record of a page, whatever it is. Never raises."""
-    if type(payload) is not dict:  # it may be what was read in pieces
+    """Convert one record of a page, whatever it contains. Never raises."""
+    if type(payload) is not dict:  # it may be a `Pieced` object
         return _read_carefully(payload, identities)
     try:
         return message_from(payload, identities)
-    except Exception:  # noqa: BLE001 whatever the payload does to us, the page goes on
+    except Exception:  # noqa: BLE001 no payload may stop the page
         return _read_carefully(payload, identities)
 
 
@@ -81,18 +81,18 @@ def _read_carefully(payload: Any, identities: Identities) -> Message:
         return _without_place(payload)
     try:
         return _Careful(payload, message_id, identities).message()
-    except Exception:  # noqa: BLE001 whatever went wrong: that there is a message is known
+    except Exception:  # noqa: BLE001 whatever went wrong, the message exists
         return without_payload(_nothing_of(message_id))
 
 
 def _without_place(payload: Any) -> Message:
-    """What stands for a record that no row can be made of; equal records are equal."""
+    """Return the message for a record that can have no row; equal records give equal ones."""
     digest = hashlib.sha256(repr(Trimmer().value(payload)).encode(errors="surrogatepass")).digest()
     return replace(_nothing_of(NOWHERE), raw=digest, may_be_empty=True, quarantine=("id",))
 
 
 def _nothing_of(message_id: MessageId) -> Message:
-    """What an id alone says."""
+    """Return a message of which only the id is known."""
     return Message(
         id=message_id,
         type=0,
@@ -119,7 +119,7 @@ class _Careful:
         self._payload: Payload = storable(trimmed, REPLACEMENT) if self._has_odd_text else trimmed
 
     def message(self) -> Message:
-        """The message with what can be read of it."""
+        """Return the message with all readable fields."""
         payload, identities = self._payload, self._identities
         type_ = self._field("type", lambda: fields.small(payload["type"]), 0)
         author_ref = self._field("author", lambda: author_of(payload, identities), None)
@@ -158,8 +158,12 @@ class _Careful:
             else self._field("edited_timestamp", lambda: fields.moment(edited_at), None),
             metadata=metadata_of(payload, type_, flags, pinned, original),
             raw=raw,
-            attachments=self._list("attachments", kept, self._attachment, lambda each: each.id),
-            reactions=self._list("reactions", kept, self._reaction, lambda each: each.emoji),
+            attachments=self._list(
+                "attachments", kept, self._attachment, lambda attachment: attachment.id
+            ),
+            reactions=self._list(
+                "reactions", kept, self._reaction, lambda reaction: reaction.emoji
+            ),
             is_blank=content == "" and is_blank(payload, type_),
             may_be_empty=content is None or may_be_empty(payload, type_),
             forwards=forwards,
@@ -167,7 +171,7 @@ class _Careful:
         )
 
     def _plain(self, type_: int, author_ref: str | None) -> Message:
-        """What can be said of it without its payload."""
+        """Return the message without its payload."""
         nothing = _nothing_of(self._id)
         created_at = self._field(
             "timestamp", lambda: fields.moment(self._payload["timestamp"]), nothing.created_at
@@ -175,7 +179,7 @@ class _Careful:
         return replace(nothing, type=type_, author_ref=author_ref, created_at=created_at)
 
     def _placed(self) -> Payload:
-        """The payload with an id and a time that can be read."""
+        """Return the payload with a readable id and time."""
         created_at = self._plain(0, None).created_at
         return {**self._payload, "id": self._id, "timestamp": created_at.isoformat()}
 
@@ -194,17 +198,17 @@ class _Careful:
         return found
 
     def _forwards(self) -> tuple[MessageId, ...] | None:
-        """Of which messages it holds copies; None where that cannot be told, and must be."""
+        """Return the messages whose copies it contains; None where that is unknown but needed."""
         if not self._identities.keeps_out:
             return ()
         return self._field("message_snapshots", lambda: forwarded(self._payload), None)
 
     def _may_be_forgotten(self, author_ref: str | None) -> bool:
-        """Whether it may be of somebody of whom nothing is to be kept."""
+        """Return whether its author may be a forgotten person."""
         return author_ref is None and self._identities.keeps_out
 
     def _kept(self) -> Kept | None:
-        """The payload as it may be kept; None where it cannot be told what may."""
+        """Return the scrubbed payload; None where it cannot be scrubbed."""
         try:
             kept, raw = self._identities.scrub(self._payload)
             return kept, orjson.dumps(orjson.loads(raw))
@@ -225,15 +229,15 @@ class _Careful:
         read: Callable[[Payload], _T],
         key_of: Callable[[_T], object],
     ) -> tuple[_T, ...]:
-        """The entries that can be read; of two with one key the last counts."""
+        """Return the readable entries; of two with the same key, the last one."""
         nothing = list[Any]()
         is_always_there = name == "attachments"
         read_list = fields.listed if is_always_there else fields.listed_or_none
         listed = self._field(name, lambda: read_list(kept.get(name)), nothing)
         found: dict[object, _T] = {}
-        for each in listed:
+        for value in listed:
             try:
-                entry = read(fields.mapping(each))
+                entry = read(fields.mapping(value))
             except UNREADABLE:
                 self._unread[name] = None
                 continue

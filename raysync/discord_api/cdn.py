@@ -1,8 +1,8 @@
-"""Addresses of Discord's CDN: signed for a day, and signed anew with every answer.
+"""Addresses of Discord's CDN, which are signed for a day, and signed anew with every answer.
 
-The signature is three parameters, ``ex``, ``is`` and ``hm``. Other sites use such names as well,
-so nothing is taken from an address that is not the CDN's, nor from what a person wrote: only from
-fields that lead to files and pictures.
+The signature is three parameters, ``ex``, ``is`` and ``hm``. Other sites use such names as well. So
+a signature is removed from the CDN's own addresses only, in fields that lead to files and pictures,
+and never from text that a person wrote.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATH: Final = r"""(?::[0-9]+)?(?P<path>/[^\s<>"'`()\[\]{}|\\^]*)"""
 
 @dataclass(frozen=True)
 class Places:
-    """Where Discord is: its own hosts, and the server of another API with its CDN."""
+    """The hosts of Discord, and those of another API with its CDN."""
 
     others: tuple[str, ...] = ()  #: hosts with ports, where the API is not Discord's
 
@@ -46,12 +46,12 @@ class Places:
         if not host or re.search(rf"(?:^|\.){_HOSTS}$", host) is not None:
             return cls()
         names = _THIS_MACHINE if host in _THIS_MACHINE else (host,)
-        shown = (f"[{each}]" if ":" in each else each for each in names)
-        return cls(tuple(each if port is None else f"{each}:{port}" for each in shown))
+        hosts = (f"[{name}]" if ":" in name else name for name in names)
+        return cls(tuple(host if port is None else f"{host}:{port}" for host in hosts))
 
     def are_in(self, text: str) -> bool:
         """Return whether *text* may contain an address of Discord's."""
-        return "discord" in text or any(each in text for each in self.others)
+        return "discord" in text or any(host in text for host in self.others)
 
     @cached_property
     def addresses(self) -> re.Pattern[str]:
@@ -96,12 +96,12 @@ def unsigned_url(text: str, places: Places = DISCORD) -> str:
     found = _ADDRESS.fullmatch(text)
     if found is None or not _is_of_cdn(found[1].lower(), found[2], places):
         return text
-    pairs = [each.partition("=") for each in found[3].split("&")]
+    pairs = [pair.partition("=") for pair in found[3].split("&")]
     signature = {name: value for name, _, value in pairs if name in _SIGNATURE}
     if signature.keys() != _SIGNATURE or not _is_signature(signature, found[2], places):
         return text
     kept = [f"{name}{mark}{value}" for name, mark, value in pairs if name not in _SIGNATURE]
-    query = "&".join(each for each in kept if each.strip("="))
+    query = "&".join(pair for pair in kept if pair.strip("="))
     address = text[: found.start(3) - 1]
     return f"{address}{'?' * bool(query)}{query}{found[4] or ''}"
 
@@ -124,7 +124,7 @@ def _is_signature(values: Mapping[str, str], path: str, places: Places) -> bool:
 
 
 def is_link(key: str) -> bool:
-    """Return whether *key* holds the address of a file or a picture, and not a text."""
+    """Return whether *key* contains the address of a file or a picture, and no text."""
     return key == "url" or key.endswith(("_url", "Url", "URL"))
 
 
@@ -134,16 +134,16 @@ def is_link_button(part: Mapping[str, Any]) -> bool:
 
 
 def unsigned(value: Any, places: Places = DISCORD) -> Any:
-    """Copy a part of a payload; drop the signatures of the addresses of files in it."""
+    """Copy a part of a payload without the signatures of file addresses."""
     if isinstance(value, list):
-        return [unsigned(each, places) for each in value] if value else value
+        return [unsigned(item, places) for item in value] if value else value
     if not isinstance(value, dict):
         return value
     kept = {}
-    for key, each in value.items():
-        if isinstance(each, str):
-            is_signed = "hm=" in each and is_link(key) and not is_link_button(value)
-            kept[key] = unsigned_url(each, places) if is_signed else each
+    for key, item in value.items():
+        if isinstance(item, str):
+            is_signed = "hm=" in item and is_link(key) and not is_link_button(value)
+            kept[key] = unsigned_url(item, places) if is_signed else item
         else:
-            kept[key] = unsigned(each, places) if each else each
+            kept[key] = unsigned(item, places) if item else item
     return kept

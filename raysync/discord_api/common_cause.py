@@ -1,21 +1,21 @@
-"""Many refusals with one cause: a run that is refused everywhere stops, and says so once.
+"""The stop of a run that is refused everywhere, since many refusals have one cause.
 
-One refusal is its channel's, and the channel is given up. The same refusal in channel after
-channel, with no answer let through between, is no channel's: the bot lost its role, a firewall
-answers in Discord's place, or Discord refuses for a reason that nobody knows. Each refusal counts
-toward a ban of the address, so nothing more is asked.
+A single refusal concerns its channel, which is given up. The same refusal in channel after channel,
+without a success in between, has another cause: the bot lost its role, a firewall answers in
+Discord's place, or Discord refuses for an unknown reason. Each refusal counts toward a ban of the
+address, so no more requests are sent.
 
-Two bounds, each within a minute, on one route and in ten channels at least:
+There are two bounds, each within a minute, on one route and in at least ten channels:
 
-* `UNEXPLAINED` pages refused with 401, with 403, or with a 429 that no limit explains: it is not
-  in Discord's words, or refuses the first request in its channel for a minute. Permissions are
-  computed before a page is asked for, and buckets are kept, so none of these is expected.
-* `IN_A_ROW` answers of 401, 403 or 429, whatever was asked for and whatever their reason. Whether
-  a channel exists is asked where a 403 is an answer, and a list of threads is one of many.
+* `UNEXPLAINED` pages refused with 401, 403, or a 429 that no limit explains: it is not in Discord's
+  words, or it refuses the first request in its channel for a minute. None of these is expected,
+  since permissions are computed and buckets kept before a page is requested.
+* `IN_A_ROW` answers of 401, 403 or 429, for any request and any reason. The check whether a channel
+  exists may be answered by a 403, and a list of threads is one of many.
 
-A limit that is lower than believed refuses all requests under way once, which is below the second
-bound. Where it goes on, answers are let through between. What is shared or global is held by the
-limiter, and slows down by itself, so it counts toward the second bound alone.
+A limit that is lower than believed refuses all requests in flight once, which is below the second
+bound. Afterwards there are successes in between. The limiter holds shared and global limits, and
+slows down by itself, so these count toward the second bound only.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ from raysync.errors import RunStoppedError
 from raysync.models.refusal import Refusal, Scope
 
 UNEXPLAINED: Final = 20
+"""Number of unexplained refusals that stops a run."""
 IN_A_ROW: Final = 100
+"""Number of refusals of any kind, without a success in between, that stops a run."""
 CHANNELS: Final = 10
+"""Least number of channels that the refusals must concern."""
 WITHIN_S: Final = 60.0
+"""Seconds within which the refusals must lie."""
 _REMEMBERED: Final = 4096
 _PAGES: Final = "GET /channels/{channel_id}/messages"
 
@@ -42,10 +46,10 @@ _REASONS: Final = {
     429: "too many requests (429), though the budget was kept",
 }
 _ADVICE: Final = {
-    401: "Copy the token anew (Discord Developer Portal, your application, Bot, Reset Token), and",
+    401: "Copy the token again (Discord Developer Portal, your application, Bot, Reset Token), and",
     403: (
-        "Look whether the bot is still in the server, with its role: `raysync doctor`. Then read "
-        "the channels that were given up with `raysync dead-letters retry`, and"
+        "Check with `raysync doctor` whether the bot is still in the server, with its role. Then "
+        "read the dead letters with `raysync dead-letters retry`, and"
     ),
     429: (
         "Look for other programs that use this token or this address, and for a proxy or firewall "
@@ -63,7 +67,7 @@ class _Refused:
 
 
 class CommonCause:
-    """Counts the refusals of one client since an answer was last let through, by route."""
+    """The refusals of one client since its last success, by route."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
@@ -74,9 +78,9 @@ class CommonCause:
     def note(
         self, route: str, channel: str | None, status: int, refusal: Refusal | None = None
     ) -> None:
-        """Take in an answer; *refusal* is what it means where it is a 429."""
+        """Record an answer; *refusal* is the meaning of a 429."""
         key, now_s = (route, channel or ""), self._clock_s()
-        if 200 <= status < 300 or status == 404:  # that is an answer, too
+        if 200 <= status < 300 or status == 404:  # a message that does not exist is an answer, too
             self._note_success(key, now_s)
         elif status in (401, 403, 429) and (refusal is None or refusal.scope is not Scope.BAN):
             is_explained = refusal is not None and self._explains(refusal, key, now_s)
@@ -86,23 +90,23 @@ class CommonCause:
             self._why = self._why or _judge(refused, now_s, most)
 
     def require(self) -> None:
-        """Raise RunStoppedError where nothing more is to be asked."""
+        """Raise RunStoppedError where no more requests may be sent."""
         if self._why is not None:
             raise RunStoppedError(self._why)
 
     def _note_success(self, key: tuple[str, str], now_s: float) -> None:
         if key[0] == _PAGES:
-            self._refused.clear()  # messages are read: what else is refused is no common cause
+            self._refused.clear()  # messages can be read, so other refusals have no common cause
         self._refused.pop(key[0], None)
         self._let_through_s[key] = now_s
         if len(self._let_through_s) > _REMEMBERED:
             gone_s = now_s - WITHIN_S
             self._let_through_s = {
-                each: at_s for each, at_s in self._let_through_s.items() if at_s > gone_s
+                key: at_s for key, at_s in self._let_through_s.items() if at_s > gone_s
             }
 
     def _explains(self, refusal: Refusal, key: tuple[str, str], now_s: float) -> bool:
-        """Whether a limit explains the 429: somebody's, or of what was asked there lately."""
+        """Return whether a limit explains the 429: a shared one, or one of recent requests."""
         if refusal.scope is not Scope.USER:
             return True
         let_through_s = self._let_through_s.get(key)
@@ -111,24 +115,26 @@ class CommonCause:
 
 
 def _judge(refused: deque[_Refused], now_s: float, most_unexplained: int) -> str | None:
-    lately = [each for each in refused if each.at_s > now_s - WITHIN_S]
+    recent = [refusal for refusal in refused if refusal.at_s > now_s - WITHIN_S]
     for status in _REASONS:
-        alike = [each for each in lately if each.status == status and not each.is_explained]
+        alike = [
+            refusal for refusal in recent if refusal.status == status and not refusal.is_explained
+        ]
         if len(alike) >= most_unexplained and _channels(alike) >= CHANNELS:
             return _sentences(alike, status)
-    if len(lately) >= IN_A_ROW and _channels(lately) >= CHANNELS:
-        return _sentences(lately, lately[-1].status)
+    if len(recent) >= IN_A_ROW and _channels(recent) >= CHANNELS:
+        return _sentences(recent, recent[-1].status)
     return None
 
 
 def _channels(refused: list[_Refused]) -> int:
-    return len({each.channel for each in refused})
+    return len({refusal.channel for refusal in refused})
 
 
 def _sentences(refused: list[_Refused], status: int) -> str:
     return (
         f"Discord refused {len(refused)} requests one after another, in {_channels(refused)} "
-        f"channels, and let none through: {_REASONS[status]}. That is one cause, and refusals "
-        f"lead to a ban of this address, so nothing more is asked. {_ADVICE[status]} run it again: "
-        "it goes on where it stopped."
+        f"channels, without a success in between: {_REASONS[status]}. They have one cause, and "
+        "refusals lead to a ban of this address, so no more requests are sent. "
+        f"{_ADVICE[status]} run the command again: it continues where it stopped."
     )

@@ -1,10 +1,10 @@
-"""Discord's messages as our models; channels and guilds are in `guilds`, odd records in `careful`.
+"""Discord's messages as our models. `guilds` converts channels, `careful` odd records.
 
 Text that PostgreSQL cannot keep (U+0000, half a surrogate pair) becomes U+FFFD throughout: one
 such character in one message must not refuse a page for ever. The message's metadata says so
 (``"replaced_text": true``) and has the whole payload as JSON text in which those characters are
-escapes (``original``), so nothing is lost. Everything else of a payload is in ``raw`` as it came,
-keys and types unknown to us included, but for what privacy and the CDN's passing signatures take
+escapes (``original``), so nothing is lost. The rest of a payload is in ``raw`` as it came, also
+keys and types unknown to us. Only people's identities and the CDN's temporary signatures are taken
 out.
 """
 
@@ -42,28 +42,28 @@ from raysync.models.privacy import is_ref
 from raysync.models.storable import REPLACEMENT, is_unstorable, storable
 
 _MARK: Final = "\ufdd0"
-"""A code point that Unicode reserves for a program's own use, never for text."""
+"""A code point that Unicode reserves for programs, and that no text contains."""
 _MARKED: Final = re.compile(f"{_MARK}([0-9a-f]{{4}}){_MARK}")
 _NUL: Final = b"\\u0000"
 _REPLY: Final = 0
-"""The type of a reference to a message that is answered; 1 is a forward."""
+"""The type of a reply's reference; 1 is a forward."""
 CONTENTS: Final = (
     "content", "embeds", "attachments", "components", "poll", "sticker_items", "stickers",
     "message_snapshots", "activity", "call", "soundboard_sounds", "gift_info", "potions",
     "purchase_notification", "role_subscription_data", "shared_client_theme",
 )  # fmt: skip
-"""The fields of which a message that holds something has at least one."""
+"""Fields of which every message with content has at least one."""
 USER_WRITTEN: Final = frozenset({0, 19, 20, 23})
-"""Types whose text somebody wrote: plain, reply, and the two kinds of command."""
+"""Types of messages that users write: plain, reply, and the two kinds of command."""
 _EMPTIED: Final = 1 << 2 | 1 << 7
-"""Flags of messages whose embeds were hidden, and of answers that a bot still owes."""
+"""Flags of messages with hidden embeds, and of a bot's pending answers."""
 
 
 def message_from(payload: Payload, identities: Identities) -> Message:
-    """Convert a message that is what Discord documents, as nearly all are.
+    """Convert a message that agrees with Discord's documentation, as nearly all do.
 
     Raises:
-        PayloadError: a field is missing, or is not what it must be. See `careful.read_message`.
+        PayloadError: a field is missing or invalid. See `careful.read_message`.
     """
     try:
         try:
@@ -96,7 +96,7 @@ def original_text(payload: Payload, identities: Identities) -> str:
 
 
 def _marked(found: re.Match[str]) -> str:
-    """What cannot be kept, as text that is scrubbed like any other and found again."""
+    """Encode an unstorable character as text that survives scrubbing and is found again."""
     return f"{_MARK}{ord(found[0]):04x}{_MARK}"
 
 
@@ -132,7 +132,7 @@ def _message(
 
 
 def suppressed(payload: Payload, author_ref: str, type_: int) -> Message:
-    """That there is such a message, and nothing of what it says."""
+    """Return a message without its content."""
     return Message(
         id=MessageId(snowflake(payload["id"])),
         type=type_,
@@ -150,14 +150,14 @@ def suppressed(payload: Payload, author_ref: str, type_: int) -> Message:
 
 
 def author_of(payload: Payload, identities: Identities) -> str:
-    """Return what the author is called in the database."""
+    """Return the author's reference in the database."""
     return identities.author_ref(id_text(payload["author"]["id"]))
 
 
 def replied_to(kept: Payload) -> MessageId | None:
-    """Return the message that this one answers, whether it is still there or not.
+    """Return the message that this one replies to, even if that one was deleted.
 
-    *kept* is the scrubbed payload: in place of an id that is somebody's there is a pseudonym.
+    *kept* is the scrubbed payload, which has a pseudonym in place of a person's id.
     """
     reference = kept.get("message_reference")
     if reference is None or small(mapping(reference).get("type", _REPLY)) != _REPLY:
@@ -169,13 +169,13 @@ def replied_to(kept: Payload) -> MessageId | None:
 
 
 def flags_of(kept: Payload) -> int:
-    """Return the scrubbed message's flags; SQL takes them for a number."""
+    """Return the scrubbed message's flags; SQL reads them as a number."""
     flags = kept.get("flags")
     return 0 if flags is None else count(flags)
 
 
 def forwarded(payload: Payload) -> tuple[MessageId, ...]:
-    """Which messages are copied into this one, or into its quote; not said is whose they are."""
+    """Return the messages copied into this one or its quote; their authors are unknown."""
     quoted = payload.get("referenced_message")
     sources = forwarded(mapping(quoted)) if quoted else ()
     reference = payload.get("message_reference")
@@ -186,14 +186,14 @@ def forwarded(payload: Payload) -> tuple[MessageId, ...]:
 
 
 def is_blank(payload: Payload, type_: int) -> bool:
-    """Whether somebody wrote it and nothing is in it: so messages come without the intent."""
+    """Return whether a user's message is empty, as all are without the content intent."""
     return type_ in USER_WRITTEN and not any(map(payload.get, CONTENTS))
 
 
 def may_be_empty(payload: Payload, type_: int) -> bool:
-    """Whether it says nothing of the intent: nobody wrote it, or with the intent it is empty, too.
+    """Return whether an empty body is normal for this message, with the content intent, too.
 
-    Of a forward, what it copies is withheld, and that there is a copy is not.
+    No user wrote it, or it is a forward: Discord withholds the copy, but not that there is one.
     """
     flags = payload.get("flags")
     is_emptied = isinstance(flags, int) and bool(flags & _EMPTIED)
@@ -203,7 +203,7 @@ def may_be_empty(payload: Payload, type_: int) -> bool:
 def metadata_of(
     payload: Payload, type_: int, flags: int, pinned: bool, original: str | None
 ) -> bytes:
-    """Return what is often asked for beside the content, as JSON; nothing in it is free text."""
+    """Return frequently used fields besides the content, as JSON without free text."""
     metadata: dict[str, Any] = {
         "author": _author_kind(payload, type_),
         "flags": flags,
@@ -221,7 +221,7 @@ def metadata_of(
 
 
 def _author_kind(payload: Payload, type_: int) -> str:
-    """Who speaks: a person, a program, a webhook, or Discord on somebody's behalf."""
+    """Return the kind of author: user, bot, webhook, or system for Discord's own messages."""
     author = payload.get("author")
     if not isinstance(author, dict):
         author = {}
@@ -234,8 +234,8 @@ def _author_kind(payload: Payload, type_: int) -> str:
 
 def _attachments(payloads: list[Any]) -> tuple[Attachment, ...]:
     found = tuple(map(_attachment, payloads))
-    if len(found) > 1 and len({each.id for each in found}) < len(found):
-        raise ValueError("an attachment is told twice")
+    if len(found) > 1 and len({attachment.id for attachment in found}) < len(found):
+        raise ValueError("an attachment is listed twice")
     return found
 
 
@@ -252,8 +252,8 @@ def _attachment(payload: Payload) -> Attachment:
 
 def _reactions(payloads: list[Any]) -> tuple[Reaction, ...]:
     found = tuple(map(_reaction, payloads))
-    if len(found) > 1 and len({each.emoji for each in found}) < len(found):
-        raise ValueError("a reaction is told twice")
+    if len(found) > 1 and len({reaction.emoji for reaction in found}) < len(found):
+        raise ValueError("a reaction is listed twice")
     return found
 
 

@@ -1,7 +1,7 @@
-"""What discord.py, aiohttp and asyncio raise, as raysync's own errors.
+"""The translation of errors of discord.py, aiohttp and asyncio into raysync's own.
 
-discord.py's exceptions hold the response and cannot leave the process; ours carry a sentence, in
-which there is neither a token nor what anybody wrote.
+discord.py's exceptions hold the response and cannot leave the process. Ours carry a sentence, which
+contains neither a token nor text that a person wrote.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import discord
 from raysync.discord_api import routes
 from raysync.discord_api.address import DISCORD_API_URL, VARIABLE, elsewhere, host_of, parsed
 from raysync.discord_api.answers import (
-    MOST_BYTES,
+    MAX_BYTES,
     AnswerTooLongError,
     NotJsonError,
     UnreadFailureError,
@@ -47,10 +47,10 @@ _UNKNOWN_EMOJI = 10014
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 
 _PASSING_STATUSES = frozenset({302, 303, 307, 408, 425})
-"""Of those below 500, what may be different the next time."""
+"""Statuses below 500 that a retry may change."""
 _ADVICE_ON_PROXY = "Ask whoever runs it, or name the host in NO_PROXY where it needs no proxy."
 _OF_GATEWAYS = frozenset({502, 503, 504})
-"""What a proxy answers, too, where it cannot reach the host; over TLS it answers CONNECT so."""
+"""Statuses of a proxy that cannot reach the host; over TLS, it sends them for CONNECT."""
 
 
 _UNREADABLE = (
@@ -63,13 +63,13 @@ _UNREADABLE = (
     TypeError,
     aiohttp.ClientResponseError,
 )
-"""What discord.py and aiohttp raise over a body or header that is not what Discord documents."""
+"""Errors of discord.py and aiohttp for an undocumented body or header."""
 _OF_LIBRARIES = (*_UNREADABLE, aiohttp.ClientError, OSError, ValueError)
 
 
 @contextmanager
 def translated(what: str, url: str = DISCORD_API_URL, proxy: Proxy | None = None) -> Iterator[None]:
-    """Raise raysync's errors in place of those of the libraries.
+    """Raise raysync's errors in place of the libraries'.
 
     *what* names the request, *url* is that of the API it goes to, through *proxy* if there is one.
     """
@@ -80,9 +80,9 @@ def translated(what: str, url: str = DISCORD_API_URL, proxy: Proxy | None = None
 
 
 def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None) -> RaysyncError:
-    """The error of ours that says the same as *error*."""
-    if proxy is not None and (told := by_proxy(error, what, proxy)) is not None:
-        return told
+    """Return raysync's error for *error*."""
+    if proxy is not None and (failure := by_proxy(error, what, proxy)) is not None:
+        return failure
     match error:
         case discord.LoginFailure():
             return _token_rejected(url)
@@ -96,22 +96,22 @@ def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None)
             return _out_of_reach(error, what, url)
         case AnswerTooLongError():
             return PayloadError(
-                f"{what}: the answer is longer than {MOST_BYTES >> 20} MB, which no answer of "
-                "Discord's is: the rest of it was not read."
+                f"{what}: the answer is longer than {MAX_BYTES >> 20} MB, which no answer of "
+                "Discord's is. The rest was not read."
             )
         case NotJsonError():
             return RetryableError(f"{what}: the answer is not Discord's JSON{_through(proxy)}.")
         case aiohttp.ClientPayloadError() | ValueError():
-            return RetryableError(f"{what}: the answer is not whole.")
+            return RetryableError(f"{what}: the answer was cut short.")
         case _ if isinstance(error, _UNREADABLE):
             return RetryableError(f"{what}: the answer could not be read.")
         case _:
-            whose = f"the connection to {host_of(url)}"
-            return RetryableError(f"{what}: {whose} broke off{_through(proxy)}.")
+            where = f"the connection to {host_of(url)}"
+            return RetryableError(f"{what}: {where} broke off{_through(proxy)}.")
 
 
 def by_proxy(error: Exception, what: str, proxy: Proxy) -> RaysyncError | None:
-    """The error of ours where *proxy* is at fault, and not the host that was asked for."""
+    """Return raysync's error where *proxy* is at fault, and not the host; else None."""
     match error:
         case aiohttp.ClientHttpProxyError():
             return refused_by_proxy(error.status, what, proxy)
@@ -125,16 +125,16 @@ def by_proxy(error: Exception, what: str, proxy: Proxy) -> RaysyncError | None:
 
 
 def refused_by_proxy(status: int, what: str, proxy: Proxy) -> RaysyncError:
-    """The error of ours where *proxy* answers in place of the host, with *status*."""
-    told = f"{what}: the proxy {proxy.shown} ({proxy.variable}) answers {status}"
+    """Return raysync's error where *proxy* answers with *status* in place of the host."""
+    says = f"{what}: the proxy {proxy.shown} ({proxy.variable}) answers {status}"
     if status == PROXY_WANTS_PASSWORD:
         return ConfigurationError(
-            f"{told}: it wants a user and a password, or others. Put them into {proxy.variable}, "
-            "as in http://USER:PASSWORD@HOST:PORT."
+            f"{says}: it requires a user and a password, or other ones. Set them in "
+            f"{proxy.variable}, as in http://USER:PASSWORD@HOST:PORT."
         )
     if status >= 500:
-        return RetryableError(f"{told}: it does not reach the host. {_ADVICE_ON_PROXY}")
-    return ConfigurationError(f"{told}: it does not let the request pass. {_ADVICE_ON_PROXY}")
+        return RetryableError(f"{says}: it does not reach the host. {_ADVICE_ON_PROXY}")
+    return ConfigurationError(f"{says}: it does not let the request pass. {_ADVICE_ON_PROXY}")
 
 
 def _through(proxy: Proxy | None) -> str:
@@ -148,7 +148,7 @@ def _out_of_reach(error: aiohttp.ClientConnectorError, what: str, url: str) -> R
 
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:
-    """Why there is no connection, in the system's words where it has some."""
+    """Return why there is no connection, in the operating system's words if it has some."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "name not known"
@@ -176,7 +176,7 @@ def _of_status(
         return error_of(Refusal.read(error.response.headers, body, datetime.now(UTC)), what)
     if status == 401:
         return _token_rejected(url)
-    if what in routes.OPTIONAL and _tells_of_no_route(error, code):
+    if what in routes.OPTIONAL and _says_no_route(error, code):
         return routes.missing(what, status)
     if status == 403:
         return AccessDeniedError(f"{says}: the bot has no access.")
@@ -196,7 +196,7 @@ def _of_status(
 
 
 def _redirected(error: discord.HTTPException, url: str) -> str:
-    """Say where an answer sends us. Nobody follows: the token is for the API's own host."""
+    """Return where a redirect leads. It is not followed: the token is for the API's own host."""
     to = _host_to(error.response.headers.get("location", ""), url)
     where = elsewhere(url)
     sent = f" and sends us to {to}" if to else ""
@@ -205,7 +205,7 @@ def _redirected(error: discord.HTTPException, url: str) -> str:
 
 
 def _host_to(location: str, url: str) -> str | None:
-    """Return the host that a redirect leads to, and nothing else of what stands there."""
+    """Return the host of a redirect's address, and nothing else of it."""
     try:
         host = parsed(url).join(parsed(location)).raw_host if location else None
     except ValueError:
@@ -213,7 +213,7 @@ def _host_to(location: str, url: str) -> str | None:
     return host if host is not None and _HOST.fullmatch(host) else None
 
 
-def _tells_of_no_route(error: discord.HTTPException, code: int) -> bool:
+def _says_no_route(error: discord.HTTPException, code: int) -> bool:
     if isinstance(error, UnreadFailureError):
         return False
     return routes.is_missing_route(error.status, code, error.text)
@@ -223,6 +223,6 @@ def _token_rejected(url: str) -> TokenRejectedError:
     where = elsewhere(url)
     asked = f" (asked at {where}, {VARIABLE})" if where else ""
     return TokenRejectedError(
-        f"Discord rejects the token{asked}. Copy it anew: Discord Developer Portal, your "
+        f"Discord rejects the token{asked}. Copy a new one: Discord Developer Portal, your "
         "application, Bot, Reset Token."
     )

@@ -1,6 +1,6 @@
-"""Readers of single values of a payload: each has bounds, and raises where a value is beyond them.
+"""Readers of single values of a payload, which raise where a value is out of bounds.
 
-The bounds are those of the database's columns and indexes: a value that passes can be stored.
+The bounds are those of the database's columns and indexes, so accepted values can be stored.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ Payload = Mapping[str, Any]
 UNREADABLE: Final = (
     KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
 )  # fmt: skip
-"""Errors of code that takes a payload for what it is not."""
+"""Errors of code that reads an invalid payload."""
 _INT4: Final = 1 << 31
-_MOST_ID_DIGITS: Final = 20
+_MAX_ID_DIGITS: Final = 20
 _SURELY_DIGITS: Final = 19
-"""A number of fewer digits has less than 63 bits."""
+"""Number of digits below which a number has less than 63 bits."""
 _BITS: Final = re.compile("[0-9]{1,100}")
-_MOST_EMOJI_CHARACTERS: Final = 200
-"""A row of PostgreSQL's index takes 2,704 bytes; Discord's own names have up to 32 characters."""
-_MOST_TIME_CHARACTERS: Final = 64
+_MAX_EMOJI_CHARACTERS: Final = 200
+"""Longest name of an emoji: an index row of PostgreSQL has 2,704 bytes, Discord's names 32."""
+_MAX_TIME_CHARACTERS: Final = 64
 _FIRST_YEAR, _LAST_YEAR = 2015, 9998
 
 
 def snowflake(value: Any) -> int:
-    """Return one of Discord's ids, given as ASCII digits or as a number, that has 63 bits."""
+    """Return one of Discord's ids of 63 bits, given as ASCII digits or as a number."""
     if type(value) is str:
-        if not (value.isascii() and value.isdigit() and len(value) <= _MOST_ID_DIGITS):
+        if not (value.isascii() and value.isdigit() and len(value) <= _MAX_ID_DIGITS):
             raise ValueError("an id is digits")
         value = int(value)
     elif type(value) is not int:
@@ -43,7 +43,7 @@ def snowflake(value: Any) -> int:
 
 
 def id_text(value: Any) -> str:
-    """Return an id as the text that Discord has for it."""
+    """Return an id as Discord spells it."""
     if type(value) is str and len(value) < _SURELY_DIGITS and value.isascii() and value.isdigit():
         return value if value[0] != "0" else str(snowflake(value))
     return str(snowflake(value))
@@ -105,17 +105,17 @@ def listed(value: Any) -> list[Any]:
 
 
 def listed_or_none(value: Any) -> list[Any]:
-    """Return a list; of what Discord leaves out where there is nothing, an empty one."""
+    """Return a list; an empty one where Discord leaves it out."""
     return [] if value is None else listed(value)
 
 
 def moment(value: Any) -> datetime:
-    """Return a time in UTC, which it is in where its offset is missing.
+    """Return a time in UTC, which is assumed where the offset is missing.
 
-    Python takes offsets of up to 24 hours, PostgreSQL of less than 16: so none is passed on. At the
-    ends of Python's time, sums with it fail: Discord's own begins in 2015.
+    Python accepts offsets of up to 24 hours, PostgreSQL of less than 16, so none is passed on. Sums
+    fail near the ends of Python's range of time; Discord's times begin in 2015.
     """
-    if not isinstance(value, str) or len(value) > _MOST_TIME_CHARACTERS:
+    if not isinstance(value, str) or len(value) > _MAX_TIME_CHARACTERS:
         raise TypeError("a time is text")
     found = datetime.fromisoformat(value)
     if found.tzinfo is not UTC:
@@ -126,13 +126,13 @@ def moment(value: Any) -> datetime:
 
 
 def emoji_name(value: Any) -> str:
-    """Return an emoji as routes name it: the character, or ``name:id``; a deleted one is nameless.
+    """Return an emoji as routes name it: the character, or ``name:id``; deleted ones have no name.
 
-    Names of dots alone would lead to another route.
+    A name of dots alone would lead to another route.
     """
     emoji = mapping(value)
     emoji_id, name = emoji.get("id"), emoji.get("name")
-    if name is not None and len(text(name)) > _MOST_EMOJI_CHARACTERS:
+    if name is not None and len(text(name)) > _MAX_EMOJI_CHARACTERS:
         raise ValueError("an emoji's name is short")
     if emoji_id is not None:
         return f"{name or '_'}:{snowflake(emoji_id)}"

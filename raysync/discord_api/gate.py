@@ -1,8 +1,8 @@
-"""Where every HTTP request to Discord waits for its turn, discord.py's own repeats included."""
+"""The gate that holds every HTTP request to Discord back, also discord.py's own retries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final, Protocol
@@ -28,53 +28,35 @@ _MAJOR: Final = frozenset({"channels", "guilds", "webhooks"})
 PROXY_WANTS_PASSWORD: Final = 407
 
 
-class Passage(Protocol):
-    """One request that was let in."""
+class AdmittedRequest(Protocol):
+    """One request that may be sent."""
 
     def sent(self) -> None:
-        """The request goes out now."""
+        """Record that the request is being sent."""
         ...
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in how it ended; *status* is None without an answer.
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
+        """Record how the request ended; *status* is None without an answer.
 
-        The headers of a 429 are those that Discord would have sent with what it means.
+        The headers of a 429 are those of `Refusal.headers`.
         """
         ...
 
 
 class RequestLimiter(Protocol):
-    """Decides when a request may be sent."""
+    """The limiter that decides when a request may be sent."""
 
-    async def enter(self, route: str, major_id: str | None, head_start_s: float = 0.0) -> Passage:
-        """Wait until a request of *route* may be sent. What it raises, the caller gets."""
-        ...
-
-    def pause_s(self, route: str, major_id: str | None) -> float:
-        """How long a request would wait for its bucket now."""
-        ...
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
-        """When to come back to a bucket for so many requests, at no loss."""
-        ...
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
-        """What counts in a bucket, in seconds ago."""
-        ...
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
-        """Go on with a bucket that another process told of."""
-        ...
-
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
-        """Count a bucket as used up so long ago."""
+    async def enter(
+        self, route: str, major_id: str | None, head_start_s: float = 0.0
+    ) -> AdmittedRequest:
+        """Wait until a request of *route* may be sent. Errors reach the caller."""
         ...
 
 
 def route_of(method: str, path: str) -> tuple[str, str | None]:
-    """The route of a request as Discord documents it, and its major parameter.
+    """Return a request's route as Discord documents it, and its major parameter.
 
-    *path* is what follows the API's base; ids in it become the names of their parameters.
+    *path* follows the API's base. Ids in it become the names of their parameters.
     """
     before, parts, major_id = "", [], None
     for part in path.strip("/").split("/"):
@@ -95,10 +77,10 @@ class Trip:
 
 
 class Gate:
-    """Makes aiohttp ask a limiter before each request to the API, and tell it the answer.
+    """Makes aiohttp wait for a limiter before each request to the API, and report the answer.
 
-    A session behind the gate reaches nothing else: what is not recognised is not sent, for it
-    would count against the token without anybody knowing.
+    A session behind the gate reaches nothing else. A request to another address is not sent, for
+    it would count against the token without being limited.
     """
 
     def __init__(self, base_url: str, limiter: RequestLimiter) -> None:
@@ -107,20 +89,20 @@ class Gate:
         self._common = CommonCause()
 
     def _path_of(self, url: URL) -> str:
-        """Return what follows the API's base in *url*. Raises where that is not its base."""
+        """Return the path of *url* below the API's base. Raises where *url* is not below it."""
         base, path = self._base, url.raw_path
         prefix = base.raw_path.rstrip("/") + "/"
         is_there = (url.scheme, url.raw_host, url.port) == (base.scheme, base.raw_host, base.port)
         if not is_there or not path.startswith(prefix):
             raise RunStoppedError(
-                f"A request to {host_of(str(url))} was not sent, for it is not one to the API at "
-                f"{self._base}, and the rate limiter would not count it. This is a bug: please "
+                f"A request to {host_of(str(url))} was not sent: it does not go to the API at "
+                f"{self._base}, so the rate limiter would not count it. This is a bug: please "
                 "report it."
             )
         return path.removeprefix(prefix)
 
     def trace_config(self) -> aiohttp.TraceConfig:
-        """What an aiohttp session needs to go through the gate."""
+        """Return the trace config that sends an aiohttp session through the gate."""
         config = aiohttp.TraceConfig()
         config.on_request_start.append(self._start)
         config.on_request_headers_sent.append(self._sent)
@@ -138,7 +120,7 @@ class Gate:
         trip.response = None
         route, major_id = route_of(params.method, self._path_of(params.url))
         self._common.require()
-        context.passage = await self._limiter.enter(route, major_id, trip.head_start_s)
+        context.admitted = await self._limiter.enter(route, major_id, trip.head_start_s)
         context.asked = (route, major_id)
 
     async def _sent(
@@ -147,9 +129,9 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        passage: Passage | None = getattr(context, "passage", None)
-        if passage is not None:
-            passage.sent()
+        admitted: AdmittedRequest | None = getattr(context, "admitted", None)
+        if admitted is not None:
+            admitted.sent()
 
     async def _end(
         self,
@@ -158,12 +140,12 @@ class Gate:
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
         response = _trip_of(context).response = params.response
-        if response.status == PROXY_WANTS_PASSWORD:  # Discord has not heard of the request
-            _leave(context, None, {})
+        if response.status == PROXY_WANTS_PASSWORD:  # the request did not reach Discord
+            _finish(context, None, {})
             return
         asked: tuple[str, str | None] = context.asked
         refused = await read_refused(response) if response.status == 429 else None
-        _leave(context, response.status, refused.headers if refused else response.headers)
+        _finish(context, response.status, refused.headers if refused else response.headers)
         self._common.note(*asked, response.status, refused.refusal if refused else None)
         self._common.require()
         if refused:
@@ -175,16 +157,16 @@ class Gate:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        _leave(context, None, {})
+        _finish(context, None, {})
 
 
 def _trip_of(context: SimpleNamespace) -> Trip:
-    """Return what the request was given by whoever made it."""
+    """Return the trip that the caller gave to the request."""
     trip = context.trace_request_ctx
     return trip if isinstance(trip, Trip) else Trip()
 
 
-def _leave(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
-    passage: Passage | None = context.__dict__.pop("passage", None)
-    if passage is not None:
-        passage.leave(status, headers)
+def _finish(context: SimpleNamespace, status: int | None, headers: Mapping[str, str]) -> None:
+    admitted: AdmittedRequest | None = context.__dict__.pop("admitted", None)
+    if admitted is not None:
+        admitted.finish(status, headers)

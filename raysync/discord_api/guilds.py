@@ -1,7 +1,7 @@
 """Discord's channels, threads and guilds as our models.
 
-One odd channel never costs the others. All that it must have is an id: what else cannot be read is
-named in `Channel.unreadable`, and the planner says what follows from that.
+An odd channel never costs the others. It needs nothing but an id. Other unreadable fields are named
+in `Channel.unreadable`, and the planner decides what follows from that.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from raysync.models.storable import REPLACEMENT, storable
 
 _T = TypeVar("_T")
 NO_TYPE: Final = -1
-"""In place of a type that cannot be read."""
+"""Substitute for an unreadable type."""
 _NOBODY_ID: Final = 0
-_MOST_NAME_CHARACTERS: Final = 1_000
-"""Ten times what Discord allows."""
+_MAX_NAME_CHARACTERS: Final = 1_000
+"""Longest name of a channel: ten times Discord's limit."""
 _OVERWRITE_KINDS: Final[Mapping[Any, bool]] = {
     0: False, "0": False, "role": False, 1: True, "1": True, "member": True,
 }  # fmt: skip
-"""From the type of an overwrite to whether it is a member's."""
+"""Map of an overwrite's type to whether it is a member's."""
 
 
 def read_channel(
@@ -61,7 +61,7 @@ def read_channel(
     joined: Collection[str] = (),
     latest: int = MAX_SNOWFLAKE,
 ) -> Channel:
-    """Convert one record of a list, whatever it is: without an id it is the one of `NO_CHANNEL`."""
+    """Convert one record of a list, whatever it contains; without an id, it gets `NO_CHANNEL`."""
     try:
         return channel_from(payload, guild_id, bot_id, identities, joined, latest)
     except PayloadError:
@@ -76,13 +76,13 @@ def channel_from(
     joined: Collection[str] = (),
     latest: int = MAX_SNOWFLAKE,
 ) -> Channel:
-    """One channel or thread; *joined* are the ids of the threads the bot is a member of.
+    """Convert a channel or thread; *joined* are the ids of the threads the bot is a member of.
 
-    Of the overwrites for single members it keeps the bot's own: nothing else can concern us. What
-    it tells of messages or times beyond the id *latest* is not true.
+    Of the overwrites for single members, only the bot's own is kept. Messages or times beyond the
+    id *latest* are not believed.
 
     Raises:
-        PayloadError: it has no id that can be read.
+        PayloadError: it has no readable id.
     """
     try:
         channel_id = ChannelId(snowflake(mapping(payload)["id"]))
@@ -108,7 +108,7 @@ class _Channel:
     def channel(
         self, guild_id: GuildId, bot_id: UserId, bot_is_member: bool, latest: int
     ) -> Channel:
-        """The channel with what can be read of it."""
+        """Return the channel with all readable fields."""
         kept = self._kept()
         last_id = self._field("last_message_id", self._last_message_id, None)
         if last_id is not None and last_id > latest:
@@ -119,11 +119,13 @@ class _Channel:
             id=self._id,
             guild_id=guild_id,
             type=self._type,
-            name=name[:_MOST_NAME_CHARACTERS],
+            name=name[:_MAX_NAME_CHARACTERS],
             parent_id=None if parent_id is None else ChannelId(parent_id),
             last_message_id=None if last_id is None else MessageId(last_id),
             overwrites=tuple(
-                each for each in self._overwrites() if not each.is_member or each.id == bot_id
+                overwrite
+                for overwrite in self._overwrites()
+                if not overwrite.is_member or overwrite.id == bot_id
             ),
             thread=self._thread(bot_is_member, moment_of(latest)),
             metadata=kept,
@@ -142,15 +144,18 @@ class _Channel:
         return None if value is None else snowflake(value)
 
     def _last_message_id(self) -> int | None:
-        """Null means that nothing was ever posted; a key that is missing tells nothing."""
+        """Return the last message's id; null means that nothing was ever posted.
+
+        A missing key proves nothing.
+        """
         if self._type in channel_types.WITH_MESSAGES:
             value = self._payload["last_message_id"]
             return None if value is None else snowflake(value)
         return self._id_or_none("last_message_id")
 
     def _kept(self) -> dict[str, Any]:
-        """The payload as it may be kept; where that cannot be told, nothing that names anybody."""
-        with suppress(Exception):  # whatever went wrong, nothing unscrubbed is kept
+        """Return the scrubbed payload; where it cannot be scrubbed, nothing that names a person."""
+        with suppress(Exception):  # whatever went wrong, no unscrubbed field is kept
             kept, raw = self._identities.scrub(self._payload)
             orjson.loads(raw)
             return kept
@@ -160,9 +165,9 @@ class _Channel:
     def _overwrites(self) -> list[Overwrite]:
         name, nothing = "permission_overwrites", list[Any]()
         read = listed_or_none if self._type in channel_types.THREADS else listed
-        told = self._field(name, lambda: read(self._payload.get(name)), nothing)
-        found = readable(told, _overwrite)
-        if len(found) < len(told):
+        overwrites = self._field(name, lambda: read(self._payload.get(name)), nothing)
+        found = readable(overwrites, _overwrite)
+        if len(found) < len(overwrites):
             self._unreadable[name] = None
         return found
 
@@ -193,75 +198,75 @@ def _moment_until(value: Any, latest: datetime) -> datetime:
 
 
 def _overwrite(payload: Any) -> Overwrite:
-    told = mapping(payload)
-    if isinstance(told["type"], bool):
+    record = mapping(payload)
+    if isinstance(record["type"], bool):
         raise TypeError("a type is a number")
     return Overwrite(
-        id=snowflake(told["id"]),
-        is_member=_OVERWRITE_KINDS[told["type"]],
-        allow=permission_bits(told["allow"]),
-        deny=permission_bits(told["deny"]),
+        id=snowflake(record["id"]),
+        is_member=_OVERWRITE_KINDS[record["type"]],
+        allow=permission_bits(record["allow"]),
+        deny=permission_bits(record["deny"]),
     )
 
 
 def guild_from(payload: Payload, guild_id: GuildId | None = None) -> Guild:
-    """The guild with those of its roles that can be read.
+    """Convert a guild with its readable roles.
 
-    *guild_id* is that which was asked for. An owner who cannot be read is nobody, and a role that
-    cannot be read grants nothing: the bot may be able to read more than is told, and never less.
+    *guild_id* is the requested one. An unreadable owner is nobody, and an unreadable role grants
+    nothing: the bot may be able to read more than is computed, and never less.
 
     Raises:
-        PayloadError: no role can be read, so nobody's permissions can be computed.
+        PayloadError: no role is readable, so no permissions can be computed.
     """
     try:
-        told = mapping(payload)
-        roles = readable(told["roles"], _role)
+        record = mapping(payload)
+        roles = readable(record["roles"], _role)
         if not roles:
             raise ValueError("a guild has a role at least")
         return Guild(
-            id=guild_id or GuildId(snowflake(told["id"])),
-            name=_or_default(lambda: text(storable(told["name"], REPLACEMENT)), ""),
-            owner_id=UserId(_or_default(lambda: snowflake(told["owner_id"]), _NOBODY_ID)),
+            id=guild_id or GuildId(snowflake(record["id"])),
+            name=_or_default(lambda: text(storable(record["name"], REPLACEMENT)), ""),
+            owner_id=UserId(_or_default(lambda: snowflake(record["owner_id"]), _NOBODY_ID)),
             roles=tuple(roles),
-            unreadable_roles=len(told["roles"]) - len(roles),
+            unreadable_roles=len(record["roles"]) - len(roles),
         )
     except UNREADABLE as error:
         raise PayloadError(
-            "The guild's roles cannot be read, so it is not known what the bot may read "
+            "The guild's roles cannot be read, so the bot's permissions are unknown "
             f"({type(error).__name__}). Look for a newer version of raysync."
         ) from None
 
 
 def _role(payload: Any) -> Role:
-    told = mapping(payload)
-    return Role(snowflake(told["id"]), permission_bits(told["permissions"]))
+    record = mapping(payload)
+    return Role(snowflake(record["id"]), permission_bits(record["permissions"]))
 
 
 def member_from(payload: Payload, user_id: UserId) -> BotMember:
-    """The bot as a member; roles that cannot be read are left out.
+    """Convert the bot's membership, without unreadable roles.
 
     Raises:
         PayloadError: it has no list of roles.
     """
     try:
-        told = mapping(payload)["roles"]
-        roles = readable(told, snowflake)
-        return BotMember(user_id, frozenset(roles), len(told) - len(roles))
+        role_ids = mapping(payload)["roles"]
+        roles = readable(role_ids, snowflake)
+        return BotMember(user_id, frozenset(roles), len(role_ids) - len(roles))
     except UNREADABLE as error:
         raise PayloadError(
-            "The bot's roles cannot be read, so it is not known what it may read "
+            "The bot's roles cannot be read, so its permissions are unknown "
             f"({type(error).__name__}). Look for a newer version of raysync."
         ) from None
 
 
 def readable(values: Any, read: Callable[[Any], _T]) -> list[_T]:
-    """Return those of *values* that can be read. Raises TypeError where it is no list."""
+    """Return the readable ones of *values*. Raises TypeError where it is no list."""
     if not isinstance(values, list):
         raise TypeError("it is a list")
     found = []
-    for each in values:
+    for value in values:
         try:
-            found.append(read(each))
+            found.append(read(value))
         except UNREADABLE:
             continue
     return found

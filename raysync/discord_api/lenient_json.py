@@ -1,8 +1,8 @@
-"""Discord's answers where a strict parser refuses them: one odd record must not cost the others.
+"""A lenient parser of Discord's answers: one odd record must not cost the others.
 
 orjson refuses half a surrogate pair, NaN, numbers beyond a float's range and more than 1,024
 levels. Python's own parser takes the first three, and refuses about 1,000 levels and numbers of
-more than 4,300 digits. What neither takes is read in pieces.
+more than 4,300 digits. What both refuse is read in pieces.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from json import JSONDecodeError, loads
 from typing import Any, Final
 
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
-"""A text, what divides values, or the beginning of a text without an end."""
+"""A string, a separator of values, or the beginning of a string without an end."""
 _CLOSING: Final = {"[": "]", "{": "}"}
 _LEVELS_IN_PIECES: Final = 5
-"""Of an answer, its list, a record, a field of it, and a list in it."""
+"""Levels read in pieces: an answer, its list, a record, a field of it, and a list in it."""
 
 
 class Pieced(dict[str, Any]):
-    """An object with at least one value, here or further down, that could not be read."""
+    """An object with at least one unreadable value, at this level or below."""
 
 
 class _Unparsed:
-    """A value that could not be read."""
+    """The type of `UNPARSED`."""
 
     def __repr__(self) -> str:
         return "UNPARSED"
 
 
 UNPARSED: Final = _Unparsed()
-"""In place of a value that could not be read. Nothing takes it for anything else."""
+"""Substitute for a value that could not be read. No reader accepts it."""
 
 
 def parse(document: str) -> Any:
     """Return the value of *document*.
 
-    A list's records are read one by one where it must be: an error's answer is never a list, and
-    one that is cut off closes none of its brackets.
+    A list's records are read one by one if necessary. An error's answer is never a list, and an
+    answer that was cut off closes none of its brackets.
 
     Raises:
-        JSONDecodeError: it is no JSON, or not whole.
+        JSONDecodeError: the document is no JSON, or was cut off.
     """
     try:
         return loads(document)
@@ -55,7 +55,7 @@ def parse(document: str) -> Any:
 
 
 def _pieces(text: str, levels: int) -> tuple[Any, bool]:
-    """A value, and whether all of it was read."""
+    """Return a value, and whether all of it was read."""
     try:
         return loads(text), True
     except (RecursionError, ValueError):
@@ -66,17 +66,17 @@ def _pieces(text: str, levels: int) -> tuple[Any, bool]:
         return UNPARSED, False
     parts = list(_parts(text, kind))
     if kind == "[":
-        return [_pieces(each, levels - 1)[0] for each in parts], False
+        return [_pieces(part, levels - 1)[0] for part in parts], False
     return _object(parts, levels), False
 
 
 def _object(parts: list[str], levels: int) -> Pieced:
     found = Pieced()
-    for each in parts:
-        key = _TOKEN.match(each.lstrip())
+    for part in parts:
+        key = _TOKEN.match(part.lstrip())
         if key is None or not key[0].startswith('"'):
             continue
-        _, colon, value = each.lstrip()[key.end() :].partition(":")
+        _, colon, value = part.lstrip()[key.end() :].partition(":")
         try:
             name = loads(key[0])
         except ValueError:
@@ -87,7 +87,10 @@ def _object(parts: list[str], levels: int) -> Pieced:
 
 
 def _parts(text: str, kind: str) -> Iterator[str]:
-    """What stands between the commas of one level. Raises JSONDecodeError if it is not closed."""
+    """Yield the texts between the commas of one level.
+
+    Raises JSONDecodeError if the level is not closed.
+    """
     open_, start = [], 1
     for token in _TOKEN.finditer(text):
         mark, at = token[0], token.start()

@@ -1,9 +1,9 @@
-"""The way out of a network: which proxy an address is asked through, by the usual variables.
+"""The proxies of the environment, by the usual variables.
 
-``HTTPS_PROXY`` and ``HTTP_PROXY`` are for addresses of that scheme, ``ALL_PROXY`` for both, and
-``NO_PROXY`` lists what is asked directly. Each may be in lower case, which wins as in curl. aiohttp
-can read them itself, but reads ``.netrc`` with them, whose password would stand in the token's way,
-and would read both anew for every request.
+``HTTPS_PROXY`` and ``HTTP_PROXY`` are for addresses of that scheme, ``ALL_PROXY`` is for both, and
+``NO_PROXY`` lists hosts that need no proxy. Each may be in lower case, which wins as in curl.
+aiohttp can read them itself, but it then reads ``.netrc``, too, whose password would replace the
+token, and reads both again for every request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES: Final = tuple(
     for name in (*_BY_SCHEME.values(), _ANY_SCHEME, _EXEMPT)
     for spelled in (name.lower(), name)
 )
-"""Every variable that is looked at; of two spellings the first that is set counts."""
+"""All variables that are read; of two spellings, the first that is set counts."""
 _PROXY_SCHEMES: Final = ("http", "https")
 _EVERYTHING: Final = "*"
 _SEPARATORS: Final = re.compile(r"[,\s]+")
@@ -38,29 +38,29 @@ _SEPARATORS: Final = re.compile(r"[,\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that an address is asked through."""
+    """A proxy for requests to an address."""
 
-    url: str = field(repr=False)  #: with the user and the password, as aiohttp takes them
-    shown: str  #: without
-    variable: str  #: which names it, as it is spelled
+    url: str = field(repr=False)  #: with user and password, as aiohttp expects them
+    shown: str  #: without user and password
+    variable: str  #: the variable that names it, as it is spelled
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The variables as one process had them; never shown, for some hold a password."""
+    """The variables of one process; never shown, for some contain a password."""
 
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Proxies:
-        """Take what concerns proxies from an environment."""
+        """Return the proxy variables of an environment."""
         return cls({name: environ[name] for name in NAMES if environ.get(name, "").strip()})
 
     def way_to(self, url: str) -> Proxy | None:
-        """Return the proxy through which *url* is asked; None: directly.
+        """Return the proxy for requests to *url*; None: they need none.
 
         Raises:
-            ConfigurationError: there is one, and it cannot be used.
+            ConfigurationError: the proxy cannot be used.
         """
         found = self._named(urlsplit(url).scheme)
         if found is None or self.exempting(url) is not None:
@@ -68,15 +68,15 @@ class Proxies:
         return _proxy(*found)
 
     def exempting(self, url: str) -> str | None:
-        """Return the variable that has *url* asked directly, as it is spelled, or None."""
+        """Return the variable that exempts *url* from proxies, as it is spelled, or None."""
         variable, _ = self._first(_EXEMPT) or (None, "")
         parts = urlsplit(url)
         host = _ascii((parts.hostname or "").rstrip("."))
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        return variable if any(_covers(each, host, port) for each in self.exempt) else None
+        return variable if any(_covers(entry, host, port) for entry in self.exempt) else None
 
     def in_words(self, url: str, what: str) -> str:
-        """Say how *url*, which is *what*, is asked. Raises as `way_to` does."""
+        """Describe the way to *url*, which is *what*. Raises as `way_to` does."""
         proxy, exempting, scheme = self.way_to(url), self.exempting(url), urlsplit(url).scheme
         if proxy is not None:
             return f"{what} is asked through the proxy {proxy.shown} ({proxy.variable})."
@@ -90,7 +90,7 @@ class Proxies:
     def exempt(self) -> tuple[str, ...]:
         """The entries of NO_PROXY."""
         _, listed = self._first(_EXEMPT) or (None, "")
-        return tuple(each for each in _SEPARATORS.split(listed) if each)
+        return tuple(entry for entry in _SEPARATORS.split(listed) if entry)
 
     @property
     def are_set(self) -> bool:
@@ -99,7 +99,7 @@ class Proxies:
 
     @property
     def holding_password(self) -> frozenset[str]:
-        """The variables in which a password stands."""
+        """The variables that contain a password."""
         return frozenset(name for name, value in self.variables.items() if "@" in value)
 
     def _named(self, scheme: str) -> tuple[str, str] | None:
@@ -121,16 +121,16 @@ def proxies_here() -> Proxies:
 
 @contextmanager
 def asked_directly(hosts: Iterable[str]) -> Iterator[None]:
-    """Have this process, and what it starts meanwhile, ask *hosts* directly.
+    """Exempt *hosts* from proxies, for this process and those it starts meanwhile.
 
-    Where no proxy is named, nothing changes: an exemption alone has a meaning, too.
+    Without a proxy, nothing changes, since an exemption alone has a meaning, too.
     """
     here = proxies_here()
     listed = here.exempt
-    if not here.are_set or _EVERYTHING in listed:  # some readers know the star only by itself
+    if not here.are_set or _EVERYTHING in listed:  # some programs know the star only by itself
         yield
         return
-    spelled = (_EXEMPT, _EXEMPT.lower())  # there are readers of each
+    spelled = (_EXEMPT, _EXEMPT.lower())  # some programs read only one of the spellings
     before = {name: os.environ.get(name) for name in spelled}
     os.environ.update(dict.fromkeys(spelled, ",".join(dict.fromkeys((*listed, *hosts)))))
     try:
@@ -144,7 +144,7 @@ def asked_directly(hosts: Iterable[str]) -> Iterator[None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine by its loopback: no proxy reaches that."""
+    """Return whether a host is this machine's loopback, which no proxy reaches."""
     address = _address(host)
     if address is None:
         name = host.lower().rstrip(".")
@@ -171,7 +171,7 @@ def _proxy(variable: str, value: str) -> Proxy:
         is_usable = url.scheme in _PROXY_SCHEMES and host and url.port != 0 and ":" not in user
     except ValueError:
         is_usable = False
-    if not is_usable or any(each.isspace() for each in url_like):
+    if not is_usable or any(char.isspace() for char in url_like):
         raise ConfigurationError(f"{variable} is not the address of a proxy. {advice}")
     bare = url.origin()
     whole = bare.with_user(user).with_password(password) if user else bare
@@ -179,7 +179,7 @@ def _proxy(variable: str, value: str) -> Proxy:
 
 
 def _covers(entry: str, host: str, port: int | None) -> bool:
-    """Say whether an entry of NO_PROXY covers a host.
+    """Return whether an entry of NO_PROXY covers a host.
 
     An entry is ``*``, a name with all below it, an address, or a network; a port may follow.
     """
@@ -218,7 +218,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _ascii(name: str) -> str:
-    """Return a name as it stands in a URL."""
+    """Return a name as URLs spell it."""
     try:
         return URL.build(scheme="http", host=name.lower()).raw_host or ""
     except ValueError:

@@ -1,8 +1,8 @@
-"""An answer of 429, read as far as needed and turned into an error of ours.
+"""The reading of a 429, and its translation into one of raysync's errors.
 
-discord.py waits out a limit by itself where the answer is exactly as documented. It takes every
-other one for a ban, or fails over it, or sleeps for as long as the body says. Those are raised
-here, before it sees them.
+discord.py waits out a limit by itself where the answer is exactly as documented. It treats every
+other 429 as a ban, fails over it, or sleeps for as long as the body says. Those are raised here,
+before discord.py sees them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from raysync.errors import BannedError, RateLimitedError, RaysyncError
 from raysync.models.refusal import Refusal, Scope
 
 _BODY_S: Final = 2.0
-"""How long to wait for a body: until it is read, nobody else hears of the refusal."""
+"""Longest wait for a body, in seconds: the refusal is reported only after it was read."""
 _ROUNDING_S: Final = 1.0
-"""`Retry-After` is the body's value, rounded up."""
+"""Difference in seconds between `Retry-After` and the body's value, which it rounds up."""
 LONGEST_REPEAT_S: Final = 30.0
-"""discord.py repeats a request after a pause of this at most."""
+"""Longest pause, in seconds, after which discord.py retries a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An answer of 429, understood."""
+    """A 429, and its meaning."""
 
     refusal: Refusal
-    headers: Mapping[str, str]  #: as Discord would have sent them with this refusal
-    is_repeated: bool  #: discord.py waits it out as it is meant, and asks again
+    headers: Mapping[str, str]  #: as Discord would have sent them for this meaning
+    is_repeated: bool  #: whether discord.py waits for the right time, and retries
 
     def require_repeat(self, what: str) -> None:
-        """Raise what the refusal of the request *what* means, unless discord.py repeats it."""
+        """Raise the error for the request *what*, unless discord.py retries it."""
         if not self.is_repeated:
             raise error_of(self.refusal, what)
 
@@ -50,14 +50,14 @@ async def read_refused(response: aiohttp.ClientResponse) -> Refused:
 
 
 def error_of(refusal: Refusal, what: str) -> RaysyncError:
-    """Return the error that says what *refusal* of the request *what* means."""
+    """Return the error for *refusal* of the request *what*."""
     if refusal.scope is Scope.BAN:
         return BannedError.lasting_until(datetime.now(UTC) + timedelta(seconds=refusal.pause_s))
     return RateLimitedError(f"{what}: Discord asks for a pause.", refusal.retry_after_s)
 
 
 async def _read_in_time(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body, which is bounded; none where it breaks off or does not come in time."""
+    """Return the bounded body; an empty one where it breaks off or does not come in time."""
     try:
         async with asyncio.timeout(_BODY_S):
             return await response.read()

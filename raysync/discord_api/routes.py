@@ -1,9 +1,8 @@
-"""Which of Discord's routes raysync uses, and what is not covered where an API lacks one.
+"""The routes of Discord that raysync uses, and the data that is not covered without them.
 
-Compatible servers lack routes, and Discord takes some away. A route that is missing is a property
-of the API: it is asked for once a run, and what it would have told is reported as not covered. A
-thing that is missing, a channel or a message, concerns that thing alone, and Discord names it by a
-code of its own.
+Compatible servers lack routes, and Discord removes some. A missing route is a property of the API:
+it is requested once a run, and its data is reported as not covered. A missing channel or message
+concerns that thing alone, and Discord names it by a code of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "GET /guilds/{guild_id}/channels": "the guild's channels",
     "GET /channels/{channel_id}/messages": "messages",
 }
-"""Routes without which there is no sync, and what they tell."""
+"""Routes without which no sync is possible, and the data that they give."""
 
 _INTENT: Final = "whether the bot has the message content intent"
 OPTIONAL: Final[Mapping[str, str]] = {
@@ -49,14 +48,14 @@ OPTIONAL: Final[Mapping[str, str]] = {
     "GET /channels/{channel_id}/messages/{message_id}/reactions/{emoji}": "who reacted",
     "POST /attachments/refresh-urls": "fresh addresses of attachments",
 }
-"""Routes that a run can do without, and what is not covered then.
+"""Routes that a run can do without, and the data that is not covered then.
 
 `GET /applications/@me` stands in for the first, and the message itself for fresh addresses.
 """
 
 _NO_BOTS: Final = 20001
 _LEAST_CODE: Final = 1000
-"""Discord's codes of missing things are above; below are 0, and statuses that servers repeat."""
+"""Least of Discord's codes for missing things; below are 0, and statuses that servers repeat."""
 _MISSING: Final = frozenset({405, 410, 501})
 _UNKNOWN_ROUTE: Final = re.compile(
     r"\b(unknown|no such|unsupported) (route|endpoint|path)\b", re.IGNORECASE
@@ -64,11 +63,11 @@ _UNKNOWN_ROUTE: Final = re.compile(
 _PATH: Final = re.compile(r"\S*/\S*")
 _THING: Final = re.compile(r"\b(channel|thread|guild|message|emoji|user|member)s?\b", re.IGNORECASE)
 _SENTENCE: Final = 200
-"""A longer text is a page, and no error of Discord's."""
+"""Longest text of an error of Discord's; a longer text is a web page."""
 
 
 def is_missing_route(status: int, code: object, text: str) -> bool:
-    """Return whether an answer says that the API lacks the route, and not that a thing is gone.
+    """Return whether an answer says that the API lacks the route, not that a thing is missing.
 
     *code* is Discord's own, *text* its message, or the body where that is not Discord's JSON.
     """
@@ -85,7 +84,10 @@ def is_missing_route(status: int, code: object, text: str) -> bool:
 
 
 def _names_a_thing(text: str) -> bool:
-    """Whether it is a sentence on a channel or the like, as of servers without Discord's codes."""
+    """Return whether *text* is a sentence about a missing thing.
+
+    Servers without Discord's codes send such sentences.
+    """
     is_sentence = len(text) <= _SENTENCE and "<" not in text
     return is_sentence and _THING.search(_PATH.sub("", text)) is not None
 
@@ -97,11 +99,11 @@ def missing(route: str, status: int) -> RouteMissingError:
 
 
 class KnownRoutes:
-    """What is known of the API's optional routes in one run, in one process.
+    """The optional routes that one run knows to exist or to be missing, in one process.
 
-    While nothing is known of a route, one request asks for it and the others wait: a route that
-    is missing costs one request. A route that has answered is there, so an answer of "no such
-    route" after that is the trouble of what was asked for.
+    While a route is unknown, one request tries it and the others wait, so a missing route costs one
+    request. A route that has answered exists, so a later "no such route" concerns the requested
+    thing.
     """
 
     def __init__(self) -> None:
@@ -111,32 +113,35 @@ class KnownRoutes:
         self._first: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def learn(self, error: RouteMissingError) -> None:
-        """Take in what another process of the run has found missing."""
+        """Add a route that another process of the run found missing."""
         if error.route not in self._there:
             self._missing.setdefault(error.route, error)
 
     @asynccontextmanager
     async def asking(self, route: str) -> AsyncIterator[None]:
-        """Ask for the route within.
+        """Request the route within this context.
 
         Raises:
-            RouteMissingError: the API lacks the route; if that was known, nothing is asked.
-            PayloadError: the answer says so, and the route has answered before.
+            RouteMissingError: the API lacks the route; if that is known, no request is sent.
+            PayloadError: the answer says so, but the route has answered before.
         """
         if route not in OPTIONAL:
             yield
             return
-        alone = await self._comes_first(route)
+        is_first = await self._acquire_first(route)
         try:
             self._refuse_missing(route)
-            with self._judged(route):
+            with self._learning(route):
                 yield
         finally:
-            if alone:
+            if is_first:
                 self._first[route].release()
 
-    async def _comes_first(self, route: str) -> bool:
-        """Wait while another asks for an unknown route. True: it still is, and the others wait."""
+    async def _acquire_first(self, route: str) -> bool:
+        """Wait while another request tries an unknown route.
+
+        Return whether the route is still unknown; then this request tries it, and the others wait.
+        """
         if self._is_open(route):
             return False
         await self._first[route].acquire()
@@ -153,20 +158,20 @@ class KnownRoutes:
             raise RouteMissingError(*self._missing[route].args)
 
     @contextmanager
-    def _judged(self, route: str) -> Iterator[None]:
+    def _learning(self, route: str) -> Iterator[None]:
         try:
             yield
         except RouteMissingError as error:
             if route in self._there:
                 raise PayloadError(
-                    f"{error} Yet it has answered before, so this concerns what was asked for."
+                    f"{error} But the route answered before, so this concerns the requested thing."
                 ) from None
             self._missing[route] = error
             raise
         except NotFoundError:
             self._there.add(route)
             raise
-        except RetryableError:  # it may take long: nobody waits for it any more
+        except RetryableError:  # it may take long, so the others no longer wait
             self._unclear.add(route)
             raise
         else:

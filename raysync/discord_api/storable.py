@@ -1,7 +1,7 @@
-"""Values of JSON as PostgreSQL can keep them.
+"""JSON values that PostgreSQL can store.
 
-It keeps neither U+0000 nor half a surrogate pair; and JSON as we write it holds no number beyond
-64 bits, no NaN, and no more than a certain depth.
+It stores neither U+0000 nor half a surrogate pair. The JSON that we write has no number beyond 64
+bits, no NaN, and a bounded depth.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import math
 from typing import Any, Final
 
 MOST_LEVELS: Final = 100
-"""Discord's own payloads have about ten. What walks over them, when they come and when somebody is
-forgotten, recurses within Python's limit."""
+"""Maximum depth of a payload; Discord's own have about ten.
+
+The code that walks over payloads recurses, within Python's limit."""
 _LEAST, _MOST = -(1 << 63), (1 << 64) - 1
-"""The numbers that orjson writes."""
+"""The range of integers that orjson writes."""
 
 
 def is_too_deep(value: Any, document: bytes) -> bool:
-    """Whether *value*, which is *document* as JSON, has more levels than are kept."""
+    """Return whether *value*, which is *document* as JSON, is deeper than `MOST_LEVELS`."""
     brackets = document.count(b"{") + document.count(b"[")
     return brackets > MOST_LEVELS and _is_deeper(value, MOST_LEVELS)
 
@@ -26,17 +27,17 @@ def _is_deeper(value: Any, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels <= 0 or any(_is_deeper(each, levels - 1) for each in inner)
+    return levels <= 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 class Trimmer:
-    """Copies values without what JSON in PostgreSQL cannot hold; null stands in its place."""
+    """Copies values, with null for each one that JSON in PostgreSQL cannot store."""
 
     def __init__(self) -> None:
         self.has_cut = False
 
     def value(self, value: Any, levels: int = MOST_LEVELS) -> Any:
-        """Return a copy of *value*, at most *levels* deep; `has_cut` tells of what is missing."""
+        """Return a copy of *value*, at most *levels* deep; `has_cut`: parts are missing."""
         if value is None or isinstance(value, str | bool):
             return value
         if isinstance(value, int):
@@ -46,9 +47,9 @@ class Trimmer:
         if levels <= 0:
             return self._cut()
         if isinstance(value, list):
-            return [self.value(each, levels - 1) for each in value]
+            return [self.value(item, levels - 1) for item in value]
         if isinstance(value, dict):
-            return {key: self.value(each, levels - 1) for key, each in value.items()}
+            return {key: self.value(item, levels - 1) for key, item in value.items()}
         return self._cut()
 
     def _cut(self) -> None:

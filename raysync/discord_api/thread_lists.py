@@ -1,4 +1,4 @@
-"""Lists of archived threads, page after page: by time of archival, by id, or by search."""
+"""Lists of archived threads: by time of archival, by id, or by search."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from raysync.models.ids import NO_CHANNEL, ChannelId
 _V = TypeVar("_V", datetime, ChannelId)
 _PER_PAGE: Final = 100
 _SEARCHED_PER_PAGE: Final = 25
-_MOST_SEARCHED: Final = 10_000
+_MAX_SEARCHED: Final = 10_000
 NO_INDEX: Final = 110_000
-"""Discord's code of a search whose index is not made yet."""
+"""Discord's code for a search whose index does not exist yet."""
 _LONGEST_PAUSE_S: Final = 60.0
-"""An index takes seconds to be made."""
+"""Longest pause for an index, in seconds: Discord builds one within seconds."""
 _OVERLAP: Final = timedelta(milliseconds=1)
-"""Threads archived in one millisecond may stand on two pages."""
+"""Overlap of pages, since threads archived in one millisecond may be on two pages."""
 
 AskThreads = Callable[[str, dict[str, str]], Awaitable[tuple[dict[str, Any], list[Channel]]]]
-"""From a route and its query to the answer, and the threads in it."""
+"""A request of a route with a query, which returns the answer and the threads in it."""
 
 
 async def archived_threads(
@@ -31,12 +31,12 @@ async def archived_threads(
 ) -> AsyncIterator[Channel]:
     """Yield the archived threads of a channel, each once, the last archived first.
 
-    With *joined_only* they come by id, the youngest first. A record that has no id that can be
-    read comes with that of `NO_CHANNEL`.
+    With *joined_only* they come by id, the youngest first. A record without a readable id has the
+    id `NO_CHANNEL`.
 
     Raises:
-        NoProgressError: the list says that there is more, and does not go on; or threads of one
-            moment fill a page, so that others of it may be on none.
+        NoProgressError: the list says that there is more, and does not go on; or threads archived
+            at one moment fill a page, so that others may be on none.
     """
     kind = "private" if private or joined_only else "public"
     path = f"/channels/{{channel_id}}/threads/archived/{kind}"
@@ -52,8 +52,8 @@ async def archived_threads(
         new = _not_in(seen, page)
         for thread in new:
             yield thread
-        says_more = _says_more(answer)
-        if not says_more and (not new or len(page) < _PER_PAGE):
+        has_more = _has_more(answer)
+        if not has_more and (not new or len(page) < _PER_PAGE):
             break
         following, passes_over = next_before(page, before, not new)
         if following is None:
@@ -67,14 +67,14 @@ async def archived_threads(
         )
 
 
-async def searched_threads(ask: AskThreads, most: int = _MOST_SEARCHED) -> AsyncIterator[Channel]:
+async def searched_threads(ask: AskThreads, most: int = _MAX_SEARCHED) -> AsyncIterator[Channel]:
     """Yield the archived threads of a channel by Discord's search, the last archived first.
 
-    It knows announcement threads that no list has. One search shows *most* threads. Where there
-    are more, those that are left follow by id, the youngest first.
+    It finds announcement threads that no list has. One search shows *most* threads. Where there
+    are more, the rest follow by id, the youngest first.
 
     Raises:
-        SearchIndexError: Discord has no index of them yet.
+        SearchIndexError: Discord has no index of these threads yet.
         NoProgressError: the search says that there is more, and does not go on.
     """
     seen: set[ChannelId] = set()
@@ -92,7 +92,7 @@ async def searched_threads(ask: AskThreads, most: int = _MOST_SEARCHED) -> Async
 
 
 class _Search:
-    """Asks for one search after the other; tells what the last one left."""
+    """Successive searches, and what the last one left."""
 
     def __init__(self, ask: AskThreads, seen: set[ChannelId], most: int) -> None:
         self._ask = ask
@@ -102,7 +102,7 @@ class _Search:
         self.lowest = ChannelId(0)
 
     async def __call__(self, query: Mapping[str, str]) -> AsyncIterator[Channel]:
-        """Yield the threads that no search before has shown."""
+        """Yield the threads that no earlier search has shown."""
         shown: set[ChannelId] = set()
         for offset in range(0, self._most, _SEARCHED_PER_PAGE):
             params = {"archived": "true", "sort_order": "desc", **query}
@@ -113,8 +113,8 @@ class _Search:
                     "Discord has no index of these threads yet.",
                     _pause_s(answer.get("retry_after")),
                 )
-            self.has_more = _says_more(answer) or len(page) >= _SEARCHED_PER_PAGE
-            is_new = any(each.id != NO_CHANNEL for each in _not_in(shown, page))
+            self.has_more = _has_more(answer) or len(page) >= _SEARCHED_PER_PAGE
+            is_new = any(thread.id != NO_CHANNEL for thread in _not_in(shown, page))
             for thread in _not_in(self._seen, page):
                 yield thread
             self.lowest = min(shown, default=self.lowest)
@@ -125,7 +125,7 @@ class _Search:
 
 
 def _not_in(seen: set[ChannelId], page: Sequence[Channel]) -> list[Channel]:
-    """Return the threads of a page that are new, each once, and count them as seen.
+    """Return the new threads of a page, each once, and count them as seen.
 
     A record without an id may be any thread, so it is always new.
     """
@@ -139,34 +139,35 @@ def _not_in(seen: set[ChannelId], page: Sequence[Channel]) -> list[Channel]:
 
 def _repeats() -> NoProgressError:
     return NoProgressError(
-        "Discord's list says that there are more threads and does not list them: the rest of it "
+        "Discord's list says that there are more threads, but does not list them. The rest of it "
         "is not covered."
     )
 
 
 def _pause_s(asked: Any) -> float:
-    """What Discord asks for, within a bound; a second where that is no time to wait."""
+    """Return the pause that Discord names, within a bound; a second where it names none."""
     asked_s = seconds_in(asked)
     return bounded_wait([] if asked_s is None else [asked_s], _LONGEST_PAUSE_S) or 1.0
 
 
-def _says_more(answer: Mapping[str, Any]) -> bool:
-    """Return what a list says of itself. A page that is full may have more behind it all the same.
+def _has_more(answer: Mapping[str, Any]) -> bool:
+    """Return whether a list says that it has more. More may follow a full page in any case.
 
-    Where it is no truth value, only a text of "false" or a zero denies.
+    Of values that are no booleans, only "false" and zero mean no.
     """
-    told = answer.get("has_more")
-    return bool(told) and str(told).lower() not in ("false", "0")
+    has_more = answer.get("has_more")
+    return bool(has_more) and str(has_more).lower() not in ("false", "0")
 
 
 def _before_archival(
     page: Sequence[Channel], before: str | None, is_known: bool
 ) -> tuple[str | None, bool]:
-    """Where the next page of a list by time of archival starts; None where there is no way on.
+    """Return where the next page by time of archival starts; None where the list does not go on.
 
-    And whether it passes over threads of the moment at which this page ends.
+    The second value says whether it skips threads of the moment at which this page ends.
     """
-    times = [each.thread.archived_at for each in page if each.thread and each.thread.archived_at]
+    states = [channel.thread for channel in page if channel.thread]
+    times = [state.archived_at for state in states if state.archived_at]
     limit = None if before is None else datetime.fromisoformat(before)
     lasts = _ends(times, is_known)
     for candidate in (*map(_just_after, lasts), *lasts[-1:]):
@@ -185,17 +186,17 @@ def _just_after(moment: datetime) -> datetime:
 def _before_id(
     page: Sequence[Channel], before: str | None, is_known: bool
 ) -> tuple[str | None, bool]:
-    """Where the next page of a list by id starts; it passes over nothing, for ids differ."""
-    for lowest in _ends([each.id for each in page if each.id != NO_CHANNEL], is_known):
+    """Return where the next page by id starts; it skips nothing, since ids are unique."""
+    for lowest in _ends([thread.id for thread in page if thread.id != NO_CHANNEL], is_known):
         if before is None or lowest < int(before):
             return str(lowest), False
     return None, False
 
 
 def _ends(values: Sequence[_V], is_known: bool) -> list[_V]:
-    """Return where a page may end that comes in descending order: the higher value first.
+    """Return the values at which a page in descending order may end, the higher one first.
 
-    One record may tell what is not true: so the last two are looked at, and no earlier one. Where
-    all of the page *is known*, its order leads nowhere, and the lowest of it counts.
+    One record may be wrong, so the last two are used, and no earlier one. Where the whole page
+    *is known*, its order is wrong, and its lowest value is used.
     """
     return sorted(values, reverse=True)[-1:] if is_known else sorted(values[-2:], reverse=True)

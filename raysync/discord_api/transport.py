@@ -1,15 +1,15 @@
-"""discord.py's HTTP client behind our guards: every request of it, those of its login included.
+"""discord.py's HTTP client behind our guards, for every request, also those of its login.
 
-discord.py stays in charge of its own failures: it repeats a 429 and some 5xx. But its buckets are
-taken out of the way. They know nothing of other processes, withhold a page that has already
-arrived until the bucket refills (4.9 s of each fifth page), and scan all channels for each new
-one. The gate in front of every HTTP request knows better, and sees discord.py's repeats too.
+discord.py stays in charge of its own failures: it retries a 429 and some 5xx. But its buckets are
+bypassed. They know nothing of other processes, withhold a page that has already arrived until the
+bucket refills (4.9 s for each fifth page), and scan all channels for each new one. The gate in
+front of every HTTP request replaces them, and sees discord.py's retries, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from json import JSONDecodeError
 from typing import Any, Final, Self
@@ -29,11 +29,13 @@ from raysync.errors import ConfigurationError
 from raysync.models.entities import BotIdentity
 
 _WHOLE_CALL_S: Final = 240.0
-"""Waiting for permits and discord.py's repeats included; below aiohttp's own 300 s."""
+"""Timeout of a call with its waits and retries, in seconds; below aiohttp's own 300 s."""
 _CONNECT_S: Final = 15.0
 _LONGEST_PAUSE_S: Final = 30.0
-"""The least that discord.py takes; a longer pause comes back as an error with its length."""
-_CHOKING: Final = (
+"""Longest pause that discord.py waits, in seconds, and the least it can be configured to.
+
+A longer pause is raised as an error with its length."""
+_UNPARSED: Final = (
     aiohttp.ClientError,
     ArithmeticError,
     AssertionError,
@@ -44,11 +46,11 @@ _CHOKING: Final = (
     TypeError,
     ValueError,
 )
-"""What discord.py, aiohttp and orjson raise over a body, or over a connection."""
+"""Errors of discord.py, aiohttp and orjson for a body or a connection."""
 
 
 class _OpenBucket(Ratelimit):
-    """A bucket that holds nobody: the gate does."""
+    """A bucket without a limit: the gate limits."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,13 +59,13 @@ class _OpenBucket(Ratelimit):
         return None
 
     def update(self, *_: object, **__: object) -> None:
-        """Take no notice."""
+        """Do nothing."""
 
 
 class Transport:
-    """Sends one token's requests to one API. All it raises is of `raysync.errors`.
+    """Sends one token's requests to one API. Every error is one of `raysync.errors`.
 
-    One base URL a process: discord.py keeps it in a class.
+    A process has one base URL, since discord.py keeps it in a class.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Transport:
         limiter: RequestLimiter,
         known_routes: KnownRoutes,
         request_timeout_s: float,
+        identity: BotIdentity | None = None,
         proxies: Proxies | None = None,
     ) -> None:
-        """*request_timeout_s* bounds the silence within one HTTP request.
+        """Connect nothing yet; `login` does.
 
-        *proxies* of None are those of this process's environment.
+        *request_timeout_s* bounds the silence within one HTTP request. With *identity*, login sends
+        no request. *proxies* of None are those of this process's environment.
 
         Raises:
             ConfigurationError: the address or the proxy's cannot be used.
@@ -91,6 +95,8 @@ class Transport:
         self._proxy = self.proxies.way_to(self.base_url)
         self._gate = Gate(self.base_url, limiter)
         self._known_routes = known_routes
+        self._known_identity = identity
+        self._identity: BotIdentity | None = None
         self._guards: dict[str, Any] = {
             "allow_redirects": False,  # the token goes to no other host
             "middlewares": (bounded,),
@@ -102,18 +108,26 @@ class Transport:
             self._guards["proxy"] = self._proxy.url
         self._discord: discord.Client | None = None
 
-    async def open(self, known: BotIdentity | None) -> BotIdentity:
-        """Have Discord accept the token: two requests, or none where it is *known* whose it is.
+    @property
+    def bot(self) -> BotIdentity:
+        """The identity of the token's bot, which login learned."""
+        if self._identity is None:
+            raise RuntimeError("the client is not logged in")
+        return self._identity
 
-        Raises:
-            TokenRejectedError: it is no token, or not a bot's.
-        """
+    async def login(self) -> BotIdentity:
+        """Have Discord accept the token; once logged in, do nothing. See `DiscordClient.login`."""
+        if self._identity is None:
+            self._identity = await self._open()
+        return self._identity
+
+    async def _open(self) -> BotIdentity:
         await self.close()
         client = self._discord = self._new_client()
         try:
             with translated("login", self.base_url, self._proxy):
                 async with asyncio.timeout(_WHOLE_CALL_S):
-                    return await self._log_in(client, known)
+                    return await self._log_in(client, self._known_identity)
         except BaseException:
             await self.close()
             raise
@@ -127,7 +141,7 @@ class Transport:
         async def nothing(*_: object, **__: object) -> dict[str, Any]:
             return {}
 
-        # it opens the session and asks who the token is: that is known
+        # this opens the session and requests the identity, which is known
         client.http.request = nothing  # type: ignore[method-assign]
         await client.http.static_login(self._token)
         client.http.request = ask  # type: ignore[method-assign]
@@ -137,7 +151,9 @@ class Transport:
         Route.BASE = self.base_url
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=discord.Intents(guilds=True),  # with none it warns; no gateway, so no effect
+            intents=discord.Intents(
+                guilds=True
+            ),  # without intents it warns; they have no effect without a gateway
             max_messages=None,
             http_trace=self._gate.trace_config(),
             max_ratelimit_timeout=_LONGEST_PAUSE_S,
@@ -147,19 +163,19 @@ class Transport:
         def open_bucket(key: str) -> Ratelimit:  # noqa: ARG001 the same for every key
             return bucket
 
-        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # the seam for this
-        # every request goes through it, also those that discord.py makes by itself
+        client.http.get_ratelimit = open_bucket  # type: ignore[method-assign] # made to be replaced
+        # every request passes it, also those that discord.py makes by itself
         client.http.request = partial(self._guarded, client.http.request)  # type: ignore[method-assign]
         return client
 
     async def _guarded(self, ask: Callable[..., Awaitable[Any]], route: Route, **given: Any) -> Any:
-        """Ask, and return the answer's JSON; where it is a failure, its status decides which."""
+        """Send a request and return its JSON; the status of a failure decides its error."""
         trip: Trip = given.setdefault("trace_request_ctx", Trip())
         try:
             found = await ask(route, **self._guards, **given)
         except discord.RateLimited:
             raise
-        except (discord.HTTPException, *_CHOKING) as error:
+        except (discord.HTTPException, *_UNPARSED) as error:
             response = trip.response
             if response is None:  # the connection failed, or the gate let nothing pass
                 raise
@@ -174,33 +190,38 @@ class Transport:
         self,
         method: str,
         path: str,
-        params: dict[str, str],
+        params: Mapping[str, str] | None = None,
+        *,
         head_start_s: float = 0.0,
         json: Any = None,
         **ids: Any,
     ) -> Any:
-        """The answer to one request, as parsed JSON. Raises the errors of `raysync.errors`."""
+        """Return the answer to one request, as parsed JSON.
+
+        Among the requests that wait for a permit, it goes as if it had come *head_start_s* ago.
+        """
         if self._discord is None:
             raise RuntimeError("the client is not logged in")
         http, what = self._discord.http, f"{method} {path}"
-        given: dict[str, Any] = {"params": params, "trace_request_ctx": Trip(head_start_s)}
+        given: dict[str, Any] = {"params": params or {}, "trace_request_ctx": Trip(head_start_s)}
         given |= {} if json is None else {"json": json}
         async with self._known_routes.asking(what):
             with translated(what, self.base_url, self._proxy):
                 async with asyncio.timeout(_WHOLE_CALL_S):
                     return await http.request(Route(method, path, **ids), **given)
 
-    async def get(self, path: str) -> Any:
-        """Return the answer to a GET of a path without ids and parameters, as `request` does."""
-        return await self.request("GET", path, {})
+    async def get(self, path: str, params: Mapping[str, str] | None = None, **ids: Any) -> Any:
+        """Return the answer to a GET, as `request` does."""
+        return await self.request("GET", path, params, **ids)
 
     async def close(self) -> None:
-        """Close all connections. What was closed may be opened again."""
+        """Close all connections. A closed transport may log in again."""
+        self._identity = None
         client, self._discord = self._discord, None
         if client is not None:
             await client.close()
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Say whether discord.py itself has understood a 429."""
+    """Return whether discord.py itself has read a 429."""
     return isinstance(error, discord.HTTPException) and error.status == 429

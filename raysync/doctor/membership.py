@@ -31,7 +31,7 @@ async def require_member(settings: Settings, token: str, guild_id: GuildId) -> N
             asyncio.timeout(PATIENCE_S),
             DiscordClient(token, settings.discord_api_url, SlowLimiter(0.0), nobody) as client,
         ):
-            await client.fetch_guild(guild_id)
+            await client.guilds.fetch_guild(guild_id)
     except TimeoutError:
         raise RetryableError(f"Discord gave no answer within {PATIENCE_S:.0f} s.") from None
 

@@ -165,7 +165,7 @@ async def _pseudonyms(engine: Engine, tenant: Tenant, secret: bytes) -> list[Che
 
 
 async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
-    planner = GuildPlanner(client, tenant.guild_id)
+    planner = GuildPlanner(client.guilds, tenant.guild_id)
     try:
         survey = await planner.survey()
     except ContentIntentError as error:
@@ -191,7 +191,7 @@ async def _guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
     readable = len(sorted_.readable)
     checks = [
         *lacking,
-        _intents(await client.identify(), tenant),
+        _intents(await client.login(), tenant),
         about_tenant(
             tenant,
             "guild",

@@ -1,4 +1,4 @@
-"""One token's requests per second, shared out among workers."""
+"""One token's budget of requests per second, divided among workers."""
 
 from __future__ import annotations
 
@@ -9,93 +9,55 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from raysync.models.permits import Demand, Lease, Sharer, Use
 from raysync.ratelimit.throttle import Throttle
 
 DISCORD_PER_SECOND: Final = 50
-"""What Discord grants a token unless it has raised the limit for it."""
+"""Discord's limit of requests per second for a token, unless Discord has raised it."""
 WINDOW_S: Final = 1.0
 JITTER_S: Final = 0.015
-"""By how much longer than another a request may take to arrive without anybody telling."""
+"""Delay of a request's arrival that is not reported, in seconds."""
 HORIZON_S: Final = 0.4
-"""How far ahead all workers together book: long enough to never run dry while a worker asks."""
+"""Seconds that all workers together book ahead, so that none runs dry while it asks."""
 VALID_S: Final = 0.3
-"""How late a permit may be used: long enough for a worker whose machine is busy."""
+"""Validity of a permit from its start, in seconds: enough for a worker on a busy machine."""
 QUIET_S: Final = WINDOW_S + JITTER_S + HORIZON_S + VALID_S
-"""So long after a governor's end nothing it granted is in any window with what comes now."""
+"""Seconds after a governor's end in which its permits may share a window with new ones."""
 SURPLUS_S: Final = 0.005
-MOST_SURPLUS: Final = 8
+"""Time whose permits are granted at once even if fewer are asked for, to save calls."""
+MAX_SURPLUS: Final = 8
 _CATCH_UP: Final = 3
-"""Permits that may follow each other at once, after a moment when nobody asked."""
+"""Number of permits that may start at once after a moment without demand."""
 _APART_S: Final = 0.001
-"""At least; a permit is known by its start."""
+"""Least distance between two permits, in seconds: a permit is identified by its start."""
 _ACTIVE_S: Final = 1.0
-"""A worker that has not asked for so long has no share."""
+"""Seconds without a request for permits after which a worker loses its share."""
 _FULL_SHARE: Final = 0.96
-"""Of a limit above Discord's common one, the rate is taken to be this part, as 48 of 50."""
+"""Part of a raised limit that the configured rate is assumed to be, as 48 of 50."""
 _LEAST_PAUSE_S: Final = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Sharer:
-    """Who asks for permits: the runs on a token share it evenly, their workers by what is left."""
-
-    run: str
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """What became of one permit, on the granter's clock."""
-
-    start_s: float
-    arrived_s: float | None  #: `JITTER_S` before the latest it arrived; None: it will not be sent
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a worker asks for, and what it has done with what it got."""
-
-    permits: int
-    uses: tuple[Use, ...] = ()
-    weight: float = 1.0  #: how much is left to do where the permits go, beside other workers
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Permits for one worker, each for one request.
-
-    *granted_at_s* is on the granter's own clock, *starts* are offsets from it. A permit may be
-    used from its start and for *valid_for_s*; then it lapses. Without any, *ask_again_s* says
-    when the worker may get one.
-    """
-
-    granted_at_s: float
-    starts: tuple[float, ...]
-    valid_for_s: float
-    ask_again_s: float = 0.0
-
-
 class ArrivalLog:
-    """When a token's requests have arrived, or at the latest will have."""
+    """Upper bounds on the arrival times of a token's requests."""
 
     def __init__(self) -> None:
-        self._latest_s: dict[float, float] = {}  # by their permits' start
+        self._latest_s: dict[float, float] = {}  # keyed by their permits' start
 
     def book(self, start_s: float) -> None:
-        """Count a permit, for now as if it were used at its end."""
+        """Count a permit as used at the end of its validity, until its use is reported."""
         self._latest_s[start_s] = start_s + VALID_S
 
-    def take_in(self, use: Use) -> None:
-        """Count a permit as it was used, or no more; what is told later overrules."""
+    def record(self, use: Use) -> None:
+        """Replace a permit's count by its reported use; a later report overrules an earlier one."""
         if use.arrived_s is None:
             self._latest_s.pop(use.start_s, None)
         else:
             self._latest_s[use.start_s] = use.arrived_s
 
     def earliest_s(self, limit: int, now_s: float) -> float:
-        """From when on one more request leaves no second with more than *limit* arrivals."""
-        gone_s = now_s - WINDOW_S - JITTER_S
-        self._latest_s = {start: at for start, at in self._latest_s.items() if at > gone_s}
+        """Return when one more request leaves no second with more than *limit* arrivals."""
+        oldest_s = now_s - WINDOW_S - JITTER_S
+        self._latest_s = {start: at for start, at in self._latest_s.items() if at > oldest_s}
         if len(self._latest_s) < limit:
             return -math.inf
         return sorted(self._latest_s.values())[-limit] + WINDOW_S + JITTER_S
@@ -103,7 +65,7 @@ class ArrivalLog:
 
 @dataclass(slots=True)
 class _Share:
-    """One worker's part of the bookings."""
+    """One worker's share of the bookings."""
 
     asked_s: float = -math.inf
     per_second: float = math.inf
@@ -112,15 +74,15 @@ class _Share:
 
 
 class GlobalBudget:
-    """Books permits at an even pace. Fair: no run holds more than an equal part of the horizon.
+    """Books permits at an even pace; no run holds more than an equal part of the horizon.
 
-    The pace keeps the rate; the log of what arrived when keeps the limit, however late permits
-    are used. A dead worker costs others what it had booked, and no more.
+    The pace keeps the rate. The log of arrivals keeps the limit, however late permits are used.
+    A dead worker costs the others the permits that it had booked, and no more.
     """
 
     def __init__(self, opens_s: float, throttle: Throttle) -> None:
         """Grant nothing that starts before *opens_s*."""
-        self.part: int | None = None  #: of what Discord takes in a second; None: all of it is ours
+        self.part: int | None = None  #: requests per second that are ours; None: all of the limit
         self._throttle = throttle
         self._limit = DISCORD_PER_SECOND
         self._next_s = opens_s
@@ -129,25 +91,25 @@ class GlobalBudget:
         self._dice = random.Random(0)  # noqa: S311 nothing secret
         self._shares: dict[Sharer, _Share] = {}
 
-    def take_in(self, uses: Iterable[Use]) -> None:
+    def record(self, uses: Iterable[Use]) -> None:
         """Count permits as they were used."""
         for use in uses:
-            self._log.take_in(use)
+            self._log.record(use)
 
     def lease(self, sharer: Sharer, demand: Demand, per_second: float, now_s: float) -> Lease:
-        """Grant permits to *sharer*, at *per_second* or what a slower one asks for."""
-        self.take_in(demand.uses)
+        """Grant permits to *sharer*, at *per_second* or the lower rate of another worker."""
+        self.record(demand.uses)
         share = self._share_of(sharer, per_second, now_s)
         if demand.permits:
             share.weight = max(demand.weight, 1.0)
-        rate = self._rate(min(each.per_second for each in self._shares.values()), now_s)
-        # by chance up or down: else workers that differ by less than a permit would not differ
+        rate = self._rate(min(worker.per_second for worker in self._shares.values()), now_s)
+        # rounded at random, so that differences between workers of less than a permit count, too
         holds = max(1, int(HORIZON_S * rate * self._part_of(sharer) + self._dice.random()))
         furthest_s = now_s + HORIZON_S + len(self._shares) / rate
         starts: list[float] = []
         start_s = self._next_start_s(now_s)
-        # where so little of the rate is a handful, a few more than asked for spare questions
-        wanted = demand.permits and max(demand.permits, min(int(rate * SURPLUS_S), MOST_SURPLUS))
+        # at high rates, a few more permits than asked for save calls
+        wanted = demand.permits and max(demand.permits, min(int(rate * SURPLUS_S), MAX_SURPLUS))
         while len(starts) < wanted and len(share.booked_s) < holds and start_s < furthest_s:
             self._book(share, start_s, rate)
             starts.append(start_s - now_s)
@@ -161,7 +123,7 @@ class GlobalBudget:
         self._next_s = max(self._next_s, until_s)
 
     def _rate(self, per_second: float, now_s: float) -> float:
-        """Our part of the rate, less if the token is to be spared."""
+        """Return our part of the rate, reduced while the token is throttled."""
         whole = limit_of(per_second)
         self._limit = whole if self.part is None else min(self.part, whole)
         return self._throttle.slowed(per_second * self._limit / whole, now_s)
@@ -179,25 +141,26 @@ class GlobalBudget:
     def _share_of(self, sharer: Sharer, per_second: float, now_s: float) -> _Share:
         share = self._shares.setdefault(sharer, _Share())
         share.asked_s, share.per_second = now_s, per_second
-        for name, each in list(self._shares.items()):
-            while each.booked_s and each.booked_s[0] <= now_s:
-                each.booked_s.popleft()
-            if each.asked_s < now_s - _ACTIVE_S and not each.booked_s:
+        for name, other in list(self._shares.items()):
+            while other.booked_s and other.booked_s[0] <= now_s:
+                other.booked_s.popleft()
+            if other.asked_s < now_s - _ACTIVE_S and not other.booked_s:
                 del self._shares[name]
         return share
 
     def _part_of(self, sharer: Sharer) -> float:
-        """Its run's part of the whole, divided by what is left to do in the run's workers.
+        """Return the worker's part of the whole.
 
-        So all of them end together.
+        Runs get equal parts. Workers of a run divide its part by the work left in each, so that
+        all of them end together.
         """
         weights: dict[str, float] = {}
-        for each, share in self._shares.items():
-            weights[each.run] = weights.get(each.run, 0.0) + share.weight
+        for other, share in self._shares.items():
+            weights[other.run] = weights.get(other.run, 0.0) + share.weight
         return self._shares[sharer].weight / (len(weights) * weights[sharer.run])
 
 
 def limit_of(per_second: float) -> int:
-    """How many Discord takes in a second from a token that is to be used at *per_second*."""
+    """Return Discord's limit for a token that is to be used at *per_second*."""
     raised = per_second > DISCORD_PER_SECOND
     return math.ceil(per_second / _FULL_SHARE) if raised else DISCORD_PER_SECOND

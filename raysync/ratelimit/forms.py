@@ -1,9 +1,9 @@
-"""Which form a route's buckets have, as honest headers give it away.
+"""The form of a route's buckets, as honest headers prove it.
 
 A leaky bucket that holds ``used`` requests of ``limit`` says that ``limit - used`` remain, rounded
-down, and that it is empty again after ``used`` times its interval. So the first request of a full
-bucket tells the interval, and each later answer must fit it. In a fixed window the time left only
-falls, in a sliding log it is always the window: neither fits for three answers.
+down, and that it is empty again after ``used`` times its interval. So the first request of an
+empty bucket shows the interval, and each later answer must fit it. In a fixed window the time left
+only falls; in a sliding log it is always the window. Neither fits for three answers.
 """
 
 from __future__ import annotations
@@ -12,38 +12,40 @@ from enum import StrEnum
 from typing import Final
 
 _FITS: Final = 2
-"""Answers of a bucket used at least twice that must fit before it is taken for leaky."""
+"""Number of fitting answers, of a bucket used at least twice, that prove a leaky bucket."""
 _MISFITS: Final = 2
-"""Answers that do not fit before a route is taken for not leaky ..."""
+"""Number of answers that do not fit, which prove that a route is not leaky."""
 _SURE: Final = 20
-"""... until so many fit in a row, which no other form brings about: the misfits were errors."""
+"""Number of fitting answers in a row that prove earlier misfits to be errors.
+
+No other form brings so many about."""
 _TOLERANCE: Final = 0.02
 _ROUNDING_S: Final = 0.002
-"""Discord rounds to the millisecond, and so did what we compare with."""
+"""Rounding error in seconds: Discord rounds both of the compared times to the millisecond."""
 PADDING: Final = 0.02
-"""What windows are rounded by."""
+"""Rounding error of windows, as a part of them."""
 
 
 class BucketForm(StrEnum):
-    """How the buckets of a route hold their limit."""
+    """The way in which the buckets of a route apply their limit."""
 
-    UNKNOWN = "unknown"  #: so the promise is kept that every form is satisfied with
-    LEAKY = "leaky"  #: drains evenly: one more request each window / limit
-    FIXED = "fixed"  #: by windows, fixed or sliding; or a refusal says that it is not leaky
+    UNKNOWN = "unknown"  #: limited so that every form is satisfied
+    LEAKY = "leaky"  #: drains evenly, by one request each window / limit
+    FIXED = "fixed"  #: fixed or sliding windows, or a refusal proved that it is not leaky
 
 
 class FormEvidence:
-    """What the answers of one route have told of its form so far."""
+    """The evidence from one route's answers about its form."""
 
     def __init__(self, limit: int, interval_s: float | None = None) -> None:
-        """*interval_s* is what a leaky bucket needs to drain by one, where that is known."""
+        """Start with *interval_s*, the time a leaky bucket drains by one in, if that is known."""
         self.limit = limit
         self.interval_s = interval_s
         self._fits = _FITS if interval_s is not None else 0
         self._misfits = 0
 
     def note(self, remaining: int, reset_after_s: float) -> BucketForm:
-        """Take in one answer; return what to believe now."""
+        """Add one answer; return the form to believe in now."""
         fit = self._fit(self.limit - remaining, reset_after_s)
         if fit is False:
             self._misfits += 1
@@ -57,15 +59,15 @@ class FormEvidence:
         return BucketForm.LEAKY if self._fits >= _FITS else BucketForm.UNKNOWN
 
     def window_s(self) -> float:
-        """The leaky bucket's window, rather longer than shorter: the told times are rounded."""
-        told_s = (self.interval_s or 0.0) * self.limit
-        whole_s = round(told_s)
-        if whole_s and abs(told_s - whole_s) <= PADDING * whole_s:
+        """Return the leaky bucket's window, rounded up since the times in headers are rounded."""
+        shown_s = (self.interval_s or 0.0) * self.limit
+        whole_s = round(shown_s)
+        if whole_s and abs(shown_s - whole_s) <= PADDING * whole_s:
             return float(whole_s)
-        return told_s * (1 + PADDING)
+        return shown_s * (1 + PADDING)
 
     def _fit(self, used: int, reset_after_s: float) -> bool | None:
-        """Whether the answer fits a leaky bucket; None where it tells nothing."""
+        """Return whether the answer fits a leaky bucket; None where it proves nothing."""
         if used < 1 or reset_after_s <= 0:
             return None
         if self.interval_s is None:

@@ -1,4 +1,4 @@
-"""All tokens' budgets, and the count of refusals that stops everything before a ban does."""
+"""The budgets of all tokens, and the circuit breaker that stops all requests before a ban."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from typing import Final
 from raysync.clock import SystemClock
 from raysync.errors import BannedError, RunStoppedError
 from raysync.models.header_values import seconds_in
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.refusal import Refusal, Scope
-from raysync.ratelimit.budget import (
-    QUIET_S,
-    VALID_S,
-    Demand,
-    GlobalBudget,
-    Lease,
-    Sharer,
-    limit_of,
-)
+from raysync.ratelimit.budget import QUIET_S, VALID_S, GlobalBudget, limit_of
 from raysync.ratelimit.refusals import (
     BAN,
     INVALID_STOP,
@@ -29,18 +22,16 @@ from raysync.ratelimit.refusals import (
 from raysync.ratelimit.shares import TokenShare
 from raysync.ratelimit.throttle import Throttle
 
-__all__ = ["Demand", "Governor", "Lease", "Sharer"]
-
 _SHARE_PAUSE_S: Final = 0.1
 _GLOBAL: Final = Scope.GLOBAL.value
 _NOW: Final = SystemClock().now
 
 
 class Governor:
-    """Grants permits for any number of tokens. Begins with a quiet moment.
+    """Grants permits for any number of tokens, after a short quiet time at its start.
 
-    What an earlier governor granted before its death may still be sent: so nothing is granted
-    until that must lie a second back. Times are one monotonic clock's, in seconds.
+    Permits of an earlier governor may still be in use. So nothing is granted until the last of
+    them must lie more than a second back. Times are of one monotonic clock, in seconds.
     """
 
     def __init__(
@@ -51,12 +42,12 @@ class Governor:
         shares: dict[str, TokenShare] | None = None,
         now: Callable[[], datetime] = _NOW,
     ) -> None:
-        """*started_s* is when this governor began; None counts from the first call.
+        """Start at *started_s*; None: at the first call.
 
-        *now* is the time that people are told.
+        *now* is the wall clock for messages.
 
-        With *shares*, others grant permits of the same tokens: a share is added for each token
-        that is asked for, nothing is granted beyond it, and whoever gave them renews them.
+        With *shares*, other governors grant permits of the same tokens. A share is added for each
+        requested token, and nothing is granted beyond it. The owner of *shares* renews them.
         """
         self._opens_s = None if started_s is None else started_s + QUIET_S
         self._shares = shares
@@ -68,36 +59,36 @@ class Governor:
         self._now = now
 
     def lease(
-        self, fingerprint: str, sharer: Sharer, want: Demand, per_second: float, now_s: float
+        self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float, now_s: float
     ) -> Lease:
-        """Permits of the token *fingerprint* for *sharer*; takes in what it tells of earlier ones.
+        """Grant *sharer* permits of the token *fingerprint*, and record the use of earlier ones.
 
         Raises:
             BannedError: Discord blocks this address.
             RunStoppedError: so many requests were refused that a ban is near.
         """
         self._used_s = now_s
-        stopped = self.stopped_by(now_s)
-        if stopped is not None:
-            raise stopped
+        error = self.stopped_by(now_s)
+        if error is not None:
+            raise error
         budget = self._budget(fingerprint, now_s)
         if self._shares is None:
-            return budget.lease(sharer, want, per_second, now_s)
+            return budget.lease(sharer, demand, per_second, now_s)
         share = self._shares.setdefault(fingerprint, TokenShare(limit_of(per_second)))
         budget.part = share.usable(now_s)
         if not budget.part:
-            budget.take_in(want.uses)
+            budget.record(demand.uses)
             lease = Lease(now_s, (), VALID_S, _SHARE_PAUSE_S)
         else:
-            lease = budget.lease(sharer, want, per_second, now_s)
-        if want.permits:
+            lease = budget.lease(sharer, demand, per_second, now_s)
+        if demand.permits:
             share.note_use(len(lease.starts), now_s)
         return lease
 
     def give_up_shares(self) -> None:
-        """Use no more of any token: others may have it, as soon as that is written down."""
-        for each in (self._shares or {}).values():
-            each.give_up()
+        """Stop using all tokens: other governors may use them once the ledgers are written."""
+        for share in (self._shares or {}).values():
+            share.give_up()
 
     def observe(
         self,
@@ -107,7 +98,7 @@ class Governor:
         retry_after_s: float | None,
         now_s: float,
     ) -> None:
-        """Take in a refusal: 401, 403, 429."""
+        """Record a refusal: 401, 403 or 429."""
         self._used_s = now_s
         self._invalid.note(status, scope, now_s)
         if scope == BAN:
@@ -119,11 +110,11 @@ class Governor:
             self._throttle(fingerprint).note_refusal(now_s)
 
     def stop_at(self, invalid_requests: int) -> None:
-        """Stop after so many refusals already, if nobody asked for fewer."""
+        """Lower the number of refusals that stops all requests; a higher number changes nothing."""
         self._invalid.stop_at(invalid_requests)
 
     def stopped_by(self, now_s: float) -> RunStoppedError | None:
-        """Why nothing may be asked of Discord now; None where it may. Who asks is still there."""
+        """Return why no request may be sent now; None: it may. The call counts as use."""
         self._used_s = now_s
         if now_s < self._banned_until_s:
             return BannedError.lasting_until(
@@ -134,16 +125,16 @@ class Governor:
         return None
 
     def invalid_requests(self, now_s: float) -> int:
-        """How many of the last ten minutes' answers count toward a ban."""
+        """Return the number of answers in the last ten minutes that count toward a ban."""
         return self._invalid.count(now_s)
 
     @property
     def invalid_request_limit(self) -> int:
-        """At how many of them nothing is asked any more."""
+        """The number of invalid requests that stops all requests."""
         return self._invalid.most
 
     def idle_s(self, now_s: float) -> float:
-        """How long nobody has asked."""
+        """Return the seconds since the last use."""
         if self._used_s is None:
             self._used_s = now_s
         return now_s - self._used_s
@@ -163,6 +154,6 @@ class Governor:
 
 
 def _believed(scope: Scope, asked_s: float | None) -> float:
-    """How long to ask nothing: what is asked for, within bounds."""
-    told_s = seconds_in(asked_s)
-    return Refusal.asking(scope, [] if told_s is None else [told_s]).pause_s
+    """Return how long to send nothing: the time that the refusal names, within bounds."""
+    named_s = seconds_in(asked_s)
+    return Refusal.asking(scope, [] if named_s is None else [named_s]).pause_s

@@ -10,16 +10,16 @@ from typing import Final
 from raysync.models.header_values import only_number
 
 MASK_LIMIT: Final = 100
-"""A limit of so many or more binds nothing at 50 requests a second: it may be a mask."""
+"""Limit that may be a mask, as any above it: it binds nothing at 50 requests a second."""
 LONGEST_WINDOW_S: Final = 600.0
-"""The longest window of any route that was ever seen. A header that says more tells nothing."""
+"""Longest window ever seen of any route, in seconds. A header that names more is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketHeaders:
-    """The rate limit headers of one answer, as far as they are there and make sense.
+    """The rate limit headers of one answer that are present and plausible.
 
-    `X-RateLimit-Reset` is not among them: it is a time on another clock.
+    `X-RateLimit-Reset` is not among them, since it is a time on another clock.
     """
 
     limit: int | None = None
@@ -30,9 +30,9 @@ class BucketHeaders:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> BucketHeaders:
-        """Take them from *headers*, which must ignore case or be in lower case.
+        """Parse *headers*, whose keys must ignore case or be in lower case.
 
-        A header that comes twice and contradicts itself is as if absent.
+        A header that comes twice with different values counts as absent.
         """
         limit = only_number(headers, "x-ratelimit-limit")
         remaining = only_number(headers, "x-ratelimit-remaining")
@@ -46,20 +46,19 @@ class BucketHeaders:
 
     @property
     def is_claim(self) -> bool:
-        """Whether they say something of a bucket, and are no mask."""
-        told = self.limit is not None and self.reset_after_s is not None
-        return told and self.limit < MASK_LIMIT  # type: ignore[operator] # it is told
+        """Whether the headers describe a bucket, and are no mask."""
+        return self.limit is not None and self.reset_after_s is not None and self.limit < MASK_LIMIT
 
     @property
     def is_believable(self) -> bool:
-        """Whether the window they speak of may exist."""
+        """Whether a window of this length may exist."""
         return self.reset_after_s is None or self.reset_after_s <= LONGEST_WINDOW_S
 
 
 def whole_s(reset_after_s: float) -> float:
-    """Return the least window that fits: all that were ever seen are of whole seconds.
+    """Return the shortest plausible window: every window ever seen is of whole seconds.
 
-    A leaky bucket that refuses has drained by less than one request: it tells of a little less
+    A leaky bucket that refuses has drained by less than one request, so it names a little less
     than its window.
     """
     return float(max(1, math.ceil(reset_after_s)))

@@ -1,4 +1,4 @@
-"""A worker's dealings with the governor: permits in, word of their use out."""
+"""A worker's exchange with the governor: permits come in, reports of their use go out."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Final
 
 from raysync.clock import Clock
 from raysync.errors import PermitUnavailableError, RaysyncError
+from raysync.models.permits import Demand, Lease, Use
 from raysync.ratelimit.arrivals import Arrivals
-from raysync.ratelimit.budget import Demand, Lease, Use
 from raysync.ratelimit.permit import Permit
 
 LARGEST_LEASE: Final = 8
 _DRIFT: Final = 5e-4
-"""By how much two machines' monotonic clocks may run apart, in seconds per second."""
+"""Maximum drift between two machines' monotonic clocks, in seconds per second."""
 _LEAST_PAUSE_S: Final = 0.001
-_TELL_WITHIN_S: Final = 0.2
-"""The governor must know of a request before a second has passed."""
+_REPORT_WITHIN_S: Final = 0.2
+"""Seconds until a use is reported: the governor must know of it within a second."""
 
 AskForLease = Callable[[Demand], Awaitable[Lease]]
+"""A call of the governor for one token."""
 
 
 class ClockBounds:
-    """How far the governor's clock is ahead of ours: between *least_s* and *most_s*.
+    """Bounds of the governor's clock minus ours: between *least_s* and *most_s*.
 
-    The governor read its clock after we asked and before we had the answer. Each exchange
+    The governor read its clock after our request and before its answer came. Each exchange
     narrows the bounds, so one slow answer among quick ones makes no permit late.
     """
 
@@ -36,7 +37,7 @@ class ClockBounds:
         self._at_s = -math.inf
 
     def note(self, asked_s: float, read_s: float, answered_s: float) -> None:
-        """Take in one exchange: *read_s* on the governor's clock, the others on ours."""
+        """Add one exchange: *read_s* is on the governor's clock, the other times are on ours."""
         drift_s = _DRIFT * (answered_s - self._at_s) if math.isfinite(self._at_s) else 0.0
         least_s, most_s = read_s - answered_s, read_s - asked_s
         self.least_s = max(self.least_s - drift_s, least_s)
@@ -46,7 +47,7 @@ class ClockBounds:
         self._at_s = answered_s
 
     def permits(self, lease: Lease) -> list[Permit]:
-        """The permits of *lease*, each no longer than it is surely good."""
+        """Return the permits of *lease*, each for the time in which it is surely valid."""
         starts_s = [lease.granted_at_s + offset_s for offset_s in lease.starts]
         return [
             Permit(start_s, start_s - self.least_s, start_s + lease.valid_for_s - self.most_s)
@@ -55,15 +56,15 @@ class ClockBounds:
 
 
 class Leases:
-    """Holds what the governor has granted and nobody has used yet, in the order of its start."""
+    """The permits that were granted and not used yet, in the order of their start."""
 
     def __init__(
         self, lease: AskForLease, clock: Clock, on_failure: Callable[[RaysyncError], None]
     ) -> None:
-        """*on_failure* hears why the governor grants nothing."""
+        """Call *on_failure* with the reason where the governor grants nothing."""
         self.permits: deque[Permit] = deque()
         self.blocked_until_s = -math.inf
-        self.lapsed = 0  #: permits that came too late or found nobody
+        self.lapsed = 0  #: permits that came too late, or when no request waited
         self.lapses_in_a_row = 0
         self._lease = lease
         self._clock = clock
@@ -72,45 +73,45 @@ class Leases:
         self._asking: asyncio.Task[None] | None = None
         self._ask_at_s = -math.inf
         self._arrivals = Arrivals()
-        self._untold_s: dict[float, float | None] = {}  # see Use: from its start to its arrival
-        self._telling: asyncio.TimerHandle | None = None
+        self._unreported_s: dict[float, float | None] = {}  # see `Use`: from start to arrival
+        self._report_timer: asyncio.TimerHandle | None = None
 
     def block(self, for_s: float) -> None:
-        """Drop what is held, and take nothing for so long."""
+        """Drop all permits, and accept none for *for_s* seconds."""
         self.blocked_until_s = max(self.blocked_until_s, self._clock.monotonic_s() + for_s)
         self._drop_all()
 
     def sent(self, permit: Permit, at_s: float) -> None:
-        """Its request goes out, on our clock: the governor is told soon."""
+        """Record that the request of *permit* is being sent, and report it soon."""
         self._arrivals.sent(permit, at_s)
         self._note(permit, at_s)
 
     def answered(self, permit: Permit, at_s: float, *, lost: bool) -> None:
-        """Its request has ended; the governor is told soon if it may have arrived late."""
+        """Record that the request has ended, and report it soon if it may have arrived late."""
         if lost:
             self._arrivals.lost(permit, at_s)
         else:
             self._arrivals.answered(permit, at_s)
-        self._tell_soon()
+        self._report_soon()
 
     def unused(self, permit: Permit) -> None:
-        """Its request will not be sent: others may have the room."""
+        """Record that the request will not be sent: other workers may have its room."""
         self._note(permit, None)
 
     def _note(self, permit: Permit, arrived_s: float | None) -> None:
-        told_s = None if arrived_s is None else arrived_s + self._bounds.most_s
-        self._untold_s[permit.start_s] = told_s
-        self._tell_soon()
+        latest_s = None if arrived_s is None else arrived_s + self._bounds.most_s
+        self._unreported_s[permit.start_s] = latest_s
+        self._report_soon()
 
-    def _tell_soon(self) -> None:
-        if self._telling is None:
+    def _report_soon(self) -> None:
+        if self._report_timer is None:
             loop = asyncio.get_running_loop()
-            self._telling = loop.call_later(_TELL_WITHIN_S, self._tell)
+            self._report_timer = loop.call_later(_REPORT_WITHIN_S, self._report)
 
     def ask_for(self, waiting: int, weight: float) -> None:
-        """Have permits for so many on their way, unless they are already, or it is too early.
+        """Ask for permits for *waiting* requests, unless that is under way or too early.
 
-        *weight* is what speaks for this worker: see `Demand`.
+        *weight* is the worker's weight: see `Demand`.
         """
         due = self._clock.monotonic_s() >= self._ask_at_s
         missing = self._missing(waiting)
@@ -118,7 +119,7 @@ class Leases:
             self._asking = asyncio.create_task(self._ask(missing, weight))
 
     async def refill(self, waiting: int, weight: float) -> None:
-        """Wait for the answer to a question, or until one may be asked."""
+        """Wait for a lease, or until the next one may be asked for."""
         self.ask_for(waiting, weight)
         if self._asking is not None:
             await asyncio.wait([self._asking])
@@ -127,16 +128,16 @@ class Leases:
             await asyncio.sleep(max(pause_s, _LEAST_PAUSE_S))
 
     def discard_lapsed(self) -> None:
-        """Let go of permits whose time is over."""
+        """Drop permits that have expired."""
         now_s = self._clock.monotonic_s()
         while self.permits and self.permits[0].closes_s <= now_s:
-            self._let_lapse()
+            self._drop_first()
             self.lapses_in_a_row += 1
 
     async def close(self) -> None:
-        """Ask and tell no more: what is not told counts as used at its latest."""
-        if self._telling is not None:
-            self._telling.cancel()
+        """Stop. Permits without a report count as used at the end of their validity."""
+        if self._report_timer is not None:
+            self._report_timer.cancel()
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
@@ -160,7 +161,7 @@ class Leases:
 
     async def _take_lease(self, want: int, weight: float) -> None:
         asked_s = self._clock.monotonic_s()
-        demand, self._untold_s = Demand(want, self._uses(asked_s), weight), {}
+        demand, self._unreported_s = Demand(want, self._uses(asked_s), weight), {}
         lease = await self._lease(demand)
         now_s = self._clock.monotonic_s()
         self._bounds.note(asked_s, lease.granted_at_s, now_s)
@@ -171,23 +172,23 @@ class Leases:
             self._ask_at_s = now_s + max(lease.ask_again_s, _LEAST_PAUSE_S)
 
     def _uses(self, now_s: float) -> tuple[Use, ...]:
-        """What the governor has not been told yet, or differently."""
+        """Return the uses that are not reported yet, or were reported differently."""
         for permit, arrived_s in self._arrivals.news(now_s).items():
-            self._untold_s[permit.start_s] = arrived_s + self._bounds.most_s
-        return tuple(Use(start_s, arrived_s) for start_s, arrived_s in self._untold_s.items())
+            self._unreported_s[permit.start_s] = arrived_s + self._bounds.most_s
+        return tuple(Use(start_s, arrived_s) for start_s, arrived_s in self._unreported_s.items())
 
-    def _tell(self) -> None:
-        """Let the governor know, though nobody waits for a permit."""
-        self._telling = None
+    def _report(self) -> None:
+        """Report uses to the governor although no request waits for a permit."""
+        self._report_timer = None
         if self._asking is None and self._uses(self._clock.monotonic_s()):
             self._asking = asyncio.create_task(self._ask(0))
         if self._arrivals:
-            self._tell_soon()
+            self._report_soon()
 
     def _drop_all(self) -> None:
         while self.permits:
-            self._let_lapse()
+            self._drop_first()
 
-    def _let_lapse(self) -> None:
+    def _drop_first(self) -> None:
         self.unused(self.permits.popleft())
         self.lapsed += 1

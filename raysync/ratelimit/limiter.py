@@ -1,4 +1,4 @@
-"""A worker's gate for one token: first the bucket, then the token's budget."""
+"""A worker's limiter for one token: a request waits for its bucket, then for the budget."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from raysync.ratelimit.policies import RoutePolicies, RoutePolicy
 _log = logging.getLogger(__name__)
 
 Report = Callable[[int, str | None, float | None], Awaitable[None]]
-"""Tells the governor of a refusal: status, scope, seconds until asking again is allowed."""
+"""A report of a refusal to the governor: status, scope, seconds until a retry is allowed."""
 
 
 @dataclass(slots=True)
 class _Meter:
-    """What `ApiUsage` tells, as it grows."""
+    """The counters behind `ApiUsage`."""
 
     calls: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
@@ -42,44 +42,44 @@ class _Meter:
     answers: DurationMeter = field(default_factory=DurationMeter)
 
 
-class Passage:
-    """One request under way. Whoever was let in leaves, exactly once."""
+class InFlightRequest:
+    """One admitted request. `finish` must be called exactly once."""
 
-    __slots__ = ("_limiter", "_number", "_permit", "_route", "_sent_s", "_turn")
+    __slots__ = ("_limiter", "_number", "_permit", "_queue", "_route", "_sent_s")
 
     def __init__(
-        self, limiter: WorkerLimiter, route: str, turn: BucketQueue, number: int, permit: Permit
+        self, limiter: WorkerLimiter, route: str, queue: BucketQueue, number: int, permit: Permit
     ) -> None:
         self._limiter = limiter
         self._route = route
-        self._turn = turn
+        self._queue = queue
         self._number = number
         self._permit = permit
         self._sent_s: float | None = None
 
     def sent(self) -> None:
-        """The request goes out now; again, when it goes out again on another connection."""
+        """Record that the request is being sent, or sent again on another connection."""
         self._sent_s = self._limiter.note_sent(self._permit)
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Take in the answer; *status* is None where none came.
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
+        """Record the answer; *status* is None where none came.
 
-        The headers of a 429 are to say what it means: see `Refusal.headers`.
+        The headers of a 429 must be those of `Refusal.headers`.
         """
         if status is not None and self._sent_s is None:
             self.sent()
         if self._sent_s is not None:
             if status is not None:
                 self._limiter.note_answer_time(self._sent_s)
-            self._limiter.note_end(self._route, self._turn, self._permit, status)
+            self._limiter.note_end(self._route, self._queue, self._permit, status)
             if status is not None:
-                self._limiter.note_answer(self._route, self._turn, self._number, status, headers)
+                self._limiter.note_answer(self._route, self._queue, self._number, status, headers)
         else:
-            self._limiter.note_unsent(self._turn, self._number, self._permit)
+            self._limiter.note_unsent(self._queue, self._number, self._permit)
 
 
 class WorkerLimiter:
-    """Lets a request pass when its bucket and the token's budget both have room.
+    """Admits a request when its bucket and the token's budget both have room.
 
     Nothing here survives the worker: a channel is read by one worker at a time.
     """
@@ -93,98 +93,86 @@ class WorkerLimiter:
         known: Iterable[RoutePolicy] = (),
         max_wait_s: float = MAX_WAIT_S,
     ) -> None:
-        """*known* is what earlier runs learned; without *report* nobody counts refusals."""
+        """Start from *known*, the limits that earlier runs learned.
+
+        Without *report*, refusals are not counted toward a ban.
+        """
         self._permits = permits
         self._clock = clock
         self._report = report
         self._max_wait_s = max_wait_s
         self._policies = RoutePolicies(known, clock.monotonic_s)
-        self._turns = BucketQueues(self._policies, clock)
+        self._queues = BucketQueues(self._policies, clock)
         self._meter = _Meter()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._reporting: set[asyncio.Task[None]] = set()
 
-    async def enter(self, route: str, major_id: str | None, head_start_s: float = 0.0) -> Passage:
-        """Wait until a request of *route* within *major_id* may be sent; then it is under way.
+    async def enter(
+        self, route: str, major_id: str | None, head_start_s: float = 0.0
+    ) -> InFlightRequest:
+        """Wait until a request of *route* within *major_id* may be sent; then it is in flight.
 
-        Of those that wait for a permit, it is served as if it had come *head_start_s* ago.
+        Among the requests that wait for a permit, it is served as if it had come so much earlier:
+        *head_start_s* and the head start of its bucket.
 
         Raises:
-            RateLimitedError: the bucket stays closed for longer than anybody should wait here.
-            PermitUnavailableError: the token's budget had none in time.
-            RunStoppedError: nothing may be asked any more.
+            RateLimitedError: the bucket stays closed for longer than a request should wait here.
+            PermitUnavailableError: the token's budget had no permit in time.
+            RunStoppedError: no request may be sent any more.
         """
-        turn, began_s = self._turns.of(route, major_id), self._clock.monotonic_s()
-        number = await turn.start(self._max_wait_s)
+        queue, began_s = self._queues.of(route, major_id), self._clock.monotonic_s()
+        number = await queue.start(self._max_wait_s)
         opened_s = self._clock.monotonic_s()
         self._meter.bucket_wait_s += opened_s - began_s
         try:
-            permit = await self._permits.acquire(head_start_s)
+            permit = await self._permits.acquire(queue.head_start_s + head_start_s)
         except BaseException:
-            turn.cancel(number)
+            queue.cancel(number)
             raise
         self._meter.permit_wait_s += self._clock.monotonic_s() - opened_s
         self._meter.permits += 1
         if self._meter.first_at is None:
             self._meter.first_at = self._clock.now()
-        return Passage(self, route, turn, number, permit)
+        return InFlightRequest(self, route, queue, number, permit)
 
-    def pause_s(self, route: str, major_id: str | None) -> float:
-        """How long a request would wait for its bucket now."""
-        return self._turns.of(route, major_id).pause_s()
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:
-        """When to come back to a bucket for so many requests, at no loss."""
-        return self._turns.of(route, major_id).return_s(requests)
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:
-        """What counts in a bucket, in seconds ago: another worker may go on with it."""
-        return self._turns.of(route, major_id).ages_s()
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None:
-        """Go on with a bucket of another worker."""
-        self._turns.of(route, major_id).restore(ages_s)
-
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None:
-        """Count a bucket as used up so long ago: another process used it, and cannot tell more."""
-        policy = self._policies.get(route)
-        if policy is not None:
-            self.restore(route, major_id, [ago_s] * policy.limit)
+    def bucket(self, route: str, major_id: str | None) -> BucketQueue:
+        """Return the bucket of a route within one channel or guild."""
+        return self._queues.of(route, major_id)
 
     def note_sent(self, permit: Permit) -> float:
-        """See `Passage`; says when that was."""
+        """Record that the request is being sent; return the time."""
         self._permits.sent(permit)
         return self._clock.monotonic_s()
 
     def note_answer_time(self, sent_s: float) -> None:
-        """Count how long the answer took to a request that was sent at *sent_s*."""
+        """Record the response time of a request that was sent at *sent_s*."""
         self._meter.answers.note(self._clock.monotonic_s() - sent_s)
 
-    def note_unsent(self, turn: BucketQueue, number: int, permit: Permit) -> None:
-        """See `Passage`: nothing was sent, so nothing counts."""
+    def note_unsent(self, queue: BucketQueue, number: int, permit: Permit) -> None:
+        """Undo the admission of a request that was not sent."""
         self._permits.unused(permit)
-        turn.cancel(number)
+        queue.cancel(number)
 
-    def note_end(self, route: str, turn: BucketQueue, permit: Permit, status: int | None) -> None:
-        """See `Passage`."""
+    def note_end(self, route: str, queue: BucketQueue, permit: Permit, status: int | None) -> None:
+        """Record that the request ended, with or without an answer."""
         self._permits.ended(permit, lost=status is None)
-        turn.finish()
+        queue.finish()
         self._meter.last_at = now = self._clock.now()
         self._meter.rate.note(now.timestamp())
         self._meter.calls[f"{route} {'lost' if status is None else status}"] += 1
 
     def note_answer(
-        self, route: str, turn: BucketQueue, number: int, status: int, headers: Mapping[str, str]
+        self, route: str, queue: BucketQueue, number: int, status: int, headers: Mapping[str, str]
     ) -> None:
-        """See `Passage`."""
+        """Learn from an answer, and report a refusal."""
         if status == 429:
-            self._note_refusal(route, turn, headers)
+            self._note_refusal(route, queue, headers)
         elif status in (401, 403):
-            self._tell(status, None, None)
+            self._report_soon(status, None, None)
         else:
-            turn.note_answer(BucketHeaders.read(headers), number)
+            queue.note_answer(BucketHeaders.read(headers), number)
 
     def usage(self) -> ApiUsage:
-        """What has been asked and waited for so far."""
+        """Return the requests and waits so far."""
         meter = self._meter
         return ApiUsage(
             calls=dict(meter.calls),
@@ -199,18 +187,18 @@ class WorkerLimiter:
         )
 
     def learn(self, known: Iterable[RoutePolicy]) -> None:
-        """Take in what an earlier run learned; it overrules what people observed."""
+        """Add limits that an earlier run learned; they overrule the built-in ones."""
         self._policies.learn(known)
 
     def learned(self) -> tuple[RoutePolicy, ...]:
-        """What Discord has said of its limits, to be handed to a later run as *known*."""
+        """Return the limits that Discord has named, for a later run to `learn`."""
         return self._policies.learned()
 
     async def close(self) -> None:
-        """Finish telling. The permits are their owner's to close: limiters may share them."""
-        await asyncio.gather(*self._telling)
+        """Finish the reports. The owner of the permits closes them: limiters may share them."""
+        await asyncio.gather(*self._reporting)
 
-    def _note_refusal(self, route: str, turn: BucketQueue, headers: Mapping[str, str]) -> None:
+    def _note_refusal(self, route: str, queue: BucketQueue, headers: Mapping[str, str]) -> None:
         refusal = Refusal.read(headers, now=self._clock.now())
         scope = refusal.scope.value
         self._meter.hits[scope] += 1
@@ -224,26 +212,28 @@ class WorkerLimiter:
             case Scope.GLOBAL:
                 self._permits.block(refusal.pause_s)
             case Scope.SHARED:
-                turn.block(refusal.pause_s)
+                queue.block(refusal.pause_s)
             case Scope.USER:
-                turn.note_refusal(_believable(BucketHeaders.read(headers), refusal))
-        self._tell(429, scope, refusal.retry_after_s)
+                queue.note_refusal(_believable(BucketHeaders.read(headers), refusal))
+        self._report_soon(429, scope, refusal.retry_after_s)
 
-    def _tell(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
+    def _report_soon(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
         if self._report is not None:
-            telling = asyncio.ensure_future(self._told(status, scope, retry_after_s))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
+            reporting = asyncio.ensure_future(self._try_report(status, scope, retry_after_s))
+            self._reporting.add(reporting)
+            reporting.add_done_callback(self._reporting.discard)
 
-    async def _told(self, status: int, scope: str | None, retry_after_s: float | None) -> None:
+    async def _try_report(
+        self, status: int, scope: str | None, retry_after_s: float | None
+    ) -> None:
         try:
             if self._report is not None:
                 await self._report(status, scope, retry_after_s)
         except Exception as error:  # noqa: BLE001 an unreachable governor grants nothing anyway
-            _log.warning("the governor was not told of a refusal: %s", type(error).__name__)
+            _log.warning("a refusal was not reported to the governor: %s", type(error).__name__)
 
 
-def _believable(told: BucketHeaders, refusal: Refusal) -> BucketHeaders:
-    """What a refusal's headers say of its bucket, with a pause that is believed."""
-    pause_s = refusal.retry_after_s or (told.reset_after_s if told.is_believable else None)
-    return replace(told, retry_after_s=pause_s or refusal.pause_s)
+def _believable(headers: BucketHeaders, refusal: Refusal) -> BucketHeaders:
+    """Return a refusal's headers with a plausible pause."""
+    reset_s = headers.reset_after_s if headers.is_believable else None
+    return replace(headers, retry_after_s=refusal.retry_after_s or reset_s or refusal.pause_s)

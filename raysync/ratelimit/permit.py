@@ -1,4 +1,4 @@
-"""Leave for one request."""
+"""The right to send one request."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave for one request."""
+    """The right to send one request."""
 
-    start_s: float  #: on the governor's clock: its name there
-    opens_s: float  #: on ours, as what follows
+    start_s: float  #: on the governor's clock, where it identifies the permit
+    opens_s: float  #: on the worker's clock, as the next one
     closes_s: float

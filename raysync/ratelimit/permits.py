@@ -1,7 +1,7 @@
-"""A worker's permits: leased from the governor, handed to coroutines, who came first before others.
+"""A worker's permits: leased from the governor, handed to coroutines in the order they came.
 
-A request may have a head start, as if it had come earlier: so that what has the most left to do is
-not done last. It is bounded, so nobody waits for ever.
+A request may have a head start, as if it had come earlier, so that the channels with the most left
+are not read last. Head starts are bounded, so no request waits for ever.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from raysync.ratelimit.permit import Permit
 MAX_WAIT_S: Final = 60.0
 LONGEST_HEAD_START_S: Final = 5.0
 _INSTANT_S: Final = 1e-6
-"""Timers wake a moment early, and nobody is to wait again for what rounding leaves of it."""
+"""Rounding error in seconds: timers wake a moment early, and nothing waits again for so little."""
 
 WEIGHT_PER_S: Final = 10.0
-"""When workers share a token, what the root of a request's weight gains by a second's start."""
+"""Gain of the root of a request's weight for each second of its head start.
+
+The weights count where workers share a token."""
 
 _Waiting = tuple[float, int, asyncio.Future[Permit], float]
-"""Less is served first: when it came less its head start, the order of coming; who; its weight."""
+"""Arrival less head start, order of arrival, future, weight; the least is served first."""
 
 
 class PermitPool:
-    """Hands out permits: who came first, head starts counted, goes first.
+    """Hands out permits, first come, first served, with head starts counted.
 
-    It asks for as many as there are coroutines waiting, and for the next while the last are
-    still being handed out; never for more, since a permit that nobody uses is lost to all. With
-    each lease the governor hears what became of earlier permits. Without the governor there are
-    none, so nothing is asked of Discord.
+    It asks for as many permits as coroutines wait, and for the next ones while the last are still
+    being handed out. It never asks for more, since an unused permit is lost to all workers. Each
+    request for a lease reports the use of earlier permits. Without the governor there are no
+    permits, so nothing is sent to Discord.
     """
 
     def __init__(
@@ -46,9 +48,9 @@ class PermitPool:
         places: InFlightLimit | None = None,
         max_wait_s: float = MAX_WAIT_S,
     ) -> None:
-        """*lease* asks the governor; what it raises, those who wait get.
+        """Lease permits by *lease*, which calls the governor; waiting coroutines get its errors.
 
-        With *places*, no more requests are under way than there is room for.
+        *places* limits the requests in flight.
         """
         self._clock = clock
         self._places = places
@@ -61,85 +63,85 @@ class PermitPool:
 
     @property
     def lapsed(self) -> int:
-        """How many permits came too late, or found nobody."""
+        """The number of permits that came too late, or when no request waited."""
         return self._leases.lapsed
 
     async def acquire(self, head_start_s: float = 0.0) -> Permit:
-        """Wait for a permit; the request must go out at once: tell with `sent`, or `unused`.
+        """Wait for a permit. The request must be sent at once; report `sent`, or `unused`.
 
-        It is served as if it had come *head_start_s* ago, which counts for five seconds at most;
-        less than nothing lets others go before.
+        The request is served as if it had come *head_start_s* ago, five seconds at most. A negative
+        head start lets other requests go first.
 
         Raises:
-            PermitUnavailableError: none in time.
-            RunStoppedError: nothing may pass any more.
+            PermitUnavailableError: there was no permit in time.
+            RunStoppedError: no request may be sent any more.
         """
-        turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         head_start_s = min(head_start_s, LONGEST_HEAD_START_S)
         came_s = self._clock.monotonic_s() - head_start_s
-        # the last to end are to gain on the others
+        # the channels that end last are to gain on the others
         weight = (1 + WEIGHT_PER_S * max(head_start_s, 0.0)) ** 2
-        bisect.insort(self._waiting, (came_s, next(self._order), turn, weight))
+        bisect.insort(self._waiting, (came_s, next(self._order), future, weight))
         self._serve()
         try:
             async with asyncio.timeout(self._max_wait_s):
-                return await turn
+                return await future
         except TimeoutError:
-            self._give_back(turn)
+            self._give_back(future)
             raise PermitUnavailableError(
-                f"No permit within {self._max_wait_s:.0f} s, so nothing was asked of Discord; "
-                f"the last {self._leases.lapses_in_a_row} came too late to be used."
+                f"No permit within {self._max_wait_s:.0f} s, so no request was sent to Discord. "
+                f"The last {self._leases.lapses_in_a_row} permits came too late."
             ) from None
         except asyncio.CancelledError:
-            self._give_back(turn)
+            self._give_back(future)
             raise
 
     def sent(self, permit: Permit) -> None:
-        """Say that the request goes out now; `ended` is to follow."""
+        """Record that the request is being sent; `ended` must follow."""
         self._leases.sent(permit, self._clock.monotonic_s())
 
     def ended(self, permit: Permit, *, lost: bool = False) -> None:
-        """Say that its answer is there; *lost*: that none will come."""
+        """Record that the answer is there; *lost*: that none will come."""
         self._leases.answered(permit, self._clock.monotonic_s(), lost=lost)
-        self._free_place()
+        self._release_place()
 
     def unused(self, permit: Permit) -> None:
-        """Say that its request will not be sent."""
+        """Record that the request will not be sent."""
         self._leases.unused(permit)
-        self._free_place()
+        self._release_place()
 
     def block(self, for_s: float) -> None:
-        """Drop what is leased, and hand out nothing for so long: the token was refused."""
+        """Drop all leased permits, and hand out none for *for_s* seconds: the token was refused."""
         self._stopped_by = None
         self._leases.block(for_s)
 
     def stop(self, error: RunStoppedError) -> None:
-        """Fail who waits and who comes, for as long as anybody would wait; then ask again."""
+        """Fail waiting and new requests for the longest wait of a request; then ask again."""
         self.block(self._max_wait_s)
         self._stopped_by = error
         self._fail(error)
 
     async def close(self) -> None:
-        """Fail who waits, and let go of the governor."""
+        """Fail waiting requests, and stop asking the governor."""
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.wait([self._serving])
         await self._leases.close()
         self._fail(PermitUnavailableError("The worker is closing."))
 
-    def _give_back(self, turn: asyncio.Future[Permit]) -> None:
-        """Let the next in line have what a leaving coroutine was given, or would have been."""
-        waiting = [each for each in self._waiting if each[2] is not turn]
+    def _give_back(self, future: asyncio.Future[Permit]) -> None:
+        """Pass the permit of a cancelled coroutine on to the next one."""
+        waiting = [entry for entry in self._waiting if entry[2] is not future]
         if len(waiting) < len(self._waiting):
             self._waiting = waiting
-        elif turn.done() and not turn.cancelled() and turn.exception() is None:
-            self._leases.permits.appendleft(turn.result())
-            self._free_place()
+        elif future.done() and not future.cancelled() and future.exception() is None:
+            self._leases.permits.appendleft(future.result())
+            self._release_place()
             self._serve()
 
-    def _free_place(self) -> None:
+    def _release_place(self) -> None:
         if self._places is not None:
-            self._places.give_back()
+            self._places.release()
 
     def _serve(self) -> None:
         if self._serving is None or self._serving.done():
@@ -148,7 +150,7 @@ class PermitPool:
             self._leases.ask_for(*self._demand())
 
     def _demand(self) -> tuple[int, float]:
-        """How many wait, and what they weigh together."""
+        """Return the number of waiting requests, and the sum of their weights."""
         return len(self._waiting), sum(weight for *_, weight in self._waiting)
 
     async def _hand_out(self) -> None:
@@ -157,12 +159,12 @@ class PermitPool:
         self._leases.discard_lapsed()
 
     async def _step(self) -> None:
-        """Hand out one permit, or get closer to it."""
+        """Hand out one permit, or wait for the next event that allows it."""
         leases = self._leases
         leases.discard_lapsed()
         now_s = self._clock.monotonic_s()
         if now_s < leases.blocked_until_s:
-            await self._sit_out(leases.blocked_until_s - now_s)
+            await self._wait_blocked(leases.blocked_until_s - now_s)
         elif not leases.permits:
             await leases.refill(*self._demand())
         elif leases.permits[0].opens_s - now_s > _INSTANT_S:
@@ -173,22 +175,22 @@ class PermitPool:
         else:
             self._hand_over()
 
-    async def _sit_out(self, pause_s: float) -> None:
+    async def _wait_blocked(self, pause_s: float) -> None:
         if self._stopped_by is not None:
             self._fail(self._stopped_by)
         else:
             await asyncio.sleep(pause_s)
 
     def _hand_over(self) -> None:
-        turn = self._waiting.pop(0)[2]
-        if turn.done():  # one that is being cancelled has not left the line yet
-            self._free_place()
+        future = self._waiting.pop(0)[2]
+        if future.done():  # a coroutine that is being cancelled is still in the queue
+            self._release_place()
         else:
-            turn.set_result(self._leases.permits.popleft())
+            future.set_result(self._leases.permits.popleft())
             self._leases.lapses_in_a_row = 0
 
     def _fail(self, error: RaysyncError) -> None:
         while self._waiting:
-            turn = self._waiting.pop(0)[2]
-            if not turn.done():
-                turn.set_exception(type(error)(*error.args))
+            future = self._waiting.pop(0)[2]
+            if not future.done():
+                future.set_exception(type(error)(*error.args))

@@ -1,14 +1,14 @@
-"""What each route's buckets allow: observed, read from headers, learned from refusals.
+"""The limits of each route's buckets: observed, read from headers, learned from refusals.
 
-Nothing that a peer says is believed without bounds, by itself, or for good:
+Nothing that a peer says is believed without bounds, on a single answer, or for good:
 
-* A window of more than ten minutes does not exist, and teaches nothing. One of more than
-  `ROUTE_WINDOW_S` is believed of its own bucket alone (`claims`), and not of its route.
-* A limit or window of a route is what most of its last answers agree on (`votes`). A single
+* A window of more than ten minutes does not exist, and is ignored. One of more than
+  `ROUTE_WINDOW_S` is believed of its own bucket (`claims`), and not of its route.
+* A limit or window of a route is the one that most of its last answers name (`votes`). A single
   answer binds its own bucket. So later answers correct it, in both directions.
-* A refusal is believed at once, and more than answers let through, which may lie. Answers that go
+* A refusal is believed at once, and more than successful answers, which may lie. Answers that go
   on naming more are believed again after a minute; if that is refused, after ever longer.
-* Whatever is not heard again for a day is forgotten.
+* A limit that is not confirmed for a day is discarded.
 """
 
 from __future__ import annotations
@@ -31,31 +31,33 @@ __all__ = ["MASK_LIMIT", "BucketHeaders", "PolicySource", "RoutePolicies", "Rout
 _log = logging.getLogger(__name__)
 
 ROUTE_WINDOW_S: Final = 60.0
-"""The longest window that is believed of a route; those that read have up to half of it."""
+"""Longest window believed of a route, in seconds. The routes in use have up to half of it."""
 _COMMON_WINDOW_S: Final = 10.0
-"""A window of this at most is believed of a route as soon as one answer shows it."""
-_UNTOLD_WINDOW_S: Final = 1.0
+"""Longest window believed of a route on a single answer, in seconds."""
+_DEFAULT_WINDOW_S: Final = 1.0
 _CONFIRMED: Final = 3
-"""Answers that make a limit worth keeping for the next run, or looser than what was observed."""
+"""Number of answers that make a limit worth keeping, or looser than an observed one."""
 _BELIEVED_S: Final = 86_400.0
 _DOUBT_S: Final = 60.0
-"""So long after a refusal, answers let through may overrule it. Each time that is refused in its
-turn, it is four times as long, up to `_LONGEST_DOUBT_S`."""
+"""Seconds after a refusal in which successful answers cannot overrule it.
+
+Each time that an overruled limit is refused again, the time is four times as long, up to
+`_LONGEST_DOUBT_S`."""
 _LONGEST_DOUBT_S: Final = 3600.0
 
 
 class PolicySource(StrEnum):
-    """Where a policy is from; a later source overrules an earlier one."""
+    """The source of a policy; a later one overrules an earlier one."""
 
     PRIOR = "prior"  #: observed by people
-    INFERRED = "inferred"  #: from a 429 that named no limit, and from what was let through before
-    HEADERS = "headers"  #: said by an answer that was let through
-    REFUSAL = "refusal"  #: said by a 429
+    INFERRED = "inferred"  #: from a 429 without a limit, and from the requests let through before
+    HEADERS = "headers"  #: named by a successful answer
+    REFUSAL = "refusal"  #: named by a 429
 
 
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
-    """*limit* requests in any *window_s*, in each bucket of a route. Worth keeping over runs."""
+    """A route's limit: *limit* requests in any *window_s*, in each bucket. Kept over runs."""
 
     route: str
     limit: int
@@ -65,12 +67,12 @@ class RoutePolicy:
 
     @property
     def interval_s(self) -> float:
-        """How long a leaky bucket takes to drain by one request."""
+        """The time in which a leaky bucket drains by one request."""
         return self.window_s / self.limit
 
     @property
     def is_believable(self) -> bool:
-        """Whether it may be true of a route; what is told beforehand is, whatever it says."""
+        """Whether the limit may be true of a route; a configured one always is."""
         is_limit = 1 <= self.limit < MASK_LIMIT and 0 < self.window_s <= ROUTE_WINDOW_S
         return is_limit or self.source is PolicySource.PRIOR
 
@@ -83,7 +85,7 @@ PAGES: Final = "GET /channels/{channel_id}/messages"
 
 
 def pages_at(per_second: float) -> RoutePolicy:
-    """A prior for message pages other than Discord's 5 per 5 s: for an API with other limits."""
+    """Return a prior for message pages of an API with other limits than Discord's 5 per 5 s."""
     return RoutePolicy(PAGES, max(round(5 * per_second), 1), 5.0, PolicySource.PRIOR)
 
 
@@ -97,21 +99,22 @@ PRIORS: Final[Mapping[str, RoutePolicy]] = MappingProxyType(
         )
     )
 )
-"""None of it is official. Of the search nobody has told, so it is careful; the rest was seen again
-in refusals years later."""
+"""Observed limits, none of them official; refusals confirmed most of them years later.
+
+No limit is published for search, so one request a second is assumed."""
 
 
 class RoutePolicies:
-    """What is known of each route; shared by all buckets of one token."""
+    """The known limits of each route, shared by all buckets of one token."""
 
     def __init__(
         self, known: Iterable[RoutePolicy] = (), clock_s: Callable[[], float] = lambda: 0.0
     ) -> None:
-        """*clock_s* is monotonic; without one, nothing is forgotten, and no refusal doubted."""
+        """Start from *known*. Without a monotonic *clock_s*, nothing expires or is overruled."""
         self._clock_s = clock_s
         self._priors = dict(PRIORS)
         self._policies = dict(PRIORS)
-        self._heard_s: dict[str, float] = {}
+        self._confirmed_s: dict[str, float] = {}
         self._votes: defaultdict[str, RouteVotes] = defaultdict(RouteVotes)
         self._evidence: dict[str, FormEvidence] = {}
         self._refused_s: dict[str, float] = {}
@@ -121,33 +124,33 @@ class RoutePolicies:
         self.learn(known)
 
     def get(self, route: str) -> RoutePolicy | None:
-        """The policy of *route*; None while nothing limits it but the token's budget."""
-        heard_s = self._heard_s.get(route)
-        if heard_s is not None and self._clock_s() - heard_s > _BELIEVED_S:
-            self._forget(route)
+        """Return the policy of *route*; None while only the token's budget limits it."""
+        confirmed_s = self._confirmed_s.get(route)
+        if confirmed_s is not None and self._clock_s() - confirmed_s > _BELIEVED_S:
+            self._discard(route)
         return self._policies.get(route)
 
     def learn(self, known: Iterable[RoutePolicy]) -> None:
-        """Take in what an earlier run learned, as far as it can be true."""
-        for each in known:
-            if each.is_believable:
-                self._believe(each)
+        """Add the policies of an earlier run that may be true."""
+        for policy in known:
+            if policy.is_believable:
+                self._believe(policy)
 
     def learned(self) -> tuple[RoutePolicy, ...]:
-        """What Discord itself has said, to be kept for the next run.
+        """Return the policies that Discord itself has named, to be kept for the next run.
 
-        What only one or two answers said is left out: the next run hears it again.
+        Those of only one or two answers are left out: the next run learns them again.
         """
         return tuple(
-            each
-            for each in self._policies.values()
-            if each.source is not PolicySource.PRIOR and self._is_confirmed(each)
+            policy
+            for policy in self._policies.values()
+            if policy.source is not PolicySource.PRIOR and self._is_confirmed(policy)
         )
 
     def note_answer(
         self, route: str, headers: BucketHeaders, bucket: Hashable | None = None
     ) -> None:
-        """Learn from an answer of *bucket* that was let through."""
+        """Learn from a successful answer of *bucket*."""
         if not headers.is_claim:
             return
         if not headers.is_believable:
@@ -157,13 +160,13 @@ class RoutePolicies:
         known = self.get(route)
         votes = self._votes[route]
         is_round = votes.note(bucket, limit, whole_s(reset_s), known.limit if known else limit)
-        told = self._told(known, votes, limit, reset_s, is_round) if known else None
-        if told is None:
+        updated = self._updated(known, votes, limit, reset_s, is_round) if known else None
+        if updated is None:
             window_s = min(whole_s(reset_s), ROUTE_WINDOW_S)
-            told = RoutePolicy(route, limit, window_s, PolicySource.HEADERS)
-        if limit == told.limit:
-            told = self._with_form(told, headers.remaining, reset_s)
-        self._believe(told)
+            updated = RoutePolicy(route, limit, window_s, PolicySource.HEADERS)
+        if limit == updated.limit:
+            updated = self._with_form(updated, headers.remaining, reset_s)
+        self._believe(updated)
 
     def note_refusal(
         self,
@@ -172,14 +175,14 @@ class RoutePolicies:
         let_through: int = 0,
         took: Callable[[float], int] = lambda _: 0,
     ) -> None:
-        """Learn from a 429 of the bucket itself. One that was taken for leaky is so no more.
+        """Learn from a 429 of the bucket itself. Its route no longer counts as leaky.
 
-        *let_through* is how many requests the bucket took in the window before. Where the 429
-        names no limit, the limit is lowered by one, and not below what it took: without any,
-        somebody else uses the bucket, which tells nothing of its limit.
+        *let_through* is the number of requests that the bucket took in the window before. Where
+        the 429 names no limit, the limit is lowered by one, and not below that number. If it is 0,
+        another program uses the bucket, which proves nothing about its limit.
 
-        *took* says the same of any number of seconds. A limit and window of which the bucket took
-        three times as much is none in any form, however late answers come: it teaches nothing.
+        *took* returns the same for any number of seconds. If the bucket took three times as much
+        as the 429 names, the 429 is wrong in every form, however late answers come: it is ignored.
         """
         known = self.get(route)
         self._note_refused(route)
@@ -187,15 +190,15 @@ class RoutePolicies:
         if form is BucketForm.LEAKY:
             form = BucketForm.FIXED
         if headers.limit is not None and headers.limit < MASK_LIMIT:
-            told_s = min(_window_of(headers), ROUTE_WINDOW_S)
-            if took(told_s) > 3 * headers.limit + 2:
+            named_s = min(_window_of(headers), ROUTE_WINDOW_S)
+            if took(named_s) > 3 * headers.limit + 2:
                 self._disbelieve(route, headers)
                 return
             limit = min(headers.limit, self._most(route, known))
-            window_s = max(_longest_s(known), told_s)
+            window_s = max(_longest_s(known), named_s)
         elif known is None:
-            told_s = max(headers.retry_after_s or 0.0, _UNTOLD_WINDOW_S)
-            limit, window_s = 1, min(told_s, ROUTE_WINDOW_S)
+            named_s = max(headers.retry_after_s or 0.0, _DEFAULT_WINDOW_S)
+            limit, window_s = 1, min(named_s, ROUTE_WINDOW_S)
         elif known.form is BucketForm.LEAKY:
             limit, window_s = known.limit, _longest_s(known)
         else:
@@ -207,23 +210,23 @@ class RoutePolicies:
         self._believe(RoutePolicy(route, limit, window_s, PolicySource.REFUSAL, form))
 
     def _most(self, route: str, known: RoutePolicy | None) -> int:
-        """The limit that a refusal may name: it is no reason to ask for more than before."""
+        """Return the highest limit that a refusal may set: it never raises the known one."""
         prior = self._priors.get(route)
         if known is None or prior is None:
             return MASK_LIMIT
         return max(known.limit, prior.limit)
 
-    def _told(
+    def _updated(
         self, known: RoutePolicy, votes: RouteVotes, limit: int, reset_s: float, is_round: bool
     ) -> RoutePolicy:
-        """What is known of a route, with what its last answers say of its limit and window."""
+        """Return the policy of a route, updated by its last answers."""
         if limit == known.limit and known.form is BucketForm.LEAKY:
             return known
         may_loosen = known.source is not PolicySource.REFUSAL or self._may_doubt(known.route)
         new_limit = min(votes.limit, known.limit)
         if votes.limit > known.limit and may_loosen and votes.looser >= _needed(known, votes.limit):
             new_limit = votes.limit
-        # reset-after is the window itself at most: in a leaky bucket, when it is used up
+        # reset-after is at most the window: in a leaky bucket, it is the window when used up
         window_s, shown_s = known.window_s, whole_s(reset_s)
         if shown_s <= _COMMON_WINDOW_S:
             window_s = max(window_s, shown_s)
@@ -245,7 +248,7 @@ class RoutePolicies:
         )
 
     def _with_form(self, policy: RoutePolicy, remaining: int | None, reset_s: float) -> RoutePolicy:
-        """The policy with the form that one more answer makes believable."""
+        """Return the policy with the form that the evidence proves after one more answer."""
         is_settled = policy.form is BucketForm.FIXED and policy.source is PolicySource.REFUSAL
         if is_settled or remaining is None:
             return policy
@@ -269,39 +272,45 @@ class RoutePolicies:
         if policy.source is PolicySource.PRIOR:
             self._priors[policy.route] = policy
         else:
-            self._heard_s[policy.route] = self._clock_s()
+            self._confirmed_s[policy.route] = self._clock_s()
 
-    def _forget(self, route: str) -> None:
-        for each in (self._policies, self._heard_s, self._votes, self._evidence, self._distrust):
-            each.pop(route, None)
+    def _discard(self, route: str) -> None:
+        for known in (
+            self._policies,
+            self._confirmed_s,
+            self._votes,
+            self._evidence,
+            self._distrust,
+        ):
+            known.pop(route, None)
         if route in self._priors:
             self._policies[route] = self._priors[route]
 
     def _is_confirmed(self, policy: RoutePolicy) -> bool:
         votes = self._votes.get(policy.route)
-        is_told = votes is None or votes.answers >= _CONFIRMED
-        return is_told or policy.source is not PolicySource.HEADERS
+        is_enough = votes is None or votes.answers >= _CONFIRMED
+        return is_enough or policy.source is not PolicySource.HEADERS
 
     def _note_refused(self, route: str) -> None:
         self._refused_s[route] = self._clock_s()
-        if route in self._doubted:  # wrongly, as it turns out
+        if route in self._doubted:  # wrongly, as this refusal shows
             self._doubted.discard(route)
             self._distrust[route] = self._distrust.get(route, 0) + 1
         if route in self._votes:
             self._votes[route].looser = 0
 
     def _may_doubt(self, route: str) -> bool:
-        """Whether the last refusal is so long ago that answers let through may overrule it."""
+        """Return whether successful answers may overrule the last refusal, which is long ago."""
         times = 4.0 ** self._distrust.get(route, 0)
         ago_s = self._clock_s() - self._refused_s.get(route, -math.inf)
         return ago_s >= min(_DOUBT_S * times, _LONGEST_DOUBT_S)
 
     def _disbelieve(self, route: str, headers: BucketHeaders) -> None:
-        """Say once that a route's headers make no sense."""
+        """Log once that a route's headers are implausible."""
         if route not in self._disbelieved:
             self._disbelieved.add(route)
             _log.warning(
-                "Discord names a limit of %s in %s s for %s. It cannot be, so it is ignored",
+                "Discord names a limit of %s in %s s for %s. It cannot be true, so it is ignored",
                 headers.limit,
                 headers.reset_after_s,
                 route,
@@ -310,7 +319,7 @@ class RoutePolicies:
 
 
 def _needed(known: RoutePolicy, limit: int) -> int:
-    """How many answers in a row must name more than is known, to be believed."""
+    """Return how many answers in a row must name a higher limit to be believed."""
     prior = PRIORS.get(known.route)
     if known.source is PolicySource.INFERRED and prior is not None and limit <= prior.limit:
         return 1
@@ -318,9 +327,9 @@ def _needed(known: RoutePolicy, limit: int) -> int:
 
 
 def _window_of(headers: BucketHeaders) -> float:
-    """The window that a refusal shows: what it says is bounded before it comes here, or not."""
-    told = (headers.reset_after_s if headers.is_believable else None, headers.retry_after_s)
-    return whole_s(next((each for each in told if each), 0.0))
+    """Return the window that a refusal shows: its reset time if plausible, else its pause."""
+    reset_s = headers.reset_after_s if headers.is_believable else None
+    return whole_s(reset_s or headers.retry_after_s or 0.0)
 
 
 def _prior_s(route: str) -> float:
@@ -329,7 +338,7 @@ def _prior_s(route: str) -> float:
 
 
 def _longest_s(known: RoutePolicy | None) -> float:
-    """The window to go back to where a shorter one turns out to be wrong."""
+    """Return the window to go back to where a shorter one proves wrong."""
     return 0.0 if known is None else max(known.window_s, _prior_s(known.route))
 
 

@@ -1,4 +1,4 @@
-"""What Discord's refusals add up to: the ban of an address, or the way to one."""
+"""The count of Discord's refusals, of which too many ban the address."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from raysync.errors import RunStoppedError
 from raysync.models.refusal import Scope
 
 BAN: Final = Scope.BAN.value
-"""The scope of a 429 that is none of Discord's: Cloudflare's, for the address."""
+"""Scope of a 429 of Cloudflare's, not Discord's, which blocks the address."""
 SHARED: Final = Scope.SHARED.value
 INVALID_WINDOW_S: Final = 600.0
 INVALID_STOP: Final = 1_000
-"""A tenth of what brings the ban: other programs behind the same address count too."""
+"""A tenth of the ban's limit, since other programs behind the same address count too."""
 
 
 class InvalidRequests:
-    """Counts what Discord counts toward a ban: 401, 403 and 429 but for the shared scope."""
+    """The answers that count toward a ban: 401, 403, and 429 unless its scope is shared."""
 
     def __init__(self, stop_at: int = INVALID_STOP, window_s: float = INVALID_WINDOW_S) -> None:
         self._stop_at = stop_at
@@ -25,34 +25,34 @@ class InvalidRequests:
         self._seen_s: deque[float] = deque()
 
     def stop_at(self, count: int) -> None:
-        """Stop at *count* already, if it is fewer than now."""
+        """Lower the limit to *count*; a higher count changes nothing."""
         self._stop_at = min(self._stop_at, count)
 
     @property
     def most(self) -> int:
-        """At how many to stop."""
+        """The number of answers that stops all requests."""
         return self._stop_at
 
     def note(self, status: int, scope: str | None, now_s: float) -> None:
-        """Count an answer if it is one of those."""
+        """Count an answer if it counts toward a ban."""
         if status in (401, 403) or (status == 429 and scope != SHARED):
             self._seen_s.append(now_s)
 
     def count(self, now_s: float) -> int:
-        """How many lie within the window."""
+        """Return the number of answers within the window."""
         while self._seen_s and self._seen_s[0] <= now_s - self._window_s:
             self._seen_s.popleft()
         return len(self._seen_s)
 
     def spent(self, now_s: float) -> bool:
-        """Whether to stop."""
+        """Return whether the limit is reached."""
         return self.count(now_s) >= self._stop_at
 
 
 def spent_error(count: int) -> RunStoppedError:
-    """What to tell when so many refusals came that a ban is near."""
+    """Return the error for so many refusals that a ban is near."""
     return RunStoppedError(
         f"Discord refused {count} requests within ten minutes (401, 403 or 429). At 10,000 it "
-        "blocks the address, so nothing more is asked for now. Find out what is refused with "
-        "`raysync status`, and resume the run in ten minutes: it goes on where it stopped."
+        "blocks the address, so no more requests are sent for now. See what is refused with "
+        "`raysync status`, and resume the run in ten minutes: it continues where it stopped."
     )

@@ -1,4 +1,4 @@
-"""Keeps a governor's claims on tokens in the databases that it shares with other governors."""
+"""The renewal of a governor's claims on tokens, in databases shared with other governors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from raysync.ratelimit.shares import VALID_FOR_S, ShareLedger, TokenShare
 _log = logging.getLogger(__name__)
 
 BEAT_S = 0.05
+"""Seconds between looks for due renewals."""
 
 
 class ShareKeeper:
-    """Renews the shares that are due, each in the ledger of its token."""
+    """Renews due shares, each in the ledger of its token."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class ShareKeeper:
         clock: Clock,
         open_ledger: Callable[[str], ShareLedger],
     ) -> None:
-        """*open_ledger* makes a ledger of a database's URL."""
+        """Open the ledger of a database's URL by *open_ledger*."""
         self._shares = shares
         self._clock = clock
         self._open_ledger = open_ledger
@@ -36,25 +37,25 @@ class ShareKeeper:
         self._unreachable: set[str] = set()
 
     def connect(self, token: str, database_url: str) -> None:
-        """Share *token* with whoever does so in that database; again changes nothing."""
+        """Share *token* with the other governors of that database. Idempotent."""
         if database_url not in self._ledgers:
             self._ledgers[database_url] = self._open_ledger(database_url)
         self._of_token[token] = self._ledgers[database_url]
 
     def require(self, token: str) -> None:
-        """Make sure that the token's database is known. Raises LedgerUnknownError."""
+        """Raise LedgerUnknownError unless the token's database is known."""
         if token not in self._of_token:
             raise LedgerUnknownError("the governor knows no database for this token yet")
 
     async def renew_for_ever(self) -> None:
-        """Renew what is due, tokens side by side, each by one renewal at a time."""
+        """Renew due shares: tokens concurrently, each by one renewal at a time."""
         while True:
             self._renew_due()
             await asyncio.sleep(BEAT_S)
 
     async def write_down(self) -> None:
-        """Renew what is due, and wait until that is written."""
-        while self._renewing:  # what these write was decided before
+        """Renew due shares, and wait until the ledgers are written."""
+        while self._renewing:  # these were decided before this call
             await asyncio.wait(self._renewing.values())
         self._renew_due()
         if self._renewing:
@@ -73,14 +74,14 @@ class ShareKeeper:
                 await self._of_token[token].renew(token, self._name, VALID_FOR_S, decide)
         except (SyncError, TimeoutError) as error:
             share.put_off(self._clock.monotonic_s())
-            self._tell_once(token, error)
+            self._log_once(token, error)
         else:
-            share.take_in(asked_s, self._clock.monotonic_s())
+            share.note_written(asked_s, self._clock.monotonic_s())
             self._unreachable.discard(token)
         finally:
             del self._renewing[token]
 
-    def _tell_once(self, token: str, error: Exception) -> None:
+    def _log_once(self, token: str, error: Exception) -> None:
         if token not in self._unreachable:
             self._unreachable.add(token)
             _log.warning(

@@ -1,9 +1,9 @@
-"""One request after another, with a pause between: for a look at Discord beside a run."""
+"""One request after another, with a pause between: for checks of Discord beside a run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,10 +12,10 @@ from raysync.models.header_values import moment_in
 
 @dataclass(slots=True)
 class SlowLimiter:
-    """Lets requests pass one by one, with a pause; satisfies the adapter's `RequestLimiter`."""
+    """Admits requests one by one, with a pause; satisfies the adapter's `RequestLimiter`."""
 
-    between_s: float  #: the pause before each request
-    discord_says: datetime | None = None  #: what time it is
+    between_s: float  #: pause before each request
+    discord_says: datetime | None = None  #: time in the latest answer
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def enter(
@@ -31,18 +31,5 @@ class SlowLimiter:
     def sent(self) -> None:
         return None
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:  # noqa: ARG002
         self.discord_says = moment_in(headers.get("date", "")) or self.discord_says
-
-    def pause_s(self, route: str, major_id: str | None) -> float:  # noqa: ARG002
-        return 0.0
-
-    def return_s(self, route: str, major_id: str | None, requests: float) -> float:  # noqa: ARG002
-        return 0.0
-
-    def ages_s(self, route: str, major_id: str | None) -> tuple[float, ...]:  # noqa: ARG002
-        return ()
-
-    def restore(self, route: str, major_id: str | None, ages_s: Iterable[float]) -> None: ...
-
-    def assume_exhausted(self, route: str, major_id: str | None, ago_s: float) -> None: ...

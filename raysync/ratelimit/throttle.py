@@ -1,4 +1,4 @@
-"""A token that is refused in spite of its budget is used more slowly, until that ends."""
+"""The slowdown of a token that is refused in spite of its budget."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 REFUSALS: Final = 3
-"""More than so many global refusals ..."""
+"""Number of global refusals within `WITHIN_S` that are tolerated."""
 WITHIN_S: Final = 10.0
-"""... in so many seconds slow the token down; as long without any, and it recovers by a step."""
+"""Seconds in which refusals are counted; after as long without any, the rate rises by a step."""
 STEP: Final = 0.75
+"""Factor of the rate for each wave of refusals."""
 LEAST_PER_SECOND: Final = 1.0
 _MOST_STEPS: Final = 25
-"""So it recovers within minutes, however often it was refused."""
+"""Maximum number of steps: the token recovers within minutes, however often it was refused."""
 
 
 class Throttle:
-    """How much of its rate one token is used at: less by a quarter for each wave of refusals.
+    """The reduction of one token's rate, by a quarter for each wave of global refusals.
 
-    Global refusals mean that somebody else uses the token, or that Discord's limit is lower.
+    Global refusals mean that another program uses the token, or that Discord's limit is lower.
     """
 
     def __init__(self, fingerprint: str) -> None:
@@ -40,10 +41,10 @@ class Throttle:
         if len(self._refused_s) > REFUSALS:
             self._refused_s.clear()
             self._steps = min(self._steps + 1, _MOST_STEPS)
-            self._tell("slower: Discord refused it again and again", "token_slowed")
+            self._log_change("slower: Discord refused it again and again", "token_slowed")
 
     def slowed(self, per_second: float, now_s: float) -> float:
-        """What is left of *per_second*."""
+        """Return the reduced rate of *per_second*."""
         self._recover(now_s)
         return max(per_second * STEP**self._steps, min(per_second, LEAST_PER_SECOND))
 
@@ -51,9 +52,9 @@ class Throttle:
         while self._steps and now_s - self._changed_s >= WITHIN_S:
             self._steps -= 1
             self._changed_s += WITHIN_S
-            self._tell("faster again", "token_recovers")
+            self._log_change("faster again", "token_recovers")
 
-    def _tell(self, how: str, event: str) -> None:
+    def _log_change(self, how: str, event: str) -> None:
         _log.warning(
             "the token %s is used %s, at %.0f%% of its rate",
             self._fingerprint,

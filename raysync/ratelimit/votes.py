@@ -1,4 +1,4 @@
-"""What the latest answers of a route agree on, so that no single answer is believed alone."""
+"""The agreement of a route's latest answers, so that no single answer is believed alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 _ANSWERS: Final = 5
 _ROUNDS: Final = 3
 _OPEN: Final = 256
-"""Buckets with a round under way that are kept; the one that answered longest ago goes first."""
+"""Number of unfinished rounds kept; the one whose bucket answered longest ago is dropped."""
 
 
 class RouteVotes:
-    """The last answers of one route: the limit they name, and the window their buckets show.
+    """The last answers of one route: the limits they name, and the windows their buckets show.
 
-    Every answer votes for a limit. For a window, a *round* votes: as many answers of one bucket,
-    one after another, as its limit. Whatever its form, one of them comes when the bucket has been
-    empty or is full, and shows the window as far as it was used.
+    Every answer votes for a limit. A *round* votes for a window: as many successive answers of one
+    bucket as its limit. In every form of bucket, one of them comes when the bucket was empty or is
+    full, and shows the window as far as it was used.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class RouteVotes:
         self._open: OrderedDict[Hashable, list[float]] = OrderedDict()
 
     def note(self, bucket: Hashable, limit: int, window_s: float, believed: int) -> bool:
-        """Take in an answer, where *believed* is the limit so far; return whether a round ended."""
+        """Add an answer, where *believed* is the limit so far; return whether it ended a round."""
         self.answers += 1
         self.looser = self.looser + 1 if limit > believed else 0
         self._limits.append(limit)
@@ -56,5 +56,5 @@ class RouteVotes:
 
     @property
     def rounds(self) -> int:
-        """How many rounds there were, of the last ones."""
+        """The number of rounds among the last ones."""
         return len(self._rounds)

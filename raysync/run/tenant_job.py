@@ -157,15 +157,15 @@ class TenantJob:
         parts.active.trackers[job_id] = tracker
         try:
             session = await parts.planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
-            known = {"identity": await session.client.identify()}
+            known = {"identity": await session.client.login()}
             parts.active.secrets[job_id] = secrets.model_copy(update=known)
-            is_outage = outage_of(session.client.is_reachable)
+            is_outage = outage_of(session.client.history.is_reachable)
             job = SyncJob(
                 JobScope.of(
                     header, self.tenant.id, self._window, parts.clock.now(), secrets.people
                 ),
                 JobPorts(
-                    planner=GuildPlanner(session.client, self.tenant.guild_id),
+                    planner=GuildPlanner(session.client.guilds, self.tenant.guild_id),
                     catalog=ChannelStore(parts.engine, self.tenant.id),
                     dispatcher=parts.dispatcher,
                     sink=tracker,

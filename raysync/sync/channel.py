@@ -1,14 +1,13 @@
-"""Reads one channel from where it stands to its end: claims it, has it read, gives it back."""
+"""The sync of one channel: claim it, read it to its end, release it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from raysync.clock import Clock
 from raysync.errors import RaysyncError, StoreRestartedError, safe_message
 from raysync.models.events import ChannelProgress
 from raysync.models.status import ChannelJobStatus
@@ -19,8 +18,7 @@ from raysync.models.work import (
     Failure,
     Parked,
 )
-from raysync.sync.extras import Extra
-from raysync.sync.ports import HistorySource, PageStore
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.reading import Reading
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
 from raysync.sync.whereabouts import where
@@ -28,34 +26,26 @@ from raysync.sync.whereabouts import where
 _log = logging.getLogger(__name__)
 
 CLAIM_AGAIN_S = 5.0
-"""How soon a channel that somebody else holds is tried again."""
+"""Seconds until a channel that another worker holds is tried again."""
 RENEWAL_S = 20.0
-"""How often a claim is renewed beside the pages' own renewals; a third of the shortest lease."""
+"""Seconds between renewals of a claim, beside those by pages; a third of the shortest lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSync:
     """Syncs channels for one worker; holds no state of any channel."""
 
-    source: HistorySource
-    store: PageStore
-    policy: RetryPolicy
-    clock: Clock
-    worker_id: str
-    page_size: int = 100
-    extras: Sequence[Extra] = ()
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ports: ChannelPorts
 
     async def run(
         self, task: ChannelTask, on_progress: Callable[[ChannelProgress], None]
     ) -> ChannelOutcome:
         """Sync the channel of *task*; a failure is an outcome, only cancellation is raised.
 
-        What was written before a failure stays, with its checkpoint: the next attempt goes on
-        there.
+        Pages written before a failure stay, with their checkpoint: the next attempt starts there.
         """
-        started_at = task.started_at or self.clock.now()
-        reading = Reading(self, task, started_at, on_progress)
+        started_at = task.started_at or self.ports.clock.now()
+        reading = Reading(self.ports, task, started_at, on_progress)
         failure: Failure | None = None
         try:
             claim = await self._claim(task, reading, started_at)
@@ -86,9 +76,9 @@ class ChannelSync:
     async def _claim(
         self, task: ChannelTask, reading: Reading, started_at: datetime
     ) -> Claim | None:
-        """Claim the channel; one that is claimed while this is cancelled is given back."""
+        """Claim the channel; release it if this is cancelled while the claim is under way."""
         claiming = asyncio.ensure_future(
-            reading.again(lambda: self.store.claim(task, self.worker_id))
+            reading.again(lambda: self.ports.store.claim(task, self.ports.worker_id))
         )
         try:
             return await asyncio.shield(claiming)
@@ -102,7 +92,9 @@ class ChannelSync:
             raise
 
     def _once(self) -> Retrier:
-        return Retrier(RetryPolicy(max_attempts=1, outage_s=0.0), self.clock, self.sleep)
+        return Retrier(
+            RetryPolicy(max_attempts=1, outage_s=0.0), self.ports.clock, self.ports.sleep
+        )
 
     def _outcome(
         self,
@@ -114,15 +106,15 @@ class ChannelSync:
         status = ChannelJobStatus.PENDING  # parked or interrupted: not at its end, not given up
         if failure is not None:
             status = ChannelJobStatus.FAILED
-        elif reading.finished:
+        elif reading.is_finished:
             status = ChannelJobStatus.COMPLETED
         return ChannelOutcome(
             channel_id=task.channel_id,
             status=status,
-            worker_id=self.worker_id,
+            worker_id=self.ports.worker_id,
             attempt=task.attempt,
             started_at=started_at,
-            completed_at=self.clock.now(),
+            completed_at=self.ports.clock.now(),
             tally=reading.tally,
             retry_count=task.retries_before + reading.again.retries,
             failure=failure,
@@ -131,22 +123,22 @@ class ChannelSync:
         )
 
     async def _keep(self, claim: Claim) -> None:
-        """Renew the lease during long waits; a lost claim shows at the next write."""
+        """Renew the lease during long waits; the next write shows whether the claim was lost."""
         while True:
-            await self.sleep(RENEWAL_S)
+            await self.ports.sleep(RENEWAL_S)
             try:
-                await self.store.renew(claim)
+                await self.ports.store.renew(claim)
             except Exception as error:  # noqa: BLE001 the next renewal must come, whatever it is
                 place = where(claim.task, "renewal_failed")
                 _log.warning("a claim was not renewed: %s", safe_message(error), extra=place)
 
     async def _release(self, claim: Claim, outcome: ChannelOutcome, again: Retrier) -> bool:
-        """Give the claim back: only then is it proven that what was read is there.
+        """Release the claim, which proves that the database still has the pages.
 
-        False: the server may have lost the last pages, and the channel was to be at its end.
+        Return False where the channel was at its end, but the server may have lost its last pages.
         """
         try:
-            await again(lambda: self.store.release(claim, outcome))
+            await again(lambda: self.ports.store.release(claim, outcome))
         except StoreRestartedError:
             return outcome.status is not ChannelJobStatus.COMPLETED
         except RaysyncError as error:  # the lease expires by itself

@@ -1,4 +1,4 @@
-"""Asks for a channel's pages, and refuses those whose content Discord withholds."""
+"""The fetching of a channel's pages, and the refusal of those whose content is withheld."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from raysync.sync.ports import HistorySource
 from raysync.sync.retry import Retrier
 
 MANY_BLANK = 5
-"""So many messages of one page that hold nothing are no coincidence."""
+"""Number of blank messages in one page that is no coincidence."""
 CURSORS_OF_ONE_PAGE = 4
-"""A cut page may be cut again for the same cursor: neighbouring ones ask for the same page."""
+"""Number of cursors tried for one page: a cut page may be cut again for the same cursor."""
 WITHHELD = (
     "Discord sends every message of a page empty, though it says that the bot has the Message "
-    "Content intent, so the channel is not read on, and nothing stored was emptied. Where all "
-    "channels are like that, switch the intent off and on again (Discord Developer Portal, your "
-    "application, Bot)."
+    "Content intent. So the channel is not read further, and stored messages keep their content. "
+    "If all channels are like that, switch the intent off and on again (Discord Developer Portal, "
+    "your application, Bot)."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PageFetcher:
-    """Fetches pages of one channel, again where they fail."""
+    """Fetches pages of one channel, with retries."""
 
     source: HistorySource
     channel_id: ChannelId
     page_size: int
     again: Retrier
-    head_start_s: Callable[[], float]
+    set_head_start: Callable[[], None]  #: ranks the next page among the worker's requests
     count_request: Callable[[], None]
 
     async def __call__(
@@ -41,15 +41,14 @@ class PageFetcher:
     ) -> Sequence[Message]:
         """Return the page after a cursor, of *limit* messages or the usual size.
 
-        Where messages *above* that one are known to exist, a page without any is asked for again,
-        unless one of its records has an id that is no message's of this page.
+        *above* is a message below others that are known to exist. A page without any of those is
+        fetched again, unless one of its records has an id that no message of the page can have.
 
         Raises:
             ContentIntentError: the content intent was switched off.
             PayloadError: the content is withheld though the intent is on.
         """
         size = limit or self.page_size
-
         shifts = count()
 
         async def ask() -> Sequence[Message]:
@@ -80,23 +79,26 @@ class PageFetcher:
         for shift in islice(shifts, CURSORS_OF_ONE_PAGE):
             messages = await self._page(MessageId(max(after - shift, 0)), size)
             lowest = after - shift
-            if any(each.id > above or each.id <= lowest for each in messages):
-                return [each for each in messages if each.id > after or each.id <= lowest]
-        raise RetryableError("Discord's pages lack a message that it has.")
+            if any(message.id > above or message.id <= lowest for message in messages):
+                return [
+                    message for message in messages if message.id > after or message.id <= lowest
+                ]
+        raise RetryableError("Discord's pages lack a message that Discord has.")
 
     async def _page(self, after: MessageId, size: int) -> Sequence[Message]:
         self.count_request()
-        return await self.source.fetch_after(self.channel_id, after, size, self.head_start_s())
+        self.set_head_start()
+        return await self.source.fetch_after(self.channel_id, after, size)
 
     async def _require_content(self, *, anew: bool) -> None:
         """Stop the run if messages come empty because the content intent was switched off."""
         if not await self.again(lambda: self.source.has_content_intent(anew=anew)):
             raise ContentIntentError(
                 "The bot's Message Content intent was switched off: Discord sends every message "
-                "empty, so nothing more is read, and nothing stored was emptied. Switch it on "
-                "again (Discord Developer Portal, your application, Bot) and start again."
+                "empty. So nothing more is read, and stored messages keep their content. Switch it "
+                "on again (Discord Developer Portal, your application, Bot), then start again."
             )
 
 
 def _blank_in(messages: Sequence[Message]) -> int:
-    return sum(each.is_blank for each in messages)
+    return sum(message.is_blank for message in messages)

@@ -9,7 +9,7 @@ any of them as proof would lose a message, or delete one that exists:
   id, so a page may end between two of them. The next page starts at that millisecond again.
 * A full page of a single millisecond: the number of its further messages is unknown.
 * The last minutes: Discord may show a message later than one with a higher id.
-* A short page, if the channel names a newer message: the page may have been cut. See `Reading`.
+* A short page, where the channel names a newer message: it may have been cut. See `RangeReader`.
 
 A page with an unplaced record proves nothing either. The id of such a record cannot be read, or
 this page cannot hold it, so it may be any message of the page's range. The readable messages of the

@@ -1,8 +1,8 @@
-"""What the engine needs of the world. Adapters satisfy these by shape and never import them."""
+"""The ports of the sync engine. Adapters satisfy these protocols by shape and never import them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -26,10 +26,10 @@ from raysync.models.work import (
 
 
 class GuildSource(Protocol):
-    """Lists what there is to sync. Every method raises the errors of `raysync.errors`."""
+    """The lists of a guild. Every method raises the errors of `raysync.errors`."""
 
     async def identify(self) -> BotIdentity:
-        """Say who the token is."""
+        """Return the identity of the token's bot."""
         ...
 
     async def fetch_guild(self, guild_id: GuildId) -> Guild: ...
@@ -37,7 +37,7 @@ class GuildSource(Protocol):
     async def fetch_member(self, guild_id: GuildId, user_id: UserId) -> BotMember: ...
 
     async def list_channels(self, guild_id: GuildId) -> Sequence[Channel]:
-        """All channels of the guild, those the bot may not see included; never threads."""
+        """List all channels of the guild, also those the bot may not see; never threads."""
         ...
 
     async def list_active_threads(self, guild_id: GuildId) -> Sequence[Channel]: ...
@@ -45,71 +45,81 @@ class GuildSource(Protocol):
     def list_archived_threads(
         self, parent: Channel, *, private: bool, joined_only: bool = False
     ) -> AsyncIterator[Channel]:
-        """The archived threads under *parent*, the last archived first, page after page."""
+        """Yield the archived threads under *parent*, the last archived first."""
         ...
 
     def search_archived_threads(self, parent: Channel) -> AsyncIterator[Channel]:
-        """The same by Discord's search, which knows announcement threads that no list has.
+        """Yield archived threads by Discord's search, which finds threads that no list has.
 
         Raises SearchIndexError while Discord has no index of them.
         """
         ...
 
     async def has_channel(self, channel_id: ChannelId) -> bool:
-        """Whether the channel or thread exists, seen or not. NotFoundError where nobody says."""
+        """Return whether the channel or thread exists, even if the bot may not see it.
+
+        Raises NotFoundError where a 404 does not say so with a code of Discord's.
+        """
         ...
 
 
 class HistorySource(Protocol):
-    """Reads messages."""
+    """The messages of a guild's channels."""
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
-        """Up to *limit* messages above *after*: the oldest of them, in no promised order.
-
-        Of the requests that wait for the token, it goes as if it had come *head_start_s* ago.
-        """
+        """Fetch the oldest *limit* messages above *after*, in no promised order."""
         ...
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
-        """Whether the message is there. AccessDeniedError without the right to read it."""
+        """Return whether the message exists.
+
+        Raises AccessDeniedError without the permission to read it.
+        """
         ...
 
     async def is_reachable(self) -> bool:
-        """Whether Discord answers anything at all; asked anew, but not more than every seconds."""
+        """Return whether Discord answers anything at all; cached for a few seconds."""
         ...
 
     async def has_content_intent(self, *, anew: bool = False) -> bool:
-        """Whether messages come with their content; unless *anew*, asked once a minute at most."""
+        """Return whether messages come with their content; cached for a minute, unless *anew*."""
         ...
 
-    def pause_s(self, channel_id: ChannelId) -> float:
-        """How long the next page of the channel would wait for the channel's rate limit."""
+
+class ChannelBucket(Protocol):
+    """The rate-limit bucket of one channel's pages."""
+
+    head_start_s: float
+    """Head start of the next page over other requests that wait for a permit, in seconds."""
+
+    def pause_s(self) -> float:
+        """Return how long the next page would wait for the bucket, in seconds."""
         ...
 
-    def return_s(self, channel_id: ChannelId, pages: float) -> float:
-        """When to come back to the channel for so many pages, at no loss."""
+    def return_s(self, requests: float) -> float:
+        """Return when to come back for so many pages, in seconds, without losing any time."""
         ...
 
-    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
-        """When pages of the channel were read, as far as they still count: seconds ago."""
+    def ages_s(self) -> tuple[float, ...]:
+        """Return how many seconds ago the pages were read that still count."""
         ...
 
-    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
-        """Go on with a channel where another worker read pages so many seconds ago."""
+    def restore(self, ages_s: Iterable[float]) -> None:
+        """Count the pages that another worker read so many seconds ago."""
         ...
 
-    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
-        """Count the channel's limit as used up so long ago: by whom and how far is not known."""
+    def assume_exhausted(self, ago_s: float) -> None:
+        """Count the bucket as used up *ago_s* seconds ago, by an unknown number of pages."""
         ...
 
 
 class PageStore(Protocol):
-    """Keeps what a worker reads; see `raysync.store.archive.pages`."""
+    """The store of the pages that a worker reads; see `raysync.store.archive.pages`."""
 
     async def claim(self, task: ChannelTask, worker_id: str) -> Claim | None:
-        """Take the channel, or None where another worker's lease on it lives."""
+        """Claim the channel; return None while another worker holds a lease on it."""
         ...
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
@@ -117,16 +127,16 @@ class PageStore(Protocol):
 
         Raises:
             ClaimLostError: another worker took over; nothing was written.
-            StoreRestartedError: the server was started anew since the claim; nothing was written.
+            StoreRestartedError: the server restarted after the claim; nothing was written.
         """
         ...
 
     async def renew(self, claim: Claim) -> None:
-        """Keep the lease while nothing is written. Raises ClaimLostError."""
+        """Renew the lease while nothing is written. Raises ClaimLostError."""
         ...
 
     async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
-        """Give the channel back and record how the attempt ended; no error if it was lost."""
+        """Release the claim and record the attempt's outcome; a lost claim is no error."""
         ...
 
 
@@ -138,69 +148,75 @@ class ChannelCatalog(Protocol):
         ...
 
     async def listings(self) -> Mapping[ArchiveKey, datetime]:
-        """Up to which time of archival each list of archived threads was read, threads and all."""
+        """Return the watermark of each list of archived threads, a time of archival.
+
+        The threads archived before it were read to their end.
+        """
         ...
 
     async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
-        """Keep that; an earlier time than the one known changes nothing."""
+        """Advance the watermarks; an earlier time than the stored one changes nothing."""
         ...
 
     async def plan_rechecks(
         self, requests: int, before: int, readable: Collection[ChannelId]
     ) -> Sequence[Recheck]:
-        """Old pages, those read longest ago first, as many as so many requests read again.
+        """Choose old pages to read again, those read longest ago first, for so many requests.
 
-        They are of *readable* channels alone, and below *before*, the message id where the
+        The pages are of *readable* channels, and below *before*, the message id where the
         look-back begins.
         """
         ...
 
     async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
-        """So many pages of stored messages of *readable* channels, chosen at random."""
+        """Choose so many pages of stored messages at random, from *readable* channels."""
         ...
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
-        """The channels where extras of messages in *window* are missing, news or none."""
+        """List the channels where extras of messages in *window* are missing.
+
+        They need not have new messages.
+        """
         ...
 
     async def note_rechecks(
         self, done: Mapping[ChannelKey, int | None], began_at: datetime
     ) -> None:
-        """Keep up to where old messages were compared (None: all) in a run that *began_at* then."""
+        """Record up to where a run that began at *began_at* compared old messages (None: all)."""
         ...
 
     async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
-        """The channels that were given up and have not been read to their end since."""
+        """Return the dead letters of channels that were not read to their end since."""
         ...
 
     async def known(self) -> Sequence[KnownChannel]:
-        """Every channel and thread that is not marked as deleted."""
+        """List every channel and thread that is not marked as deleted."""
         ...
 
     async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
-        """Mark channels as gone; their messages are kept as they are."""
+        """Mark channels as deleted; their messages are kept as they are."""
         ...
 
 
 class ChannelDispatcher(Protocol):
-    """Runs channel tasks somewhere."""
+    """The place where channel tasks run."""
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
-        """Have it synced, in as many visits as it takes; a failure is an outcome."""
+        """Sync a channel, in as many visits as it takes; a failure is an outcome."""
         ...
 
 
 class ProgressSink(Protocol):
-    """Takes in what happens in a job."""
+    """The receiver of a job's progress."""
 
     async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
-        """Add planned channels; a channel that is known already is left as it is."""
+        """Add planned channels; a channel that is already known stays as it is."""
         ...
 
     async def planned(self) -> None:
-        """No more channels will be planned."""
+        """Note that no more channels will be planned."""
         ...
 
     async def settle(self, outcome: ChannelOutcome) -> None:
-        """Record how an attempt at a channel ended."""
+        """Record the outcome of an attempt at a channel."""
         ...

@@ -29,10 +29,10 @@ class JobExtras:
     ) -> None:
         """Raise ConfigurationError where the blob store for attachments cannot be used."""
         store = ExtrasStore(engine)
-        self._attachments = AttachmentSource(client)
+        self._attachments = AttachmentSource(client.transport)
         self.all: list[Extra] = []
         if wanted.reactors:
-            self.all.append(Reactors(ReactorLists(client, identities), store))
+            self.all.append(Reactors(ReactorLists(client.transport, identities), store))
         if wanted.files is not None:
             blobs = open_blob_store(wanted.files.url, guild_id)
             self.all.append(Files(self._attachments, store, blobs, wanted.files))

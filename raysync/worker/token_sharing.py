@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from raysync.clock import Clock
 from raysync.errors import RunStoppedError
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.models.permits import Demand, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.share_keeper import ShareKeeper
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.connection.engine import open_engine

@@ -12,7 +12,7 @@ from raysync.actors.runtime import connect, disconnect
 from raysync.clock import SystemClock
 from raysync.models.entities import Privacy
 from raysync.models.ids import JobId
-from raysync.ratelimit.budget import Demand, Sharer, Use
+from raysync.models.permits import Demand, Sharer, Use
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.permits import PermitPool
 from raysync.worker.secrets import JobSecrets

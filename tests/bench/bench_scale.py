@@ -23,11 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from raysync.models.events import ChannelRow, JobHeader
 from raysync.models.ids import JobId, MessageId
+from raysync.models.permits import Demand, Sharer
 from raysync.models.results import ChannelResult
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
 from raysync.pool.fair_queue import FairQueue
-from raysync.ratelimit.governor import Demand, Governor, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.sync.progress import ProgressBoard
 from tests.bench.figures import aligned, machine
 from tests.bench.scale_model import Shape

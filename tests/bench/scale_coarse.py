@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from raysync.models.events import ApiUsage, ChannelProgress, WorkerReport
 from raysync.models.ids import ChannelId, JobId, MessageId
+from raysync.models.permits import Demand, Sharer, Use
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Parked
-from raysync.ratelimit.budget import JITTER_S, Use
-from raysync.ratelimit.governor import Demand, Sharer
+from raysync.ratelimit.budget import JITTER_S
 from raysync.ratelimit.policies import PAGES
 from tests.bench.scale_model import PAGE, Process, message_of, number_of
 

@@ -29,6 +29,7 @@ from raysync.models.entities import (
 )
 from raysync.models.events import ApiUsage, ChannelRow, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, JobId, MessageId, TenantId, UserId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
@@ -43,7 +44,7 @@ from raysync.models.work import (
 )
 from raysync.pool.dispatch import Dispatcher
 from raysync.pool.policies import ClusterScaling
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
@@ -51,6 +52,7 @@ from raysync.ratelimit.policies import PAGES
 from raysync.run.requests import OWN_CONNECTIONS
 from raysync.run.views import VIEW_PERIOD_S, VIEWS_PER_S
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.job import SyncJob
 from raysync.sync.job_inputs import JobPorts, JobScope
 from raysync.sync.permissions import Permission
@@ -184,13 +186,13 @@ class Source:
         self._process = process
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         world = self._world
-        passage = await self.limiter.enter(PAGES, str(channel_id), head_start_s)
+        passage = await self.limiter.enter(PAGES, str(channel_id))
         passage.sent()
         await world.discord.ask(self._tenant, channel_id)
-        passage.leave(200, {})
+        passage.finish(200, {})
         await asyncio.sleep(self._process.delay_s(world.shape.page_cpu_s))
         return world.archive.serve(channel_id, after, limit)
 
@@ -199,7 +201,7 @@ class Source:
         passage = await self.limiter.enter(route, str(major_id))
         passage.sent()
         await self._world.discord.ask(self._tenant, None)
-        passage.leave(200, {})
+        passage.finish(200, {})
         await asyncio.sleep(self._process.delay_s(self._world.shape.listing_cpu_s))
 
     async def has_message(self, channel_id: ChannelId, message_id: MessageId) -> bool:
@@ -210,21 +212,6 @@ class Source:
 
     async def has_content_intent(self, *, anew: bool = False) -> bool:
         return True
-
-    def pause_s(self, channel_id: ChannelId) -> float:
-        return self.limiter.pause_s(PAGES, str(channel_id))
-
-    def return_s(self, channel_id: ChannelId, pages: float) -> float:
-        return self.limiter.return_s(PAGES, str(channel_id), pages)
-
-    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
-        return self.limiter.ages_s(PAGES, str(channel_id))
-
-    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
-        self.limiter.restore(PAGES, str(channel_id), paged_ago_s)
-
-    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
-        self.limiter.assume_exhausted(PAGES, str(channel_id), ago_s)
 
 
 @dataclass
@@ -257,8 +244,9 @@ class Worker:
         if session is None:
             world = self._world
             limiter, pool = world.limiter(int(job_id), self.worker_id, self._places)
-            engine = ChannelSync(
+            ports = ChannelPorts(
                 Source(world, int(job_id), limiter, self._process),
+                lambda channel_id: limiter.bucket(PAGES, str(channel_id)),
                 world.archive,
                 _POLICY,
                 world.clock,
@@ -266,7 +254,7 @@ class Worker:
                 page_size=PAGE,
             )
             reporter = JobReporter(job_id, self.worker_id, world.report, limiter.usage)
-            session = self._sessions[job_id] = Session(engine, reporter, pool)
+            session = self._sessions[job_id] = Session(ChannelSync(ports), reporter, pool)
         return session
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:

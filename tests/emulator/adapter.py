@@ -14,7 +14,7 @@ KEY = b"0123456789abcdef0123456789abcdef"
 
 
 class OpenLimiter:
-    """Lets everything pass and counts who is under way, and how each ended."""
+    """A limiter that admits everything, and counts requests in flight and their ends."""
 
     def __init__(self) -> None:
         self.under_way = 0
@@ -23,19 +23,19 @@ class OpenLimiter:
 
     async def enter(
         self, route: str, major_id: str | None, head_start_s: float = 0.0
-    ) -> OpenPassage:
+    ) -> OpenRequest:
         self.under_way += 1
-        return OpenPassage(self, route)
+        return OpenRequest(self, route)
 
 
-class OpenPassage:
+class OpenRequest:
     def __init__(self, limiter: OpenLimiter, route: str) -> None:
         self._limiter, self._route = limiter, route
 
     def sent(self) -> None:
         self._limiter.sent += 1
 
-    def leave(self, status: int | None, headers: Mapping[str, str]) -> None:
+    def finish(self, status: int | None, headers: Mapping[str, str]) -> None:
         self._limiter.under_way -= 1
         self._limiter.ended[self._route, status] += 1
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from raysync.discord_api.answers import MOST_BYTES
+from raysync.discord_api.answers import MAX_BYTES
 from raysync.emulator import Action, FaultRule, GuildSpec, World, generate_guild, serve
 from raysync.emulator.faults import FaultScript
 from raysync.emulator.limits import Limits
@@ -58,7 +58,7 @@ def answer(status: int, body: object, content_type: str | None = JSON, **more) -
 async def failure(world, rule: FaultRule, **options) -> RaysyncError:
     async with before_emulator(world, faults=[rule], **options) as setting:
         with pytest.raises(RaysyncError) as caught:
-            await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+            await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
         assert setting.limiter.under_way == 0
     return caught.value
 
@@ -113,26 +113,28 @@ async def test_the_status_decides_whatever_the_body(world, status):
     rules += [
         answer(status, {}, nth=(1,), headers={"content-encoding": "gzip"}),
         answer(status, {}, nth=(1,), headers={"content-encoding": "gzip, deflate"}),
-        answer(status, {}, nth=(1,), pad_bytes=2 * MOST_BYTES, encodings=("gzip",)),
+        answer(status, {}, nth=(1,), pad_bytes=2 * MAX_BYTES, encodings=("gzip",)),
     ]
     async with before_emulator(world, faults=rules) as setting:
         channel_id = setting.channel_of(TEXT).id
         for rule in rules:
             with pytest.raises(RaysyncError) as caught:
-                await setting.client.fetch_after(channel_id, 0, 100)
+                await setting.client.history.fetch_after(channel_id, 0, 100)
             assert type(caught.value) is EXPECTED[status], rule
             assert "hush" not in str(caught.value)
 
         assert setting.emulator.faults.taken == [1] * len(rules)
         assert setting.limiter.under_way == 0
-        assert await setting.client.fetch_after(channel_id, 0, 100), "and the next answer is read"
+        assert await setting.client.history.fetch_after(channel_id, 0, 100), (
+            "and the next answer is read"
+        )
 
 
 async def test_the_status_decides_though_the_body_is_cut_short(world):
     cut = FaultRule(Action.TRUNCATE, path="/messages/", keep_bytes=9)
     async with before_emulator(world, faults=[cut]) as setting:
         with pytest.raises(NotFoundError) as caught:
-            await setting.client.has_message(setting.channel_of(TEXT).id, 1 << 40)
+            await setting.client.history.has_message(setting.channel_of(TEXT).id, 1 << 40)
 
         assert type(caught.value) is NotFoundError, "of which message nothing was heard"
         assert setting.emulator.faults.taken == [1]
@@ -192,13 +194,13 @@ async def test_a_message_is_unknown_only_where_discord_says_so_itself(world):
         answer(404, UNKNOWN_MESSAGE, "application/json; charset=utf-8", nth=(1,)),
         answer(404, json.dumps(UNKNOWN_MESSAGE)[:-1], nth=(1,)),
         answer(404, UNKNOWN_MESSAGE, "text/html", nth=(1,)),
-        answer(404, UNKNOWN_MESSAGE, nth=(1,), pad_bytes=2 * MOST_BYTES, encodings=("gzip",)),
+        answer(404, UNKNOWN_MESSAGE, nth=(1,), pad_bytes=2 * MAX_BYTES, encodings=("gzip",)),
     ]
     async with before_emulator(world, faults=rules) as setting:
         channel = setting.channel_of(TEXT)
 
         async def is_there() -> bool:
-            return await setting.client.has_message(channel.id, channel.log.ids[0])
+            return await setting.client.history.has_message(channel.id, channel.log.ids[0])
 
         assert not await is_there()
         assert not await is_there()
@@ -225,13 +227,13 @@ async def test_a_channel_is_unknown_only_where_discord_says_so_itself(world):
     async with before_emulator(world, faults=rules) as setting:
         channel_id = setting.channel_of(TEXT).id
         for _ in says:
-            assert not await setting.client.has_channel(channel_id)
+            assert not await setting.client.guilds.has_channel(channel_id)
         for _ in rules[len(says) :]:
             with pytest.raises((NotFoundError, PayloadError)):
-                await setting.client.has_channel(channel_id)
+                await setting.client.guilds.has_channel(channel_id)
 
         assert setting.emulator.faults.taken == [1] * len(rules)
-        assert await setting.client.has_channel(channel_id)
+        assert await setting.client.guilds.has_channel(channel_id)
 
 
 @pytest.mark.parametrize(
@@ -241,11 +243,11 @@ async def test_all_is_read_under_every_name_of_json(world, content_type):
     named = FaultRule(Action.CONTENT_TYPE, content_type=content_type)
     async with before_emulator(world, faults=[named]) as setting:
         channel = setting.channel_of(TEXT)
-        page = await setting.client.fetch_after(channel.id, 0, 100)
+        page = await setting.client.history.fetch_after(channel.id, 0, 100)
 
         assert len(page) == min(100, len(channel.log.ids))
-        assert await setting.client.list_channels(setting.guild.id)
-        assert await setting.client.has_content_intent(anew=True)
+        assert await setting.client.guilds.list_channels(setting.guild.id)
+        assert await setting.client.history.has_content_intent(anew=True)
 
 
 @pytest.mark.parametrize("body", [{"threads": 7}, {"threads": {}}, [], 7, "7"])
@@ -253,7 +255,7 @@ async def test_a_list_of_threads_that_is_none_is_told(world, body):
     rule = FaultRule(Action.ANSWER, path="/threads/active", status=200, body=json.dumps(body))
     async with before_emulator(world, faults=[replace(rule, content_type=JSON)]) as setting:
         with pytest.raises(PayloadError):
-            await setting.client.list_active_threads(setting.guild.id)
+            await setting.client.guilds.list_active_threads(setting.guild.id)
 
 
 @pytest.mark.parametrize(
@@ -264,23 +266,23 @@ async def test_intents_that_are_no_number_are_told(world, flags):
     async with before_emulator(world) as setting:
         setting.emulator.faults = FaultScript(odd)
         with pytest.raises(PayloadError):
-            await setting.client.has_content_intent(anew=True)
+            await setting.client.history.has_content_intent(anew=True)
 
 
 async def test_a_byte_order_mark_says_nothing(world):
     mark = "\ufeff".encode()
     async with before_emulator(world) as setting:
         channel = setting.channel_of(TEXT)
-        (message, *_) = await setting.client.fetch_after(channel.id, 0, 1)
+        (message, *_) = await setting.client.history.fetch_after(channel.id, 0, 1)
         for odd in (b"a", b"\xff"):
             body = b'%b [{"id": "%d", "content": "%b"}]' % (mark, message.id, odd)
             setting.emulator.faults = FaultScript(answer(200, body))
-            (found,) = await setting.client.fetch_after(channel.id, 0, 1)
+            (found,) = await setting.client.history.fetch_after(channel.id, 0, 1)
             assert found.id == message.id
         setting.emulator.faults = FaultScript(
             answer(404, mark + json.dumps(UNKNOWN_MESSAGE).encode())
         )
-        assert not await setting.client.has_message(channel.id, message.id)
+        assert not await setting.client.history.has_message(channel.id, message.id)
 
 
 async def test_text_in_json_is_not_taken_for_json(world):
@@ -328,7 +330,7 @@ class TestLogin:
                 pass
 
     async def test_it_is_bounded_too(self, world):
-        rule = FaultRule(path="/users/@me$", pad_bytes=MOST_BYTES + 1, encodings=("gzip",))
+        rule = FaultRule(path="/users/@me$", pad_bytes=MAX_BYTES + 1, encodings=("gzip",))
         with pytest.raises(PayloadError, match="longer than 16 MB"):
             async with before_emulator(world, faults=[rule]):
                 pass
@@ -337,16 +339,16 @@ class TestLogin:
 @pytest.mark.parametrize("encodings", [(), ("gzip",), ("deflate",)])
 async def test_an_answer_is_read_up_to_a_size(world, encodings):
     padded = [
-        FaultRule(path="/messages$", nth=(1,), pad_bytes=MOST_BYTES, encodings=encodings),
-        FaultRule(path="/messages$", nth=(1,), pad_bytes=MOST_BYTES + 1, encodings=encodings),
+        FaultRule(path="/messages$", nth=(1,), pad_bytes=MAX_BYTES, encodings=encodings),
+        FaultRule(path="/messages$", nth=(1,), pad_bytes=MAX_BYTES + 1, encodings=encodings),
     ]
     async with before_emulator(world, faults=padded) as setting:
         channel_id = setting.channel_of(TEXT).id
-        page = await setting.client.fetch_after(channel_id, 0, 100)
+        page = await setting.client.history.fetch_after(channel_id, 0, 100)
         with pytest.raises(PayloadError, match="longer than 16 MB"):
-            await setting.client.fetch_after(channel_id, 0, 100)
+            await setting.client.history.fetch_after(channel_id, 0, 100)
 
-        assert await setting.client.fetch_after(channel_id, 0, 100) == page
+        assert await setting.client.history.fetch_after(channel_id, 0, 100) == page
         assert setting.limiter.under_way == 0
 
 
@@ -376,7 +378,7 @@ async def main():
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for channel_id in sys.argv[2:]:
             try:
-                await client.fetch_after(int(channel_id), 0, 100)
+                await client.history.fetch_after(int(channel_id), 0, 100)
             except RaysyncError as error:
                 print(type(error).__name__)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -413,10 +415,10 @@ async def test_a_list_that_is_not_there_is_not_taken_for_an_empty_one(world, bod
         client, guild_id = setting.client, setting.guild.id
         parent = next(each for each in setting.guild.channels.values() if each.type == TEXT)
         with pytest.raises(PayloadError):
-            await client.list_active_threads(guild_id)
+            await client.guilds.list_active_threads(guild_id)
         for threads in (
-            client.list_archived_threads(parent, private=False),
-            client.search_archived_threads(parent),
+            client.guilds.list_archived_threads(parent, private=False),
+            client.guilds.search_archived_threads(parent),
         ):
             with pytest.raises(PayloadError):
                 await anext(threads)

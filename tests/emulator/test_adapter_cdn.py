@@ -56,7 +56,7 @@ async def attachment(*faults: FaultRule) -> AsyncIterator[Download]:
         )
         path = file["url"].partition("?")[0].removeprefix(f"{setting.emulator.origin}/")
         url = world.cdn.sign(path, world.clock.now_ms() // 1000)
-        source = AttachmentSource(setting.client)
+        source = AttachmentSource(setting.client.transport)
         yield Download(source, url, int(file["id"]), int(file["size"]), file.get("content_type"))
         await source.close()
 
@@ -119,7 +119,7 @@ async def test_a_redirect_is_not_followed(status):
 
 
 async def test_a_file_that_comes_drop_by_drop_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(attachments, "_UNHURRIED_S", 0.1)
+    monkeypatch.setattr(attachments, "_MIN_DOWNLOAD_S", 0.1)
     monkeypatch.setattr(attachments, "_SLOWEST_BYTES_PER_S", 1 << 30)
     async with attachment(rule(Action.DRIP, keep_bytes=1, delay_s=0.02)) as file:
         async with asyncio.timeout(20):

@@ -36,7 +36,7 @@ async def ask_under(world, rule: FaultRule, **options):
     """The error of one page read while *rule* holds, and the limiter."""
     async with before_emulator(world, faults=[rule], **options) as setting:
         try:
-            await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+            await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
         except RaysyncError as error:
             return error, setting
         raise AssertionError("it did not fail")
@@ -81,7 +81,7 @@ async def test_each_failure_has_an_error_of_ours_that_can_leave_the_process(worl
 async def test_records_that_are_no_messages_cost_no_other(world):
     body = [{"id": "1"}, None, {"id": "x"}, [[]], {"id": "2", "content": "hi"}]
     async with before_emulator(world, faults=[fault(status=200, body=body)]) as setting:
-        page = await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+        page = await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
 
     assert [each.id for each in page] == [1, 0, 0, 0, 2]
     assert page[4].content == "hi"
@@ -92,7 +92,7 @@ async def test_records_that_are_no_messages_cost_no_other(world):
 async def test_odd_memberships_cost_no_thread(world, members):
     thread = {"id": "70", "type": 12, "name": "t", "parent_id": "5", "thread_metadata": {}}
     async with before_emulator(world) as setting:
-        bot = (await setting.client.identify()).user_id
+        bot = (await setting.client.guilds.identify()).user_id
         joined = [{"id": "71", "user_id": str(bot)}] if isinstance(members, list) else []
         told = [*members, *joined] if isinstance(members, list) else members
         body = {"threads": [thread, None, thread | {"id": "71"}], "members": told}
@@ -101,7 +101,7 @@ async def test_odd_memberships_cost_no_thread(world, members):
             Action.ANSWER, route=route, status=200, body=body, content_type="application/json"
         )
         setting.emulator.faults = FaultScript(rule)
-        found = await setting.client.list_active_threads(setting.guild.id)
+        found = await setting.client.guilds.list_active_threads(setting.guild.id)
 
     assert [each.id for each in found] == [70, 0, 71]
     assert [each.thread and each.thread.bot_is_member for each in found] == [
@@ -118,9 +118,9 @@ async def test_flags_that_cannot_be_read_switch_no_intent_off(world, flags):
     async with before_emulator(world) as setting:
         setting.emulator.faults = FaultScript(rule)
         with pytest.raises(PayloadError):
-            await setting.client.has_content_intent(anew=True)
+            await setting.client.history.has_content_intent(anew=True)
 
-        assert await setting.client.has_content_intent(), "and it is asked for again"
+        assert await setting.client.history.has_content_intent(), "and it is asked for again"
 
 
 async def test_bytes_that_are_no_text_are_kept_as_what_cannot_be_kept(world):
@@ -130,7 +130,7 @@ async def test_bytes_that_are_no_text_are_kept_as_what_cannot_be_kept(world):
         text = json.dumps(world.message(channel, message_id) | {"content": "a\ud8ffb"})
         broken = text.replace("\\ud8ff", "\ud8ff")  # written out as bytes that are no UTF-8
         setting.emulator.edits.damage_message(channel.id, message_id, text=broken)
-        page = await setting.client.fetch_after(channel.id, 0, 100)
+        page = await setting.client.history.fetch_after(channel.id, 0, 100)
 
     (found,) = (each for each in page if each.id == message_id)
     assert found.content == "a\ufffd\ufffd\ufffdb"
@@ -154,7 +154,7 @@ async def test_silence_ends_after_the_time_set(world):
 async def test_discord_pys_own_repeat_passes_the_gate_too(world):
     rule = fault(Action.SHARED, retry_after_s=0.05, times=1)
     async with before_emulator(world, faults=[rule]) as setting:
-        page = await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+        page = await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
 
         assert page
         assert setting.limiter.ended[MESSAGES, 429] == 1
@@ -165,7 +165,7 @@ async def test_discord_pys_own_repeat_passes_the_gate_too(world):
 async def test_a_cancelled_request_leaves_the_gate(world):
     async with before_emulator(world, faults=[fault(Action.HANG, delay_s=5.0)]) as setting:
         asking = asyncio.create_task(
-            setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+            setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
         )
         async with asyncio.timeout(5):
             while not setting.emulator.faults.taken[0]:
@@ -187,6 +187,6 @@ async def test_half_a_surrogate_pair_does_not_lose_the_page(world):
     body = whole.replace(b'"odd"', rb'"odd \ud83d"').decode()
     rule = fault(status=200, body=body, content_type="application/json")
     async with before_emulator(world, faults=[rule]) as setting:
-        page = await setting.client.fetch_after(channel.id, 0, 100)
+        page = await setting.client.history.fetch_after(channel.id, 0, 100)
 
     assert [each.content for each in page] == ["odd \ufffd"] * 3

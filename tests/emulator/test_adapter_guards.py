@@ -47,9 +47,9 @@ async def test_each_request_is_counted_however_the_address_is_spelled(world, spe
         address = spell(emulator.url)
         async with DiscordClient("token", address, limiter, Pseudonymizer(KEY)) as client:
             (guild,) = world.guilds.values()
-            await client.list_channels(guild.id)
+            await client.guilds.list_channels(guild.id)
             for channel in guild.channels.values():
-                await client.fetch_after(channel.id, 0, 100)
+                await client.history.fetch_after(channel.id, 0, 100)
 
         assert limiter.sent == sum(limiter.ended.values()) == emulator.counters.requests > 3
 
@@ -66,7 +66,7 @@ async def test_a_request_that_the_gate_does_not_know_is_not_sent(world, monkeypa
     async with before_emulator(world) as setting, serve(world, limits=Limits.off()) as other:
         monkeypatch.setattr(transport.Route, "BASE", other.url)
         with pytest.raises(RunStoppedError, match="was not sent"):
-            await setting.client.list_channels(setting.guild.id)
+            await setting.client.guilds.list_channels(setting.guild.id)
 
         assert other.counters.requests == 0
 
@@ -79,7 +79,7 @@ async def test_a_redirect_is_not_followed(world, status, path):
         rule = FaultRule(Action.REDIRECT, path=path, status=status, location=to)
         with pytest.raises(RaysyncError) as caught:
             async with before_emulator(world, faults=[rule]) as setting:
-                await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+                await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
 
         assert other.counters.requests == 0
     assert f"Discord answers {status} and sends us to localhost. Redirects are not" in str(
@@ -108,7 +108,7 @@ async def test_of_a_redirect_the_host_alone_is_told(world, location, told):
     rule = FaultRule(Action.REDIRECT, path="/messages$", location=location)
     async with before_emulator(world, faults=[rule]) as setting:
         with pytest.raises(RetryableError) as caught:
-            await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+            await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
 
         assert setting.emulator.counters.by_status[302] == 1
     assert f"{told} Redirects are not followed, for the token is for one host alone." in str(
@@ -127,7 +127,7 @@ async def test_an_answer_that_comes_drop_by_drop_ends_with_the_call(world, monke
         channel_id = setting.channel_of(TEXT).id if status == 200 else 7
         began_s = asyncio.get_running_loop().time()
         with pytest.raises(RetryableError, match="no answer in time"):
-            await setting.client.fetch_after(channel_id, 0, 100)
+            await setting.client.history.fetch_after(channel_id, 0, 100)
 
         assert asyncio.get_running_loop().time() - began_s < 5
         assert setting.limiter.ended[PAGES, status] == 1, "the limiter has heard of the answer"
@@ -147,7 +147,7 @@ async def test_headers_are_read_up_to_a_size(world, headers):
     async with before_emulator(world, faults=rules) as setting:
         channel_id = setting.channel_of(TEXT).id
         with pytest.raises(RetryableError, match="the answer could not be read"):
-            await setting.client.fetch_after(channel_id, 0, 100)
+            await setting.client.history.fetch_after(channel_id, 0, 100)
 
         assert setting.limiter.under_way == 0
-        assert await setting.client.fetch_after(channel_id, 0, 100)
+        assert await setting.client.history.fetch_after(channel_id, 0, 100)

@@ -9,7 +9,8 @@ from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.emulator import GuildSpec, Latency, Limits, World, generate_guild, serve
 from raysync.emulator.limits import Headers, RouteLimit
-from raysync.ratelimit.governor import Governor, Sharer
+from raysync.models.permits import Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.store.connection.engine import open_engine
@@ -77,7 +78,7 @@ async def read_channel(client, channel_id):
     after, end_s = 0, time.monotonic() + READING_S
     while time.monotonic() < end_s:
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + 30):
-            page = await client.fetch_after(channel_id, after, 100)
+            page = await client.history.fetch_after(channel_id, after, 100)
         after = max(each.id for each in page)
 
 
@@ -114,8 +115,10 @@ async def test_a_search_for_threads_is_not_refused_though_no_header_tells_its_li
     (guild,) = world.guilds.values()
     async with serve(world, limits=Limits(headers=Headers.MASKED)) as emulator:
         async with client_of(emulator.url) as (client, _):
-            (parent,) = (each for each in await client.list_channels(guild.id) if each.type == 5)
-            found = [each.id async for each in client.search_archived_threads(parent)]
+            (parent,) = (
+                each for each in await client.guilds.list_channels(guild.id) if each.type == 5
+            )
+            found = [each.id async for each in client.guilds.search_archived_threads(parent)]
 
         assert set(found) == set(guild.threads)
         asked = [each for each in emulator.log.entries if each.route.endswith("/threads/search")]
@@ -128,7 +131,7 @@ async def read_pages(url, memory, channel_id, count):
     async with client_of(url, await memory.recall()) as (client, limiter):
         after = 0
         for _ in range(count):
-            page = await client.fetch_after(channel_id, after, 100)
+            page = await client.history.fetch_after(channel_id, after, 100)
             after = max(each.id for each in page)
         await memory.keep(limiter.learned())
 

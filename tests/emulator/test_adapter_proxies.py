@@ -74,8 +74,8 @@ async def test_everything_is_asked_through_the_proxy(world, environ, variable):
         environ.setenv(variable, proxy.url)
         async with client_at(API, limiter) as client:
             with pytest.raises(RetryableError):
-                await client.fetch_after(channel.id, 0, 100)
-            page = await client.fetch_after(channel.id, 0, 100)
+                await client.history.fetch_after(channel.id, 0, 100)
+            page = await client.history.fetch_after(channel.id, 0, 100)
 
         assert sorted(each.id for each in page) == list(channel.log.ids[:100])
         asked = [f"GET {API}{entry.path}" for entry in emulator.log.entries]
@@ -88,7 +88,7 @@ async def test_a_proxy_gets_its_password_and_discord_does_not(world, environ):
     async with behind_proxy(world, wants_password=True) as (emulator, proxy):
         environ.setenv("HTTP_PROXY", proxy.url_with_password)
         async with client_at(API, OpenLimiter()) as client:
-            assert await client.list_channels(next(iter(world.guilds)))
+            assert await client.guilds.list_channels(next(iter(world.guilds)))
 
         assert emulator.counters.by_status == {200: 3}
 
@@ -105,8 +105,8 @@ async def test_a_proxy_that_wants_a_password_is_told_by_its_variable(world, envi
         assert emulator.counters.requests == 0
         assert len(proxy.asked) == 1
     assert str(caught.value) == (
-        f"login: the proxy {proxy.url} (ALL_PROXY) answers 407: it wants a user and a password, or "
-        "others. Put them into ALL_PROXY, as in http://USER:PASSWORD@HOST:PORT."
+        f"login: the proxy {proxy.url} (ALL_PROXY) answers 407: it requires a user and a password, "
+        "or other ones. Set them in ALL_PROXY, as in http://USER:PASSWORD@HOST:PORT."
     )
     assert limiter.under_way == 0
     assert set(limiter.ended) == {("GET /users/@me", None)}, "Discord has answered nothing"
@@ -166,7 +166,7 @@ async def test_a_host_that_is_exempt_is_asked_directly(world, environ):
     environ.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     environ.setenv("NO_PROXY", "127.0.0.1")
     async with before_emulator(world) as setting:
-        assert await setting.client.list_channels(setting.guild.id)
+        assert await setting.client.guilds.list_channels(setting.guild.id)
 
 
 async def test_a_netrc_is_not_in_the_tokens_way(world, environ, tmp_path):
@@ -176,7 +176,7 @@ async def test_a_netrc_is_not_in_the_tokens_way(world, environ, tmp_path):
     async with behind_proxy(world) as (_, proxy):
         environ.setenv("HTTP_PROXY", proxy.url)
         async with client_at(API, OpenLimiter()) as client:
-            assert await client.list_channels(next(iter(world.guilds)))
+            assert await client.guilds.list_channels(next(iter(world.guilds)))
 
 
 @pytest.mark.parametrize("value", ["socks5://proxy:1080", "http://"])
@@ -214,7 +214,7 @@ class TestAttachments:
         async with behind_proxy(world, wants_password=True) as (emulator, proxy):
             environ.setenv("HTTP_PROXY", proxy.url_with_password)
             file = self.file(emulator)
-            source = AttachmentSource(client_at(API, OpenLimiter()))
+            source = AttachmentSource(client_at(API, OpenLimiter()).transport)
             loaded = b"".join([chunk async for chunk in source.download(file.url, file, 0)])
             await source.close()
 
@@ -236,7 +236,7 @@ class TestAttachments:
         async with behind_proxy(world, **(options or {})) as (emulator, proxy):
             environ.setenv("HTTP_PROXY", "127.0.0.1:1" if options is None else proxy.url)
             file = self.file(emulator)
-            source = AttachmentSource(client_at(API, OpenLimiter()))
+            source = AttachmentSource(client_at(API, OpenLimiter()).transport)
             with pytest.raises(RaysyncError) as caught:
                 [chunk async for chunk in source.download(file.url, file, 0)]
             await source.close()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.discord_api.reactors import ReactorLists
 from raysync.discord_api.thread_lists import searched_threads
 from raysync.emulator import Emulator, GuildSpec, Limits, Quirks, World, generate_guild, serve
@@ -18,7 +19,7 @@ from raysync.models.ids import ChannelId, MessageId, UserId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive
-from tests.emulator.adapter import before_emulator
+from tests.emulator.adapter import KEY, before_emulator
 
 TOKEN = "a-token"
 PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=86_400.0)
@@ -158,7 +159,7 @@ async def test_the_search_shows_more_threads_than_one_search_can(most: int) -> N
     world = make_world(threads=160, archived=1.0, text_messages=200)
     async with before_emulator(world, token=TOKEN) as setting:
         parent = await parent_of(setting)
-        ask = setting.client._ask_of_threads(parent)
+        ask = setting.client.guilds._ask_of_threads(parent)
 
         found = [each.id async for each in searched_threads(ask, most)]
 
@@ -172,7 +173,7 @@ async def test_the_search_shows_more_threads_than_one_search_can(most: int) -> N
 async def test_a_search_that_never_ends_is_an_error(quirks: dict[str, object]) -> None:
     world = make_world(threads=60, archived=1.0, text_messages=200)
     async with before_emulator(world, token=TOKEN, quirks=Quirks(**quirks)) as setting:
-        ask = setting.client._ask_of_threads(await parent_of(setting))
+        ask = setting.client.guilds._ask_of_threads(await parent_of(setting))
 
         with pytest.raises(NoProgressError, match="more threads"):
             [each async for each in searched_threads(ask)]
@@ -188,7 +189,7 @@ async def test_a_list_of_reactors_that_never_ends_is_an_error() -> None:
         (message_id,) = channel.log.ids
         for user_id in list(setting.guild.users)[:130]:
             setting.emulator.edits.add_reaction(channel.id, message_id, "👍", user_id)
-        lists = ReactorLists(setting.client, setting.client._identities)
+        lists = ReactorLists(setting.client.transport, Pseudonymizer(KEY))
         ids = ChannelId(channel.id), MessageId(message_id)
         page = await lists.fetch_reactors(*ids, "👍", burst=False, after=None)
 
@@ -197,7 +198,7 @@ async def test_a_list_of_reactors_that_never_ends_is_an_error() -> None:
 
 
 async def parent_of(setting):
-    channels = await setting.client.list_channels(setting.guild.id)
+    channels = await setting.client.guilds.list_channels(setting.guild.id)
     return next(each for each in channels if each.type == 0)
 
 

@@ -17,9 +17,9 @@ from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedErr
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.events import ApiUsage, JobHeader
 from raysync.models.ids import GuildId, JobId, TenantId
+from raysync.models.permits import Demand, Lease
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelTask, Skipped, SyncWindow
-from raysync.ratelimit.budget import Demand, Lease
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.driver import _Run
 from raysync.run.tenant_job import TenantJob

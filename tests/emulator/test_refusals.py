@@ -59,7 +59,7 @@ async def asked_under(world: World, rule: FaultRule):
     async with before_emulator(world, faults=[rule]) as setting:
         error: RaysyncError | None = None
         try:
-            await setting.client.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+            await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
         except RaysyncError as raised:
             error = raised
         asked = [each for each in setting.emulator.log.entries if each.route == MESSAGES]
@@ -171,7 +171,7 @@ async def test_a_true_ban_that_says_when_to_come_back_is_told(world, body):
             with pytest.raises(TokenRejectedError):
                 await stranger.login()
         with pytest.raises(BannedError) as caught:
-            await setting.client.has_content_intent(anew=True)
+            await setting.client.history.has_content_intent(anew=True)
 
     assert caught.value.until - datetime.now(UTC) > timedelta(seconds=4_900)
 
@@ -184,7 +184,7 @@ async def test_after_a_ban_the_real_limiter_sends_nothing_more(world, action):
             emulator.faults = type(emulator.faults)(FaultRule(action, route=MESSAGES))
             for each in channels[:8]:
                 with pytest.raises(BannedError):
-                    await client.fetch_after(each, 0, 100)
+                    await client.history.fetch_after(each, 0, 100)
             assert limiter.usage().rate_limit_hits == {"ban": 1}
         assert emulator.counters.by_status[429] == 1
 
@@ -194,9 +194,9 @@ async def test_a_limit_in_the_body_alone_holds_its_bucket(world):
     rule = refusal(Refusals.BODY_ONLY, retry_after_s=400)
     async with serve(world, faults=[rule]) as emulator, client_of(emulator.url) as (client, held):
         with pytest.raises(RateLimitedError):
-            await client.fetch_after(channel, 0, 100)
+            await client.history.fetch_after(channel, 0, 100)
 
-        assert held.pause_s(MESSAGES, str(channel)) == pytest.approx(400, abs=5)
+        assert held.bucket(MESSAGES, str(channel)).pause_s() == pytest.approx(400, abs=5)
         assert held.usage().rate_limit_hits == {"user": 1}
 
 
@@ -208,7 +208,7 @@ async def test_the_refusal_that_is_one_too_many_is_no_longer_its_channels():
         errors = []
         for each in setting.guild.channels.values():
             with pytest.raises(RaysyncError) as caught:
-                await setting.client.fetch_after(each.id, 0, 100)
+                await setting.client.history.fetch_after(each.id, 0, 100)
             errors.append(type(caught.value))
 
         assert setting.emulator.counters.by_status[403] == UNEXPLAINED

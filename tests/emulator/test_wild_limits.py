@@ -37,9 +37,9 @@ async def run(url: str, store: LimitStore, channels) -> float:
     memory = LimitMemory(store)
     async with client_of(url, await memory.recall()) as (client, limiter):
         for each in channels:
-            await client.fetch_after(each, 0, 100)
+            await client.history.fetch_after(each, 0, 100)
         await memory.keep(limiter.learned())
-        return max(limiter.pause_s(MESSAGES, str(each)) for each in channels)
+        return max(limiter.bucket(MESSAGES, str(each)).pause_s() for each in channels)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_what_is_learned_of_an_emulator_is_written_with_its_address(engine
         memory = LimitMemory(store)
         async with client_of(emulator.url) as (client, limiter):
             for _ in range(3):
-                await client.fetch_after(channels[0], 0, 100)
+                await client.history.fetch_after(channels[0], 0, 100)
             await memory.keep(limiter.learned())
         async with engine.connect() as connection:
             rows = (await connection.execute(text('SELECT api, "limit" FROM rate_limits'))).all()

@@ -29,7 +29,7 @@ class Claimant:
         if permits is not None:
             self.share.note_use(permits, now_s)
         await self.store.renew("token", self.name, VALID_FOR_S, self.share.decide(now_s))
-        self.share.take_in(now_s, now_s)
+        self.share.note_written(now_s, now_s)
 
 
 @pytest.fixture

@@ -128,8 +128,8 @@ def test_the_sentence_says_what_happened_and_what_to_do():
         scene.common.require()
 
     says = str(caught.value)
-    assert says.startswith("Discord refused 20 requests one after another, in 20 channels, and let")
-    for word in ("403", "ban", "raysync doctor", "dead-letters retry", "run it again"):
+    assert says.startswith("Discord refused 20 requests one after another, in 20 channels, without")
+    for word in ("403", "ban", "raysync doctor", "dead-letters retry", "run the command again"):
         assert word in says
 
 

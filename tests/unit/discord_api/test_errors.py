@@ -79,5 +79,5 @@ def test_a_rejected_token_is_told_with_where_it_was_asked(status: int | None) ->
     assert "asked at" not in str(translate(error, "login", DISCORD_API_URL))
     assert str(translate(error, "login", ELSEWHERE)).startswith(
         "Discord rejects the token (asked at http://emulator.example:8000/api/v10, "
-        "RAYSYNC_DISCORD_API_URL). Copy it anew: "
+        "RAYSYNC_DISCORD_API_URL). Copy a new one: "
     )

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from raysync.actors.cluster import RunActors
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, JobId, MessageId
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.pool.dispatch import Dispatcher
 from raysync.pool.policies import ClusterScaling
-from raysync.ratelimit.governor import Demand, Governor, Lease, Sharer
+from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
 from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import FakePages, make_message, make_task, snowflakes
 from tests.virtual_time import LoopClock, run_virtual
@@ -62,13 +64,13 @@ class _Source:
         self._limiter = limiter
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
-        passage = await self._limiter.enter(ROUTE, str(channel_id), head_start_s)
+        passage = await self._limiter.enter(ROUTE, str(channel_id))
         passage.sent()
         self._channels.run.request_times_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self._channels.latency_s)
-        passage.leave(200, {})
+        passage.finish(200, {})
         ids = self._channels.ids[channel_id]
         first = bisect_right(ids, after)
         return [make_message(id_, "") for id_ in ids[first : first + limit]]
@@ -81,21 +83,6 @@ class _Source:
 
     async def has_content_intent(self, *, anew: bool = False) -> bool:
         return True
-
-    def pause_s(self, channel_id: ChannelId) -> float:
-        return self._limiter.pause_s(ROUTE, str(channel_id))
-
-    def return_s(self, channel_id: ChannelId, pages: float) -> float:
-        return self._limiter.return_s(ROUTE, str(channel_id), pages)
-
-    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
-        return self._limiter.ages_s(ROUTE, str(channel_id))
-
-    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
-        self._limiter.restore(ROUTE, str(channel_id), paged_ago_s)
-
-    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
-        self._limiter.assume_exhausted(ROUTE, str(channel_id), ago_s)
 
 
 class _Worker:
@@ -118,6 +105,7 @@ class _Worker:
             )
 
         limiter = WorkerLimiter(PermitPool(lease, clock, places=InFlightLimit(slots)), clock)
+        self._limiter = limiter
         self._source = _Source(channels, limiter)
         self._clock = clock
         self._start_s = start_s
@@ -127,10 +115,16 @@ class _Worker:
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         pages = FakePages(checkpoint=task.done.last_message_id)
-        engine = ChannelSync(
-            self._source, pages, RetryPolicy(), self._clock, self.worker_id, page_size=PAGE
+        ports = ChannelPorts(
+            self._source,
+            lambda channel_id: self._limiter.bucket(ROUTE, str(channel_id)),
+            pages,
+            RetryPolicy(),
+            self._clock,
+            self.worker_id,
+            page_size=PAGE,
         )
-        return await engine.run(task, lambda _: None)
+        return await ChannelSync(ports).run(task, lambda _: None)
 
     async def close_job(self, job_id: JobId) -> None:
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from raysync.emulator.limits import Form
 from raysync.emulator.limits.buckets import Bucket, make_bucket
-from raysync.ratelimit.budget import Demand, Lease, Sharer
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
@@ -144,12 +144,12 @@ async def read_channel(
     """Ask for page after page, as a channel's reader does; return how many were answered."""
     pages = 0
     while asyncio.get_running_loop().time() < until_s:
-        passage = await limiter.enter(route, channel)
+        request = await limiter.enter(route, channel)
         await network.lag()
-        passage.sent()
+        request.sent()
         await network.there()
         status, headers = discord.answer(channel)
         await network.back()
-        passage.leave(status, headers)
+        request.finish(status, headers)
         pages += status == 200
     return pages

@@ -4,15 +4,15 @@ import math
 
 import pytest
 
-from raysync.ratelimit.bucket import MARGIN_S, ChannelBucket
+from raysync.ratelimit.bucket import MARGIN_S, Bucket
 from raysync.ratelimit.policies import PolicySource, RoutePolicy
 
 FIVE = RoutePolicy("GET /x", 5, 5.0, PolicySource.PRIOR)
 TWO = RoutePolicy("GET /x", 2, 5.0, PolicySource.PRIOR)
 
 
-def full_at(*completed_s: float) -> ChannelBucket:
-    bucket = ChannelBucket()
+def full_at(*completed_s: float) -> Bucket:
+    bucket = Bucket()
     for each in completed_s:
         bucket.start()
         bucket.finish(each)
@@ -26,7 +26,7 @@ def test_the_window_counts_from_the_completion_not_from_the_start():
 
 
 def test_those_under_way_take_room_until_they_are_answered():
-    bucket = ChannelBucket()
+    bucket = Bucket()
     bucket.start()
     bucket.start()
 
@@ -57,7 +57,7 @@ def test_a_limit_learned_later_counts_what_was_asked_before():
 
 
 def test_after_a_refusal_one_may_pass_at_the_time_told_and_the_rest_a_window_later():
-    bucket = ChannelBucket()
+    bucket = Bucket()
     bucket.drain(FIVE, 1.0, 100.0)
 
     assert bucket.delay_s(FIVE, 100.0) == pytest.approx(1.0)

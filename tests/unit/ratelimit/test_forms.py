@@ -1,4 +1,4 @@
-"""What a route's headers give away of its form."""
+"""The form of a route's buckets, proved by headers."""
 
 import pytest
 

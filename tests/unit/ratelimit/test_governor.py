@@ -8,16 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.errors import BAN_S, BannedError, RunStoppedError
-from raysync.ratelimit.budget import (
-    HORIZON_S,
-    JITTER_S,
-    QUIET_S,
-    VALID_S,
-    WINDOW_S,
-    Demand,
-    Sharer,
-    Use,
-)
+from raysync.models.permits import Demand, Sharer, Use
+from raysync.ratelimit.budget import HORIZON_S, JITTER_S, QUIET_S, VALID_S, WINDOW_S
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.refusals import BAN
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RateLimitedError
-from raysync.ratelimit.budget import Demand, Lease
+from raysync.models.permits import Demand, Lease
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
 from tests.virtual_time import LoopClock, run_virtual
@@ -35,9 +35,9 @@ class Scene:
         self.reported.append((status, scope, retry_after_s))
 
     async def ask(self, route=ME, major=None, status=200, headers=None) -> float:
-        passage = await self.limiter.enter(route, major)
-        passage.sent()
-        passage.leave(status, headers or {})
+        request = await self.limiter.enter(route, major)
+        request.sent()
+        request.finish(status, headers or {})
         return asyncio.get_running_loop().time()
 
 
@@ -107,8 +107,8 @@ def test_a_lost_request_counts_against_the_bucket():
 def test_a_request_that_was_never_sent_counts_nowhere():
     async def play(scene):
         for _ in range(10):
-            passage = await scene.limiter.enter(MESSAGES, "1")
-            passage.leave(None, {})
+            request = await scene.limiter.enter(MESSAGES, "1")
+            request.finish(None, {})
         return await scene.ask(MESSAGES, "1"), scene.limiter.usage().calls
 
     assert in_scene(play) == (0.0, {f"{MESSAGES} 200": 1})
@@ -188,7 +188,7 @@ def test_a_pause_of_decades_is_bounded_and_of_its_bucket_alone(scope, most_s, re
     async def play(scene):
         await scene.ask(MESSAGES, "1", 429, refused(scope, retry_after))
         other_at_s = await scene.ask(MESSAGES, "2")
-        return other_at_s, scene.limiter.pause_s(MESSAGES, "1"), scene.reported
+        return other_at_s, scene.limiter.bucket(MESSAGES, "1").pause_s(), scene.reported
 
     other_at_s, pause_s, reported = in_scene(play)
 
@@ -279,9 +279,21 @@ def test_idle_buckets_are_forgotten():
         for n in range(5_000):
             await scene.ask(MESSAGES, str(n))
             await asyncio.sleep(0.1)
-        return len(scene.limiter._turns)
+        return len(scene.limiter._queues)
 
     assert in_scene(play) < 1_100
+
+
+def test_a_bucket_in_use_survives_the_discarding_of_idle_ones():
+    async def play(scene):
+        bucket = scene.limiter.bucket(MESSAGES, "held")
+        for n in range(1_500):
+            scene.limiter.bucket(MESSAGES, str(n))
+        return bucket is scene.limiter.bucket(MESSAGES, "held"), len(scene.limiter._queues)
+
+    is_same, buckets = in_scene(play)
+    assert is_same
+    assert buckets < 1_100
 
 
 def test_coroutines_at_one_bucket_pass_in_the_order_they_came():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
-from raysync.ratelimit.budget import Demand
+from raysync.models.permits import Demand
 from raysync.ratelimit.policies import PolicySource, RoutePolicy
 from tests.unit.ratelimit.discord_model import (
     MESSAGES,
@@ -152,11 +152,11 @@ def test_a_leaky_channel_that_changes_workers_takes_its_level_along():
             limiter = dice.choice(limiters)
             until_s = asyncio.get_running_loop().time() + dice.random() * 3
             await read_channel(limiter, discord, network, "1", until_s)
-            ages_s = limiter.ages_s(MESSAGES, "1")
+            ages_s = limiter.bucket(MESSAGES, "1").ages_s()
             pause_s = dice.choice([0.0, 0.3, 4.0])
             await asyncio.sleep(pause_s)
             for each in limiters:
-                each.restore(MESSAGES, "1", [age_s + pause_s for age_s in ages_s])
+                each.bucket(MESSAGES, "1").restore([age_s + pause_s for age_s in ages_s])
         for each in limiters:
             await each.close()
         return discord
@@ -210,9 +210,9 @@ def test_a_dead_workers_leases_cost_others_no_more_than_itself():
             await forgotten(Demand(8))
         limiter = governor.limiter("alive")
         began_s = asyncio.get_running_loop().time()
-        passage = await limiter.enter("GET /users/@me", None)
+        request = await limiter.enter("GET /users/@me", None)
         waited_s = asyncio.get_running_loop().time() - began_s
-        passage.leave(200, {})
+        request.finish(200, {})
         reading = [
             read_channel(limiter, discord, governor.network, str(n), 12.0) for n in range(80)
         ]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from raysync.errors import BannedError, PermitUnavailableError, RunStoppedError
-from raysync.ratelimit.budget import Demand, Lease, Use
+from raysync.models.permits import Demand, Lease, Use
 from raysync.ratelimit.leases import ClockBounds
 from raysync.ratelimit.permits import PermitPool
 from tests.virtual_time import LoopClock, run_virtual

@@ -1,4 +1,4 @@
-"""What is believed of a route's limit, and whom."""
+"""The limits believed of a route, and their sources."""
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysync.ratelimit.budget import Demand, Sharer
+from raysync.models.permits import Demand, Sharer
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.throttle import LEAST_PER_SECOND, STEP, Throttle
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from raysync.emulator.limits import Form
 from raysync.errors import RateLimitedError
+from raysync.models.permits import Demand, Lease
 from raysync.models.refusal import LONGEST_PAUSE_S, Scope
-from raysync.ratelimit.budget import Demand, Lease
 from raysync.ratelimit.headers import LONGEST_WINDOW_S, BucketHeaders
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
@@ -82,18 +82,18 @@ async def read_channel(limiter, discord, network, channel, read: Read, until_s, 
     loop = asyncio.get_running_loop()
     while loop.time() < until_s and not is_done(read):
         try:
-            passage = await limiter.enter(MESSAGES, channel)
+            request = await limiter.enter(MESSAGES, channel)
         except RateLimitedError as error:
             await asyncio.sleep(error.retry_after_s)
             continue
-        passage.sent()
+        request.sent()
         await network.there()
         status, headers = discord.answer(channel)
         read.asked_s.append(loop.time())
         await network.back()
         if status == 200:
             read.pages_s.append(loop.time())
-        passage.leave(status, headers)
+        request.finish(status, headers)
 
 
 def read_all(discord, until_s, *, channels=1, known=(), network=None, is_done=lambda _: False):
@@ -315,7 +315,7 @@ def test_whatever_headers_say_no_channel_stands_still_for_longer_than_the_bound(
 @settings(max_examples=40, deadline=None)
 @given(wild=WILD, form=st.sampled_from(Form))
 def test_honest_answers_bring_a_channel_back_to_full_speed(wild, form):
-    """So many wild answers each cost a bound at most, and the last one a quarter of an hour."""
+    """Each wild answer costs a bounded time, and the last one a quarter of an hour at most."""
     read, learned = healed(WildDiscord(wild, form=form), len(wild) * BOUND_S + 900.0, wild)
 
     assert read.is_full

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -27,7 +27,11 @@ from raysync.models.work import (
     PageReceipt,
     PageWrite,
 )
+from raysync.sync.channel import ChannelSync
+from raysync.sync.channel_ports import ChannelPorts
+from raysync.sync.retry import RetryPolicy
 from raysync.sync.window import union
+from tests.virtual_time import LoopClock
 
 WHOLE = IdRange(0, MAX_SNOWFLAKE)
 
@@ -63,13 +67,37 @@ def make_task(channel_id: int = 1, **changes: object) -> ChannelTask:
 
 
 @dataclass
+class FakeBucket:
+    """A channel's bucket with *pauses* to come, which records what it is told."""
+
+    pauses: list[float] = field(default_factory=list)
+    restored: list[tuple[float, ...]] = field(default_factory=list)
+    exhausted: list[float] = field(default_factory=list)
+    head_start_s: float = 0.0
+
+    def pause_s(self) -> float:
+        return self.pauses.pop(0) if self.pauses else 0.0
+
+    def return_s(self, requests: float) -> float:
+        return 4.5
+
+    def ages_s(self) -> tuple[float, ...]:
+        return (0.5,)
+
+    def restore(self, ages_s: Iterable[float]) -> None:
+        self.restored.append(tuple(ages_s))
+
+    def assume_exhausted(self, ago_s: float) -> None:
+        self.exhausted.append(ago_s)
+
+
+@dataclass
 class FakeHistory:
     """History of a channel, served as Discord does; errors to raise come first."""
 
     messages: dict[int, Message] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
     takes_s: float = 0.0
     looked_for: list[int] = field(default_factory=list)
     denied: bool = False  # the permission to read the history is gone: pages come empty
@@ -77,8 +105,7 @@ class FakeHistory:
     intent_is_cached: bool = False  # that it is on was said less than a minute ago
     reachable: bool = True  # what a look at Discord finds
     cut: list[int] = field(default_factory=list)  # how much of each page arrives
-    taken_over: list[tuple[float, ...]] = field(default_factory=list)
-    taken_for_used: list[float] = field(default_factory=list)
+    bucket: FakeBucket = field(default_factory=FakeBucket)
 
     def post(self, *ids: int) -> None:
         self.messages.update({each: make_message(each) for each in ids})
@@ -95,23 +122,8 @@ class FakeHistory:
     async def has_content_intent(self, *, anew: bool = False) -> bool:
         return self.content_intent or (self.intent_is_cached and not anew)
 
-    def pause_s(self, channel_id: ChannelId) -> float:
-        return self.pauses.pop(0) if self.pauses else 0.0
-
-    def return_s(self, channel_id: ChannelId, pages: float) -> float:
-        return 4.5
-
-    def paged_ago_s(self, channel_id: ChannelId) -> tuple[float, ...]:
-        return (0.5,)
-
-    def take_over(self, channel_id: ChannelId, paged_ago_s: Sequence[float]) -> None:
-        self.taken_over.append(tuple(paged_ago_s))
-
-    def assume_exhausted(self, channel_id: ChannelId, ago_s: float) -> None:
-        self.taken_for_used.append(ago_s)
-
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         self.asked.append(after)
         if self.takes_s:
@@ -174,6 +186,20 @@ class FakePages:
     async def release(self, claim: Claim, outcome: ChannelOutcome) -> None:
         self.released.append(outcome)
         self.holder = None
+
+
+def channel_sync(history: FakeHistory, pages: FakePages, page_size: int) -> ChannelSync:
+    """Return an engine that reads from *history* into *pages* in virtual time."""
+    ports = ChannelPorts(
+        history,
+        lambda _: history.bucket,
+        pages,
+        RetryPolicy(),
+        LoopClock(),
+        "worker-0",
+        page_size,
+    )
+    return ChannelSync(ports)
 
 
 def snowflakes(count: int, start: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> list[int]:

@@ -21,7 +21,6 @@ from raysync.models.events import ChannelProgress
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Claim, IdRange
-from raysync.sync.channel import ChannelSync
 from raysync.sync.page import Bounds, first_cursor, judge
 from raysync.sync.retry import RetryPolicy
 from raysync.sync.window import cursor_below
@@ -29,12 +28,13 @@ from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,
     FakePages,
+    channel_sync,
     ids_of,
     make_message,
     make_task,
     snowflakes,
 )
-from tests.virtual_time import LoopClock, run_virtual
+from tests.virtual_time import run_virtual
 
 
 def sync(
@@ -44,7 +44,7 @@ def sync(
     page_size: int = 10,
     seen: list[ChannelProgress] | None = None,
 ) -> ChannelOutcome:
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", page_size)
+    engine = channel_sync(history, pages, page_size)
     reports = [] if seen is None else seen
     return run_virtual(engine.run(task or make_task(), reports.append))
 
@@ -209,7 +209,7 @@ def test_a_permanent_failure_gives_the_channel_up_and_keeps_its_pages() -> None:
     seen: list[ChannelProgress] = []
 
     async def scenario() -> ChannelOutcome:
-        engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+        engine = channel_sync(history, pages, 10)
 
         def deny_after_one_page(progress: ChannelProgress) -> None:
             seen.append(progress)
@@ -323,7 +323,7 @@ def test_a_channel_that_is_cancelled_while_it_is_claimed_is_given_back() -> None
     pages = SlowPages()
 
     async def scenario() -> None:
-        engine = ChannelSync(FakeHistory(), pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+        engine = channel_sync(FakeHistory(), pages, 10)
         running = asyncio.create_task(engine.run(make_task(), lambda _: None))
         await asyncio.sleep(0.5)
         running.cancel()
@@ -343,7 +343,7 @@ def test_a_cancelled_channel_gives_its_claim_back() -> None:
     history.errors = [RetryableError("wait", 30.0)]
 
     async def scenario() -> None:
-        engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", 10)
+        engine = channel_sync(history, pages, 10)
         running = asyncio.create_task(engine.run(make_task(), lambda _: None))
         await asyncio.sleep(5)
         running.cancel()
@@ -424,7 +424,7 @@ def test_a_page_that_cuts_the_windows_last_millisecond_does_not_end_the_reading(
 def test_a_channel_whose_bucket_is_empty_is_parked_with_its_bucket() -> None:
     history, pages, ids = FakeHistory(), FakePages(), snowflakes(60)
     history.post(*ids)
-    history.pauses = [0.0, 0.04, 4.5]
+    history.bucket.pauses = [0.0, 0.04, 4.5]
 
     outcome = sync(history, pages, make_task(last_message_id=ids[-1]))
 
@@ -454,7 +454,7 @@ def test_visits_add_up_to_the_whole_channel() -> None:
     task = make_task(last_message_id=ids[-1])
     visits = 0
     while True:
-        history.pauses = [4.5]
+        history.bucket.pauses = [4.5]
         outcome = sync(history, pages, task)
         visits += 1
         if outcome.parked is None:
@@ -472,7 +472,7 @@ def test_visits_add_up_to_the_whole_channel() -> None:
     assert outcome.tally.messages == 60
     assert outcome.tally.requests == 7
     assert ids_of(pages.rows) == ids
-    assert history.taken_over == [(0.5,)] * 6
+    assert history.bucket.restored == [(0.5,)] * 6
 
 
 def test_a_channel_of_unknown_size_is_sampled_by_one_page() -> None:
@@ -503,7 +503,7 @@ def test_pages_that_others_read_count_in_the_bucket(
 
     sync(history, pages, make_task(paged_ago_s=earlier))
 
-    assert history.taken_for_used == expected
+    assert history.bucket.exhausted == expected
 
 
 @pytest.mark.parametrize(("hurried", "visits"), [(True, 2), (False, 2)])

@@ -10,13 +10,12 @@ from raysync.errors import ContentIntentError, PayloadError
 from raysync.models.ids import MAX_SNOWFLAKE, TIMESTAMP_SHIFT, MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.channel import ChannelSync
 from raysync.sync.page import Bounds, judge
-from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,
     FakePages,
+    channel_sync,
     make_message,
     make_task,
     snowflakes,
@@ -61,7 +60,7 @@ def read(
         sync_type=SyncType.FULL if full else SyncType.INCREMENTAL,
     )
     pages.checkpoint = None  # of an earlier job
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", page_size=10)
+    engine = channel_sync(history, pages, 10)
     return run_virtual(engine.run(task, lambda _: None))
 
 

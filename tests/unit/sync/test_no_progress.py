@@ -12,9 +12,14 @@ from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, MessageId, snowflake_at
 from raysync.models.status import SyncType
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.channel import ChannelSync
-from raysync.sync.retry import RetryPolicy
-from tests.unit.sync.fakes import FakeHistory, FakePages, make_message, make_task, snowflakes
+from tests.unit.sync.fakes import (
+    FakeHistory,
+    FakePages,
+    channel_sync,
+    make_message,
+    make_task,
+    snowflakes,
+)
 from tests.virtual_time import LoopClock, run_virtual
 
 PAGE = 10
@@ -27,7 +32,7 @@ class StuckHistory(FakeHistory):
     kind: str = "newest"
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         self.asked.append(after)
         assert len(self.asked) < 100, "it never ends"
@@ -42,7 +47,7 @@ class StuckHistory(FakeHistory):
 
 
 def sync(history: FakeHistory, pages: FakePages, newest: int, **changes: object) -> ChannelOutcome:
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", page_size=PAGE)
+    engine = channel_sync(history, pages, PAGE)
     task = make_task(last_message_id=newest, **changes)
     return run_virtual(engine.run(task, lambda _: None))
 
@@ -93,7 +98,7 @@ def test_a_message_that_stands_twice_on_a_page_is_no_error() -> None:
 
     class Doubled(FakeHistory):
         async def fetch_after(
-            self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+            self, channel_id: ChannelId, after: MessageId, limit: int
         ) -> Sequence[Message]:
             page = await history.fetch_after(channel_id, after, limit - 1)
             return [*page, *page[:1]]

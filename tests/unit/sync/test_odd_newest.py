@@ -25,9 +25,9 @@ class CappedHistory(FakeHistory):
     most: int = 100
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
-        return await super().fetch_after(channel_id, after, min(limit, self.most), head_start_s)
+        return await super().fetch_after(channel_id, after, min(limit, self.most))
 
 
 NAMED = {
@@ -74,10 +74,10 @@ class CrowdedHistory(TiedHistory):
     """History that shows three messages of a crowded millisecond, others for each limit."""
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         assert len(self.asked) < 1_000, "it comes to an end"
-        return (await super().fetch_after(channel_id, after, limit, head_start_s))[-3:]
+        return (await super().fetch_after(channel_id, after, limit))[-3:]
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7])

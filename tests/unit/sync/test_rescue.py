@@ -8,10 +8,8 @@ from raysync.errors import ClaimLostError
 from raysync.models.entities import WITHHELD
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import Claim, PageReceipt, PageWrite
-from raysync.sync.channel import ChannelSync
-from raysync.sync.retry import RetryPolicy
-from tests.unit.sync.fakes import FakeHistory, FakePages, make_task, snowflakes
-from tests.virtual_time import LoopClock, run_virtual
+from tests.unit.sync.fakes import FakeHistory, FakePages, channel_sync, make_task, snowflakes
+from tests.virtual_time import run_virtual
 
 
 @dataclass
@@ -31,7 +29,7 @@ class PickyPages(FakePages):
 
 
 def sync(history: FakeHistory, pages: PickyPages) -> ChannelJobStatus:
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "w", 20)
+    engine = channel_sync(history, pages, 20)
     outcome = run_virtual(engine.run(make_task(), lambda _: None))
     assert "people" not in (outcome.failure.message if outcome.failure else "")
     return outcome.status

@@ -14,11 +14,16 @@ from raysync.models.entities import Message
 from raysync.models.ids import TIMESTAMP_SHIFT, ChannelId, MessageId
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.channel import ChannelSync
-from raysync.sync.retry import RetryPolicy
 from raysync.sync.window import without
-from tests.unit.sync.fakes import FakeHistory, FakePages, ids_of, make_task, snowflakes
-from tests.virtual_time import LoopClock, run_virtual
+from tests.unit.sync.fakes import (
+    FakeHistory,
+    FakePages,
+    channel_sync,
+    ids_of,
+    make_task,
+    snowflakes,
+)
+from tests.virtual_time import run_virtual
 
 FIRST = snowflakes(1)[0]
 
@@ -35,7 +40,7 @@ class TiedHistory(FakeHistory):
         return message_id >> TIMESTAMP_SHIFT, shuffled
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
         self.asked.append(after)
         ordered = sorted(self.messages, key=lambda each: self.place(each, limit))
@@ -53,7 +58,7 @@ def sync(
     task = make_task(
         last_message_id=newest, sync_type=SyncType.FULL if full else SyncType.INCREMENTAL
     )
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", page_size)
+    engine = channel_sync(history, pages, page_size)
     return run_virtual(engine.run(task, lambda _: None))
 
 
@@ -110,12 +115,12 @@ def test_ties_that_were_passed_are_named_though_the_channel_was_parked_behind_th
     ids = [*at(200, 130), *(each + (90 << 40) for each in snowflakes(400))]
     history, pages = TiedHistory(), FakePages()
     history.post(*ids)
-    history.pauses = [0.0, 4.0]
+    history.bucket.pauses = [0.0, 4.0]
     first = sync(history, pages, ids[-1], 100)
     assert first.parked is not None
 
     task = make_task(last_message_id=ids[-1], done=first.tally)
-    engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "worker-0", 100)
+    engine = channel_sync(history, pages, 100)
     outcome = run_virtual(engine.run(task, lambda _: None))
 
     assert outcome.failure is not None

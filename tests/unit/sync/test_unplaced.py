@@ -14,18 +14,17 @@ from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, NOWHERE, ChannelId, MessageId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.channel import ChannelSync
 from raysync.sync.page import Bounds, judge
-from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,
     FakePages,
+    channel_sync,
     make_message,
     make_task,
     snowflakes,
 )
-from tests.virtual_time import LoopClock, run_virtual
+from tests.virtual_time import run_virtual
 
 LIMIT = 10
 BOUNDS = Bounds(WHOLE, LIMIT, settled=MAX_SNOWFLAKE, earliest=50, latest=10_000)
@@ -43,15 +42,15 @@ class DamagedHistory(FakeHistory):
     damaged: dict[int, Message] = field(default_factory=dict)
 
     async def fetch_after(
-        self, channel_id: ChannelId, after: MessageId, limit: int, head_start_s: float = 0.0
+        self, channel_id: ChannelId, after: MessageId, limit: int
     ) -> Sequence[Message]:
-        page = await super().fetch_after(channel_id, after, limit, head_start_s)
+        page = await super().fetch_after(channel_id, after, limit)
         return [self.damaged.get(each.id, each) for each in page]
 
 
 def read(history: FakeHistory, pages: FakePages, newest: int | None = None) -> ChannelOutcome:
     async def scenario() -> ChannelOutcome:
-        engine = ChannelSync(history, pages, RetryPolicy(), LoopClock(), "w", LIMIT)
+        engine = channel_sync(history, pages, LIMIT)
         return await engine.run(make_task(last_message_id=newest, lookback_start=0), lambda _: None)
 
     pages.checkpoint = None  # of another job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raysync.ratelimit.in_flight_limit import InFlightLimit
-from raysync.worker.channel_worker import Saturation
+from raysync.worker.saturation import Saturation
 from tests.virtual_time import LoopClock
 
 

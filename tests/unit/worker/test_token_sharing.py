@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from raysync.errors import BannedError, LedgerUnknownError
-from raysync.ratelimit.governor import Demand, Sharer
+from raysync.models.permits import Demand, Sharer
 from raysync.ratelimit.refusals import BAN
 from raysync.sync import metrics
 from raysync.worker.token_sharing import IDLE_END_S, WATCH_S, TokenSharing
