@@ -14,8 +14,8 @@ from raysync.cli import options, params
 from raysync.cli.output import words
 from raysync.cli.output.console import out, say, tell_json
 from raysync.cli.output.hints import invocation
-from raysync.cli.start import exit_code, run
-from raysync.cli.start import show as show_result
+from raysync.cli.runs.start import exit_code, run
+from raysync.cli.runs.start import show as show_result
 
 if TYPE_CHECKING:
     from raysync.models.records import DeadLetter

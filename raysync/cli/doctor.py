@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output import words
 from raysync.cli.output.console import tell_json
 from raysync.cli.output.streams import keep_exit_code

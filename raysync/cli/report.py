@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.lookup import settled
+from raysync.cli.job_liveness import load_settled
 from raysync.cli.output import words
 from raysync.cli.output.console import out, raw_stdout, say, tell_json
 from raysync.cli.output.hints import invocation
@@ -75,7 +75,7 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
         if job_id is not None:
             return await job_history(engine, JobId(job_id))
         of = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
-        latest = await settled(lambda: jobs.recent(of, limit=1))
+        latest = await load_settled(lambda: jobs.recent(of, limit=1))
         if not latest:
             which = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import find_tenant
+from raysync.cli.confirmation import require_confirmation
+from raysync.cli.find_tenants import find_tenant
 from raysync.cli.output import words
 from raysync.cli.output.console import say
 from raysync.cli.output.hints import invocation
@@ -24,7 +24,7 @@ def reset(
     Messages stay, and are compared with what Discord then says.
     """
     asyncio.run(find_tenant(tenant))
-    ask(f"Forget the progress of {tenant}? Its messages stay.", yes=yes)
+    require_confirmation(f"Forget the progress of {tenant}? Its messages stay.", yes=yes)
     channels = asyncio.run(_reset(tenant))
     say(
         f"The progress of {words.counted(channels, 'channel')} is forgotten. "

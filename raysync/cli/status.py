@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.lookup import settled
+from raysync.cli.job_liveness import load_settled
 from raysync.cli.output.console import out, say, tell_json
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.streams import is_unicode
@@ -95,7 +95,7 @@ async def _once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
 
 
 async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    found = await settled(lambda: _load(engine, job_id, tenant))
+    found = await load_settled(lambda: _load(engine, job_id, tenant))
     return [await _with_comparison(engine, each) for each in found]
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.confirm import ask
-from raysync.cli.key_marks import note_keys
-from raysync.cli.lookup import find_tenant
+from raysync.cli.confirmation import require_confirmation
+from raysync.cli.find_tenants import find_tenant
 from raysync.cli.output import words
 from raysync.cli.output.console import out, plain_table, say, tell_json
 from raysync.cli.output.hints import invocation
+from raysync.cli.privacy.key_marks import store_key_marks
 from raysync.models.entities import Privacy, TenantStatus
 from raysync.operators import operator_name
 
@@ -161,7 +161,7 @@ async def _add(
         added = await TenantStore(engine).add(
             slug, GuildId(guild_id), name, reference, privacy, sealed
         )
-        await note_keys(settings, engine, [added])
+        await store_key_marks(settings, engine, [added])
         details = {"guild_id": str(guild_id), "token": reference, "privacy": privacy.value}
         await AuditLog(engine).record(operator_name(), "tenant add", slug, details)
 
@@ -228,7 +228,7 @@ def remove(
     `raysync forget --tenant SLUG --all` removes those, too.
     """
     asyncio.run(find_tenant(slug))
-    ask(f"Remove {slug} and ALL its stored messages, for good?", yes=yes)
+    require_confirmation(f"Remove {slug} and ALL its stored messages, for good?", yes=yes)
     asyncio.run(_remove(slug))
     say(f"Tenant {slug} and all that the database had of it is removed.")
 

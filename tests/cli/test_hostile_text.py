@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 
 from raysync.cli.output.console import err, out, pass_on, plain_table, say, tell, tell_json
 from raysync.cli.progress.plain import PlainObserver
-from raysync.cli.start import show as show_run
-from raysync.cli.verify import _show as show_verification
+from raysync.cli.runs.start import show as show_run
+from raysync.cli.runs.verify import _show as show_verification
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import CoverageGap, RunResult, SkippedChannel, Verification
 from raysync.models.status import FailureClass

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from raysync.cli.progress.live import LiveObserver, render
-from raysync.cli.progress.paced import PERIOD_S
+from raysync.cli.progress.periodic import PERIOD_S
 from raysync.cli.progress.plain import PlainObserver, progress_line
 from raysync.errors import TokenRejectedError
 from raysync.models.outage import Outage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raysync.cli.jobs import how_it_ended
-from raysync.cli.start import show
+from raysync.cli.runs.resume_cancel import how_it_ended
+from raysync.cli.runs.start import show
 from raysync.models.ids import TenantId
 from raysync.models.records import JobRecord
 from raysync.models.results import RunResult

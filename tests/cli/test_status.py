@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from raysync.cli import lookup, status
+from raysync.cli import job_liveness, status
 from raysync.cli.progress.status_view import (
     SILENT_AFTER_S,
     job_as_json,
@@ -232,7 +232,7 @@ def test_a_job_whose_driver_lives_is_running_however_long_it_has_written_nothing
 
 
 def test_a_job_whose_driver_was_killed_is_no_running_one_at_once(run, takaro, monkeypatch):
-    monkeypatch.setattr(lookup, "RECONNECTS_WITHIN_S", 0.05)
+    monkeypatch.setattr(job_liveness, "RECONNECT_TIMEOUT_S", 0.05)
     with driver(takaro):
         pass
 

@@ -27,7 +27,7 @@ from raysync.cli.output.streams import (
     keep_exit_code,
 )
 from raysync.cli.progress.summary import print_result
-from raysync.cli.start import show as show_run
+from raysync.cli.runs.start import show as show_run
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import RunResult, SkippedChannel
 from tests.cli.samples import job_result
@@ -257,7 +257,7 @@ def test_a_closed_descriptor_is_filled_before_a_file_takes_its_place(tmp_path):
     [({}, "LiveObserver"), ({"PYTHONIOENCODING": "ascii"}, "PlainObserver")],
 )
 def test_a_terminal_of_a_poor_encoding_gets_lines(environment, observer):
-    program = "from raysync.cli.start import observer; print(type(observer()).__name__)"
+    program = "from raysync.cli.runs.start import observer; print(type(observer()).__name__)"
     parent, child = pty.openpty()
     try:
         shown = subprocess.run(
@@ -291,8 +291,8 @@ def test_a_question_that_nobody_sees_is_not_answered(answer, stderr, code):
     program = (
         "import typer\n"
         "from raysync.cli.app import app\n"
-        "from raysync.cli.confirm import ask\n"
-        "app.command('ask')(lambda: ask('For good?', yes=False))\n"
+        "from raysync.cli.confirmation import require_confirmation\n"
+        "app.command('ask')(lambda: require_confirmation('For good?', yes=False))\n"
         "app(['ask'])\n"
     )
     parent, child = pty.openpty()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from raysync.cli.progress.summary import MAX_ERRORS, print_result
-from raysync.cli.start import exit_code, show
+from raysync.cli.runs.start import exit_code, show
 from raysync.models.results import RunResult
 from tests.cli.samples import NO_SEARCH, channel_error, failed_result, job_result
 

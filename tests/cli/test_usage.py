@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from raysync.cli.boundary import RaysyncGroup
+from raysync.cli.error_handling import RaysyncGroup
 
 GUILD = "123456789012345678"
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"

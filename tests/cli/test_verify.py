@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.cli.verify import _show, exit_code
+from raysync.cli.runs.verify import _show, exit_code
 from raysync.models.results import CoverageGap, Verification
 from tests.cli.samples import NO_SEARCH, job_result
 

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.cli
 
-PROGRAM = [sys.executable, "-c", "from raysync.cli.emulator import app; app()", "serve"]
+PROGRAM = [sys.executable, "-c", "from raysync.cli.emulator.commands import app; app()", "serve"]
 
 
 def start(*options):

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raysync.cli.output import words
 from raysync.cli.output.hints import say_dashboard, say_started
-from raysync.cli.progress import outages
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.models.events import ChannelView, JobView
 from raysync.models.extras import ExtraTally
@@ -90,7 +90,7 @@ def render(
 
 
 def _outage_lines(outage: Outage) -> list[Text]:
-    lines = outages.waiting(outage), outages.reason(outage)
+    lines = outage_messages.waiting(outage), outage_messages.reason(outage)
     return [_one_line(Text(line, style="yellow")) for line in lines]
 
 
@@ -227,7 +227,7 @@ class LiveObserver:
 
     def database_back(self, after_s: float) -> None:
         self._outage = None
-        self._console.print(outages.over(after_s))
+        self._console.print(outage_messages.over(after_s))
 
     def finished(self, result: SyncJobResult) -> None:
         self._views = [view for view in self._views if view.job_id != result.job_id]

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from raysync.cli.progress import outages
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_result
-from raysync.cli.progress.paced import PacedObserver
+from raysync.cli.progress.periodic import PeriodicObserver
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.outage import Outage
@@ -20,7 +20,7 @@ from raysync.models.results import SyncJobResult
 _log = logging.getLogger(__name__)
 
 
-class LogObserver(PacedObserver):
+class LogObserver(PeriodicObserver):
     """Tells the log where each job begins, stands and ends."""
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
@@ -79,15 +79,15 @@ class LogObserver(PacedObserver):
     def _tell_outage(self, outage: Outage) -> None:
         _say(
             "database_away",
-            outages.waiting(outage),
+            outage_messages.waiting(outage),
             logging.WARNING,
             since=outage.since.isoformat(),
             until=outage.until.isoformat(),
-            reason=outages.reason(outage),
+            reason=outage_messages.reason(outage),
         )
 
     def _tell_return(self, after_s: float) -> None:
-        _say("database_back", outages.over(after_s), away_s=round(after_s, 1))
+        _say("database_back", outage_messages.over(after_s), away_s=round(after_s, 1))
 
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from raysync.cli.output import words
 from raysync.cli.output.hints import say_dashboard, say_started
-from raysync.cli.progress import outages
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.cli.progress.live import totals
-from raysync.cli.progress.paced import PacedObserver
+from raysync.cli.progress.periodic import PeriodicObserver
 from raysync.cli.progress.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
@@ -50,7 +50,7 @@ def _ended(result: SyncJobResult) -> str:
     return f"{result.status}, {words.counted(result.messages_processed, 'message')} in {took}"
 
 
-class PlainObserver(PacedObserver):
+class PlainObserver(PeriodicObserver):
     """Writes lines to *console*; *monotonic_s* tells when the next is due.
 
     Where an error ends the run it says which jobs that fails; why is told by who prints the error.
@@ -85,10 +85,10 @@ class PlainObserver(PacedObserver):
                 self._print(f"{result.tenant}: {words.printable(each.error)}")
 
     def _tell_outage(self, outage: Outage) -> None:
-        self._print(outages.line(outage))
+        self._print(outage_messages.line(outage))
 
     def _tell_return(self, after_s: float) -> None:
-        self._print(outages.over(after_s))
+        self._print(outage_messages.over(after_s))
 
     def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:

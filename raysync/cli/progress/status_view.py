@@ -23,7 +23,7 @@ from raysync.cli.progress.summary import (
     time_lines,
     verified,
 )
-from raysync.cli.way_on import resume_command
+from raysync.cli.runs.next_command import resume_command
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType

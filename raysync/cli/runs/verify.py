@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options
-from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output import words
 from raysync.cli.output.console import say, tell_json
 from raysync.cli.output.hints import invocation
-from raysync.cli.start import run
+from raysync.cli.runs.start import run
 
 if TYPE_CHECKING:
     from raysync.models.results import CoverageGap, SyncJobResult

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.key_marks import note_keys
 from raysync.cli.output.console import say
+from raysync.cli.privacy.key_marks import store_key_marks
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
 
     async with open_store(settings) as engine:
         granted = await RoleStore(engine).grant_worker(role)
-        await note_keys(settings, engine, await TenantStore(engine).list())
+        await store_key_marks(settings, engine, await TenantStore(engine).list())
         await AuditLog(engine).record(operator_name(), "db grant-worker", None, {"role": role})
     return granted
 

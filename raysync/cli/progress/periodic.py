@@ -14,7 +14,7 @@ from raysync.models.results import ChannelError, SyncJobResult
 PERIOD_S = 5.0
 
 
-class PacedObserver(ABC):
+class PeriodicObserver(ABC):
     """Tells where jobs stand every few seconds; *monotonic_s* tells when that is due."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:

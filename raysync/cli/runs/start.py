@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from raysync.cli import options
-from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output.console import tell_json
 from raysync.cli.output.streams import is_unicode, keep_exit_code
 
@@ -94,7 +94,7 @@ def _refuse_if(contradicts: bool, why: str) -> None:
 def run(request: SyncRequest) -> RunResult:
     """Sync as the environment says, with progress on stderr."""
     keep_exit_code()
-    from raysync.cli.way_on import Begun, say_ways_on
+    from raysync.cli.runs.next_command import StartedJobs, say_resume_commands
     from raysync.errors import ConfigurationError
     from raysync.models.status import SyncType
     from raysync.run.driver import sync
@@ -102,14 +102,14 @@ def run(request: SyncRequest) -> RunResult:
 
     settings = read_settings()
     with observer(is_json=settings.log_format == "json") as watching:
-        begun = Begun(watching)
+        begun = StartedJobs(watching)
         try:
             return sync(request, settings, begun)
         except ConfigurationError:  # to be mended first
             raise
         except (KeyboardInterrupt, Exception):
             if request.sync_type is not SyncType.VERIFY:
-                say_ways_on(begun.jobs, request.workers)
+                say_resume_commands(begun.jobs, request.workers)
             raise
 
 
@@ -134,7 +134,7 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
 def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None) -> None:
     """Print the result on stdout, and on stderr how to go on with what was ended early."""
     from raysync.cli.output.console import out, say
-    from raysync.cli.way_on import ways_on
+    from raysync.cli.runs.next_command import continue_hints
 
     if as_json:
         tell_json(result.model_dump_json(indent=2))
@@ -142,7 +142,7 @@ def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None
         from raysync.cli.progress.summary import print_result
 
         print_result(out(), result)
-    for told in ways_on(result.jobs, request):
+    for told in continue_hints(result.jobs, request):
         say(told)
 
 

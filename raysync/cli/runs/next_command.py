@@ -54,7 +54,7 @@ def start_command(request: SyncRequest, tenants: Iterable[str]) -> str:
     return _command(*words, *_workers(request.workers))
 
 
-def ways_on(jobs: Sequence[SyncJobResult], request: SyncRequest | None) -> list[str]:
+def continue_hints(jobs: Sequence[SyncJobResult], request: SyncRequest | None) -> list[str]:
     """Return a sentence for each run among *jobs* that can be gone on with."""
     stopped = [job for job in jobs if job.status in ("cancelled", "failed")]
     workers = request.workers if request is not None else None
@@ -78,7 +78,7 @@ def ways_on(jobs: Sequence[SyncJobResult], request: SyncRequest | None) -> list[
 
 
 @dataclass(slots=True)
-class Begun:
+class StartedJobs:
     """Observer that remembers the jobs under way, and hands everything on to another."""
 
     observer: RunObserver
@@ -105,7 +105,7 @@ class Begun:
         self.observer.finished(result)
 
 
-def say_ways_on(jobs: Mapping[str, JobId], workers: int | None) -> None:
+def say_resume_commands(jobs: Mapping[str, JobId], workers: int | None) -> None:
     """Say how to go on with jobs whose run ended without a result."""
     for tenant, job_id in jobs.items():
         command = resume_command(job_id, workers)

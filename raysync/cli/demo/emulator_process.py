@@ -70,11 +70,11 @@ class DemoEmulator:
 
 
 def start_emulator(
-    home: Path, *, limited: bool, tethered: bool, messages: int | None = None
+    home: Path, *, limited: bool, exits_with_parent: bool, messages: int | None = None
 ) -> DemoEmulator:
     """Start an emulator with the lively guild, its log under *home*, and wait until it answers.
 
-    It is in a session of its own, so that Ctrl-C reaches the demo alone. Where *tethered* it ends
+    It is in a session of its own, so that Ctrl-C reaches the demo alone. Where *exits_with_parent* it ends
     with this process, however that ends.
 
     Raises:
@@ -82,7 +82,7 @@ def start_emulator(
     """
     ready_file, log = home / "emulator.json", home / "emulator.log"
     ready_file.unlink(missing_ok=True)
-    program = "raysync.cli.exit_with_parent" if tethered else "raysync"
+    program = "raysync.cli.exit_with_parent" if exits_with_parent else "raysync"
     command = [sys.executable, "-m", program, "emulator", "serve", "--preset", "lively"]
     command += ["--port", "0", "--ready-file", str(ready_file)]
     command += ["--limits", "discord" if limited else "off"]
@@ -91,7 +91,7 @@ def start_emulator(
     with private_log(log) as output:
         process = subprocess.Popen(  # noqa: S603 our own program, no shell
             command,
-            stdin=subprocess.PIPE if tethered else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if exits_with_parent else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -1,4 +1,4 @@
-"""Asking before something is lost."""
+"""Confirmation by the user before something is lost."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 from raysync.cli.output.console import confirmed, say
 
 
-def ask(question: str, *, yes: bool) -> None:
-    """Go on only if the user agrees. Without a terminal there is nobody to ask: exit 2."""
+def require_confirmation(question: str, *, yes: bool) -> None:
+    """Return only if the user agrees. Without a terminal nobody can be asked: exit 2."""
     if yes:
         return
     agreed = confirmed(question) if sys.stdin.isatty() else None
     if agreed is None:
         raise typer.BadParameter(
-            "there is no terminal to ask on; give --yes if you mean it.", param_hint="--yes"
+            "there is no terminal to ask on. Give --yes to go ahead without a question.",
+            param_hint="--yes",
         )
     if not agreed:
         say("Nothing was changed.")

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output.console import say
-from raysync.cli.remote_command import checked, refuse_secrets
+from raysync.cli.runs.remote_command import checked, refuse_secrets
 from raysync.operators import operator_name
 from raysync.signals import call_at_end
 
@@ -30,7 +30,7 @@ SHORTEST = timedelta(seconds=1)
 MOST_JITTER = timedelta(minutes=5)
 _SIGNAL_BASE = 128
 
-PASSING_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+PASS_OPTIONS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def schedule(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysync.cli import options
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.confirmation import require_confirmation
+from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
 from raysync.cli.output.console import say, tell_json
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.streams import keep_exit_code
+from raysync.cli.privacy.tenant_privacy import with_privacy
 
 if TYPE_CHECKING:
     from raysync.models.privacy import RescrubCounts
@@ -50,7 +51,9 @@ def rescrub(
             messages = asyncio.run(with_privacy(slug, lambda office: office.count_rescrub()))
             say(f"This would look at {words.counted(messages, 'message')} of {slug}.")
     if slugs:
-        ask(f"Rewrite what was kept of {_named(slugs)} under earlier rules, for good?", yes=yes)
+        require_confirmation(
+            f"Rewrite what was kept of {_named(slugs)} under earlier rules, for good?", yes=yes
+        )
     keep_exit_code()
     done: dict[str, RescrubCounts] = {}
     for slug in slugs:
@@ -81,7 +84,7 @@ async def _due() -> list[str]:
     async def is_due(office: TenantPrivacy) -> bool:
         return (await office.scrubbing()).is_due
 
-    return [slug for slug in await every_tenant() if await with_privacy(slug, is_due)]
+    return [slug for slug in await all_slugs() if await with_privacy(slug, is_due)]
 
 
 def _named(slugs: list[str]) -> str:

@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 
 import typer
 
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output.console import out
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.streams import keep_exit_code
-from raysync.cli.start import exit_code, observer
+from raysync.cli.runs.start import exit_code, observer
 from raysync.signals import ending_signals, leave_closed_terminal
 
 if TYPE_CHECKING:
-    from raysync.cli.demo_emulator import DemoEmulator
+    from raysync.cli.demo.emulator_process import DemoEmulator
     from raysync.models.results import RunResult
     from raysync.settings import Settings
 
@@ -60,7 +60,7 @@ def demo(
     true limits, then once more after new messages. It takes under two minutes, has a home of its
     own and can be run again.
     """
-    from raysync.cli.demo_emulator import LOOPBACK, start_emulator
+    from raysync.cli.demo.emulator_process import LOOPBACK, start_emulator
     from raysync.discord_api.proxies import asked_directly
     from raysync.settings import read_settings
 
@@ -70,7 +70,9 @@ def demo(
     home.mkdir(mode=0o700, exist_ok=True)
     _tell("Starting an emulated Discord with a lively guild, and an embedded PostgreSQL …")
     with _ending_on_signals():
-        emulator = start_emulator(home, limited=not fast, tethered=not keep, messages=messages)
+        emulator = start_emulator(
+            home, limited=not fast, exits_with_parent=not keep, messages=messages
+        )
         settings = _settings(home, emulator, fast=fast)
         code = EXIT_FAILED
         try:

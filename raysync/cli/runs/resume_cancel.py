@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output.console import say
-from raysync.cli.start import exit_code, run, show
-from raysync.cli.way_on import resume_command
+from raysync.cli.runs.next_command import resume_command
+from raysync.cli.runs.start import exit_code, run, show
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import with_privacy
+from raysync.cli.confirmation import require_confirmation
 from raysync.cli.output import words
 from raysync.cli.output.console import out, say, tell_json
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.streams import keep_exit_code
+from raysync.cli.privacy.tenant_privacy import with_privacy
 
 if TYPE_CHECKING:
     from raysync.models.privacy import ErasureCounts, Suppression
@@ -115,7 +115,7 @@ def _forget(
     if not yes:
         would = asyncio.run(with_privacy(tenant, _counting(user, channel, places)))
         say(f"This would erase {_sentence(would, what)}.")
-    ask(f"Erase {told}, for good?", yes=yes)
+    require_confirmation(f"Erase {told}, for good?", yes=yes)
     erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
     if as_json:
         shown = {"tenant": tenant, "what": what, "erased": asdict(erased)}

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.confirm import ask
+from raysync.cli.confirmation import require_confirmation
 from raysync.cli.export import STDOUT, ExportError, put
-from raysync.cli.lookup import with_privacy
 from raysync.cli.output import words
 from raysync.cli.output.console import out, raw_stdout, say, tell_json
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.private_file import private_file, target
 from raysync.cli.output.streams import keep_exit_code
-from raysync.cli.purge import purge
-from raysync.cli.rescrub import rescrub
+from raysync.cli.privacy.purge import purge
+from raysync.cli.privacy.rescrub import rescrub
+from raysync.cli.privacy.tenant_privacy import with_privacy
 
 if TYPE_CHECKING:
     from raysync.models.privacy import Retention
@@ -201,7 +201,9 @@ def accept_key(
     from raysync.settings import read_settings
 
     settings = read_settings()
-    ask(f"Give up the key that the pseudonyms of {tenant} were made under, for good?", yes=yes)
+    require_confirmation(
+        f"Give up the key that the pseudonyms of {tenant} were made under, for good?", yes=yes
+    )
     if asyncio.run(with_privacy(tenant, lambda office: office.accept_key(settings))):
         say(f"{tenant} goes on under this key.")
     else:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options
-from raysync.cli.boundary import EXIT_FAILED
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import every_tenant, with_privacy
+from raysync.cli.confirmation import require_confirmation
+from raysync.cli.error_handling import EXIT_FAILED
+from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
 from raysync.cli.output.console import say, tell_json
 from raysync.cli.output.streams import keep_exit_code
+from raysync.cli.privacy.tenant_privacy import with_privacy
 
 if TYPE_CHECKING:
     from raysync.models.privacy import PurgeCounts
@@ -35,13 +36,13 @@ def purge(
 
     Without --yes it shows first what would go, and asks if there is anything.
     """
-    slugs = [tenant] if tenant is not None else asyncio.run(every_tenant())
+    slugs = [tenant] if tenant is not None else asyncio.run(all_slugs())
     if not yes:
         would, _ = _of_each(slugs, lambda office: office.count_purge(), is_alone=tenant is not None)
         for slug, counts in would.items():
             say(f"{slug}: this would erase {_preview(counts)}.")
         if any(counts.erased or counts.emptied for counts in would.values()):
-            ask("Erase that, for good?", yes=yes)
+            require_confirmation("Erase that, for good?", yes=yes)
     keep_exit_code()
     done, failed = _of_each(slugs, lambda office: office.purge(), is_alone=tenant is not None)
     if as_json:

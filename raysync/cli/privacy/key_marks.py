@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysync.store.connection.engine import Engine
 
 
-async def note_keys(settings: Settings, engine: Engine, tenants: Iterable[Tenant]) -> None:
+async def store_key_marks(settings: Settings, engine: Engine, tenants: Iterable[Tenant]) -> None:
     """Store the key's mark of tenants that have none yet, if there are workers."""
     from raysync.credentials import key_mark, secret_key
     from raysync.errors import ConfigurationError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import roles
+from raysync.cli.database import roles
 from raysync.cli.output.console import say, tell
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from raysync.cli.boundary import EXIT_INTERRUPTED
+from raysync.cli.error_handling import EXIT_INTERRUPTED
 from raysync.cli.output.console import pass_on, say, tell, tell_json
 from raysync.cli.output.streams import keep_exit_code
-from raysync.cli.remote_command import checked, refuse_secrets
+from raysync.cli.runs.remote_command import checked, refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
