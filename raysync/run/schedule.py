@@ -186,16 +186,16 @@ class Schedule:
             code = await self._run()
             if code in CANCELLED and stop.is_set():
                 return last  # it goes on where it stopped when the schedule is kept again
-            self._tell(self._ending(code, tick))
+            self._tell(self._ending(code, tick, is_last=stop.is_set()))
             await self._patiently(lambda: self._ledger.ended(tick, code), stop, None)
             return tick
 
-    def _ending(self, code: int, tick: datetime) -> str:
+    def _ending(self, code: int, tick: datetime, *, is_last: bool) -> str:
         next_at = max(tick + self._period.every, self._clock.now())
-        when = f"the next one is due at {next_at:%Y-%m-%d %H:%M:%S} UTC"
+        when = "" if is_last else f"; the next one is due at {next_at:%Y-%m-%d %H:%M:%S} UTC"
         if code == 0:
-            return f"The run is completed; {when}."
-        return f"The run ended with exit code {code}; {when}."
+            return f"The run is completed{when}."
+        return f"The run ended with exit code {code}{when}."
 
     async def _patiently(
         self, call: Callable[[], Awaitable[_T]], stop: asyncio.Event, otherwise: _T
