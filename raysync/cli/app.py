@@ -20,7 +20,7 @@ from raysync.cli.database import commands as database
 from raysync.cli.demo.command import demo
 from raysync.cli.emulator import commands as emulator
 from raysync.cli.error_handling import RaysyncGroup
-from raysync.cli.output.console import tell
+from raysync.cli.output.console import print_line
 from raysync.cli.privacy import commands as privacy
 from raysync.cli.privacy.forget import forget
 from raysync.cli.runs import resume_cancel, schedule, start, submit, verify
@@ -38,7 +38,7 @@ def _show_version(is_asked: bool) -> None:
     if is_asked:
         from raysync import __version__
 
-        tell(f"raysync {__version__}")
+        print_line(f"raysync {__version__}")
         raise typer.Exit
 
 

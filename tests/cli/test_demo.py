@@ -15,6 +15,7 @@ import pytest
 
 from raysync.cli.demo import command as demo
 from raysync.cli.demo.emulator_process import DemoEmulatorError, start_emulator
+from raysync.cli.output.hints import invocation
 from raysync.store.server.embedded import stop_embedded
 
 
@@ -53,11 +54,12 @@ def test_the_demos_discord_is_asked_through_no_proxy(tmp_path, monkeypatch):
     assert "  export NO_PROXY=a.example,127.0.0.1 no_proxy=a.example,127.0.0.1" in steps
 
 
-def test_a_tethered_emulator_ends_when_its_holder_is_killed(tmp_path):
+def test_an_emulator_ends_when_its_parent_is_killed(tmp_path):
     program = (
         "import os, sys; from pathlib import Path\n"
         "from raysync.cli.demo.emulator_process import start_emulator\n"
-        "e = start_emulator(Path(sys.argv[1]), limited=True, exits_with_parent=True, messages=1000)\n"
+        "e = start_emulator(\n"
+        "    Path(sys.argv[1]), limited=True, exits_with_parent=True, messages=1000)\n"
         "print(e.url, flush=True); os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run(
@@ -120,12 +122,13 @@ def test_a_later_start_is_told_that_the_demos_discord_has_ended(monkeypatch, tmp
         stop_embedded(tmp_path)
 
     assert told.exit_code == 2
-    assert "The demo's Discord has ended: `raysync demo --keep` keeps one running" in told.stderr
+    assert (
+        f"The demo's Discord has ended: `{invocation()} demo --keep` keeps one running"
+        in told.stderr
+    )
 
 
 def test_the_command_to_paste_runs(tmp_path):
-    from raysync.cli.output.hints import invocation
-
     environment = {**os.environ, "RAYSYNC_HOME": str(tmp_path), "UV_NO_SYNC": "1"}
     told = subprocess.run(
         ["/bin/sh", "-c", f"{invocation()} --version"],

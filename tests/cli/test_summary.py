@@ -22,7 +22,7 @@ def text_of(*jobs) -> str:
 
 
 def test_the_summary_explains_the_efficiency():
-    assert "0.97: Discord's limits alone ask for 31.2 s, and it took 32.0 s" in text_of(
+    assert "0.97: Discord's limits allow 31.2 s at best, and it took 32.0 s" in text_of(
         job_result()
     )
 

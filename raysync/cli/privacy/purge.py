@@ -1,4 +1,4 @@
-"""`raysync privacy purge`: erase what is past retention, now."""
+"""Command `raysync privacy purge`: erase what is past its retention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from raysync.cli.confirmation import require_confirmation
 from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
-from raysync.cli.output.console import say, tell_json
+from raysync.cli.output.console import print_json, say
+from raysync.cli.output.hints import as_invoked
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.privacy.tenant_privacy import with_privacy
 
@@ -27,41 +28,44 @@ if TYPE_CHECKING:
 def purge(
     tenant: Annotated[
         str | None,
-        typer.Option(metavar="SLUG", help="This tenant alone. [default: every one]"),
+        typer.Option(metavar="SLUG", help="Purge only this tenant. [default: every tenant]"),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Erase now what is past retention; a tenant that is being synced does it itself at the end.
+    """Erase messages past their retention, now.
 
-    Without --yes it shows first what would go, and asks if there is anything.
+    A run does the same at its end, so a tenant with a running sync is left to it. Without --yes
+    the command shows first what would be erased, and asks if there is anything.
     """
     slugs = [tenant] if tenant is not None else asyncio.run(all_slugs())
     if not yes:
-        would, _ = _of_each(slugs, lambda office: office.count_purge(), is_alone=tenant is not None)
-        for slug, counts in would.items():
+        preview, _ = _for_each(
+            slugs, lambda privacy: privacy.count_purge(), is_alone=tenant is not None
+        )
+        for slug, counts in preview.items():
             say(f"{slug}: this would erase {_preview(counts)}.")
-        if any(counts.erased or counts.emptied for counts in would.values()):
-            require_confirmation("Erase that, for good?", yes=yes)
+        if any(counts.erased or counts.emptied for counts in preview.values()):
+            require_confirmation("Erase that permanently?", yes=yes)
     keep_exit_code()
-    done, failed = _of_each(slugs, lambda office: office.purge(), is_alone=tenant is not None)
+    done, failed = _for_each(slugs, lambda privacy: privacy.purge(), is_alone=tenant is not None)
     if as_json:
-        listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
-        tell_json(json.dumps({"purged": listed}, indent=2))
+        listed = [{"tenant": slug, **asdict(counts)} for slug, counts in done.items()]
+        print_json(json.dumps({"purged": listed}, indent=2))
     else:
-        for slug, each in done.items():
-            say(f"{slug}: {_purged(each)}.")
+        for slug, counts in done.items():
+            say(f"{slug}: {_purged(counts)}.")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _of_each(
+def _for_each(
     slugs: list[str],
     act: Callable[[TenantPrivacy], Awaitable[PurgeCounts]],
     *,
     is_alone: bool,
 ) -> tuple[dict[str, PurgeCounts], bool]:
-    """Have *act* done on each tenant; what came of it, and whether one failed."""
+    """Run *act* on each tenant. Return the counts by slug, and whether a tenant failed."""
     from raysync.errors import JobRunningError, RaysyncError
 
     done: dict[str, PurgeCounts] = {}
@@ -72,12 +76,12 @@ def _of_each(
         except JobRunningError as error:
             if is_alone:
                 raise
-            say(f"{slug} is left to its run. {error}")
-        except RaysyncError as error:  # which the others have no part in
+            say(as_invoked(f"{slug} was not purged now: its run does it at the end. {error}"))
+        except RaysyncError as error:  # the other tenants are not affected
             if is_alone:
                 raise
             failed = True
-            say(f"{slug} was not purged. {error}")
+            say(as_invoked(f"{slug} was not purged. {error}"))
     return done, failed
 
 

@@ -1,4 +1,4 @@
-"""`raysync privacy rescrub`: bring what was kept under earlier rules to today's."""
+"""Command `raysync privacy rescrub`: rewrite rows that earlier privacy rules wrote."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from raysync.cli import options
 from raysync.cli.confirmation import require_confirmation
 from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
-from raysync.cli.output.console import say, tell_json
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.console import print_json, say
+from raysync.cli.output.hints import as_invoked, command_line, suggest
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.privacy.tenant_privacy import with_privacy
 
@@ -27,62 +27,62 @@ _PARTIAL = 3
 
 def rescrub(
     tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="SLUG", help="Whose archive.")
+        str | None, typer.Option("--tenant", metavar="SLUG", help="Rewrite this tenant's archive.")
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Every archive that has rows of earlier rules.")
+        bool, typer.Option("--all", help="Rewrite every archive with rows of earlier rules.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bring rows that were kept under earlier rules to today's, without asking Discord.
+    """Apply today's privacy rules to rows of earlier ones.
 
-    Ids of people that were left in texts and payloads become the pseudonyms that a run would give
-    them. Without --yes it shows first how much there is to look at. If interrupted, run the same
-    command again to continue.
+    Ids of people that earlier rules left in texts and payloads become the pseudonyms that a run
+    would give them. Discord is not asked. Without --yes the command shows first how many messages
+    there are to check. If interrupted, run the same command again to continue.
     """
     from raysync.errors import RaysyncError
 
     if (tenant is None) is not all_:
-        raise typer.BadParameter("give exactly one of --tenant and --all.")
+        raise typer.BadParameter("Give exactly one of --tenant and --all.")
     slugs = [tenant] if tenant is not None else asyncio.run(_due())
     if not yes:
         for slug in slugs:
-            messages = asyncio.run(with_privacy(slug, lambda office: office.count_rescrub()))
-            say(f"This would look at {words.counted(messages, 'message')} of {slug}.")
+            messages = asyncio.run(with_privacy(slug, lambda privacy: privacy.count_rescrub()))
+            say(f"This would check {words.counted(messages, 'message')} of {slug}.")
     if slugs:
         require_confirmation(
-            f"Rewrite what was kept of {_named(slugs)} under earlier rules, for good?", yes=yes
+            f"Rewrite the rows of {_named(slugs)} that earlier rules wrote, permanently?", yes=yes
         )
     keep_exit_code()
     done: dict[str, RescrubCounts] = {}
     for slug in slugs:
         try:
             done[slug] = asyncio.run(with_privacy(slug, _rescrub))
-        except RaysyncError as error:  # which the others have no part in
+        except RaysyncError as error:  # the other tenants are not affected
             if tenant is not None:
                 raise
-            say(f"{slug} was not rewritten. {error}")
+            say(as_invoked(f"{slug} was not rewritten. {error}"))
     if as_json:
-        listed = [{"tenant": slug, **asdict(each)} for slug, each in done.items()]
-        tell_json(json.dumps({"rescrubbed": listed}, indent=2))
+        listed = [{"tenant": slug, **asdict(counts)} for slug, counts in done.items()]
+        print_json(json.dumps({"rescrubbed": listed}, indent=2))
     else:
-        _tell(done)
+        _print_counts(done)
     if len(done) < len(slugs):
         raise typer.Exit(_PARTIAL)
 
 
-async def _rescrub(office: TenantPrivacy) -> Any:
+async def _rescrub(privacy: TenantPrivacy) -> Any:
     from raysync.settings import read_settings
 
-    return await office.rescrub(read_settings())
+    return await privacy.rescrub(read_settings())
 
 
 async def _due() -> list[str]:
     """Return the slugs of the tenants that may have rows of earlier rules."""
 
-    async def is_due(office: TenantPrivacy) -> bool:
-        return (await office.scrubbing()).is_due
+    async def is_due(privacy: TenantPrivacy) -> bool:
+        return (await privacy.scrubbing()).is_due
 
     return [slug for slug in await all_slugs() if await with_privacy(slug, is_due)]
 
@@ -91,7 +91,7 @@ def _named(slugs: list[str]) -> str:
     return slugs[0] if len(slugs) == 1 else words.counted(len(slugs), "tenant")
 
 
-def _tell(done: dict[str, RescrubCounts]) -> None:
+def _print_counts(done: dict[str, RescrubCounts]) -> None:
     for slug, counts in done.items():
         parts = (
             words.counted(counts.messages, "message"),
@@ -101,9 +101,10 @@ def _tell(done: dict[str, RescrubCounts]) -> None:
             words.counted(counts.channels, "channel"),
         )
         say(f"{slug}: {', '.join(parts)} of {words.count(counts.looked_at)} messages rewritten.")
-        say(
-            "A text that earlier rules took for a signed address comes back from Discord alone: "
-            f"{invocation()} start --tenant {slug} --full"
+        suggest(
+            "Only Discord can restore texts that earlier rules took for a signed address. Read "
+            "everything again:",
+            command_line("start", "--tenant", slug, "--full"),
         )
     if not done:
-        say("Nothing was kept under earlier rules.")
+        say("No archive has rows of earlier rules.")

@@ -1,14 +1,12 @@
-"""The command that goes on with a run that was ended before its end: that very run, as it was."""
+"""Commands that continue a run which ended early, with the same options."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raysync.cli.output.console import say
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.hints import command_line, suggest
 
 if TYPE_CHECKING:
     from raysync.models.events import JobView
@@ -20,66 +18,94 @@ if TYPE_CHECKING:
 
 
 def resume_command(job_id: str, workers: int | None = None) -> str:
-    """Return the command that resumes a job; *workers* is all that a job does not keep."""
-    return _command("resume", "--job-id", job_id, *_workers(workers))
+    """Return the command that resumes a job. *workers* is the only option a job does not store."""
+    return command_line("resume", "--job-id", job_id, *_workers(workers))
 
 
 def start_command(request: SyncRequest, tenants: Iterable[str]) -> str:
-    """Return the command that begins the same for *tenants*, of which no job was begun."""
+    """Return the command that starts the same run for *tenants*, which have no job yet."""
+    return command_line(
+        "start",
+        *(word for slug in tenants for word in ("--tenant", slug)),
+        *_scope(request),
+        *_extras(request),
+        *_workers(request.workers),
+    )
+
+
+def _scope(request: SyncRequest) -> Iterator[str]:
+    """Yield the options that say which messages a run reads."""
     from raysync.models.status import SyncType
     from raysync.run.requests import DEFAULT_LOOKBACK_S
 
-    words = ["start", *(word for slug in tenants for word in ("--tenant", slug))]
     if request.sync_type is SyncType.FULL:
-        words.append("--full")
+        yield "--full"
     elif request.sync_type is SyncType.INCREMENTAL:
-        words.append("--incremental")
+        yield "--incremental"
     for option, moment in (("--since", request.since), ("--until", request.until)):
         if moment is not None:
-            words += [option, moment.isoformat()]
+            yield from (option, moment.isoformat())
     for channel in sorted(request.channels):
-        words += ["--channel", str(channel)]
+        yield from ("--channel", str(channel))
     if request.lookback_s != DEFAULT_LOOKBACK_S and request.sync_type is not SyncType.FULL:
-        words += ["--lookback", f"{round(request.lookback_s)}s" if request.lookback_s else "0"]
+        yield from (
+            "--lookback",
+            f"{round(request.lookback_s)}s" if request.lookback_s else "0",
+        )
     if request.reconcile_requests:
-        words += ["--reconcile-requests", str(request.reconcile_requests)]
+        yield from ("--reconcile-requests", str(request.reconcile_requests))
+
+
+def _extras(request: SyncRequest) -> Iterator[str]:
+    """Yield the options for what a run reads beside messages."""
     if request.extras.reactors:
-        words.append("--reactors")
-    if request.extras.files is not None:
-        rules = request.extras.files
-        words += ["--attachments", rules.url]
-        if rules.max_bytes is not None:
-            words += ["--attachment-max-size", str(rules.max_bytes)]
-        words += [word for kind in rules.types for word in ("--attachment-type", kind)]
-    return _command(*words, *_workers(request.workers))
+        yield "--reactors"
+    if request.extras.files is None:
+        return
+    rules = request.extras.files
+    yield from ("--attachments", rules.url)
+    if rules.max_bytes is not None:
+        yield from ("--attachment-max-size", str(rules.max_bytes))
+    for media_type in rules.types:
+        yield from ("--attachment-type", media_type)
 
 
-def continue_hints(jobs: Sequence[SyncJobResult], request: SyncRequest | None) -> list[str]:
-    """Return a sentence for each run among *jobs* that can be gone on with."""
+def suggest_next_commands(jobs: Sequence[SyncJobResult], request: SyncRequest | None) -> None:
+    """Print the command that continues each run among *jobs* that was cancelled or failed."""
     stopped = [job for job in jobs if job.status in ("cancelled", "failed")]
     workers = request.workers if request is not None else None
-    told = [
-        f"What was stored of {job.tenant} stays. Go on with this run: "
-        f"{resume_command(job.job_id, workers)}"
-        for job in stopped
-        if job.job_id
-    ]
-    unbegun = [job.tenant for job in stopped if not job.job_id]
-    if unbegun and request is not None and request.resume is not None:
-        return [*told, f"Nothing was read. Resume it: {resume_command(request.resume, workers)}"]
-    if unbegun:
-        begin = (
-            _command("start", *(word for slug in unbegun for word in ("--tenant", slug)))
-            if request is None
-            else start_command(request, unbegun)
-        )
-        told.append(f"Nothing was read of {', '.join(unbegun)}. Begin it: {begin}")
-    return told
+    for job in stopped:
+        if job.job_id:
+            _suggest_resume(job.tenant, job.job_id, workers)
+    not_started = [job.tenant for job in stopped if not job.job_id]
+    if not not_started:
+        return
+    if request is not None and request.resume is not None:
+        suggest("Nothing was read. Resume the job:", resume_command(request.resume, workers))
+        return
+    slugs = (word for slug in not_started for word in ("--tenant", slug))
+    start = (
+        command_line("start", *slugs) if request is None else start_command(request, not_started)
+    )
+    suggest(f"Nothing was read of {', '.join(not_started)}. Start the run:", start)
+
+
+def suggest_resume_commands(jobs: Mapping[str, JobId], workers: int | None) -> None:
+    """Print the command that resumes each of *jobs*, by tenant, which ended without a result."""
+    for tenant, job_id in jobs.items():
+        _suggest_resume(tenant, job_id, workers)
+
+
+def _suggest_resume(tenant: str, job_id: str, workers: int | None) -> None:
+    suggest(
+        f"What was stored of {tenant} stays. Continue this run:",
+        resume_command(job_id, workers),
+    )
 
 
 @dataclass(slots=True)
 class StartedJobs:
-    """Observer that remembers the jobs under way, and hands everything on to another."""
+    """Observer that records the running jobs, and forwards every event to another observer."""
 
     observer: RunObserver
     jobs: dict[str, JobId] = field(default_factory=dict)  #: by tenant
@@ -105,16 +131,5 @@ class StartedJobs:
         self.observer.finished(result)
 
 
-def say_resume_commands(jobs: Mapping[str, JobId], workers: int | None) -> None:
-    """Say how to go on with jobs whose run ended without a result."""
-    for tenant, job_id in jobs.items():
-        command = resume_command(job_id, workers)
-        say(f"What was stored of {tenant} stays. Go on with this run: {command}")
-
-
 def _workers(workers: int | None) -> tuple[str, ...]:
     return () if workers is None else ("--workers", str(workers))
-
-
-def _command(*words: str) -> str:
-    return f"{invocation()} {shlex.join(words)}"

@@ -1,4 +1,4 @@
-"""`raysync submit`."""
+"""Command `raysync submit`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from raysync.cli.error_handling import EXIT_INTERRUPTED
-from raysync.cli.output.console import pass_on, say, tell, tell_json
+from raysync.cli.output.console import print_json, print_line, print_output, say
 from raysync.cli.output.streams import keep_exit_code
-from raysync.cli.runs.remote_command import checked, refuse_secrets
+from raysync.cli.runs.remote_command import parse_command, refuse_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from raysync.submission.jobs import ClusterJobs, JobEnd
+    from raysync.submission.jobs import ClusterJobs, JobEnd, JobOrder
 
 RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor")
 EVERY_TENANT = "*"
@@ -31,159 +31,195 @@ def submit(
     context: typer.Context,
     command: Annotated[
         list[str],
-        typer.Argument(metavar="-- COMMAND", help="As in `-- start --tenant=takaro`."),
+        typer.Argument(
+            metavar="-- COMMAND", help="The command to run, as in `-- start --tenant=takaro`."
+        ),
     ],
     address: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="The cluster's dashboard. [default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or "
-            "http://127.0.0.1:8265]",
+            help="Use the cluster with this dashboard. [default: RAY_API_SERVER_ADDRESS, "
+            "RAY_ADDRESS, or http://127.0.0.1:8265]",
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Show the log, and end as the job ends.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="Show the log until the job ends, and exit with its code."
+        ),
     ] = True,
     working_dir: Annotated[
         str | None,
         typer.Option(
             metavar="DIR-or-URL",
-            help="Ship this checkout, where nodes have no raysync of theirs. [default: nothing]",
+            help="Send this checkout to the nodes, if raysync is not installed there. "
+            "[default: send nothing]",
         ),
     ] = None,
     runtime_env: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A runtime environment of Ray, without secrets."),
+        typer.Option(
+            metavar="FILE",
+            help="Use the Ray runtime environment in this file. It must hold no secrets.",
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the job and how it ended as JSON on stdout.")
+        bool, typer.Option("--json", help="Print the job and its end as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Run a command as a job of a Ray cluster: start, resume, verify, dead-letters or doctor.
+    """Run a command as a job of a Ray cluster.
 
-    Tokens, the database's address and the secret key are those of the cluster: none is sent. Of
-    this machine nothing is but what --working-dir or --runtime-env names, and that is refused where
-    it holds keys, exports or raysync's own folder. The
-    job's log, with what the command prints, comes to stderr. Ctrl-C stops the job cleanly; a second
-    one leaves it to itself.
+    The command is start, resume, verify, dead-letters or doctor.
 
-    Exit codes: the command's own, 130 where the job was stopped, 2 where it cannot be submitted.
+    The cluster has its own tokens, database address and secret key; none is sent. Of this machine
+    only what --working-dir or --runtime-env names is sent. It is refused if it holds keys, exports
+    or raysync's own folder.
+
+    The job's log, with the output of the command, is shown on stderr. Ctrl-C stops the job
+    cleanly; a second Ctrl-C stops waiting, and the job goes on.
+
+    Exit codes: those of the command, 130 if the job was stopped, 2 if it cannot be submitted.
     """
     if command[0] not in RUNNABLE:
         raise typer.BadParameter(
-            f"{command[0]} is not run on a cluster: one of {', '.join(RUNNABLE)} is."
+            f"{command[0]} does not run on a cluster. Give one of {', '.join(RUNNABLE)}."
         )
     refuse_secrets(command)
-    about = _about(command[0], checked(context, command))
-    from raysync.settings import home
-    from raysync.submission.jobs import ClusterJobs, JobOrder
-
-    order = JobOrder(
-        _submission_id(about),
-        shlex.join(["python", "-m", "raysync", *command]),
-        about,
-        runtime_env,
-        working_dir,
-        (home(),),
-    )
+    metadata = _metadata(command[0], parse_command(context, command))
+    order = _order(command, metadata, runtime_env, working_dir)
     keep_exit_code()
-    jobs = ClusterJobs.at(address)
-    _refuse_second(jobs, about)
-    jobs.submit(order, say)
-    say(f"Job {order.submission_id} was submitted to {jobs.address}.")
+    jobs = _submit(order, address)
     end = asyncio.run(_follow(jobs, order.submission_id)) if wait else None
     if as_json:
-        tell_json(json.dumps(_as_json(order.submission_id, about, end), indent=2))
+        print_json(json.dumps(_as_json(order.submission_id, metadata, end), indent=2))
     elif not wait:
-        tell(order.submission_id)
+        print_line(order.submission_id)
     if end is not None:
         _end_as(end, order.submission_id)
 
 
+def _order(
+    command: Sequence[str],
+    metadata: Mapping[str, str],
+    runtime_env: Path | None,
+    working_dir: str | None,
+) -> JobOrder:
+    from raysync.settings import home
+    from raysync.submission.jobs import JobOrder
+
+    return JobOrder(
+        _submission_id(metadata),
+        shlex.join(["python", "-m", "raysync", *command]),
+        metadata,
+        runtime_env,
+        working_dir,
+        (home(),),
+    )
+
+
+def _submit(order: JobOrder, address: str | None) -> ClusterJobs:
+    """Submit a job, unless one of the same tenant runs. Return the cluster's jobs."""
+    from raysync.submission.jobs import ClusterJobs
+
+    jobs = ClusterJobs.at(address)
+    _refuse_second(jobs, order.metadata)
+    jobs.submit(order, say)
+    say(f"Submitted job {order.submission_id} to {jobs.address}.")
+    return jobs
+
+
 def _end_as(end: JobEnd, submission_id: str) -> NoReturn:
-    """End as the job did."""
+    """Exit with the job's exit code."""
     if end.reason is not None:
         say(f"Ray could not run job {submission_id}: {end.reason}")
     raise typer.Exit(end.exit_code)
 
 
-def _about(command: str, given: Mapping[str, Any]) -> dict[str, str]:
-    """What Ray's dashboard tells of the job: the command, and whose tenants' it is."""
-    if given.get("job_id") is not None:
-        return {"raysync": command, "job_id": str(given["job_id"])}
-    named = given.get("tenant")
+def _metadata(command: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the job's metadata for Ray's dashboard: its command, and its job id or tenants."""
+    if parameters.get("job_id") is not None:
+        return {"raysync": command, "job_id": str(parameters["job_id"])}
+    named = parameters.get("tenant")
     slugs = [named] if isinstance(named, str) else list(named or [EVERY_TENANT])
     return {"raysync": command, "tenant": ",".join(dict.fromkeys(slugs))}
 
 
-def _submission_id(about: Mapping[str, str]) -> str:
-    """An id that tells whose job it is and when it was submitted, and is never given twice."""
-    slugs = about.get("tenant", "").split(",")
+def _submission_id(metadata: Mapping[str, str]) -> str:
+    """Return a unique id that names the tenant and the time of submission."""
+    slugs = metadata.get("tenant", "").split(",")
     subject = slugs[0] if len(slugs) == 1 else f"{len(slugs)}-tenants"
     subject = {EVERY_TENANT: "all", "": "job"}.get(subject, subject)
-    plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in subject)
+    plain = "".join(char if char.isascii() and char.isalnum() else "-" for char in subject)
     now = datetime.now(UTC)
     return f"raysync-{plain[:40]}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-def _refuse_second(jobs: ClusterJobs, about: Mapping[str, str]) -> None:
-    """One job of a tenant at a time. The database sees to that; this says so before it begins."""
+def _refuse_second(jobs: ClusterJobs, metadata: Mapping[str, str]) -> None:
+    """Raise JobRunningError if a job of the same tenant runs on the cluster.
+
+    The database allows only one as well; this fails before the job is submitted.
+    """
     from raysync.errors import JobRunningError
 
     for submission_id, other in jobs.under_way().items():
-        shared = _subjects(about) & _subjects(other)
-        if "raysync" in other and shared and "doctor" not in (about["raysync"], other["raysync"]):
+        shared = _subjects(metadata) & _subjects(other)
+        if (
+            "raysync" in other
+            and shared
+            and "doctor" not in (metadata["raysync"], other["raysync"])
+        ):
             raise JobRunningError(
-                f"Job {submission_id} is at work on the same on {jobs.address}: wait for it "
-                f"(`ray job logs --follow {submission_id}`), or stop it "
+                f"Job {submission_id} on {jobs.address} already runs for the same tenant. Wait for "
+                f"it (`ray job logs --follow {submission_id}`), or stop it "
                 f"(`ray job stop {submission_id}`)."
             )
 
 
-def _subjects(about: Mapping[str, str]) -> set[str]:
-    named = [about.get("job_id"), *about.get("tenant", "").split(",")]
-    return {each for each in named if each}
+def _subjects(metadata: Mapping[str, str]) -> set[str]:
+    subjects = [metadata.get("job_id"), *metadata.get("tenant", "").split(",")]
+    return {subject for subject in subjects if subject}
 
 
 async def _follow(jobs: ClusterJobs, submission_id: str) -> JobEnd:
-    """Follow the job to its end. The first SIGINT or SIGTERM stops it, the next leaves it."""
-    stop, leave = asyncio.Event(), asyncio.Event()
+    """Follow the job to its end. The first SIGINT or SIGTERM stops it, the second detaches."""
+    stop, detach = asyncio.Event(), asyncio.Event()
 
     def interrupt() -> None:
-        (leave if stop.is_set() else stop).set()
+        (detach if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
-    following = asyncio.create_task(jobs.follow(submission_id, pass_on))
+    following = asyncio.create_task(jobs.follow(submission_id, print_output))
     stopping = asyncio.create_task(_stop(jobs, submission_id, stop))
-    leaving = asyncio.create_task(leave.wait())
+    detaching = asyncio.create_task(detach.wait())
     try:
-        await asyncio.wait([following, leaving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([following, detaching], return_when=asyncio.FIRST_COMPLETED)
         if following.done():
             return following.result()
     finally:
-        for each in (following, stopping, leaving):
-            each.cancel()
-    say(f"Job {submission_id} was asked to stop, and is left to itself.")
+        for task in (following, stopping, detaching):
+            task.cancel()
+    say(f"Job {submission_id} was asked to stop, and this command no longer waits for it.")
     raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _stop(jobs: ClusterJobs, submission_id: str, asked: asyncio.Event) -> None:
+async def _stop(jobs: ClusterJobs, submission_id: str, is_asked: asyncio.Event) -> None:
     from raysync.errors import RaysyncError
 
-    await asked.wait()
-    say("Stopping the job; Ctrl-C again leaves it to itself.")
+    await is_asked.wait()
+    say("Stopping the job. Press Ctrl-C again to stop waiting for it.")
     try:
         await asyncio.to_thread(jobs.stop, submission_id)
     except RaysyncError as error:
-        say(f"It could not be asked to stop: {error}")
+        say(f"The job could not be asked to stop: {error}")
 
 
-def _as_json(submission_id: str, about: Mapping[str, str], end: JobEnd | None) -> dict[str, Any]:
+def _as_json(submission_id: str, metadata: Mapping[str, str], end: JobEnd | None) -> dict[str, Any]:
     return {
         "submission_id": submission_id,
-        **about,
+        **metadata,
         "status": "submitted" if end is None else end.status,
         "exit_code": None if end is None else end.exit_code,
     }
