@@ -50,7 +50,7 @@ _Deleted = Annotated[
         "--purge-deleted-after",
         parser=params.duration_or_none,
         metavar="DURATION|none",
-        help="Empty a message this long after Discord deleted it. none never does.",
+        help="Empty a message this long after a run found it deleted on Discord. none never does.",
     ),
 ]
 
