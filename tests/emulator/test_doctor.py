@@ -495,7 +495,7 @@ def test_each_limit_that_was_learned_is_told_with_until_when_and_can_be_forgotte
     _, after = checks("--forget-limits")
     (forgotten,) = [each["says"] for each in after["ok"] if each["name"] == "rate limit"]
     (left,) = [each["says"] for each in after["ok"] if each["name"] == "rate limits"]
-    assert forgotten.startswith("3 learned limits are forgotten.")
+    assert forgotten.startswith("3 learned limits were forgotten.")
     assert left == f"{KNOWN}."
     with psycopg.connect(database_url) as session:
         logged = session.execute(
