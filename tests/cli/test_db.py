@@ -21,7 +21,7 @@ def test_upgrade_makes_the_tables_and_is_harmless_again(run, monkeypatch, empty_
     monkeypatch.setenv("RAYSYNC_DATABASE_URL", empty_database_url)
 
     assert "raysync db upgrade" in run("db", "current").stderr
-    assert f"now {head()}" in run("db", "upgrade").stderr
+    assert f"from empty to {head()}" in run("db", "upgrade").stderr
     assert "up to date" in run("db", "upgrade").stderr
     assert run("db", "current").stdout.strip() == head()
 
