@@ -1,1 +1,1 @@
-"""The command line: parses, calls the driver or the store, prints, and sets the exit code."""
+"""Command line: parses options, calls the driver or the store, prints, sets the exit code."""

@@ -1,4 +1,4 @@
-"""The commands, put together. Modules with weight are imported by the commands that need them."""
+"""The Typer application with all commands. Commands import heavy modules when they run."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ import typer
 
 from raysync.cli import (
     audit,
-    db,
     dead_letters,
-    demo,
     doctor,
-    emulator,
     export,
-    forget,
-    jobs,
-    privacy,
     report,
     reset,
-    schedule,
-    start,
     status,
-    submit,
     tenant,
-    verify,
 )
-from raysync.cli.boundary import RaysyncGroup
-from raysync.cli.output.console import tell
+from raysync.cli.database import commands as database
+from raysync.cli.demo.command import demo
+from raysync.cli.emulator import commands as emulator
+from raysync.cli.error_handling import RaysyncGroup
+from raysync.cli.output.console import print_line
+from raysync.cli.privacy import commands as privacy
+from raysync.cli.privacy.forget import forget
+from raysync.cli.runs import resume_cancel, schedule, start, submit, verify
 
 app = typer.Typer(
     cls=RaysyncGroup,
@@ -38,11 +34,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
         from raysync import __version__
 
-        tell(f"raysync {__version__}")
+        print_line(f"raysync {__version__}")
         raise typer.Exit
 
 
@@ -53,31 +49,32 @@ def raysync(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
     debug: Annotated[  # read by RaysyncGroup
-        bool, typer.Option("--debug", envvar="RAYSYNC_DEBUG", help="Show where an error arose.")
+        bool,
+        typer.Option("--debug", envvar="RAYSYNC_DEBUG", help="Show the traceback of an error."),
     ] = False,
 ) -> None:
     """Keep a complete, true copy of Discord servers in PostgreSQL.
 
-    As fast as Discord allows, and never faster. Begin with `raysync demo`.
+    As fast as Discord allows, and never faster. To begin, run `raysync demo`.
     """
 
 
 app.command()(start.start)
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
-app.command(context_settings=schedule.PASSING_ON)(schedule.schedule)
+app.command(context_settings=schedule.PASS_OPTIONS_ON)(schedule.schedule)
 app.command()(status.status)
 app.command()(report.report)
-app.command()(jobs.resume)
-app.command()(jobs.cancel)
+app.command()(resume_cancel.resume)
+app.command()(resume_cancel.cancel)
 app.command()(verify.verify)
 app.command()(doctor.doctor)
 app.command()(audit.audit)
 app.command()(reset.reset)
 app.command()(export.export)
-app.command()(forget.forget)
+app.command()(forget)
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(tenant.app, name="tenant")
-app.add_typer(db.app, name="db")
-app.command()(demo.demo)
+app.add_typer(database.app, name="db")
+app.command()(demo)
 app.add_typer(emulator.app, name="emulator")

@@ -1,4 +1,4 @@
-"""`raysync audit`."""
+"""Command `raysync audit`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli.output import words
-from raysync.cli.output.console import out, say, tell_json
+from raysync.cli.output.console import out, print_json, say
 
 if TYPE_CHECKING:
     from raysync.models.records import AuditEntry
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
 def audit(
     tenant: Annotated[
         str | None,
-        typer.Option(metavar="SLUG", help="What was done to this tenant. [default: all]"),
+        typer.Option(metavar="SLUG", help="Show entries of this tenant. [default: all]"),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, max=100_000, metavar="N", help="The last N entries.")
+        int, typer.Option(min=1, max=100_000, metavar="N", help="Show the last N entries.")
     ] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show who did what and when, the latest first.
+    """Show who did what and when, the latest entry first.
 
-    Entries can be added to the log, and neither changed nor taken out. Who acted is what their
-    machine says; the role is the one that was connected, as the database knows it.
+    Entries can be added to the log, but not changed or removed. The name of the operator comes
+    from their machine. The role is the database role of the connection.
     """
     entries = asyncio.run(_entries(tenant, limit))
     if as_json:
-        told = [
+        shown = [
             {
-                "at": each.at.isoformat(),
-                "actor": each.actor,
-                "action": each.action,
-                "tenant": each.tenant,
-                "details": dict(each.details),
-                "db_role": each.db_role,
+                "at": entry.at.isoformat(),
+                "actor": entry.actor,
+                "action": entry.action,
+                "tenant": entry.tenant,
+                "details": dict(entry.details),
+                "db_role": entry.db_role,
             }
-            for each in entries
+            for entry in entries
         ]
-        tell_json(json.dumps({"entries": told}, indent=2))
+        print_json(json.dumps({"entries": shown}, indent=2))
         return
     if not entries:
-        say("Nothing is in the log.")
+        say("The audit log has no entries.")
         return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for column in ("at (UTC)", "who", "as role", "what", "tenant", "details"):
         table.add_column(column, overflow="fold")
-    for each in entries:
-        details = ", ".join(f"{name} {value}" for name, value in each.details.items())
+    for entry in entries:
+        details = ", ".join(f"{name} {value}" for name, value in entry.details.items())
         cells = (
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            each.actor,
-            each.db_role or "",
-            each.action,
-            each.tenant or "",
+            f"{entry.at:%Y-%m-%d %H:%M:%S}",
+            entry.actor,
+            entry.db_role or "",
+            entry.action,
+            entry.tenant or "",
             details,
         )
         table.add_row(*map(words.printable, cells))

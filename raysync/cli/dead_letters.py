@@ -1,4 +1,4 @@
-"""`raysync dead-letters`: channels that were given up."""
+"""Commands `raysync dead-letters`: channels that a run gave up."""
 
 from __future__ import annotations
 
@@ -12,71 +12,78 @@ import typer
 
 from raysync.cli import options, params
 from raysync.cli.output import words
-from raysync.cli.output.console import out, say, tell_json
-from raysync.cli.output.hints import invocation
-from raysync.cli.start import exit_code, run
-from raysync.cli.start import show as show_result
+from raysync.cli.output.console import out, print_json, say
+from raysync.cli.output.hints import command_line, suggest
+from raysync.cli.runs.start import exit_code, run
+from raysync.cli.runs.start import show as show_result
 
 if TYPE_CHECKING:
     from raysync.models.records import DeadLetter
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Channels that were given up.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Show and retry channels that a run gave up.",
+)
 
-_Slug = Annotated[str, typer.Option("--tenant", metavar="SLUG", help="Whose.")]
 _Channels = Annotated[
     list[int] | None,
     typer.Option(
         "--channel",
         parser=params.snowflake,
         metavar="ID",
-        help="This channel alone; may be repeated. [default: all]",
+        help="Retry only this channel. Repeat it for several. [default: all]",
     ),
 ]
 
 
 @app.command("list")
 def list_(
-    tenant: _Slug,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    tenant: options.Tenant,
+    as_json: options.AsJson = False,
 ) -> None:
-    """List them: a channel stays until it is read to its end."""
+    """List the channels that were given up.
+
+    A channel stays in the list until a run has read it to its end.
+    """
     letters = asyncio.run(_letters(tenant))
     if as_json:
-        tell_json(json.dumps({"dead_letters": [_as_json(each) for each in letters]}, indent=2))
+        print_json(json.dumps({"dead_letters": [_as_json(letter) for letter in letters]}, indent=2))
         return
     if not letters:
-        say(f"{tenant} has no dead letters.")
+        say(f"{tenant} has no dead letters: no channel was given up.")
         return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for column in ("channel", "id", "class", "attempts", "last", "why"):
         table.add_column(column, overflow="fold")
-    for each in letters:
+    for letter in letters:
         table.add_row(
-            words.printable(each.name),
-            str(each.channel_id),
-            each.failure_class.value,
-            words.count(each.attempts),
-            f"{each.last_seen_at:%Y-%m-%d %H:%M}",
-            words.printable(each.message),
+            words.printable(letter.name),
+            str(letter.channel_id),
+            letter.failure_class.value,
+            words.count(letter.attempts),
+            f"{letter.last_seen_at:%Y-%m-%d %H:%M}",
+            words.printable(letter.message),
         )
     out().print(table)
-    say(f"Try them again: {invocation()} dead-letters retry --tenant {tenant}")
+    suggest("Retry them:", command_line("dead-letters", "retry", "--tenant", tenant))
 
 
 @app.command()
 def show(
-    tenant: _Slug,
+    tenant: options.Tenant,
     channel: Annotated[
-        int, typer.Option("--channel", parser=params.snowflake, metavar="ID", help="Which.")
+        int,
+        typer.Option("--channel", parser=params.snowflake, metavar="ID", help="Show this channel."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Show all that is known of one."""
+    """Show all details of one channel."""
     (letter,) = _chosen(asyncio.run(_letters(tenant)), [channel])
     if as_json:
-        tell_json(json.dumps(_as_json(letter), indent=2))
+        print_json(json.dumps(_as_json(letter), indent=2))
         return
     for name, value in _as_json(letter).items():
         out().print(f"{name:<14} {words.printable(str(value))}", markup=False, highlight=False)
@@ -84,21 +91,21 @@ def show(
 
 @app.command()
 def retry(
-    tenant: _Slug,
+    tenant: options.Tenant,
     channel: _Channels = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Sync them now, those too that are to be left alone for some days.
+    """Retry the channels now, even those in their cooldown of some days.
 
-    Exit codes: as of `raysync start`.
+    Exit codes: as for `raysync start`.
     """
     letters = _chosen(asyncio.run(_letters(tenant)), channel or ())
     if not letters:
-        say(f"{tenant} has no dead letters.")
+        say(f"{tenant} has no dead letters: no channel was given up.")
         return
     from raysync.run.requests import SyncRequest
 
-    channels = frozenset(each.channel_id for each in letters)
+    channels = frozenset(letter.channel_id for letter in letters)
     request = SyncRequest(tenants=(tenant,), channels=channels)
     result = run(request)
     show_result(result, as_json=as_json, request=request)
@@ -106,15 +113,16 @@ def retry(
 
 
 def _chosen(letters: Sequence[DeadLetter], channels: Sequence[int]) -> Sequence[DeadLetter]:
-    known = {each.channel_id: each for each in letters}
-    unknown = [each for each in channels if each not in known]
+    known: dict[int, DeadLetter] = {letter.channel_id: letter for letter in letters}
+    unknown = [channel_id for channel_id in channels if channel_id not in known]
     if unknown:
         from raysync.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"Channel {unknown[0]} is no dead letter: `raysync dead-letters list` shows them."
+            f"Channel {unknown[0]} is no dead letter. `raysync dead-letters list` shows those "
+            "there are."
         )
-    return [known[each] for each in channels] if channels else letters  # type: ignore[index]
+    return [known[channel_id] for channel_id in channels] if channels else letters
 
 
 async def _letters(slug: str) -> Sequence[DeadLetter]:

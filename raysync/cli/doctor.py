@@ -1,4 +1,4 @@
-"""`raysync doctor`."""
+"""Command `raysync doctor`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output import words
-from raysync.cli.output.console import tell_json
+from raysync.cli.output.console import print_json
+from raysync.cli.output.hints import as_invoked
 from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:
@@ -24,35 +25,35 @@ def doctor(
     tenant: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SLUG", help="Look at this tenant; may be repeated. [default: all of them]"
+            metavar="SLUG", help="Check this tenant. Repeat it for several. [default: all]"
         ),
     ] = None,
     forget_limits: Annotated[
         bool,
         typer.Option(
             "--forget-limits",
-            help="Forget what was learned of Discord's limits, then look; the next run learns it "
-            "anew.",
+            help="Forget the rate limits that were learned, then check. The next run learns them "
+            "again.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was found as JSON, and nothing else.")
+        bool, typer.Option("--json", help="Print the checks as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Look at everything a sync depends on, and say what to do about what is missing.
+    """Check everything a sync needs, and say how to fix it.
 
-    Database, schema, disk, clocks, Ray, and for each tenant: token, intents, guild, the permission
-    that each channel lacks, jobs that were abandoned, channels that were given up.
+    Checks database, schema, disk, clocks and Ray. For each tenant it checks token, intents, guild,
+    the permissions that channels lack, abandoned jobs, and channels that were given up.
 
-    Exit codes: 0 nothing fails, 1 something does.
+    Exit codes: 0 nothing fails, 1 something fails.
     """
     from raysync.doctor import examine
     from raysync.settings import read_settings
 
-    keep_exit_code()  # which says whether anything fails
+    keep_exit_code()  # the exit code says whether anything fails
     found = asyncio.run(examine(read_settings(), tenant or (), forget_limits=forget_limits))
     if as_json:
-        tell_json(found.model_dump_json(indent=2))
+        print_json(found.model_dump_json(indent=2))
     else:
         from raysync.cli.output.console import out
 
@@ -61,12 +62,12 @@ def doctor(
 
 
 def show(console: Console, checks: list[Check]) -> None:
-    """Print a line for each thing, and under it what to do, tenant by tenant."""
+    """Print a line for each check, and below it what to do, tenant by tenant."""
     from rich.table import Table
     from rich.text import Text
 
-    about = dict.fromkeys(each.tenant for each in checks)
-    for number, tenant in enumerate(sorted(about, key=lambda each: each or "")):
+    tenants = {check.tenant for check in checks}
+    for number, tenant in enumerate(sorted(tenants, key=lambda slug: slug or "")):
         if number:
             console.print()
         console.print(Text(tenant or "this installation", "bold"))
@@ -74,10 +75,12 @@ def show(console: Console, checks: list[Check]) -> None:
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, style="dim")
         grid.add_column(overflow="fold")
-        for each in (check for check in checks if check.tenant == tenant):
-            told = Text(words.printable(each.says))
-            if each.advice:
-                told.append(f"\n{words.printable(each.advice)}", "italic")
-            mark = Text(f"  {each.status.value}", _STYLES[each.status.value])
-            grid.add_row(mark, each.name, told)
+        for check in checks:
+            if check.tenant != tenant:
+                continue
+            text = Text(as_invoked(words.printable(check.says)))
+            if check.advice:
+                text.append(f"\n{as_invoked(words.printable(check.advice))}", "italic")
+            mark = Text(f"  {check.status.value}", _STYLES[check.status.value])
+            grid.add_row(mark, check.name, text)
         console.print(grid)

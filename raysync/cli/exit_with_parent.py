@@ -1,6 +1,7 @@
-"""``python -m raysync.cli.exit_with_parent``: raysync for as long as whoever holds our stdin lives.
+"""Program ``python -m raysync.cli.exit_with_parent``: raysync, ended when its parent ends.
 
-The pipe breaks however its holder dies, so that no process of a demo outlives it.
+The parent holds the other end of the pipe that is stdin. The pipe closes however the parent dies,
+so no process of a demo or a schedule outlives it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import threading
 from raysync.cli.app import app
 
 
-def _end_with_holder() -> None:
-    # Python's own buffer has a lock: a thread that waits in it aborts the interpreter at its end
+def _end_with_parent() -> None:
+    # os.read, not sys.stdin: its buffer has a lock, and a thread that waits in it aborts the
+    # interpreter at exit
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_holder, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     app(prog_name="raysync")

@@ -1,4 +1,4 @@
-"""`raysync export`."""
+"""Command `raysync export`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from raysync.cli.output import words
 from raysync.cli.output.console import raw_stdout, say
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.output.private_file import private_file, target
 from raysync.cli.output.streams import ReaderGoneError
 from raysync.errors import RaysyncError
@@ -19,40 +20,53 @@ STDOUT = "-"
 
 
 class ExportFormat(StrEnum):
-    """How messages are written."""
+    """Format of exported messages."""
 
     JSONL = "jsonl"  #: one JSON object a line
 
 
 class ExportError(RaysyncError):
-    """The output cannot take any more."""
+    """The output accepts no more data."""
 
 
 def export(
-    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose messages.")],
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Export this tenant.")],
     format_: Annotated[
-        ExportFormat, typer.Option("--format", help="jsonl: one JSON object a line.")
-    ],
+        ExportFormat, typer.Option("--format", help="Write JSON lines: one message per line.")
+    ] = ExportFormat.JSONL,
     output: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to; - is stdout.", show_default=True)
+        str,
+        typer.Option(
+            metavar="FILE", help="Write to this file, or to stdout for -.", show_default=True
+        ),
     ] = STDOUT,
 ) -> None:
-    """Write out a tenant's messages, one a line.
+    """Write a tenant's messages as JSON lines.
 
-    In the order of channel and message id, the state of one moment. A file appears whole or not
-    at all, and is its owner's alone.
+    The lines are ordered by channel and message id, and show the archive at one moment. A file is
+    written completely or not at all, and only its owner can read it.
     """
     if output == STDOUT:
-        asyncio.run(_write(tenant, format_, raw_stdout()))
+        if not asyncio.run(_write(tenant, format_, raw_stdout())):
+            _suggest_sync(tenant)
         return
     path = target(output)
     with private_file(path, ExportError) as file:
         lines = asyncio.run(_write(tenant, format_, file))
     say(f"{words.counted(lines, 'message')} written to {path}.")
+    if not lines:
+        _suggest_sync(tenant)
+
+
+def _suggest_sync(slug: str) -> None:
+    suggest(
+        f"The archive of {slug} is empty, so no message was written. Sync it first:",
+        command_line("start", "--tenant", slug),
+    )
 
 
 async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
-    """Write the tenant's messages to *file*, and say how many lines that made."""
+    """Write the tenant's messages to *file*, and return the number of lines."""
     from raysync.database import open_store
     from raysync.settings import read_settings
     from raysync.store.archive.export import export_lines
@@ -69,18 +83,18 @@ async def _write(slug: str, form: ExportFormat, file: BinaryIO) -> int:
         tenant = await TenantStore(engine).get(slug)
         async with aclosing(blocks_of(engine, tenant.id)) as blocks:
             async for block in blocks:
-                put(file, block)
+                write_block(file, block)
                 lines += block.count(b"\n")
-    put(file, b"")
+    write_block(file, b"")
     return lines
 
 
-def put(file: BinaryIO, block: bytes) -> None:
-    """Write a block. Raises ExportError where the output takes no more."""
+def write_block(file: BinaryIO, block: bytes) -> None:
+    """Write a block. Raises ExportError if the output accepts no more data."""
     try:
         file.write(block)
         file.flush()
-    except BrokenPipeError:  # the reader of a pipe has had enough, and says so by leaving
-        raise ReaderGoneError("Nobody reads the export any more.") from None
+    except BrokenPipeError:  # the reader of a pipe closes it when it has enough: no failure
+        raise ReaderGoneError("The reader of the export has closed the pipe.") from None
     except OSError as error:
         raise ExportError(f"Cannot write the export: {error.strerror or error}.") from None

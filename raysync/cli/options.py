@@ -1,4 +1,4 @@
-"""The options of a run, each named once: what they take, and what `--help` says of them."""
+"""Options that several commands share, with their help texts."""
 
 from __future__ import annotations
 
@@ -12,29 +12,45 @@ from raysync.cli import params
 Tenants = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="SLUG", help="Sync this tenant; may be repeated. [default: every active one]"
+        metavar="SLUG",
+        help="Sync this tenant. Repeat it for several. [default: every active tenant]",
     ),
 ]
 
-Full = Annotated[bool, typer.Option("--full", help="Read everything again, stored or not.")]
+Full = Annotated[
+    bool,
+    typer.Option("--full", help="Read everything again instead of only what is new or missing."),
+]
 
 Incremental = Annotated[
-    bool, typer.Option("--incremental", help="Read what is new or missing. [default]")
+    bool, typer.Option("--incremental", help="Read only what is new or missing. [default]")
 ]
 
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=params.moment, metavar="ISO", help="Only messages from then on (UTC)."),
+    typer.Option(
+        parser=params.moment,
+        metavar="ISO",
+        help="Read only messages from this time on (UTC), as in 2026-01-31.",
+    ),
 ]
 
 Until = Annotated[
     datetime | None,
-    typer.Option(parser=params.moment, metavar="ISO", help="Only messages before then (UTC)."),
+    typer.Option(
+        parser=params.moment,
+        metavar="ISO",
+        help="Read only messages before this time (UTC), as in 2026-01-31.",
+    ),
 ]
 
 Channels = Annotated[
     list[int] | None,
-    typer.Option(parser=params.snowflake, metavar="ID", help="Only this channel; may be repeated."),
+    typer.Option(
+        parser=params.snowflake,
+        metavar="ID",
+        help="Read only this channel. Repeat it for several. [default: all]",
+    ),
 ]
 
 Lookback = Annotated[
@@ -42,7 +58,7 @@ Lookback = Annotated[
     typer.Option(
         parser=params.duration,
         metavar="DURATION",
-        help="How far back to look again for edits, as in 7d, 12h or 0. [default: 7d]",
+        help="Read messages up to this age again, for edits, as in 7d, 12h or 0. [default: 7d]",
     ),
 ]
 
@@ -51,7 +67,7 @@ ReconcileRequests = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Spend N requests of each tenant's run on old messages, those checked longest "
+        help="Spend N requests per tenant on comparing old messages again, those checked longest "
         "ago first. [default: 0]",
         show_default=False,
     ),
@@ -61,24 +77,28 @@ WithReactors = Annotated[
     bool,
     typer.Option(
         "--reactors",
-        help="Read who reacted, too, where counts have changed: a request or more for each "
-        "emoji of a message.",
+        help="Read also who reacted, where counts have changed. Costs one request or more for "
+        "each emoji of a message.",
     ),
 ]
 
 Attachments = Annotated[
     str | None,
     typer.Option(
-        parser=params.place,
+        parser=params.folder_or_url,
         metavar="DIR-or-URL",
-        help="Keep attachments' bytes there: a folder, or what fsspec knows, as in "
-        "s3://bucket/path.",
+        help="Store the files of attachments in this folder or fsspec URL, as in "
+        "s3://bucket/path. [default: do not store them]",
     ),
 ]
 
 AttachmentMaxSize = Annotated[
     int | None,
-    typer.Option(parser=params.size, metavar="SIZE", help="No larger attachments than, say, 25MB."),
+    typer.Option(
+        parser=params.size,
+        metavar="SIZE",
+        help="Skip attachments larger than this, as in 25MB. [default: no limit]",
+    ),
 ]
 
 AttachmentTypes = Annotated[
@@ -86,7 +106,8 @@ AttachmentTypes = Annotated[
     typer.Option(
         parser=params.media_type,
         metavar="TYPE",
-        help="Only attachments of this type, as in image/*; may be repeated.",
+        help="Store only attachments of this media type, as in image/*. Repeat it for several. "
+        "[default: all]",
     ),
 ]
 
@@ -96,9 +117,13 @@ Workers = Annotated[
         min=1,
         max=1000,
         metavar="N",
-        help="Worker processes, at most. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
+        help="Start at most N worker processes. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
     ),
 ]
+
+Tenant = Annotated[str, typer.Option("--tenant", metavar="SLUG", help="Use this tenant.")]
+
+Yes = Annotated[bool, typer.Option("--yes", help="Go ahead without asking.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

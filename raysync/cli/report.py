@@ -1,4 +1,4 @@
-"""`raysync report`: one job after the fact."""
+"""Command `raysync report`: how a job went."""
 
 from __future__ import annotations
 
@@ -10,48 +10,57 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.lookup import settled
+from raysync.cli.job_liveness import load_settled
 from raysync.cli.output import words
-from raysync.cli.output.console import out, raw_stdout, say, tell_json
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.console import out, print_json, raw_stdout, say
+from raysync.cli.output.hints import as_invoked, command_line, suggest
 from raysync.cli.output.private_file import private_file, target
 from raysync.errors import ConfigurationError, RaysyncError
 
 if TYPE_CHECKING:
+    from raysync.cli.job_report.figures import Figures
     from raysync.models.history import JobHistory
+    from raysync.models.records import JobRecord
 
 STDOUT = "-"
 
 
 class ReportError(RaysyncError):
-    """The report cannot be written."""
+    """The report cannot be written to its file."""
 
 
 def report(
     job_id: Annotated[
         str | None,
-        typer.Option(parser=params.job_id, metavar="ID", help="This job. [default: the latest]"),
+        typer.Option(
+            parser=params.job_id, metavar="ID", help="Report this job. [default: the latest]"
+        ),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="This tenant's latest job.")
+        str | None, typer.Option(metavar="SLUG", help="Report this tenant's latest job.")
     ] = None,
     html: Annotated[
         str | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with all of it; - is stdout."),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write the whole report as an HTML page, to stdout for -.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the main figures as JSON.")
     ] = False,
 ) -> None:
-    """Tell how a job went: how long, against which of Discord's limits, and what cost the rest.
+    """Report how a job went, as text, JSON or an HTML page.
 
-    The page is one file that loads nothing and runs no script: who read which channel when,
-    messages and requests over time, waits, errors and what to do about them.
+    The report compares the job's time with what Discord's limits allow, and says what took the
+    rest. The page is one file that loads nothing and runs no script. It shows which worker read
+    which channel when, messages and requests over time, waits, errors and what to do about them.
     """
     if job_id is not None and tenant is not None:
-        raise typer.BadParameter("--job-id and --tenant exclude each other.")
+        raise typer.BadParameter("--job-id and --tenant exclude each other. Give one of them.")
     if html is not None and as_json:
-        raise typer.BadParameter("--html and --json exclude each other.")
+        raise typer.BadParameter("--html and --json exclude each other. Give one of them.")
     history = asyncio.run(_history(job_id, tenant))
     now = datetime.now(UTC)
     if html is not None:
@@ -59,7 +68,7 @@ def report(
     elif as_json:
         _print_json(history, now)
     else:
-        _print_sentence(history, now)
+        _print_text(history, now)
 
 
 async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
@@ -74,37 +83,51 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
         jobs = JobStore(engine)
         if job_id is not None:
             return await job_history(engine, JobId(job_id))
-        of = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
-        latest = await settled(lambda: jobs.recent(of, limit=1))
+        tenant_id = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
+        latest = await load_settled(lambda: jobs.recent(tenant_id, limit=1))
         if not latest:
             which = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(
-                f"There is no sync job yet. Begin one, of a tenant that was added: "
-                f"{invocation()} start{which}"
+                f"There is no sync job yet. Start one, after adding a tenant: raysync start{which}"
             )
         return await job_history(engine, latest[0].id)
 
 
-def _print_sentence(history: JobHistory, now: datetime) -> None:
+def _print_text(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import bound_in_words, lead
     from raysync.cli.progress.summary import not_covered
+    from raysync.models.status import SyncType
 
     record, figures = history.record, figures_of(history, now)
-    why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
-    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
-    if figures.efficiency is not None:
+    why = f": {as_invoked(words.printable(record.error)).rstrip('.')}" if record.error else ""
+    is_verification = record.window.sync_type is SyncType.VERIFY
+    went = _verification(record, figures) if is_verification else lead(figures)
+    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {went}")
+    if figures.efficiency is not None and not is_verification:
         out().print(bound_in_words(figures.efficiency))
-    for each in not_covered(record.result) if record.result else ():
-        out().print(f"Not covered: {each}")
-    say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")
+    for missing in not_covered(record.result) if record.result else ():
+        out().print(f"Not covered: {missing}")
+    suggest(
+        "Write the whole report as a page:",
+        command_line("report", "--job-id", record.id, "--html", "report.html"),
+    )
+
+
+def _verification(record: JobRecord, figures: Figures) -> str:
+    """Return what a verification proved: it reads no messages, except those of its sample."""
+    from raysync.cli.progress.summary import verified
+
+    found = verified(record.result.verification if record.result else None, figures.messages)
+    took = f"{words.seconds(figures.took_s)}{'' if figures.is_over else ' so far'}"
+    return f"Verified in {took}: {found}; {words.counted(figures.requests, 'request')}."
 
 
 def _print_json(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import as_json
 
-    tell_json(json.dumps(as_json(history, figures_of(history, now)), indent=2))
+    print_json(json.dumps(as_json(history, figures_of(history, now)), indent=2))
 
 
 def _write_page(history: JobHistory, now: datetime, output: str) -> None:
@@ -117,4 +140,4 @@ def _write_page(history: JobHistory, now: datetime, output: str) -> None:
     path = target(output)
     with private_file(path, ReportError) as file:
         file.write(text.encode())
-    say(f"The report is in {path}.")
+    say(f"Report written to {path}.")

@@ -1,4 +1,4 @@
-"""`raysync reset`."""
+"""Command `raysync reset`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Annotated
 
 import typer
 
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import find_tenant
+from raysync.cli import options
+from raysync.cli.confirmation import require_confirmation
+from raysync.cli.find_tenants import find_tenant
 from raysync.cli.output import words
-from raysync.cli.output.console import say
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.hints import command_line, suggest
 from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
 
 def reset(
-    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose progress.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Reset this tenant.")],
+    yes: options.Yes = False,
 ) -> None:
-    """Forget what is proven complete, so that the next run reads everything.
+    """Forget a tenant's progress; the next run reads everything.
 
-    Messages stay, and are compared with what Discord then says.
+    Stored messages stay. The next run compares them with Discord's answers.
     """
     asyncio.run(find_tenant(tenant))
-    ask(f"Forget the progress of {tenant}? Its messages stay.", yes=yes)
+    require_confirmation(f"Forget the progress of {tenant}? Its messages stay.", yes=yes)
     channels = asyncio.run(_reset(tenant))
-    say(
-        f"The progress of {words.counted(channels, 'channel')} is forgotten. "
-        f"Read them again: {invocation()} start --tenant {tenant}"
+    suggest(
+        f"The progress of {words.counted(channels, 'channel')} is forgotten. Read them again:",
+        command_line("start", "--tenant", tenant),
     )
 
 

@@ -1,4 +1,4 @@
-"""`raysync status`."""
+"""Command `raysync status`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import params
-from raysync.cli.lookup import settled
-from raysync.cli.output.console import out, say, tell_json
-from raysync.cli.output.hints import invocation
+from raysync.cli.job_liveness import load_settled
+from raysync.cli.output.console import out, print_json, say
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.output.streams import is_unicode
 
 if TYPE_CHECKING:
@@ -30,51 +30,59 @@ SHOWN_CHANNELS = 20
 SHOWN_MESSAGES = 20
 WATCH_PERIOD_S = 1.0
 _LINES_BESIDE_CHANNELS = 10
-_WAITING = "No job is running: waiting for one to begin. Ctrl-C ends this."
+_WAITING = "No job is running. Waiting for one to start; Ctrl-C ends the wait."
 
 
 def status(
     job_id: Annotated[
         str | None,
-        typer.Option(parser=params.job_id, metavar="ID", help="This job. [default: the latest]"),
+        typer.Option(
+            parser=params.job_id, metavar="ID", help="Show this job. [default: the latest]"
+        ),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="This tenant's latest job. [default: all]")
+        str | None,
+        typer.Option(
+            metavar="SLUG", help="Show this tenant's latest job. [default: that of every tenant]"
+        ),
     ] = None,
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Follow it to its end; without --job-id wait for one to begin."
+            "--watch",
+            help="Follow the job to its end. Without --job-id, wait for a job to start.",
         ),
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Show all channels.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all channels. [default: the first 20]")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all channels.")] = False,
 ) -> None:
-    """Show where a sync stands, or how it ended, channel by channel."""
+    """Show the progress of a sync, or its result, by channel."""
     if job_id is not None and tenant is not None:
-        raise typer.BadParameter("--job-id and --tenant exclude each other.")
+        raise typer.BadParameter("--job-id and --tenant exclude each other. Give one of them.")
     if watch and as_json:
-        raise typer.BadParameter("--watch and --json exclude each other.")
+        raise typer.BadParameter("--watch and --json exclude each other. Give one of them.")
     if watch:
         asyncio.run(_watch(job_id, tenant))
         return
-    records = asyncio.run(_once(job_id, tenant))
+    records = asyncio.run(_load_once(job_id, tenant))
     if as_json:
         from raysync.cli.progress.status_view import job_as_json
 
-        tell_json(json.dumps({"jobs": [job_as_json(each) for each in records]}, indent=2))
+        print_json(json.dumps({"jobs": [job_as_json(record) for record in records]}, indent=2))
     elif not records:
-        _say_no_job(tenant)
+        options_ = ["--tenant", tenant] if tenant else []
+        suggest(
+            "There is no sync job yet. Start one, after adding a tenant:",
+            command_line("start", *options_),
+        )
     else:
-        out().print(_rendered(records, None if every else SHOWN_CHANNELS))
+        _print(out(), records, None if every else SHOWN_CHANNELS)
 
 
-def _say_no_job(tenant: str | None) -> None:
-    which = f" --tenant {tenant}" if tenant else ""
-    say(
-        f"There is no sync job yet. Begin one, of a tenant that was added: "
-        f"{invocation()} start{which}"
-    )
+def _print(console: Console, records: Sequence[JobRecord], rows: int | None) -> None:
+    console.print(_rendered(records, rows), crop=False)  # a command that is cut is no use
 
 
 def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
@@ -86,17 +94,19 @@ def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
     return render_overview(records, now)
 
 
-async def _once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
+async def _load_once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
     from raysync.database import open_store
     from raysync.settings import read_settings
 
     async with open_store(read_settings(), keeps_running=False) as engine:
-        return await _look(engine, job_id, tenant)
+        return await _load_settled(engine, job_id, tenant)
 
 
-async def _look(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    found = await settled(lambda: _load(engine, job_id, tenant))
-    return [await _with_comparison(engine, each) for each in found]
+async def _load_settled(
+    engine: AsyncEngine, job_id: str | None, tenant: str | None
+) -> Sequence[JobRecord]:
+    records = await load_settled(lambda: _load(engine, job_id, tenant))
+    return [await _with_comparison(engine, record) for record in records]
 
 
 async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
@@ -108,14 +118,14 @@ async def _load(engine: AsyncEngine, job_id: str | None, tenant: str | None) -> 
     if job_id is not None:
         return [await jobs.load(JobId(job_id))]
     chosen = [await tenants.get(tenant)] if tenant else await tenants.list()
-    latest = [await jobs.latest(each.id) for each in chosen]
-    return [each for each in latest if each is not None]
+    latest = [await jobs.latest(chosen_tenant.id) for chosen_tenant in chosen]
+    return [record for record in latest if record is not None]
 
 
 async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
-    """The job with what could not be read of its tenant's messages, as they are now.
+    """Return the job with its tenant's quarantine as it is now.
 
-    Once it has ended, also with since when all of them were compared.
+    A job that has ended also gets the time since which every stored message was compared.
     """
     from raysync.models.status import JobStatus
     from raysync.store.archive.quarantine import quarantine_of
@@ -130,24 +140,24 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
 
 
 class _Watch:
-    """Which jobs a watch is about: the one that was named, or those that run or begin meanwhile."""
+    """Set of watched jobs: the job that was named, or those that run or start meanwhile."""
 
     def __init__(self, job_id: str | None) -> None:
         self._followed: set[str] = set() if job_id is None else {job_id}
         self._before: set[str] | None = None
 
-    def goes_on(self, records: Sequence[JobRecord]) -> bool:
-        """Take in the jobs as they are now. Return whether there is more to come."""
+    def update(self, records: Sequence[JobRecord]) -> bool:
+        """Record the jobs as they are now. Return whether the watch goes on."""
         if self._before is None:
-            self._before = {each.id for each in records}
-        running = [each for each in records if _runs(each)]
-        began = {each.id for each in records} - self._before  # and may have ended since
-        self._followed |= {each.id for each in running} | began
-        return bool(running) or self.waits
+            self._before = {record.id for record in records}
+        running = [record for record in records if _is_running(record)]
+        started = {record.id for record in records} - self._before  # may have ended already
+        self._followed |= {record.id for record in running} | started
+        return bool(running) or self.is_waiting
 
     @property
-    def waits(self) -> bool:
-        """Whether it waits for a job to begin."""
+    def is_waiting(self) -> bool:
+        """True while no watched job has started."""
         return not self._followed
 
 
@@ -160,36 +170,36 @@ async def _watch(job_id: str | None, tenant: str | None) -> None:
 
 
 async def _follow(
-    job_id: str | None, tenant: str | None, see: Callable[[Sequence[JobRecord]], bool]
+    job_id: str | None, tenant: str | None, show: Callable[[Sequence[JobRecord]], bool]
 ) -> None:
-    """Hand the jobs to *see*, again and again while it says so. Wait for a database that is away.
+    """Pass the jobs to *show* once a second while it returns True. Wait during an outage.
 
     Raises:
-        DatabaseFullError: the embedded server cannot run, since its disk is full.
+        DatabaseFullError: the embedded server cannot run, because its disk is full.
     """
     from raysync.database import embedded_server, open_store
     from raysync.errors import ConfigurationError, StoreUnavailableError
     from raysync.settings import read_settings
 
-    settings, is_told = read_settings(), False
+    settings, is_reported = read_settings(), False
     async with open_store(settings, keeps_running=False) as engine:
         server = embedded_server(settings)
         while True:
             try:
-                found = await _look(engine, job_id, tenant)
+                records = await _load_settled(engine, job_id, tenant)
             except StoreUnavailableError as error:
                 reason = str(error)
                 if server is not None:
                     with suppress(ConfigurationError):
                         reason = (await server.revive()).reason or reason
-                if not is_told:
-                    say(f"PostgreSQL does not answer ({reason.rstrip('.')}); waiting for it.")
-                is_told = True
+                if not is_reported:
+                    say(f"PostgreSQL does not answer ({reason.rstrip('.')}). Waiting for it.")
+                is_reported = True
             else:
-                if is_told and server is not None:
+                if is_reported and server is not None:
                     server.answered()
-                is_told = False
-                if not see(found):
+                is_reported = False
+                if not show(records):
                     return
             await asyncio.sleep(WATCH_PERIOD_S)
 
@@ -198,40 +208,48 @@ async def _watch_terminal(console: Console, job_id: str | None, tenant: str | No
     from rich.console import Group
     from rich.live import Live
 
-    watch = _Watch(job_id)
+    watch, ended = _Watch(job_id), list[JobRecord]()
     with Live(console=console, auto_refresh=False) as live:
 
-        def see(records: Sequence[JobRecord]) -> bool:
-            goes_on = watch.goes_on(records)
-            rows = max(console.height - _LINES_BESIDE_CHANNELS, 1)
-            shown = [_rendered(records, rows)] if records else []
-            live.update(Group(*shown, *([_WAITING] if watch.waits else [])), refresh=True)
-            return goes_on
+        def show(records: Sequence[JobRecord]) -> bool:
+            is_going_on = watch.update(records)
+            shown = [_rendered(records, _rows(console))] if records else []
+            if not is_going_on:  # print the end below, uncropped, instead of the last frame
+                live.transient = True
+                ended.extend(records)
+            live.update(Group(*shown, *([_WAITING] if watch.is_waiting else [])), refresh=True)
+            return is_going_on
 
-        await _follow(job_id, tenant, see)
+        await _follow(job_id, tenant, show)
+    if ended:
+        _print(console, ended, _rows(console))
+
+
+def _rows(console: Console) -> int:
+    return max(console.height - _LINES_BESIDE_CHANNELS, 1)
 
 
 async def _watch_lines(console: Console, job_id: str | None, tenant: str | None) -> None:
     from raysync.cli.progress.plain import PlainObserver
 
-    lines, watch, is_told = PlainObserver(console, time.monotonic), _Watch(job_id), False
+    lines, watch, is_reported = PlainObserver(console, time.monotonic), _Watch(job_id), False
 
-    def see(records: Sequence[JobRecord]) -> bool:
-        nonlocal is_told
-        goes_on = watch.goes_on(records)
-        running = [each.view for each in records if _runs(each)]
-        lines.progress([each for each in running if each is not None])
-        if watch.waits and not is_told:
-            is_told = True
+    def show(records: Sequence[JobRecord]) -> bool:
+        nonlocal is_reported
+        is_going_on = watch.update(records)
+        views = [record.view for record in records if _is_running(record)]
+        lines.progress([view for view in views if view is not None])
+        if watch.is_waiting and not is_reported:
+            is_reported = True
             say(_WAITING)
-        if not goes_on:
-            console.print(_rendered(records, SHOWN_CHANNELS))
-        return goes_on
+        if not is_going_on:
+            _print(console, records, SHOWN_CHANNELS)
+        return is_going_on
 
-    await _follow(job_id, tenant, see)
+    await _follow(job_id, tenant, show)
 
 
-def _runs(record: JobRecord) -> bool:
+def _is_running(record: JobRecord) -> bool:
     from raysync.cli.progress.status_view import seems_dead
     from raysync.models.status import JobStatus
 

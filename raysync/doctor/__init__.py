@@ -1,7 +1,7 @@
-"""Looks at everything that a sync depends on, and says what is missing and what to do about it.
+"""Checks of everything that a sync needs, with advice on what is wrong.
 
-It asks Discord six questions a tenant, slower than the headroom that runs leave (48 of 50 a
-second), so it may be used while a run is under way.
+The checks send six requests per tenant to Discord. They are slower than the headroom that runs
+leave (runs use 48 of 50 requests a second), so they may run beside a sync.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from raysync.database import open_store
 from raysync.doctor import limits as limit_checks
 from raysync.doctor.database import check_database, check_jobs
-from raysync.doctor.machine import check_disks, check_files, check_ray, check_secret, check_way_out
+from raysync.doctor.machine import check_disks, check_files, check_proxy, check_ray, check_secret
 from raysync.doctor.sentences import FAIL, WARN
 from raysync.doctor.tenant import check_tenant
 from raysync.errors import ConfigurationError
@@ -24,18 +24,18 @@ from raysync.store.tenants import TenantStore
 async def examine(
     settings: Settings, slugs: Sequence[str] = (), *, forget_limits: bool = False
 ) -> CheckUp:
-    """Look at everything, or at the tenants with these *slugs* alone.
+    """Check the installation and all tenants, or only the tenants with these *slugs*.
 
-    With *forget_limits*, what was learned of Discord's limits is forgotten before.
+    With *forget_limits*, forget the rate limits that were learned first.
 
     Raises:
-        UnknownTenantError: there is no tenant of that name.
+        UnknownTenantError: a slug belongs to no tenant.
     """
     checks = [
         check_secret(settings),
         check_files(settings),
         *check_disks(settings),
-        *check_way_out(settings),
+        *check_proxy(settings),
     ]
     checks.append(await check_ray(settings))
     async with AsyncExitStack() as stack:
@@ -44,16 +44,16 @@ async def examine(
         except ConfigurationError as error:
             return CheckUp(checks=[*checks, Check(name="database", status=FAIL, says=str(error))])
         store = TenantStore(engine)
-        tenants = [await store.get(each) for each in slugs] or list(await store.list())
+        tenants = [await store.get(slug) for slug in slugs] or list(await store.list())
         if forget_limits:
             checks.append(await limit_checks.forget_limits(engine, settings.discord_api_url))
         checks += await check_database(settings, engine)
         if not tenants:
             advice = "Add one: raysync tenant add SLUG --guild ID --token-env NAME"
             checks.append(
-                Check(name="tenants", status=WARN, says="There is none yet.", advice=advice)
+                Check(name="tenants", status=WARN, says="There is no tenant yet.", advice=advice)
             )
         checks += await check_jobs(engine, tenants)
-        for each in tenants:
-            checks += await check_tenant(settings, engine, each)
+        for tenant in tenants:
+            checks += await check_tenant(settings, engine, tenant)
     return CheckUp(checks=checks)

@@ -1,11 +1,11 @@
-"""What the database has for a run: connections, rights, learned limits, jobs that were left."""
+"""Checks of the database: connections, rights, learned limits, abandoned jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from raysync.doctor import limits as limit_checks
-from raysync.doctor.sentences import OK, WARN, about_clock
+from raysync.doctor.sentences import OK, WARN, clock_check
 from raysync.models.checks import Check
 from raysync.models.entities import Tenant
 from raysync.run.requests import OWN_CONNECTIONS
@@ -15,40 +15,46 @@ from raysync.store.server.health import abandoned_jobs, refusals, server_state
 from raysync.store.server.roles import RoleStore
 
 MANY_REFUSALS = 0.5
-_OPEN = "{} may {}, as every role of this database may."
-_TAKE = "If nobody else needs it, have the database's administrator run  "
+"""Share of the limit of invalid requests above which a check warns."""
+_RIGHT_LEFT = "{} may {}, as every role of this database may."
+_REVOKE = "If nobody needs it, let the database's administrator run  "
 
 
 async def check_database(settings: Settings, engine: Engine) -> list[Check]:
-    """Look at the server: its clock, connections, rights, refusals and learned limits."""
+    """Check the server: its clock, connections, rights, refusals and learned limits."""
     state = await server_state(engine)
-    kind = "embedded" if settings.database_url is None else "yours"
+    kind = "embedded" if settings.database_url is None else "your own"
     checks = [
         Check(
             name="database",
             status=OK,
-            says=f"PostgreSQL {state.version} ({kind}), the schema is this version's, "
-            f"{state.size / 1e6:,.0f} MB.",
+            says=f"PostgreSQL {state.version} ({kind}), {state.size / 1e6:,.0f} MB. The schema is "
+            "up to date.",
         ),
-        about_clock("clock", "the database", state.now),
+        clock_check("clock", "the database", state.now),
     ]
     workers = settings.max_channel_workers
     needed = OWN_CONNECTIONS + workers * settings.channel_batch_size
     free = state.max_connections - state.used_connections
-    enough = free >= needed
+    is_enough = free >= needed
     checks.append(
         Check(
             name="connections",
-            status=OK if enough else WARN,
-            says=f"{free} of {state.max_connections} are free; a run takes up to {needed}.",
+            status=OK if is_enough else WARN,
+            says=f"{free} of {state.max_connections} are free. A run takes up to {needed}.",
             advice=None
-            if enough
+            if is_enough
             else "Raise max_connections, or lower SYNC_MAX_CHANNEL_WORKERS or "
             "SYNC_CHANNEL_BATCH_SIZE.",
         )
     )
     checks += [
-        Check(name="roles", status=WARN, says=_OPEN.format(role, what), advice=_TAKE + statement)
+        Check(
+            name="roles",
+            status=WARN,
+            says=_RIGHT_LEFT.format(role, what),
+            advice=_REVOKE + statement,
+        )
         for role, what, statement in await RoleStore(engine).rights_left()
     ]
     checks.append(_refusals(await refusals(engine), settings.invalid_request_limit))
@@ -56,27 +62,27 @@ async def check_database(settings: Settings, engine: Engine) -> list[Check]:
 
 
 def _refusals(count: int, limit: int) -> Check:
-    says = f"{count:,} of {limit:,} in jobs of the last ten minutes (401, 403, 429)."
+    says = f"{count:,} of {limit:,} allowed, in jobs of the last ten minutes (401, 403, 429)."
     if count < limit * MANY_REFUSALS:
         return Check(name="invalid requests", status=OK, says=says)
     return Check(
         name="invalid requests",
         status=WARN,
         says=says,
-        advice="A run stops at that many, for at 10,000 Discord blocks the address: see what is "
-        "refused (`raysync dead-letters list`), and ask no more for ten minutes.",
+        advice="A run stops at that limit, because at 10,000 Discord blocks the address. See what "
+        "is refused (`raysync dead-letters list`), and start no run for ten minutes.",
     )
 
 
 async def check_jobs(engine: Engine, tenants: Sequence[Tenant]) -> list[Check]:
-    """Name the jobs whose driver is gone."""
-    slugs = {each.id: each.slug for each in tenants}
+    """Return a check for each job whose driver is gone."""
+    slugs = {tenant.id: tenant.slug for tenant in tenants}
     return [
         Check(
             name="job",
             status=WARN,
-            says=f"Job {job_id} is called running, and its driver is gone.",
-            advice=f"Go on with it: raysync resume --job-id {job_id}",
+            says=f"Job {job_id} has the status running, but its driver is gone.",
+            advice=f"Continue it: raysync resume --job-id {job_id}",
             tenant=slugs[tenant_id],
         )
         for tenant_id, job_id in await abandoned_jobs(engine)

@@ -1,4 +1,4 @@
-"""What this machine has for a run: keys, room on its disks, a way out, Ray."""
+"""Checks of this machine: secret key, disks, proxy, Ray."""
 
 from __future__ import annotations
 
@@ -23,43 +23,45 @@ from raysync.models.checks import Check
 from raysync.settings import Settings
 
 LITTLE_DISK, NO_DISK = 5 * 10**9, 5 * 10**8
+"""Free bytes of a disk below which a check warns, and below which it fails."""
 LITTLE_SHARE = 0.1
+"""Free share of a disk below which a check warns."""
 
 
 def check_secret(settings: Settings) -> Check:
-    """Look for the key that pseudonyms and stored tokens need."""
+    """Check that the key for pseudonyms and stored tokens exists."""
     try:
         secret_key(settings)
     except ConfigurationError as error:
         return Check(name="secret key", status=FAIL, says=str(error))
     where = settings.home / KEY_FILE if settings.secret_key is None else "RAYSYNC_SECRET_KEY"
-    says = f"It is in {where}; keep a copy elsewhere."
+    says = f"It is in {where}. Keep a copy elsewhere."
     return Check(name="secret key", status=OK, says=says)
 
 
 def check_files(settings: Settings) -> Check:
-    """The secret key is for its owner alone; `tenant add` looks at a token's file."""
+    """Check that only the owner can read the secret key. `tenant add` checks a token's file."""
     path = settings.home / KEY_FILE
     if settings.secret_key is not None or not path.exists():
-        return Check(name="files", status=OK, says="No secret key is read from a file.")
+        return Check(name="files", status=OK, says="The secret key is not read from a file.")
     if readable_by_others(path):
         return Check(
             name="files",
             status=FAIL,
-            says=f"Others can read {path}: with it, pseudonyms and stored tokens are open to them.",
-            advice=f"Close it: chmod 600 {path}",
+            says=f"Other users can read {path}, and with it pseudonyms and stored tokens.",
+            advice=f"Make it private: chmod 600 {path}",
         )
-    return Check(name="files", status=OK, says=f"Others cannot read {path}.")
+    return Check(name="files", status=OK, says=f"Other users cannot read {path}.")
 
 
 def check_disks(settings: Settings) -> list[Check]:
-    """Room wherever files come to be; an external database has a disk of its own."""
-    used = {"home": settings.home, "temporary files": Path(tempfile.gettempdir())}
+    """Check the free space where raysync writes. An external database has a disk of its own."""
+    paths = {"home": settings.home, "temporary files": Path(tempfile.gettempdir())}
     if settings.database_url is None:
-        used["the embedded database"] = settings.home / "postgres"
+        paths["the embedded database"] = settings.home / "postgres"
     by_volume: dict[int, tuple[str, Path]] = {}
-    for what, path in used.items():
-        there = next(each for each in (path, *path.parents) if each.exists())
+    for what, path in paths.items():
+        there = next(parent for parent in (path, *path.parents) if parent.exists())
         known = by_volume.get(there.stat().st_dev)
         by_volume[there.stat().st_dev] = (f"{known[0]}, {what}" if known else what, there)
     return [_disk(what, path) for what, path in by_volume.values()]
@@ -73,12 +75,14 @@ def _disk(what: str, path: Path) -> Check:
         status = FAIL
     else:
         status = WARN if room.free < LITTLE_DISK or share < LITTLE_SHARE else OK
-    advice = None if status is OK else "Make room, or set RAYSYNC_HOME or TMPDIR to another disk."
+    advice = (
+        None if status is OK else "Free some space, or set RAYSYNC_HOME or TMPDIR to another disk."
+    )
     return Check(name="disk", status=status, says=says, advice=advice)
 
 
-def check_way_out(settings: Settings) -> list[Check]:
-    """Which proxy Discord is asked through, where any is named."""
+def check_proxy(settings: Settings) -> list[Check]:
+    """Check the proxy to Discord, if the environment names one."""
     proxies = proxies_here()
     try:
         says, status = proxies.in_words(settings.discord_api_url, "Discord's API"), OK
@@ -88,10 +92,10 @@ def check_way_out(settings: Settings) -> list[Check]:
 
 
 async def check_ray(settings: Settings) -> Check:
-    """Look whether the Ray cluster of the settings listens."""
+    """Check that the Ray cluster of the settings accepts connections."""
     address = settings.ray_address
     if not address or address in ("local", "auto"):
-        return Check(name="ray", status=OK, says="A run starts a Ray of its own.")
+        return Check(name="ray", status=OK, says="A run starts its own Ray.")
     parts = urlsplit(address if "//" in address else f"//{address}")
     try:
         _, writer = await asyncio.wait_for(
@@ -105,4 +109,4 @@ async def check_ray(settings: Settings) -> Check:
             says=f"No Ray cluster answers at RAY_ADDRESS ({address}).",
             advice="Start it (`ray start --head`, `ray up cluster.yaml`), or unset RAY_ADDRESS.",
         )
-    return Check(name="ray", status=OK, says=f"Something listens at {address}.")
+    return Check(name="ray", status=OK, says=f"RAY_ADDRESS ({address}) accepts connections.")

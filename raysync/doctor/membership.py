@@ -1,4 +1,4 @@
-"""Whether a bot is in a guild, asked once, before a tenant is added."""
+"""Check whether a bot is in a guild, before a tenant is added."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from raysync.models.ids import GuildId
 from raysync.ratelimit.slow import SlowLimiter
 from raysync.settings import Settings
 
-PATIENCE_S = 15.0
-"""Somebody waits at a terminal, and the first run asks again."""
+ANSWER_TIMEOUT_S = 15.0
+"""Short, because the user waits at a terminal, and the first run asks again."""
 
 
 async def require_member(settings: Settings, token: str, guild_id: GuildId) -> None:
@@ -22,22 +22,22 @@ async def require_member(settings: Settings, token: str, guild_id: GuildId) -> N
     Raises:
         TokenRejectedError: Discord refuses the token, or it is not a bot's.
         GuildUnavailableError: the guild does not exist, or the bot is not in it.
-        ConfigurationError: the API's address or the proxy's cannot be used.
-        SyncError: nobody can tell, since Discord gave no answer.
+        ConfigurationError: the address of the API or of the proxy cannot be used.
+        SyncError: Discord gave no answer, so the membership is unknown.
     """
-    nobody = pseudonymizer_for(Privacy.FULL, b"")
+    identities = pseudonymizer_for(Privacy.FULL, b"")
     try:
         async with (
-            asyncio.timeout(PATIENCE_S),
-            DiscordClient(token, settings.discord_api_url, SlowLimiter(0.0), nobody) as client,
+            asyncio.timeout(ANSWER_TIMEOUT_S),
+            DiscordClient(token, settings.discord_api_url, SlowLimiter(0.0), identities) as client,
         ):
             await client.guilds.fetch_guild(guild_id)
     except TimeoutError:
-        raise RetryableError(f"Discord gave no answer within {PATIENCE_S:.0f} s.") from None
+        raise RetryableError(f"Discord gave no answer within {ANSWER_TIMEOUT_S:.0f} s.") from None
 
 
 async def unknown_member(settings: Settings, token: str, guild_id: GuildId) -> str | None:
-    """Return why nobody can tell whether the bot is in the guild; None: it is.
+    """Return why the membership is unknown, or None if the bot is in the guild.
 
     Raises ConfigurationError as `require_member` does.
     """

@@ -1,4 +1,4 @@
-"""What several checks say alike."""
+"""Checks that several modules make with the same words."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from raysync.models.checks import Check, CheckStatus
 from raysync.models.entities import Tenant
 
 OK, WARN, FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
-SKEW_S = 30.0
+MAX_SKEW_S = 30.0
+"""Difference between two clocks, in seconds, above which a check warns."""
 
 
-def about_clock(name: str, whose: str, now: datetime, tenant: str | None = None) -> Check:
-    """Say how far this machine's clock is from another one, which says *now*."""
+def clock_check(name: str, other: str, now: datetime, tenant: str | None = None) -> Check:
+    """Compare this machine's clock with the clock of *other*, which says *now*."""
     skew_s = abs((now - datetime.now(UTC)).total_seconds())
-    if skew_s <= SKEW_S:
-        return Check(name=name, status=OK, says=f"It agrees with {whose}.", tenant=tenant)
+    if skew_s <= MAX_SKEW_S:
+        return Check(name=name, status=OK, says=f"It agrees with {other}.", tenant=tenant)
     return Check(
         name=name,
         status=WARN,
-        says=f"This machine and {whose} are {skew_s:,.0f} s apart.",
-        advice="Set the clock (chrony, systemd-timesyncd): the look-back is counted by it.",
+        says=f"This machine and {other} are {skew_s:,.0f} s apart.",
+        advice="Set the clock (chrony, systemd-timesyncd), because --lookback depends on it.",
         tenant=tenant,
     )
 
 
-def about_tenant(
+def tenant_check(
     tenant: Tenant, name: str, status: CheckStatus, says: str, advice: str | None = None
 ) -> Check:
-    """Make a check of what concerns one tenant."""
+    """Return a check that concerns one tenant."""
     return Check(name=name, status=status, says=says, advice=advice, tenant=tenant.slug)

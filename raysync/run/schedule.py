@@ -188,16 +188,16 @@ class Schedule:
             code = await self._run()
             if code in CANCELLED and stop.is_set():
                 return last  # the next start of the schedule continues the interrupted run
-            self._report(self._ending(code, tick))
+            self._report(self._ending(code, tick, is_last=stop.is_set()))
             await self._retried(lambda: self._ledger.ended(tick, code), stop, None)
             return tick
 
-    def _ending(self, code: int, tick: datetime) -> str:
+    def _ending(self, code: int, tick: datetime, *, is_last: bool) -> str:
         next_at = max(tick + self._period.every, self._clock.now())
-        when = f"the next one is due at {next_at:%Y-%m-%d %H:%M:%S} UTC"
+        when = "" if is_last else f"; the next one is due at {next_at:%Y-%m-%d %H:%M:%S} UTC"
         if code == 0:
-            return f"The run is completed; {when}."
-        return f"The run ended with exit code {code}; {when}."
+            return f"The run is completed{when}."
+        return f"The run ended with exit code {code}{when}."
 
     async def _retried(
         self, call: Callable[[], Awaitable[_T]], stop: asyncio.Event, otherwise: _T

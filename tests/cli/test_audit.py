@@ -31,4 +31,4 @@ def test_an_empty_log_says_so(run):
     result = run("audit")
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "Nothing is in the log" in result.stderr
+    assert "The audit log has no entries" in result.stderr

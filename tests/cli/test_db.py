@@ -20,8 +20,8 @@ from tests.pgbouncer import pooled
 def test_upgrade_makes_the_tables_and_is_harmless_again(run, monkeypatch, empty_database_url):
     monkeypatch.setenv("RAYSYNC_DATABASE_URL", empty_database_url)
 
-    assert "run `raysync db upgrade`" in run("db", "current").stderr
-    assert f"now {head()}" in run("db", "upgrade").stderr
+    assert "raysync db upgrade" in run("db", "current").stderr
+    assert f"from empty to {head()}" in run("db", "upgrade").stderr
     assert "up to date" in run("db", "upgrade").stderr
     assert run("db", "current").stdout.strip() == head()
 
@@ -86,7 +86,7 @@ def test_the_embedded_server_starts_on_demand_and_stops_when_told(run, tmp_path)
     try:
         assert run("tenant", "list").exit_code == 0
         assert embedded_running(home)
-        assert "is stopped" in run("db", "stop").stderr
+        assert "was stopped" in run("db", "stop").stderr
         assert not embedded_running(home)
         assert "was not running" in run("db", "stop").stderr
     finally:
@@ -131,7 +131,7 @@ def test_a_command_that_has_just_begun_keeps_the_embedded_server(run, tmp_path):
             refused = run("db", "stop")
 
             assert refused.exit_code == 2
-            assert "at work on the embedded server" in refused.stderr
+            assert "uses the embedded server" in refused.stderr
             assert embedded_running(home)
             assert run("db", "stop", "--force").exit_code == 0
         assert not embedded_running(home)

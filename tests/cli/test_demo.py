@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from raysync.cli import demo
-from raysync.cli.demo_emulator import DemoEmulatorError, start_emulator
+from raysync.cli.demo import command as demo
+from raysync.cli.demo.emulator_process import DemoEmulatorError, start_emulator
+from raysync.cli.output.hints import invocation
 from raysync.store.server.embedded import stop_embedded
 
 
@@ -27,7 +28,7 @@ def answers(url: str) -> bool:
 
 
 def test_the_emulator_answers_takes_news_and_ends(tmp_path):
-    emulator = start_emulator(tmp_path, limited=True, tethered=True, messages=1_000)
+    emulator = start_emulator(tmp_path, limited=True, exits_with_parent=True, messages=1_000)
     try:
         assert answers(emulator.url)
         with pytest.raises(DemoEmulatorError):
@@ -42,7 +43,7 @@ def test_the_demos_discord_is_asked_through_no_proxy(tmp_path, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "a.example")
-    emulator = start_emulator(tmp_path, limited=True, tethered=True, messages=1_000)
+    emulator = start_emulator(tmp_path, limited=True, exits_with_parent=True, messages=1_000)
     try:
         with pytest.raises(DemoEmulatorError, match="400"):  # an answer of its own
             emulator.post_messages([(1, "to a channel there is not")])
@@ -53,11 +54,12 @@ def test_the_demos_discord_is_asked_through_no_proxy(tmp_path, monkeypatch):
     assert "  export NO_PROXY=a.example,127.0.0.1 no_proxy=a.example,127.0.0.1" in steps
 
 
-def test_a_tethered_emulator_ends_when_its_holder_is_killed(tmp_path):
+def test_an_emulator_ends_when_its_parent_is_killed(tmp_path):
     program = (
         "import os, sys; from pathlib import Path\n"
-        "from raysync.cli.demo_emulator import start_emulator\n"
-        "e = start_emulator(Path(sys.argv[1]), limited=True, tethered=True, messages=1000)\n"
+        "from raysync.cli.demo.emulator_process import start_emulator\n"
+        "e = start_emulator(\n"
+        "    Path(sys.argv[1]), limited=True, exits_with_parent=True, messages=1000)\n"
         "print(e.url, flush=True); os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run(
@@ -76,7 +78,7 @@ def test_an_emulator_that_cannot_start_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(DemoEmulatorError, match="did not start"):
-        start_emulator(tmp_path, limited=True, tethered=True)
+        start_emulator(tmp_path, limited=True, exits_with_parent=True)
 
 
 def test_what_to_try_next_works_with_a_real_installation_beside_it(monkeypatch, tmp_path):
@@ -97,7 +99,7 @@ def test_the_demo_uses_nothing_of_a_real_installation(monkeypatch, tmp_path):
     monkeypatch.setenv("RAYSYNC_DATABASE_URL", "postgresql://prod.example/db")
     monkeypatch.setenv("RAYSYNC_SECRET_KEY", "the key of a real installation")
     monkeypatch.setenv("RAY_ADDRESS", "prod.example:6379")
-    emulator = start_emulator(tmp_path, limited=False, tethered=True, messages=1_000)
+    emulator = start_emulator(tmp_path, limited=False, exits_with_parent=True, messages=1_000)
     try:
         settings = demo._settings(tmp_path, emulator, fast=True)
     finally:
@@ -108,7 +110,7 @@ def test_the_demo_uses_nothing_of_a_real_installation(monkeypatch, tmp_path):
 
 
 def test_a_later_start_is_told_that_the_demos_discord_has_ended(monkeypatch, tmp_path, run):
-    emulator = start_emulator(tmp_path, limited=False, tethered=True, messages=1_000)
+    emulator = start_emulator(tmp_path, limited=False, exits_with_parent=True, messages=1_000)
     emulator.stop()
     try:
         settings = demo._settings(tmp_path, emulator, fast=True)
@@ -120,12 +122,13 @@ def test_a_later_start_is_told_that_the_demos_discord_has_ended(monkeypatch, tmp
         stop_embedded(tmp_path)
 
     assert told.exit_code == 2
-    assert "The demo's Discord has ended: `raysync demo --keep` keeps one running" in told.stderr
+    assert (
+        f"The demo's Discord has ended: `{invocation()} demo --keep` keeps one running"
+        in told.stderr
+    )
 
 
 def test_the_command_to_paste_runs(tmp_path):
-    from raysync.cli.output.hints import invocation
-
     environment = {**os.environ, "RAYSYNC_HOME": str(tmp_path), "UV_NO_SYNC": "1"}
     told = subprocess.run(
         ["/bin/sh", "-c", f"{invocation()} --version"],

@@ -105,3 +105,18 @@ def test_a_reader_that_leaves_is_met_with_silence():
 @pytest.mark.usefixtures("takaro")
 def test_an_unknown_format_exits_2(run):
     assert run("export", "--tenant", "takaro", "--format", "xml").exit_code == 2
+
+
+def test_the_archive_of_a_tenant_never_synced_is_empty_and_says_so(run, with_database):
+    run("tenant", "add", "takaro", "--guild", "5", "--token-env", "T")
+
+    result = run("export", "--tenant", "takaro")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "The archive of takaro is empty" in result.stderr
+    assert "start --tenant takaro" in result.stderr
+
+
+@pytest.mark.usefixtures("takaro")
+def test_json_lines_are_the_default_format(run):
+    assert run("export", "--tenant", "takaro").stdout == run(*EXPORT).stdout

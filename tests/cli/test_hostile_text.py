@@ -9,10 +9,18 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from raysync.cli.output.console import err, out, pass_on, plain_table, say, tell, tell_json
+from raysync.cli.output.console import (
+    err,
+    out,
+    plain_table,
+    print_json,
+    print_line,
+    print_output,
+    say,
+)
 from raysync.cli.progress.plain import PlainObserver
-from raysync.cli.start import show as show_run
-from raysync.cli.verify import _show as show_verification
+from raysync.cli.runs.start import show as show_run
+from raysync.cli.runs.verify import _show as show_verification
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import CoverageGap, RunResult, SkippedChannel, Verification
 from raysync.models.status import FailureClass
@@ -225,10 +233,10 @@ def test_every_way_out_is_harmless(capsys):
             console.print(HOSTILE)
         assert visible(capture.get()) == capture.get()
     say(HOSTILE)
-    tell(HOSTILE)
-    tell(HOSTILE, err=True)
-    tell_json(json.dumps(HOSTILE, ensure_ascii=False))
-    pass_on(HOSTILE)
+    print_line(HOSTILE)
+    print_line(HOSTILE, err=True)
+    print_json(json.dumps(HOSTILE, ensure_ascii=False))
+    print_output(HOSTILE)
 
     for printed in capsys.readouterr():
         assert visible(printed) == printed

@@ -30,8 +30,8 @@ def requested(monkeypatch):
             asked.append(request)
             return RunResult(jobs=[job_result(status="completed")])
 
-        monkeypatch.setattr("raysync.cli.start.run", run)
-        monkeypatch.setattr("raysync.cli.verify.run", run)
+        monkeypatch.setattr("raysync.cli.runs.start.run", run)
+        monkeypatch.setattr("raysync.cli.runs.verify.run", run)
         monkeypatch.setattr(sys, "argv", [name, *given])
         with pytest.raises(SystemExit):
             runpy.run_path(str(JOBS / name), run_name="__main__")

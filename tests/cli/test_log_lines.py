@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raysync.cli.progress.log_lines import LogObserver
-from raysync.cli.progress.paced import PERIOD_S
+from raysync.cli.progress.periodic import PERIOD_S
 from raysync.logs import JsonFormatter
 from raysync.models.outage import Outage
 from tests.cli.samples import (

@@ -179,7 +179,7 @@ def test_any_text_for_a_size_or_a_type_is_read_or_refused(text):
 def test_a_folder_becomes_absolute_and_an_address_stays_as_it_is(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
-    assert params.place("files") == str(tmp_path / "files")
-    assert params.place("s3://bucket/path") == "s3://bucket/path"
+    assert params.folder_or_url("files") == str(tmp_path / "files")
+    assert params.folder_or_url("s3://bucket/path") == "s3://bucket/path"
     with pytest.raises(typer.BadParameter):
-        params.place(" ")
+        params.folder_or_url(" ")

@@ -117,7 +117,7 @@ def test_a_link_that_somebody_else_has_placed_is_not_followed(tmp_path: Path, pl
     link.symlink_to("victim" if "/" in place else "victim/out")
     os.lchown(link, SOMEBODY, SOMEBODY)
 
-    with pytest.raises(ConfigurationError, match="a link that another user has placed"):
+    with pytest.raises(ConfigurationError, match="a link that another user has created"):
         write(tmp_path / place)
 
     assert (tmp_path / "victim" / "out").read_text() == "earlier"
@@ -164,7 +164,7 @@ def test_a_pipe_that_somebody_else_has_placed_is_not(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     os.chown(tmp_path / "pipe", SOMEBODY, SOMEBODY)
     with os.fdopen(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
-        with pytest.raises(ConfigurationError, match="a pipe that another user has placed"):
+        with pytest.raises(ConfigurationError, match="a pipe that another user has created"):
             write(tmp_path / "pipe")
         assert reader.read() == b""
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from raysync.cli.progress.live import LiveObserver, render
-from raysync.cli.progress.paced import PERIOD_S
+from raysync.cli.progress.periodic import PERIOD_S
 from raysync.cli.progress.plain import PlainObserver, progress_line
 from raysync.errors import TokenRejectedError
 from raysync.models.outage import Outage
@@ -32,7 +32,7 @@ OUTAGE = Outage(
     datetime(2026, 11, 30, 16, 3, 12, tzinfo=UTC),
     "PANIC: could not write",
 )
-WAITING = "PostgreSQL has not answered since 14:03:12 UTC; waiting until 16:03:12 UTC"
+WAITING = "PostgreSQL has not answered since 14:03:12 UTC. Waiting until 16:03:12 UTC"
 
 
 def text_of(views, width=80, height=24, outage=None) -> str:
@@ -114,7 +114,7 @@ def test_a_line_says_the_same_without_a_terminal():
 def test_before_a_channel_is_known_a_line_says_what_is_read():
     view = job_view(planning=True, channels_total=0, messages=0)
 
-    assert progress_line(view) == "takaro: reading what the bot can see"
+    assert progress_line(view) == "takaro: looking up which channels the bot can read"
     assert "64+ channels" in progress_line(job_view(planning=True))
 
 
@@ -224,7 +224,7 @@ def test_the_view_says_that_the_database_is_away_and_why(views):
 def test_a_server_that_was_stopped_is_not_waited_for_without_a_hint():
     stopped = replace(OUTAGE, reason="it was stopped", is_stopped=True)
 
-    assert "it was stopped; any other command starts it" in text_of([], outage=stopped)
+    assert "it was stopped; any other raysync command starts it" in text_of([], outage=stopped)
 
 
 def test_plain_lines_say_at_once_and_while_it_lasts_that_the_database_is_away():

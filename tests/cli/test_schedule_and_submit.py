@@ -25,14 +25,14 @@ PASSWORD = "hunter2"
     ("arguments", "sentence"),
     [
         (["schedule"], "Missing option '--every'"),
-        (["schedule", "--every", "0"], "1s at least"),
+        (["schedule", "--every", "0"], "shorter than 1s"),
         (["schedule", "--every", "1h", "--nonsense"], "No such option: --nonsense"),
         (["schedule", "--every", "1h", "--tenant", "a", "--lookback", "x"], "not a duration"),
         (["schedule", "--every", "1h", "takaro"], "unexpected extra argument"),
         (["schedule", "--every", "1h", "--tenant", TOKEN], "looks like a bot token"),
         (
             ["schedule", "--every", "1h", "--attachments", f"s3://me:{PASSWORD}@host/x"],
-            "address with a password",
+            "URL with a password",
         ),
         (["submit"], "Missing argument"),
         (["submit", "--", "start", "--nonsense"], "No such option: --nonsense"),

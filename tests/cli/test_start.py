@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raysync.cli.jobs import how_it_ended
-from raysync.cli.start import show
+from raysync.cli.runs.resume_cancel import say_end
+from raysync.cli.runs.start import show
 from raysync.models.ids import TenantId
 from raysync.models.records import JobRecord
 from raysync.models.results import RunResult
@@ -58,14 +58,15 @@ def test_a_run_that_did_not_end_says_how_to_go_on(capsys, status):
         pytest.param(JobStatus.PARTIAL, False, id="all-had-their-turn-meanwhile"),
     ],
 )
-def test_cancel_says_how_to_go_on_where_something_is_left(status, goes_on):
+def test_cancel_says_how_to_continue_a_job_that_is_unfinished(capsys, status, goes_on):
     window = SyncWindow(sync_type=SyncType.INCREMENTAL)
     record = JobRecord(
         JOB_ID, TenantId(1), "takaro", status, window, None, STARTED, None, 0.0, None, None, None
     )
 
-    said = how_it_ended(record)
+    say_end(record)
 
+    said = capsys.readouterr().err
     assert said.startswith(f"Job {JOB_ID} of takaro is {status}.")
     assert (f"resume --job-id {JOB_ID}" in said) is goes_on
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from raysync.cli import lookup, status
+from raysync.cli import job_liveness, status
 from raysync.cli.progress.status_view import (
     SILENT_AFTER_S,
     job_as_json,
@@ -83,7 +83,7 @@ def test_a_running_job_tells_rates_and_what_is_left():
     assert "24,310 messages (1,204/s), ETA 0:19" in text
     assert "1,462 requests (47.0/s, 97 % of the limit), 0 × 429" in text
     assert text.count("#channel-") == 20
-    assert "and 10 more channels: --all shows every one" in text
+    assert "and 10 more channels. --all shows all" in text
 
 
 def test_a_finished_job_tells_when_it_ended_and_how_well():
@@ -98,7 +98,7 @@ def test_a_finished_job_tells_when_it_ended_and_how_well():
     text = text_of(render_job(done, ended + timedelta(hours=2)))
 
     assert "partial 2 h 0 min ago, after 33.4 s" in text
-    assert "efficiency 0.97: Discord's limits alone ask for 31.2 s" in text
+    assert "efficiency 0.97: Discord's limits allow 31.2 s at best" in text
     assert "#channel-3: Discord answers 403" in text
     assert "of the limit" not in text
 
@@ -115,7 +115,7 @@ def test_no_channel_of_a_job_that_ended_is_in_progress():
 def test_a_running_job_nobody_speaks_for_is_said_to_look_dead():
     text = text_of(render_job(record(heartbeat_age_s=SILENT_AFTER_S + 300), NOW))
 
-    assert "last sign of life is 5 min 30 s old" in text
+    assert "last heartbeat is 5 min 30 s old" in text
     assert f"resume --job-id {JOB_ID}" in " ".join(text.split())
 
 
@@ -227,12 +227,12 @@ def test_a_job_whose_driver_lives_is_running_however_long_it_has_written_nothing
 
     assert "running for" in shown
     assert "1,204/s" in shown
-    assert "its driver on here lives" in shown
+    assert "the driver on here is alive" in shown
     assert (told["seems_dead"], told["driver_gone"]) == (False, False)
 
 
 def test_a_job_whose_driver_was_killed_is_no_running_one_at_once(run, takaro, monkeypatch):
-    monkeypatch.setattr(lookup, "RECONNECTS_WITHIN_S", 0.05)
+    monkeypatch.setattr(job_liveness, "RECONNECT_TIMEOUT_S", 0.05)
     with driver(takaro):
         pass
 
@@ -240,8 +240,8 @@ def test_a_job_whose_driver_was_killed_is_no_running_one_at_once(run, takaro, mo
     (told,) = json.loads(run("status", "--json").stdout)["jobs"]
     reported = run("report").stdout
 
-    assert f"takaro: job {RUNNING_ID} abandoned, begun" in shown
-    assert "The job's driver on here is gone: the job's last sign of life" in shown
+    assert f"takaro: job {RUNNING_ID} abandoned, started" in shown
+    assert "The job's driver on here is gone. The job's last heartbeat" in shown
     assert "resume --job-id " in shown
     assert "/s" not in shown
     assert "ETA" not in shown
@@ -260,7 +260,7 @@ def test_a_driver_on_a_machine_that_vanished_counts_as_gone_when_its_lease_has_e
         session.execute("UPDATE locks SET renewed_at = now() - interval '41 s', expires_at = now()")
         shown = run("status").stdout
 
-    assert "driver on here has not been heard of for 41." in shown
+    assert "driver on here has sent no heartbeat for 41." in shown
     assert "1,204/s" not in shown
 
 
@@ -300,7 +300,7 @@ def watching(*which: str) -> Iterator[subprocess.Popen[str]]:
 def test_a_watch_waits_for_a_job_to_begin_and_ends_with_it(job, takaro, which):
     """The job of before has ended: it is none to wait for."""
     with watching(*which) as program:
-        assert "waiting for one to begin" in program.stderr.readline()
+        assert "Waiting for one to start" in program.stderr.readline()
         with driver(takaro) as session:
             assert program.stdout.readline().startswith("takaro: 24,310 messages (1,204/s)")
             session.execute("UPDATE sync_jobs SET status = 'completed', completed_at = now()")
@@ -312,7 +312,7 @@ def test_a_watch_waits_for_a_job_to_begin_and_ends_with_it(job, takaro, which):
 
 def test_a_watch_ends_where_the_driver_is_gone_and_says_so(takaro):
     with watching() as program:
-        assert "waiting" in program.stderr.readline()
+        assert "Waiting" in program.stderr.readline()
         with driver(takaro):
             assert "1,204/s" in program.stdout.readline()
         out, _ = program.communicate(timeout=60)
@@ -324,8 +324,8 @@ def test_a_watch_ends_where_the_driver_is_gone_and_says_so(takaro):
 def test_a_watch_shows_a_job_that_has_begun_and_ended_between_two_looks():
     watch = status._Watch(None)
 
-    assert watch.goes_on([record(status=JobStatus.COMPLETED, id="before")])
-    assert not watch.goes_on([record(status=JobStatus.COMPLETED, id="since")])
+    assert watch.update([record(status=JobStatus.COMPLETED, id="before")])
+    assert not watch.update([record(status=JobStatus.COMPLETED, id="since")])
 
 
 @pytest.mark.parametrize(

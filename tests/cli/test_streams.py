@@ -18,7 +18,7 @@ from typing import TextIO
 import pytest
 from rich.live import Live
 
-from raysync.cli.output.console import err, out, plain_table, say, tell, tell_json
+from raysync.cli.output.console import err, out, plain_table, print_json, print_line, say
 from raysync.cli.output.streams import (
     OutputStream,
     ReaderGoneError,
@@ -27,7 +27,7 @@ from raysync.cli.output.streams import (
     keep_exit_code,
 )
 from raysync.cli.progress.summary import print_result
-from raysync.cli.start import show as show_run
+from raysync.cli.runs.start import show as show_run
 from raysync.logs import LogFormat, configure_logs
 from raysync.models.results import RunResult, SkippedChannel
 from tests.cli.samples import job_result
@@ -99,8 +99,8 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 )
 def test_what_an_encoding_lacks_has_stand_ins(printed, encoding, shown):
     for printing in (
-        lambda: tell(NAMED),
-        lambda: tell(NAMED, err=True),
+        lambda: print_line(NAMED),
+        lambda: print_line(NAMED, err=True),
         lambda: say(NAMED),
         lambda: out().print(NAMED),
     ):
@@ -109,7 +109,7 @@ def test_what_an_encoding_lacks_has_stand_ins(printed, encoding, shown):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_json_means_the_same_in_every_encoding(printed, encoding):
-    shown = printed(lambda: tell_json(json.dumps({"name": NAMED}, ensure_ascii=False)), encoding)
+    shown = printed(lambda: print_json(json.dumps({"name": NAMED}, ensure_ascii=False)), encoding)
 
     assert json.loads(shown.decode(encoding)) == {"name": NAMED}
 
@@ -178,7 +178,7 @@ def test_a_lost_stdout_is_told_and_ends_no_work(monkeypatch, lost):
         for as_json in (False, True):
             show_run(result(), as_json=as_json)
 
-    assert said.getvalue().count(b"Not all of the result can be shown") == 1
+    assert said.getvalue().count(b"The result is not shown completely") == 1
 
 
 def test_a_lost_stdout_is_an_error_where_it_is_all_that_is_wanted(monkeypatch, request, lost):
@@ -186,7 +186,11 @@ def test_a_lost_stdout_is_an_error_where_it_is_all_that_is_wanted(monkeypatch, r
     kind = ReaderGoneError if "unread" in request.node.name else StdoutError
 
     with guarded_streams(say):
-        for printing in (lambda: tell("x"), lambda: tell_json("{}"), lambda: out().print("x")):
+        for printing in (
+            lambda: print_line("x"),
+            lambda: print_json("{}"),
+            lambda: out().print("x"),
+        ):
             with pytest.raises(StdoutError, match="Cannot write to stdout") as raised:
                 printing()
             assert type(raised.value) is kind
@@ -198,11 +202,11 @@ def test_a_lost_stderr_ends_nothing(monkeypatch, lost):
 
     with guarded_streams(say):
         say("x")
-        tell("x", err=True)
+        print_line("x", err=True)
         logging.getLogger("nobody.handles").warning("x")
         with Live("x", console=err(), redirect_stderr=False):
             say("y")
-        tell("a result")
+        print_line("a result")
 
         assert isinstance(sys.stdout, OutputStream)
         assert sys.stdout.loss is None
@@ -257,7 +261,7 @@ def test_a_closed_descriptor_is_filled_before_a_file_takes_its_place(tmp_path):
     [({}, "LiveObserver"), ({"PYTHONIOENCODING": "ascii"}, "PlainObserver")],
 )
 def test_a_terminal_of_a_poor_encoding_gets_lines(environment, observer):
-    program = "from raysync.cli.start import observer; print(type(observer()).__name__)"
+    program = "from raysync.cli.runs.start import observer; print(type(observer()).__name__)"
     parent, child = pty.openpty()
     try:
         shown = subprocess.run(
@@ -291,8 +295,8 @@ def test_a_question_that_nobody_sees_is_not_answered(answer, stderr, code):
     program = (
         "import typer\n"
         "from raysync.cli.app import app\n"
-        "from raysync.cli.confirm import ask\n"
-        "app.command('ask')(lambda: ask('For good?', yes=False))\n"
+        "from raysync.cli.confirmation import require_confirmation\n"
+        "app.command('ask')(lambda: require_confirmation('For good?', yes=False))\n"
         "app(['ask'])\n"
     )
     parent, child = pty.openpty()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from raysync.cli.progress.summary import MAX_ERRORS, print_result
-from raysync.cli.start import exit_code, show
+from raysync.cli.runs.start import exit_code, show
 from raysync.models.results import RunResult
 from tests.cli.samples import NO_SEARCH, channel_error, failed_result, job_result
 
@@ -22,7 +22,7 @@ def text_of(*jobs) -> str:
 
 
 def test_the_summary_explains_the_efficiency():
-    assert "0.97: Discord's limits alone ask for 31.2 s, and it took 32.0 s" in text_of(
+    assert "0.97: Discord's limits allow 31.2 s at best, and it took 32.0 s" in text_of(
         job_result()
     )
 

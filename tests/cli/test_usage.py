@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from raysync.cli.boundary import RaysyncGroup
+from raysync.cli.error_handling import RaysyncGroup
 
 GUILD = "123456789012345678"
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"
@@ -16,16 +16,16 @@ TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtK
     ("arguments", "sentence"),
     [
         (["start", "--full", "--incremental"], "exclude each other"),
-        (["start", "--full", "--lookback", "3d"], "--lookback goes with an incremental run"),
+        (["start", "--full", "--lookback", "3d"], "--lookback does not go with --full"),
         (["start", "--since", "2026-02-01", "--until", "2026-01-01"], "must be before --until"),
         (["start", "--since", "yesterday"], "not an ISO date"),
         (["start", "--lookback", "7"], "not a duration"),
-        (["start", "--channel", "general"], "not one of Discord's ids"),
+        (["start", "--channel", "general"], "not a Discord id"),
         (["start", "--workers", "0"], "--workers"),
         (["tenant", "add", "a", "--guild", GUILD], "exactly one of --token-env"),
         (["tenant", "add", "a", "--guild", GUILD, "--token-env", "X", "--token-stdin"], "exactly"),
         (["tenant", "add", "a", "--guild", GUILD, "--token-env", TOKEN], "NAME of an environment"),
-        (["tenant", "add", "a", "--guild", TOKEN, "--token-env", "X"], "not one of Discord's ids"),
+        (["tenant", "add", "a", "--guild", TOKEN, "--token-env", "X"], "not a Discord id"),
         (["tenant", "add", "a", "--guild", GUILD, "--token-stdin"], "no token on stdin"),
         (["export", "--tenant", "a", "--format", "csv"], "'--format': 'csv' is not one of 'jsonl'"),
         (["emulator", "serve", "--messages", "x"], "'--messages': must be a whole number."),

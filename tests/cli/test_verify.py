@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from raysync.cli.verify import _show, exit_code
+from raysync.cli.report import _print_text
+from raysync.cli.runs.verify import _show, exit_code
 from raysync.models.results import CoverageGap, Verification
+from raysync.models.status import SyncType
+from raysync.models.work import SyncWindow
+from tests.cli.histories import channel, finished, with_result
 from tests.cli.samples import NO_SEARCH, job_result
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,3 +53,16 @@ def test_what_the_api_has_no_route_for_is_told_and_is_no_gap(
         f"not covered: {NO_SEARCH.what} (2 channels): {NO_SEARCH.reason}" in capsys.readouterr().out
     )
     assert exit_code(job) == 0
+
+
+def test_the_report_of_a_verification_says_what_is_proven_and_counts_no_unchanged_channels(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    history = with_result(finished([channel(1)]), verification=verification(is_news=False))
+    record = replace(history.record, window=SyncWindow(SyncType.VERIFY))
+
+    _print_text(replace(history, record=record), AT)
+
+    printed = capsys.readouterr().out
+    assert "0 of 1 channel proven complete" in printed
+    assert "unchanged" not in printed

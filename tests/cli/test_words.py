@@ -87,5 +87,5 @@ def test_extras_are_told_where_there_are_any():
     assert words.extras(ExtraTally(1_204, 31, 1_200_000, 1)) == [
         "1,204 reactors",
         "31 attachments stored (1.2 MB)",
-        "1 attachment not to be had now",
+        "1 attachment unavailable now",
     ]

@@ -48,7 +48,7 @@ def test_a_good_run_ends_with_0(installation: Installation, name: str, as_json: 
         assert setting.name != "ascii" or (ended.stdout + ended.stderr).isascii()
         assert not as_json or json.loads(ended.stdout)["jobs"][0]["status"] == "completed"
     elif setting.stderr is Place.PIPE:
-        assert b"Not all of the result can be shown" in ended.stderr
+        assert b"The result is not shown completely" in ended.stderr
 
 
 def assert_harmless(ended: Ended) -> None:

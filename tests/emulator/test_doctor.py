@@ -30,6 +30,7 @@ from tests.forward_proxy import proxy_thread
 
 TOKEN = "a-token"
 READ_HISTORY = 1 << 16
+KNOWN = "Those that raysync knows in advance"
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_connections_are_reckoned_as_a_run_reckons_them(
     found = json.loads(raysync("doctor", "--json").stdout)["checks"]
     (says,) = [each["says"] for each in found if each["name"] == "connections"]
 
-    assert says.endswith(f"a run takes up to {11 + 4 * 3}.")
+    assert says.endswith(f"A run takes up to {11 + 4 * 3}.")
 
 
 def test_a_wrong_token_is_told(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ def test_rows_of_earlier_rules_are_told(
 
     (told,) = [each for each in found["warn"] if each["name"] == "scrubbing"]
     assert code == 0
-    assert ("Ids of people" in told["says"]) is (privacy == "pseudonymous")
+    assert ("ids of people" in told["says"]) is (privacy == "pseudonymous")
     assert "privacy rescrub --tenant takaro" in told["advice"]
     assert "start --tenant takaro --full" in told["advice"]
 
@@ -417,7 +418,7 @@ def test_a_key_that_others_can_read_is_told(
 
     assert code == 1
     (told,) = [each for each in found["fail"] if each["name"] == "files"]
-    assert told["advice"] == f"Close it: chmod 600 {key}"
+    assert told["advice"] == f"Make it private: chmod 600 {key}"
 
 
 def test_where_the_secret_key_is_is_told(
@@ -438,11 +439,11 @@ def test_where_the_secret_key_is_is_told(
     monkeypatch.setattr(doctor, "open_store", nowhere)
     kept = told()
 
-    assert of_environment["secret key"] == "It is in RAYSYNC_SECRET_KEY; keep a copy elsewhere."
-    assert of_environment["files"] == without["files"] == "No secret key is read from a file."
+    assert of_environment["secret key"] == "It is in RAYSYNC_SECRET_KEY. Keep a copy elsewhere."
+    assert of_environment["files"] == without["files"] == "The secret key is not read from a file."
     assert without["secret key"].startswith("RAYSYNC_SECRET_KEY is not set")
-    assert kept["secret key"] == f"It is in {key}; keep a copy elsewhere."
-    assert kept["files"] == f"Others cannot read {key}."
+    assert kept["secret key"] == f"It is in {key}. Keep a copy elsewhere."
+    assert kept["files"] == f"Other users cannot read {key}."
 
 
 def test_limits_that_were_learned_are_told(emulator: Emulator, database_url: str) -> None:
@@ -457,8 +458,8 @@ def test_limits_that_were_learned_are_told(emulator: Emulator, database_url: str
             "INSERT INTO rate_limits (route, bucket, \"limit\", window_s) VALUES ('r', '', 5, 1)"
         )
 
-    assert before == "Those known beforehand."
-    assert told() == "Those known beforehand, and 1 more that Discord's answers showed."
+    assert before == f"{KNOWN}."
+    assert told() == f"{KNOWN}, and 1 learned from Discord's answers."
 
 
 def test_each_limit_that_was_learned_is_told_with_until_when_and_can_be_forgotten(
@@ -483,19 +484,19 @@ def test_each_limit_that_was_learned_is_told_with_until_when_and_can_be_forgotte
     (all_,) = [each for each in found["ok"] if each["name"] == "rate limits"]
 
     assert code == 0
-    assert all_["says"] == "Those known beforehand, and 2 more that Discord's answers showed."
-    assert slow["says"].startswith("GET /channels/{channel_id}/messages: 1 in 60 s, as Discord's")
+    assert all_["says"] == f"{KNOWN}, and 2 learned from Discord's answers."
+    assert slow["says"].startswith("GET /channels/{channel_id}/messages: 1 in 60 s, from Discord's")
     assert slow["advice"].endswith("raysync doctor --forget-limits")
     in_a_week = datetime.now(UTC) + timedelta(days=7, minutes=-5)
-    assert fine["says"].startswith("GET /guilds/{guild_id}/x: 3 in 5 s, as a refusal said. ")
-    assert f"Believed until {in_a_week:%Y-%m-%d}" in fine["says"]
+    assert fine["says"].startswith("GET /guilds/{guild_id}/x: 3 in 5 s, from a refusal. ")
+    assert f"Used until {in_a_week:%Y-%m-%d}" in fine["says"]
     assert fine["advice"] is None
 
     _, after = checks("--forget-limits")
     (forgotten,) = [each["says"] for each in after["ok"] if each["name"] == "rate limit"]
     (left,) = [each["says"] for each in after["ok"] if each["name"] == "rate limits"]
-    assert forgotten.startswith("3 learned limits are forgotten.")
-    assert left == "Those known beforehand."
+    assert forgotten.startswith("3 learned limits were forgotten.")
+    assert left == f"{KNOWN}."
     with psycopg.connect(database_url) as session:
         logged = session.execute(
             "SELECT details FROM audit_log WHERE action = 'limits forgotten'"

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.cli
 
-PROGRAM = [sys.executable, "-c", "from raysync.cli.emulator import app; app()", "serve"]
+PROGRAM = [sys.executable, "-c", "from raysync.cli.emulator.commands import app; app()", "serve"]
 
 
 def start(*options):
@@ -74,7 +74,10 @@ def test_a_taken_port_is_one_sentence_and_exit_2():
         output, _ = program.communicate(timeout=60)
 
     assert program.returncode == 2
-    assert output == f"Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+    assert output == (
+        f"Cannot listen on 127.0.0.1:{port}: Address already in use. "
+        "Choose another --host or --port.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_one_that_others_reach_says_so(tmp_path):
         program.send_signal(signal.SIGTERM)
         output = line + program.stdout.read()
 
-    assert "Note: whoever reaches 0.0.0.0 can use it." in output
+    assert "Note: everybody who can reach 0.0.0.0 can use this emulator." in output
 
 
 def test_it_serves_several_guilds_with_a_bot_each(tmp_path):

@@ -124,6 +124,6 @@ def test_where_nobody_can_tell_it_is_added_and_that_is_said(
     result = add(guild_of(emulator), "--token-env", "DISCORD_TOKEN")
 
     assert result.exit_code == 0, result.stderr
-    assert "it was not checked whether the bot is in guild" in " ".join(result.stderr.split())
+    assert "it is not known whether the bot is in guild" in " ".join(result.stderr.split())
     assert "raysync doctor --tenant takaro" in " ".join(result.stderr.split())
     assert len(shown("tenant", "list")) == 1

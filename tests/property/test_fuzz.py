@@ -249,7 +249,7 @@ def check_cdn(given: tuple[int, Mapping[str, str], int]) -> None:
 _OPTIONS: tuple[Callable[[str], object], ...] = (
     params.duration,
     params.size,
-    params.place,
+    params.folder_or_url,
     params.media_type,
     params.moment,
     params.snowflake,

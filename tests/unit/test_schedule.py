@@ -159,6 +159,15 @@ def test_a_run_that_was_ended_with_the_schedule_is_due_again(code):
     assert again.spans == [(0, 10)]
 
 
+@pytest.mark.parametrize(
+    ("code", "sentence"), [(0, "The run is completed."), (3, "The run ended with exit code 3.")]
+)
+def test_the_last_run_of_a_schedule_announces_no_next_one(code, sentence):
+    sentences = kept(FakeLedger(), Runs(ended_by_us=code), for_=minutes(5))
+
+    assert sentences == [sentence]
+
+
 def test_a_run_that_fails_or_is_cancelled_is_told_and_the_next_one_comes():
     ledger, runs = FakeLedger(), Runs(codes=[3, CANCELLED, 0])
 

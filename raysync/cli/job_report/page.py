@@ -80,7 +80,7 @@ def _header(history: JobHistory, figures: Figures) -> Markup:
     record = history.record
     facts = [
         ("Sync", figures.sync_type.value),
-        ("Begun", f"{figures.began_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("StartedJobs", f"{figures.began_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("Took" if figures.is_over else "So far", words.seconds(figures.took_s)),
         ("Job", record.id),
     ]

@@ -1,1 +1,1 @@
-"""Everything that the command line writes: to the terminal, to pipes, and to files."""
+"""Output of the command line: to the terminal, to pipes, and to files."""

@@ -1,7 +1,7 @@
-"""Where and how the command line prints: results on stdout, all else on stderr.
+"""Printing of the command line: results on stdout, everything else on stderr.
 
-Whatever is printed passes here, for here it loses what commands a terminal: names and errors that
-strangers wrote. A test refuses every other way out.
+All output passes through this module, which escapes terminal commands in names and errors that
+strangers wrote. A test refuses every other way to print.
 """
 
 from __future__ import annotations
@@ -23,60 +23,61 @@ from raysync.visible import ascii_json, in_json, visible
 _ANSWERS = {"y": True, "yes": True, "": False, "n": False, "no": False}
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)(?=\n)")
-"""Spaces at the end of a line, which tables pad their last column with."""
+"""Spaces at the end of a line: the padding of a table's last column."""
 
 _NO_TERMINAL_WIDTH = 100_000
-"""What reads a pipe has no edge at which a line would have to be broken."""
+"""Width in cells where no terminal is: a pipe has no edge, so lines must not break."""
 
 
 class SafeConsole(Console):
-    """A console that escapes what commands a terminal, but for its own colours and cursor."""
+    """Console that escapes terminal commands, except its own colours and cursor moves."""
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        """Make text of segments: everything that is printed, shown live or captured is here."""
+        """Render segments to text. All text that is printed, live or captured, passes here."""
         text = super()._render_buffer(
-            each if each.control else each._replace(text=visible(each.text)) for each in buffer
+            segment if segment.control else segment._replace(text=visible(segment.text))
+            for segment in buffer
         )
         return text if self.file.isatty() else _PADDING.sub(r"\1", text)
 
 
 def out() -> Console:
-    """The console of results. Colour only on a terminal, and never under ``NO_COLOR``."""
+    """Return the console of results. It has colour on a terminal only, never with ``NO_COLOR``."""
     width = None if sys.stdout.isatty() else _NO_TERMINAL_WIDTH
     return SafeConsole(file=sys.stdout, highlight=False, emoji=False, markup=False, width=width)
 
 
 def err() -> Console:
-    """The console of progress, hints and complaints."""
+    """Return the console of progress, hints and errors."""
     return SafeConsole(file=sys.stderr, highlight=False, emoji=False, markup=False)
 
 
 def say(sentence: str) -> None:
-    """Tell the user something that is no result. Long sentences wrap at words, on a terminal."""
+    """Print a sentence on stderr. On a terminal, long sentences wrap at words."""
     err().print(sentence, soft_wrap=not sys.stderr.isatty())
 
 
-def tell(line: str, *, err: bool = False) -> None:
-    """Print a line for whoever reads lines, as it is: never wrapped."""
+def print_line(line: str, *, err: bool = False) -> None:
+    """Print a line on stdout, or with *err* on stderr, and never wrap it."""
     (sys.stderr if err else sys.stdout).write(visible(f"{line}\n"))
 
 
-def tell_json(text: str) -> None:
-    """Print JSON on stdout. What a terminal or a reader of lines would obey is escaped in it.
+def print_json(text: str) -> None:
+    """Print JSON on stdout, with terminal commands and line separators escaped.
 
-    So is all that is not ASCII where stdout cannot take it.
+    Characters outside ASCII are escaped, too, where stdout cannot encode them.
     """
     sys.stdout.write((in_json(text) if is_unicode(sys.stdout) else ascii_json(text)) + "\n")
 
 
-def pass_on(text: str) -> None:
-    """Print on stderr what another program prints, as it comes, without its colours."""
+def print_output(text: str) -> None:
+    """Print the output of another program on stderr, without its colours."""
     sys.stderr.write(visible(_COLOUR.sub("", text)))
     sys.stderr.flush()
 
 
-def confirmed(question: str) -> bool | None:
-    """Ask on stderr for a yes, and read the answer from stdin. None where nobody can be asked."""
+def ask_yes_or_no(question: str) -> bool | None:
+    """Ask on stderr for a yes, and read the answer from stdin. Return None if stderr is lost."""
     while True:
         sys.stderr.write(visible(f"{question} [y/N]: "))
         sys.stderr.flush()
@@ -95,16 +96,16 @@ def confirmed(question: str) -> bool | None:
 
 
 def raw_stdout() -> BinaryIO:
-    """Where bytes go that were made safe where they were made: an export, a page."""
+    """Return stdout as bytes, for content that is escaped already: an export, an HTML page."""
     if isinstance(sys.stdout, OutputStream):
         return cast("BinaryIO", RawOutput(sys.stdout))
     return sys.stdout.buffer
 
 
 def plain_table(*headings: str) -> Table:
-    """A table without a frame; a heading that begins with > is of figures, and aligned so.
+    """Return a table without a frame. A heading with > marks a column of figures, aligned right.
 
-    Of what does not fit, channels' names alone are cut: part of an id or an address is no use.
+    If the table is too wide, only names of channels are cut: part of an id or a URL is useless.
     """
     table = Table(
         box=box.SIMPLE_HEAD,

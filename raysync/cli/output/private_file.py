@@ -1,8 +1,8 @@
-"""Files for their owner alone: written beside, moved when whole, and through nobody's link.
+"""Files that only their owner can read, moved into place when they are complete.
 
-What is exported or reported is private whatever the umask is. In a folder that others may write
-to, a name can be prepared by them: a draft is therefore made anew under a name that nobody can
-guess, and a link is followed only where this user or root has placed it.
+Exports and reports are private whatever the umask is. In a folder that other users can write to,
+an attacker can prepare a name. A draft is therefore created under a name that nobody can guess,
+and a link is followed only if this user or root has created it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from raysync.cli.output.streams import ReaderGoneError
 from raysync.errors import ConfigurationError, RaysyncError
 
 OWNER_ONLY: Final = 0o600
-_MOST_LINKS: Final = 40
-_LOOKING: Final = getattr(os, "O_PATH", os.O_RDONLY)
-"""Enough to name a folder, also one that may be written to and not listed."""
+_MAX_LINKS: Final = 40
+_PATH_ONLY: Final = getattr(os, "O_PATH", os.O_RDONLY)
+"""Flag that is enough to name a folder, even one that cannot be listed."""
 
 
 def target(output: str) -> Path:
-    """The file that is meant, links followed. Raises ConfigurationError where it cannot be."""
+    """Return the file that *output* names, links followed. Raises ConfigurationError."""
     try:
         path = _followed(Path(output).expanduser().absolute())
         is_directory = path.is_dir()
@@ -35,12 +35,14 @@ def target(output: str) -> Path:
         why = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"Cannot write to {output}: {why}.") from None
     if is_directory:
-        raise ConfigurationError(f"Cannot write to {path}: it is no file, for it is a directory.")
+        raise ConfigurationError(
+            f"Cannot write to {path}: it is no file but is a directory. Name a file."
+        )
     return path
 
 
 def _followed(path: Path) -> Path:
-    """Where *path* leads. Raises ConfigurationError for a link that somebody else has placed."""
+    """Return where *path* leads. Raises ConfigurationError for a link of another user."""
     current, left, links = Path(path.anchor), deque(path.parts[1:]), 0
     while left:
         name = left.popleft()
@@ -57,7 +59,7 @@ def _followed(path: Path) -> Path:
             continue
         _refuse_others(following, found.st_uid, "a link")
         links += 1
-        if links > _MOST_LINKS:
+        if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         leads_to = following.readlink()
         current = Path(leads_to.anchor) if leads_to.is_absolute() else current
@@ -68,28 +70,31 @@ def _followed(path: Path) -> Path:
 def _refuse_others(path: Path, owner: int, what: str) -> None:
     if owner not in (os.geteuid(), 0):
         raise ConfigurationError(
-            f"Cannot write to {path}: it is {what} that another user has placed. Name a file in a "
-            "folder of your own."
+            f"Cannot write to {path}: it is {what} that another user has created. Name a file in "
+            "a folder of your own."
         )
 
 
 @contextmanager
 def private_file(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
-    """A file that takes the place of *path* when all went well; until then nothing is touched.
+    """Yield a file that replaces *path* at the end, if nothing failed. Until then *path* stays.
 
-    It is its owner's alone, and never more open than the one whose place it takes. Raises
-    ConfigurationError where nothing can be written there, *failure* where that shows later.
+    Only its owner can read it, and it never has more permissions than the file that it replaces.
+
+    Raises:
+        ConfigurationError: nothing can be written there.
+        failure: a write failed later.
     """
-    found = _found(path)
-    if found is not None and not stat.S_ISREG(found.st_mode):  # a pipe or a device: not replaced
-        with _as_it_is(path, failure) as file:
+    found = _stat(path)
+    if found is not None and not stat.S_ISREG(found.st_mode):  # a pipe or a device is not replaced
+        with _in_place(path, failure) as file:
             yield file
         return
     mode = OWNER_ONLY if found is None else stat.S_IMODE(found.st_mode) & OWNER_ONLY
-    folder = _folder(path.parent)
+    folder = _open_folder(path.parent)
     draft = f".raysync-{secrets.token_hex(8)}.part"
     try:
-        with _drafted(draft, folder, path) as file:
+        with _open_draft(draft, folder, path) as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
@@ -98,27 +103,27 @@ def private_file(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
     except OSError as error:
         raise failure(f"Cannot write {path}: {error.strerror or error}.") from None
     finally:
-        with suppress(OSError):  # it is gone, or what was to be said of it has been said
+        with suppress(OSError):  # it was moved, or the error was reported already
             os.unlink(draft, dir_fd=folder)
         os.close(folder)
 
 
-def _found(path: Path) -> os.stat_result | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.lstat()
-    except OSError:  # not there, or not to be looked at: opening it tells
+    except OSError:  # missing, or not accessible: opening it raises
         return None
 
 
-def _folder(path: Path) -> int:
-    """The folder itself, whatever its name leads to later."""
+def _open_folder(path: Path) -> int:
+    """Open the folder, so that it stays the same even if its name changes."""
     try:
-        return os.open(path, _LOOKING | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(path, _PATH_ONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unwritable(path, error) from None
 
 
-def _drafted(name: str, folder: int, path: Path) -> BinaryIO:
+def _open_draft(name: str, folder: int, path: Path) -> BinaryIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.fdopen(os.open(name, flags, OWNER_ONLY, dir_fd=folder), "wb")
@@ -127,22 +132,22 @@ def _drafted(name: str, folder: int, path: Path) -> BinaryIO:
 
 
 @contextmanager
-def _as_it_is(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
-    """A pipe or a device. A reader who leaves a pipe has had enough, which is no failure."""
-    file = _opened_as_it_is(path)
+def _in_place(path: Path, failure: type[RaysyncError]) -> Iterator[BinaryIO]:
+    """Yield a pipe or a device. A reader that closes a pipe has enough, which is no failure."""
+    file = _open_in_place(path)
     try:
         yield file
         file.flush()
     except BrokenPipeError:
-        raise ReaderGoneError(f"Nobody reads {path} any more.") from None
+        raise ReaderGoneError(f"The reader of {path} has closed the pipe.") from None
     except OSError as error:
         raise failure(f"Cannot write {path}: {error.strerror or error}.") from None
     finally:
-        with suppress(OSError):  # what could not be written has been said
+        with suppress(OSError):  # the write error was reported already
             file.close()
 
 
-def _opened_as_it_is(path: Path) -> BinaryIO:
+def _open_in_place(path: Path) -> BinaryIO:
     try:
         opened = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -161,7 +166,7 @@ def _unwritable(folder: Path, error: OSError) -> ConfigurationError:
 
 
 def private_log(path: Path) -> BinaryIO:
-    """A file of our own, begun anew, that is written while others of us read it."""
+    """Open a private file, emptied, that other processes of raysync read meanwhile."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         opened = os.open(path, flags, OWNER_ONLY)
@@ -172,6 +177,6 @@ def private_log(path: Path) -> BinaryIO:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of our own whole, for its owner alone."""
+    """Write a complete file that only its owner can read."""
     with private_file(path, ConfigurationError) as file:
         file.write(text.encode())

@@ -1,8 +1,8 @@
-"""Standard streams that fail no command by themselves: lost, full, closed, or of a poor encoding.
+"""Standard streams that do not fail a command when they are full, closed or cannot encode.
 
-A sync of hours ends with its own exit code, whoever reads its result. So writing raises nothing
-where a command does work. Where its output is all that a command is for, a stdout that takes no
-more is an error, and a reader who has left ends the command.
+A sync of hours ends with its own exit code, even if its result cannot be printed. So writing raises
+nothing in a command that does work. In a command whose only product is its output, a stdout that
+accepts no more data is an error, and a reader that closes the pipe ends the command.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, Final, TextIO, cast
 from raysync.errors import RaysyncError
 from raysync.visible import escaped
 
-_ERRORS: Final = "raysync.stand_in"
-_STAND_INS: Final = {
+_ERRORS: Final = "raysync.replacement"
+_REPLACEMENTS: Final = {
     **dict.fromkeys("‐‑‒–—−", "-"),
     **dict.fromkeys("‘’", "'"),
     **dict.fromkeys("“”„", '"'),
@@ -41,31 +41,31 @@ _STAND_INS: Final = {
     "✓": "ok",
     "✗": "x",
 }
-"""What raysync prints for the eye, in ASCII. Names are escaped, for they must be told apart."""
+"""ASCII replacements of raysync's own symbols. Names are escaped, so that they stay distinct."""
 
 
 class StdoutError(RaysyncError):
-    """stdout does not take what is the command's only product."""
+    """stdout does not accept the output, which is the command's only product."""
 
 
 class ReaderGoneError(StdoutError):
-    """Nobody reads the output any more. No failure: whoever read it has had enough."""
+    """The reader closed the pipe. This is no failure: it has read enough."""
 
 
 class OutputStream(io.TextIOBase):
     """Text stream over stdout or stderr that keeps the first error instead of raising it.
 
-    It writes at once, and has no attribute ``buffer``: click would take the bytes below for a
-    way around an ASCII encoding.
+    It does not buffer. It has no attribute ``buffer``, because click would use its bytes to get
+    around an ASCII encoding.
     """
 
     def __init__(
         self, below: TextIO | None, name: str, say: Callable[[str], None] | None = None
     ) -> None:
-        """*say* is told of a loss that is not raised."""
+        """*say* prints a loss that is not raised."""
         self.name = name
-        self.loss: OSError | None = None  #: why the stream takes nothing any more
-        self.is_needed = False  #: whether a loss is raised: the output is all that is wanted
+        self.loss: OSError | None = None  #: error since which the stream accepts nothing
+        self.is_needed = False  #: raise a loss, because the output is the only product
         self._below = below
         self._say = say
         self._encoding = getattr(below, "encoding", None) or "utf-8"
@@ -75,7 +75,7 @@ class OutputStream(io.TextIOBase):
             with suppress(OSError, ValueError):
                 below.flush()
             beneath = below.buffer
-            self._bytes = getattr(beneath, "raw", beneath)  # nothing stays in a buffer at the end
+            self._bytes = getattr(beneath, "raw", beneath)  # unbuffered, so nothing is lost at exit
 
     @property
     def encoding(self) -> str:  # type: ignore[override] # an attribute in typeshed
@@ -88,12 +88,12 @@ class OutputStream(io.TextIOBase):
         return _ERRORS
 
     def write(self, text: str, /) -> int:
-        """Write *text*, with stand-ins for what the encoding lacks.
+        """Write *text*, with replacements for characters that the encoding lacks.
 
         Raises:
-            StdoutError: the stream takes nothing, and `is_needed`.
+            StdoutError: the stream accepts nothing, and `is_needed`.
         """
-        if not isinstance(text, str):  # click looks whether bytes can be written
+        if not isinstance(text, str):  # click tests whether bytes are accepted
             raise TypeError("a text stream takes text")
         if text:
             self.write_bytes(self._encoder.encode(text))
@@ -104,7 +104,7 @@ class OutputStream(io.TextIOBase):
         if self.loss is None:
             try:
                 self._put(memoryview(block))
-            except (OSError, ValueError) as error:  # ValueError: somebody closed the file
+            except (OSError, ValueError) as error:  # ValueError: the file was closed
                 self._lose(error)
         if self.loss is not None and self.is_needed:
             kind = ReaderGoneError if self.loss.errno == errno.EPIPE else StdoutError
@@ -116,7 +116,7 @@ class OutputStream(io.TextIOBase):
             raise OSError(errno.EBADF, "it is closed")
         while rest:
             written = self._bytes.write(rest)
-            if written is None:  # it does not block, and another program left it so
+            if written is None:  # another program made it non-blocking
                 select.select([], [self._bytes], [])
             else:
                 rest = rest[written:]
@@ -127,12 +127,12 @@ class OutputStream(io.TextIOBase):
         self.loss = cast("OSError", error) if is_known else OSError(errno.EBADF, "it is closed")
         if not self.is_needed and self._say is not None:
             self._say(
-                f"Not all of the result can be shown: {self.name} takes no more "
-                f"({self.loss.strerror}). The exit code is that of the work."
+                f"The result is not shown completely: {self.name} accepts no more data "
+                f"({self.loss.strerror}). The exit code is still that of the command's work."
             )
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing, because nothing is buffered."""
 
     def writable(self) -> bool:
         """Return True."""
@@ -142,7 +142,7 @@ class OutputStream(io.TextIOBase):
         """Return whether a terminal is below."""
         try:
             return self._below is not None and self._below.isatty()
-        except ValueError:  # somebody closed it
+        except ValueError:  # it was closed
             return False
 
     def fileno(self) -> int:
@@ -153,7 +153,7 @@ class OutputStream(io.TextIOBase):
 
 
 class RawOutput(io.RawIOBase):
-    """The bytes below an `OutputStream`, with its way of failing."""
+    """Byte stream of an `OutputStream`, with the same error handling."""
 
     def __init__(self, stream: OutputStream) -> None:
         self._stream = stream
@@ -169,17 +169,17 @@ class RawOutput(io.RawIOBase):
 
 @contextmanager
 def guarded_streams(say: Callable[[str], None]) -> Iterator[None]:
-    """Have stdout and stderr be streams that fail no command, and stdin be open.
+    """Replace stdout and stderr by streams that fail no command, and open a closed stdin.
 
-    *say* tells on stderr what stdout did not take, where that is not raised. Streams of the process
-    stay so to its end, when Python flushes them once more.
+    *say* prints a loss of stdout on stderr, if the loss is not raised. The process's own streams
+    stay replaced until its end, when Python flushes them once more.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _fill_closed_descriptors()
     if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 for the process's life
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 open for the life of the process
     before = sys.stdout, sys.stderr
-    is_of_process = before == (sys.__stdout__, sys.__stderr__)
+    is_process_stream = before == (sys.__stdout__, sys.__stderr__)
     if not isinstance(sys.stderr, OutputStream):
         sys.stderr = OutputStream(sys.stderr, "stderr")
     stdout = sys.stdout
@@ -190,21 +190,21 @@ def guarded_streams(say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        if not is_of_process:
+        if not is_process_stream:
             sys.stdout, sys.stderr = before
 
 
 def _fill_closed_descriptors() -> None:
     """Open the null device as each standard descriptor that is closed.
 
-    The next file or connection would become that descriptor, and be written to by children.
+    Otherwise the next file or connection gets that descriptor, and child processes write to it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
-            os.dup2(opened, number)  # inheritable, also where it is the same
+            os.dup2(opened, number)  # inheritable, even if both are the same
             if opened != number:
                 os.close(opened)
             else:
@@ -212,27 +212,27 @@ def _fill_closed_descriptors() -> None:
 
 
 def keep_exit_code() -> None:
-    """Leave the exit code to the command's work, whatever becomes of stdout."""
+    """Keep the exit code of the command's work, even if stdout fails."""
     if isinstance(sys.stdout, OutputStream):
         sys.stdout.is_needed = False
 
 
 def is_unicode(stream: TextIO) -> bool:
-    """Return whether *stream* takes every character."""
+    """Return whether *stream* can encode every character."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
 def is_lost(stream: TextIO) -> bool:
-    """Return whether what is written to *stream* goes nowhere."""
+    """Return whether *stream* has failed, so that its output goes nowhere."""
     return isinstance(stream, OutputStream) and stream.loss is not None
 
 
-def _stand_in(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks: by its look where that is the point, else by an escape."""
+def _replacement(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that an encoding lacks: symbols by a similar one, others by an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(_STAND_INS.get(each) or escaped(each) for each in lacking), error.end
+    return "".join(_REPLACEMENTS.get(char) or escaped(char) for char in lacking), error.end
 
 
-codecs.register_error(_ERRORS, _stand_in)
+codecs.register_error(_ERRORS, _replacement)

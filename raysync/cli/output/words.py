@@ -1,4 +1,4 @@
-"""Figures, times and names as people read them."""
+"""Figures, durations and names, formatted for people."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _COLUMNS = " ▁▂▃▄▅▆▇█"
 
 
 def count(number: int) -> str:
-    """``12,345``."""
+    """Format a number: ``12,345``."""
     return f"{number:,}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """``1 channel``, ``2 channels``."""
+    """Format a number with its noun: ``1 channel``, ``2 channels``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def channel(name: str | None, channel_id: object) -> str:
-    """``#general (123)``; ``channel 123`` where no name is known."""
+    """Format a channel: ``#general (123)``, or ``channel 123`` if its name is unknown."""
     return f"#{printable(name)} ({channel_id})" if name else f"channel {channel_id}"
 
 
 def size(number: int) -> str:
-    """Bytes: ``512 B``, ``1.5 MB``."""
+    """Format a number of bytes: ``512 B``, ``1.5 MB``."""
     amount, unit = float(number), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5 or unit == "GB":
@@ -37,22 +37,22 @@ def size(number: int) -> str:
 
 
 def extras(done: ExtraTally) -> list[str]:
-    """What was read beside messages: ``1,204 reactors``, ``31 attachments stored (1.2 MB)``."""
-    told = [f"{counted(done.reactors, 'reactor')}"] if done.reactors else []
+    """Format extras: ``1,204 reactors``, ``31 attachments stored (1.2 MB)``."""
+    parts = [f"{counted(done.reactors, 'reactor')}"] if done.reactors else []
     if done.files:
-        told.append(f"{counted(done.files, 'attachment')} stored ({size(done.file_bytes)})")
+        parts.append(f"{counted(done.files, 'attachment')} stored ({size(done.file_bytes)})")
     if done.files_failed:
-        told.append(f"{counted(done.files_failed, 'attachment')} not to be had now")
-    return told
+        parts.append(f"{counted(done.files_failed, 'attachment')} unavailable now")
+    return parts
 
 
 def rate(per_second: float) -> str:
-    """A rate with one decimal while it is small: ``9.5``, ``1,204``."""
+    """Format a rate, with one decimal while it is small: ``9.5``, ``1,204``."""
     return f"{per_second:,.1f}" if per_second < 99.95 else f"{per_second:,.0f}"
 
 
 def seconds(duration_s: float) -> str:
-    """A duration to read in a sentence: ``0.4 s``, ``31.2 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    """Format a duration for a sentence: ``0.4 s``, ``31.2 s``, ``2 min 5 s``, ``3 h 20 min``."""
     if duration_s < 59.95:
         return f"{duration_s:.1f} s"
     whole_s = round(duration_s)
@@ -66,7 +66,7 @@ def seconds(duration_s: float) -> str:
 
 
 def clock(duration_s: float | None) -> str:
-    """A duration for a column: ``0:09``, ``12:34``, ``1:02:03``; ``–`` while unknown."""
+    """Format a duration for a column: ``0:09``, ``12:34``, ``1:02:03``; ``–`` while unknown."""
     if duration_s is None:
         return "–"
     whole_s = max(round(duration_s), 0)
@@ -75,12 +75,12 @@ def clock(duration_s: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """``62 %``, rounded down: only what is whole is 100 %."""
+    """Format a share: ``62 %``, rounded down, so that only a complete one is 100 %."""
     return "–" if share is None else f"{int(min(max(share, 0.0), 1.0) * 100)} %"
 
 
 def bar(share: float | None, width: int) -> str:
-    """A bar of *width* cells, drawn in eighths of a cell."""
+    """Draw a bar of *width* cells, in eighths of a cell."""
     eighths = int(min(max(share or 0.0, 0.0), 1.0) * width * 8)
     whole, rest = divmod(eighths, 8)
     partial = _BARS[rest] if rest else ""
@@ -88,23 +88,23 @@ def bar(share: float | None, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* without what would command the terminal or turn the line's direction."""
-    return "".join(_shown(character) for character in text)
+    """Return *text* without characters that command a terminal or change the text direction."""
+    return "".join(_printable(character) for character in text)
 
 
-def _shown(character: str) -> str:
+def _printable(character: str) -> str:
     category = unicodedata.category(character)
     if category in ("Zl", "Zp") or character in "\t\n\r":
         return " "
-    is_joiner = character in "\u200c\u200d"  # emoji and several scripts are spelled with them
+    is_joiner = character in "\u200c\u200d"  # emoji and several scripts need them
     return "" if category in ("Cc", "Cf", "Cs") and not is_joiner else character
 
 
 def sparkline(counts: Sequence[int], width: int) -> str:
-    """*counts* as bars, the highest full; neighbours are added up where they are too many."""
-    together = max(-(-len(counts) // width), 1)
-    sums = [sum(counts[start : start + together]) for start in range(0, len(counts), together)]
+    """Draw *counts* as bars, the highest one full. Add up neighbours if there are too many."""
+    group = max(-(-len(counts) // width), 1)
+    sums = [sum(counts[start : start + group]) for start in range(0, len(counts), group)]
     highest = max(sums, default=0)
     if not highest:
         return ""
-    return "".join(_COLUMNS[round(each / highest * (len(_COLUMNS) - 1))] for each in sums)
+    return "".join(_COLUMNS[round(total / highest * (len(_COLUMNS) - 1))] for total in sums)

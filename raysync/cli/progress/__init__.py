@@ -1,1 +1,1 @@
-"""Views of a run while it lasts, and of its end."""
+"""Views of a running job, and of its result."""

@@ -1,4 +1,4 @@
-"""How many channels came to what, in the same words everywhere: they add up to all of them."""
+"""Numbers of channels by result, in the same words everywhere. They add up to all channels."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from raysync.models.results import SyncJobResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelCounts:
-    """Channels and threads by what came of them; each is counted once."""
+    """Numbers of channels and threads by result. Each is counted once."""
 
     synced: int = 0  #: read to their end
-    unchanged: int = 0  #: asked nothing of
+    unchanged: int = 0  #: without a request, since nothing is new
     skipped: int = 0
     failed: int = 0
-    to_go: int = 0  #: of a job that runs
-    not_finished: int = 0  #: of one that ended before they did
-    not_begun: int = 0
-    left_alone: int = 0  #: given up before
+    to_go: int = 0  #: of a running job
+    not_finished: int = 0  #: started when the job ended
+    not_begun: int = 0  #: not started when the job ended
+    left_alone: int = 0  #: in cooldown: given up in earlier runs
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return sum(getattr(self, each) for each in self.__slots__)
+        """Number of all channels."""
+        return sum(getattr(self, name) for name in self.__slots__)
 
     @property
     def left(self) -> int:
-        """Those that are neither read nor given up, and were to be."""
+        """Number of channels still to read: neither synced, skipped nor failed."""
         return self.to_go + self.not_finished + self.not_begun + self.left_alone
 
     def parts(self) -> list[str]:
         """Return the counts that are not 0, as ``9 synced``."""
-        named = {each: getattr(self, each) for each in self.__slots__}
+        counts = {name: getattr(self, name) for name in self.__slots__}
         return [
             f"{words.count(number)} {name.replace('_', ' ')}"
-            for name, number in named.items()
+            for name, number in counts.items()
             if number or name == "synced"
         ]
 
@@ -48,7 +48,7 @@ class ChannelCounts:
 
 
 def counts_of_view(view: JobView, *, is_running: bool = True) -> ChannelCounts:
-    """Return the counts of a job of which nothing but the view is known."""
+    """Return the counts of a job without a result, from its view."""
     left = max(view.channels_total - view.channels_completed - view.channels_failed, 0)
     return ChannelCounts(
         synced=view.channels_completed,
@@ -62,16 +62,16 @@ def counts_of_view(view: JobView, *, is_running: bool = True) -> ChannelCounts:
 
 
 def counts_of_result(result: SyncJobResult) -> ChannelCounts:
-    """Return the counts of a job that ended, also of one of an earlier version."""
-    states = Counter(each.status for each in result.channel_results)
-    pending = [each for each in result.channel_results if each.status == "pending"]
-    begun = sum(each.started_at is not None for each in pending)
+    """Return the counts of a job that has ended. Results of earlier versions work, too."""
+    states = Counter(channel.status for channel in result.channel_results)
+    pending = [channel for channel in result.channel_results if channel.status == "pending"]
+    started = sum(channel.started_at is not None for channel in pending)
     return ChannelCounts(
         synced=result.channels_processed,
         unchanged=result.channels_unchanged,
         skipped=len(result.skipped),
         failed=states["failed"],
-        not_finished=begun,
-        not_begun=len(pending) - begun,
+        not_finished=started,
+        not_begun=len(pending) - started,
         left_alone=max(result.channels_left - len(pending), 0),
     )

@@ -1,4 +1,4 @@
-"""The live view of a run: pure rendering, and the observer that keeps it on the terminal."""
+"""Live view of a run: pure rendering, and the observer that shows it on a terminal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli.output import words
-from raysync.cli.output.hints import say_dashboard, say_started
-from raysync.cli.progress import outages
+from raysync.cli.output.hints import as_invoked, say_dashboard, say_started
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.models.events import ChannelView, JobView
 from raysync.models.extras import ExtraTally
@@ -31,7 +31,7 @@ _CHANNEL_BAR = 10
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All running jobs together."""
+    """Sums over all running jobs."""
 
     messages: int
     requests: int
@@ -45,10 +45,10 @@ class Totals:
 
 
 def totals(views: Sequence[JobView]) -> Totals:
-    """Sum up *views*. Tenants with tokens of their own have budgets of their own."""
+    """Sum up *views*. Tenants with different tokens have separate budgets."""
     known = [view.fraction for view in views if view.fraction is not None]
     etas = [view.eta_s for view in views]
-    told = [eta for eta in etas if eta is not None]
+    known_etas = [eta for eta in etas if eta is not None]
     return Totals(
         messages=sum(view.messages for view in views),
         requests=sum(view.requests for view in views),
@@ -58,7 +58,7 @@ def totals(views: Sequence[JobView]) -> Totals:
         rate_limit_encounters=sum(view.rate_limit_encounters for view in views),
         extras=sum((view.extras for view in views), ExtraTally()),
         fraction=sum(known) / len(views) if known else None,
-        eta_s=max(told) if told and len(told) == len(etas) else None,
+        eta_s=max(known_etas) if known_etas and len(known_etas) == len(etas) else None,
     )
 
 
@@ -69,15 +69,15 @@ def render(
     height: int = 24,
     outage: Outage | None = None,
 ) -> RenderableType:
-    """The view of *views* at *now*, within *width* by *height* cells."""
+    """Render *views* at *now*, within *width* by *height* cells."""
     if outage is not None:
-        told = _outage_lines(outage)[:height]
-        return Group(*told, render(views, now, width, height - len(told)))
+        lines = _outage_lines(outage)[:height]
+        return Group(*lines, render(views, now, width, height - len(lines)))
     if not views or height < 1:
         return Text()
     failed = _failed(views)
     heads = [_head(view, now) for view in views[: max(height // 4, 1)]]
-    errors = [_error_line(name, width) for name in failed[-MAX_ERRORS:]]
+    errors = [_error_line(channel, width) for channel in failed[-MAX_ERRORS:]]
     room = height - len(heads) - _FRAME_LINES - (len(errors) + 1 if errors else 0)
     shown = _busiest(views)[: max(room, 0)]
     total = totals(views)
@@ -90,7 +90,7 @@ def render(
 
 
 def _outage_lines(outage: Outage) -> list[Text]:
-    lines = outages.waiting(outage), outages.reason(outage)
+    lines = outage_messages.waiting(outage), outage_messages.reason(outage)
     return [_one_line(Text(line, style="yellow")) for line in lines]
 
 
@@ -102,7 +102,7 @@ def _head(view: JobView, now: datetime) -> Text:
     for number, part in enumerate(counts.parts()):
         line.append(f"{',' * bool(number)} {part}", "red" * part.endswith(" failed"))
     if view.planning:
-        line.append(", looking for more")
+        line.append(", looking for more channels")
     return _one_line(line)
 
 
@@ -121,39 +121,39 @@ def _rate_line(total: Totals) -> Text:
         (share, "bold"),
         " of the limit",
     )
-    for each in words.extras(total.extras):
-        line.append(f"   {each}")
+    for extra in words.extras(total.extras):
+        line.append(f"   {extra}")
     if total.rate_limit_encounters:
         line.append(f"   {words.count(total.rate_limit_encounters)} × 429", "yellow")
     return _one_line(line)
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _TenantChannel:
     tenant: str
     view: ChannelView
 
 
-def _busiest(views: Sequence[JobView]) -> list[_Named]:
+def _busiest(views: Sequence[JobView]) -> list[_TenantChannel]:
     running = [
-        _Named(view.tenant, channel)
+        _TenantChannel(view.tenant, channel)
         for view in views
         for channel in view.channels
         if channel.status is ChannelJobStatus.IN_PROGRESS
     ]
-    return sorted(running, key=lambda each: -each.view.messages)
+    return sorted(running, key=lambda channel: -channel.view.messages)
 
 
-def _failed(views: Sequence[JobView]) -> list[_Named]:
+def _failed(views: Sequence[JobView]) -> list[_TenantChannel]:
     return [
-        _Named(view.tenant, channel)
+        _TenantChannel(view.tenant, channel)
         for view in views
         for channel in view.channels
         if channel.failure is not None
     ]
 
 
-def _channel_table(shown: Sequence[_Named], width: int, *, several: bool) -> Table:
+def _channel_table(shown: Sequence[_TenantChannel], width: int, *, several: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", width=width)
     table.add_column("channel", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("messages", justify="right", no_wrap=True)
@@ -161,9 +161,9 @@ def _channel_table(shown: Sequence[_Named], width: int, *, several: bool) -> Tab
     table.add_column("", no_wrap=True, style="cyan", width=_CHANNEL_BAR)
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("ETA", justify="right", no_wrap=True)
-    for each in shown:
-        channel = each.view
-        prefix = f"{each.tenant} " if several else ""
+    for row in shown:
+        channel = row.view
+        prefix = f"{row.tenant} " if several else ""
         table.add_row(
             Text(f"{prefix}#{words.printable(channel.name)}"),
             words.count(channel.messages),
@@ -175,9 +175,9 @@ def _channel_table(shown: Sequence[_Named], width: int, *, several: bool) -> Tab
     return table
 
 
-def _error_line(failed: _Named, width: int) -> Text:
+def _error_line(failed: _TenantChannel, width: int) -> Text:
     failure = failed.view.failure
-    reason = words.printable(failure.message) if failure else ""
+    reason = as_invoked(words.printable(failure.message)) if failure else ""
     line = Text(f"#{words.printable(failed.view.name)}: {reason}", style="red")
     line.truncate(width, overflow="ellipsis")
     return _one_line(line)
@@ -190,13 +190,13 @@ def _one_line(text: Text) -> Text:
 
 
 class LiveObserver:
-    """Keeps the view on a terminal. A context: at its end the view is gone or left complete."""
+    """Observer that shows the live view on a terminal while its context is open."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._views: Sequence[JobView] = ()
         self._outage: Outage | None = None
-        self._under_way = "Starting Ray …"
+        self._phase = "Starting Ray …"
         self._live = Live(
             console=console,
             get_renderable=self._renderable,
@@ -212,7 +212,7 @@ class LiveObserver:
         self._live.stop()
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
-        self._under_way = "Reading what the bot can see …"
+        self._phase = "Looking up which channels the bot can read …"
         if dashboard_url:
             say_dashboard(self._console, dashboard_url, needs_token)
 
@@ -227,14 +227,14 @@ class LiveObserver:
 
     def database_back(self, after_s: float) -> None:
         self._outage = None
-        self._console.print(outages.over(after_s))
+        self._console.print(outage_messages.over(after_s))
 
     def finished(self, result: SyncJobResult) -> None:
         self._views = [view for view in self._views if view.job_id != result.job_id]
-        self._under_way = "Finishing …"
+        self._phase = "Finishing …"
 
     def _renderable(self) -> RenderableType:
         width, height = self._console.size
         if not self._views and self._outage is None:
-            return Text(self._under_way, style="dim")
+            return Text(self._phase, style="dim")
         return render(self._views, datetime.now(UTC), width, height - 1, self._outage)

@@ -1,6 +1,7 @@
-"""Progress as log records, for `SYNC_LOG_FORMAT=json`: figures in fields.
+"""Progress as log records with figures in fields, for `SYNC_LOG_FORMAT=json`.
 
-No channel's name, and of its failure only the class: `raysync dead-letters` tells the rest.
+The records have no names of channels, and only the class of a failure. `raysync dead-letters` shows
+the details.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from raysync.cli.progress import outages
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_result
-from raysync.cli.progress.paced import PacedObserver
+from raysync.cli.progress.periodic import PeriodicObserver
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
 from raysync.models.outage import Outage
@@ -20,23 +21,23 @@ from raysync.models.results import SyncJobResult
 _log = logging.getLogger(__name__)
 
 
-class LogObserver(PacedObserver):
-    """Tells the log where each job begins, stands and ends."""
+class LogObserver(PeriodicObserver):
+    """Observer that logs the start, the progress and the end of each job."""
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
-        _say("ray_ready", "Ray is ready", dashboard_url=dashboard_url, needs_token=needs_token)
+        _write("ray_ready", "Ray is ready", dashboard_url=dashboard_url, needs_token=needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:
-        _say("job_started", "job started", tenant=tenant, job_id=job_id)
+        _write("job_started", "job started", tenant=tenant, job_id=job_id)
 
-    def _tell(self, view: JobView) -> None:
-        _say("job_progress", "job under way", **_figures(view))
+    def _report(self, view: JobView) -> None:
+        _write("job_progress", "job under way", **_figures(view))
 
     def finished(self, result: SyncJobResult) -> None:
         stats, counts = result.parallel_stats, counts_of_result(result)
         level = logging.INFO if result.status == "completed" else logging.WARNING
         took_s = (result.completed_at - result.started_at).total_seconds()
-        _say(
+        _write(
             "job_ended",
             f"job {result.status}",
             level,
@@ -68,36 +69,38 @@ class LogObserver(PacedObserver):
         )
         place = {"tenant": result.tenant, "job_id": result.job_id}
         for missing in result.not_covered:
-            _say("not_covered", missing.reason, route=missing.route, what=missing.what, **place)
-        failed = {each.channel_id for each in result.channel_results if each.status == "failed"}
-        for each in result.errors:
-            if each.channel_id is None:
-                _say("job_error", each.error, logging.ERROR, **place)
-            elif each.channel_id in failed and not self.has_told(result, each):
-                _tell_failed(each.channel_id, each.error.partition(":")[0], place)
+            _write("not_covered", missing.reason, route=missing.route, what=missing.what, **place)
+        failed = {
+            channel.channel_id for channel in result.channel_results if channel.status == "failed"
+        }
+        for error in result.errors:
+            if error.channel_id is None:
+                _write("job_error", error.error, logging.ERROR, **place)
+            elif error.channel_id in failed and not self.has_reported(result, error):
+                _write_failed(error.channel_id, error.error.partition(":")[0], place)
 
-    def _tell_outage(self, outage: Outage) -> None:
-        _say(
+    def _report_outage(self, outage: Outage) -> None:
+        _write(
             "database_away",
-            outages.waiting(outage),
+            outage_messages.waiting(outage),
             logging.WARNING,
             since=outage.since.isoformat(),
             until=outage.until.isoformat(),
-            reason=outages.reason(outage),
+            reason=outage_messages.reason(outage),
         )
 
-    def _tell_return(self, after_s: float) -> None:
-        _say("database_back", outages.over(after_s), away_s=round(after_s, 1))
+    def _report_return(self, after_s: float) -> None:
+        _write("database_back", outage_messages.over(after_s), away_s=round(after_s, 1))
 
-    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+    def _report_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:
             place = {"tenant": view.tenant, "job_id": view.job_id}
-            _tell_failed(channel.channel_id, channel.failure.error, place)
+            _write_failed(channel.channel_id, channel.failure.error, place)
 
 
-def _tell_failed(channel_id: object, error: str, place: Mapping[str, object]) -> None:
-    told = {"channel_id": channel_id, "error": error}
-    _say("channel_failed", "channel given up", logging.WARNING, **place, **told)
+def _write_failed(channel_id: object, error: str, place: Mapping[str, object]) -> None:
+    failure = {"channel_id": channel_id, "error": error}
+    _write("channel_failed", "channel given up", logging.WARNING, **place, **failure)
 
 
 def _figures(view: JobView) -> dict[str, object]:
@@ -122,5 +125,5 @@ def _figures(view: JobView) -> dict[str, object]:
     }
 
 
-def _say(event: str, sentence: str, level: int = logging.INFO, /, **fields: object) -> None:
+def _write(event: str, sentence: str, level: int = logging.INFO, /, **fields: object) -> None:
     _log.log(level, "%s", sentence, extra={"event": event, **fields})

@@ -1,4 +1,4 @@
-"""Progress where no terminal is: a line every few seconds, and one at each change."""
+"""Progress as plain lines, for output that is no terminal: periodic, and at each change."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from rich.console import Console
 
 from raysync.cli.output import words
-from raysync.cli.output.hints import say_dashboard, say_started
-from raysync.cli.progress import outages
+from raysync.cli.output.hints import as_invoked, say_dashboard, say_started
+from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.cli.progress.live import totals
-from raysync.cli.progress.paced import PacedObserver
+from raysync.cli.progress.periodic import PeriodicObserver
 from raysync.cli.progress.summary import verified
 from raysync.models.events import ChannelView, JobView
 from raysync.models.ids import JobId
@@ -20,9 +20,9 @@ from raysync.models.results import SyncJobResult
 
 
 def progress_line(view: JobView) -> str:
-    """Where one job stands."""
+    """Return the progress of one job as a line."""
     if view.planning and not (view.channels_total or view.messages):
-        return f"{view.tenant}: reading what the bot can see"
+        return f"{view.tenant}: looking up which channels the bot can read"
     total = totals([view])
     share = words.percent(total.requests_per_second / total.budget_per_second)
     counts = counts_of_view(view)
@@ -40,30 +40,30 @@ def progress_line(view: JobView) -> str:
     return ", ".join(parts)
 
 
-def _ended(result: SyncJobResult) -> str:
+def _end(result: SyncJobResult) -> str:
     took = words.seconds((result.completed_at - result.started_at).total_seconds())
     if result.verification is not None:
-        told = verified(result.verification, result.messages_processed)
-        return f"verify {result.status}, {told}, in {took}"
+        proven = verified(result.verification, result.messages_processed)
+        return f"verify {result.status}, {proven}, in {took}"
     if result.status == "failed" and not result.parallel_stats.total_api_calls:
         return "failed"
     return f"{result.status}, {words.counted(result.messages_processed, 'message')} in {took}"
 
 
-class PlainObserver(PacedObserver):
-    """Writes lines to *console*; *monotonic_s* tells when the next is due.
+class PlainObserver(PeriodicObserver):
+    """Observer that prints lines to *console*, at the pace of *monotonic_s*.
 
-    Where an error ends the run it says which jobs that fails; why is told by who prints the error.
+    If an error ends the run, it prints which jobs failed. The error itself is printed elsewhere.
     """
 
     def __init__(self, console: Console, monotonic_s: Callable[[], float]) -> None:
         super().__init__(monotonic_s)
         self._console = console
-        self._under_way: list[str] = []
+        self._running: list[str] = []
 
     def __exit__(self, *exc: object) -> None:
-        if any(isinstance(each, Exception) for each in exc):
-            for tenant in self._under_way:
+        if any(isinstance(value, Exception) for value in exc):
+            for tenant in self._running:
                 self._print(f"{tenant}: failed")
 
     def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
@@ -71,30 +71,30 @@ class PlainObserver(PacedObserver):
             say_dashboard(self._console, dashboard_url, needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:
-        self._under_way.append(tenant)
+        self._running.append(tenant)
         say_started(self._console, tenant, job_id)
 
-    def _tell(self, view: JobView) -> None:
+    def _report(self, view: JobView) -> None:
         self._print(progress_line(view))
 
     def finished(self, result: SyncJobResult) -> None:
-        self._under_way = [each for each in self._under_way if each != result.tenant]
-        self._print(f"{result.tenant}: {_ended(result)}")
-        for each in result.errors:
-            if each.channel_id is None:
-                self._print(f"{result.tenant}: {words.printable(each.error)}")
+        self._running = [slug for slug in self._running if slug != result.tenant]
+        self._print(f"{result.tenant}: {_end(result)}")
+        for error in result.errors:
+            if error.channel_id is None:
+                self._print(f"{result.tenant}: {as_invoked(words.printable(error.error))}")
 
-    def _tell_outage(self, outage: Outage) -> None:
-        self._print(outages.line(outage))
+    def _report_outage(self, outage: Outage) -> None:
+        self._print(outage_messages.line(outage))
 
-    def _tell_return(self, after_s: float) -> None:
-        self._print(outages.over(after_s))
+    def _report_return(self, after_s: float) -> None:
+        self._print(outage_messages.over(after_s))
 
-    def _tell_failure(self, view: JobView, channel: ChannelView) -> None:
+    def _report_failure(self, view: JobView, channel: ChannelView) -> None:
         if channel.failure is not None:
             name = words.printable(channel.name)
-            told = words.printable(channel.failure.message)
-            self._print(f"{view.tenant}: #{name} failed: {told}")
+            reason = as_invoked(words.printable(channel.failure.message))
+            self._print(f"{view.tenant}: #{name} failed: {reason}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A job as `raysync status` shows it: pure rendering."""
+"""View of a job for `raysync status`: pure rendering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from raysync.cli.output import words
 from raysync.cli.output.console import plain_table
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.hints import as_invoked, command_line
 from raysync.cli.progress.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.progress.summary import (
     efficiency_line,
@@ -23,13 +23,13 @@ from raysync.cli.progress.summary import (
     time_lines,
     verified,
 )
-from raysync.cli.way_on import resume_command
+from raysync.cli.runs.next_command import resume_command
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord, QuarantinedMessage
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 
 SILENT_AFTER_S = 30.0
-"""A run writes its heartbeat about once a second."""
+"""Age of the last heartbeat after which a job is silent. A run writes one about every second."""
 _JOB_STYLES = {
     JobStatus.RUNNING: "cyan",
     JobStatus.COMPLETED: "green",
@@ -46,9 +46,9 @@ _CHANNEL_STYLES = {
 
 
 def seems_dead(record: JobRecord) -> bool:
-    """Return whether a job counts as running and is not: its driver is gone.
+    """Return whether a job has the status running, but its driver is gone.
 
-    The tenant's lock tells. Without it a long silence does.
+    The lease of the tenant's lock decides. Without one, the age of the heartbeat does.
     """
     if record.status is not JobStatus.RUNNING:
         return False
@@ -60,26 +60,26 @@ def _is_silent(record: JobRecord) -> bool:
 
 
 def fate_of_driver(record: JobRecord) -> str:
-    """Return what is known of the driver of a job that seems dead, as a sentence."""
+    """Return a sentence about the driver of a job that seems dead."""
     age = words.seconds(record.heartbeat_age_s)
     if record.driver is None and not record.is_abandoned:
-        return f"The job's last sign of life is {age} old, so its process has probably died."
+        return f"The job's last heartbeat is {age} old, so its process has probably died."
     host = f" on {words.printable(record.driver.host)}" if record.driver is not None else ""
     if record.driver is not None and record.driver.seen_ago_s > SILENT_AFTER_S:
         silent = words.seconds(record.driver.seen_ago_s)
-        return f"The job's driver{host} has not been heard of for {silent}, so it counts as gone."
-    return f"The job's driver{host} is gone: the job's last sign of life is {age} old."
+        return f"The job's driver{host} has sent no heartbeat for {silent}, so it counts as gone."
+    return f"The job's driver{host} is gone. The job's last heartbeat is {age} old."
 
 
-def _at_rest(record: JobRecord) -> JobRecord:
-    """Return a job that is dead without rates and without the time that is left: nothing moves."""
+def _without_rates(record: JobRecord) -> JobRecord:
+    """Return a job; if it seems dead, without rates and ETA, since nothing changes any more."""
     if record.view is None or not seems_dead(record):
         return record
     channels = tuple(
-        replace(each, messages_per_second=0.0, eta_s=None)
-        if each.status is ChannelJobStatus.IN_PROGRESS
-        else each
-        for each in record.view.channels
+        replace(channel, messages_per_second=0.0, eta_s=None)
+        if channel.status is ChannelJobStatus.IN_PROGRESS
+        else channel
+        for channel in record.view.channels
     )
     view = replace(
         record.view,
@@ -92,8 +92,8 @@ def _at_rest(record: JobRecord) -> JobRecord:
 
 
 def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> RenderableType:
-    """The job, then its channels, at most *rows* of them."""
-    record = _at_rest(record)
+    """Render the job, then its channels, at most *rows* of them."""
+    record = _without_rates(record)
     parts: list[RenderableType] = [_heading(record, now), *_lines(record, now)]
     channels = record.view.channels if record.view else ()
     shown = channels if rows is None else channels[: max(rows, 0)]
@@ -101,29 +101,35 @@ def render_job(record: JobRecord, now: datetime, rows: int | None = None) -> Ren
         parts += [Text(), _channel_table(shown, is_running=_is_running(record))]
     hidden = len(channels) - len(shown)
     if hidden:
-        parts.append(Text(f"… and {words.counted(hidden, 'more channel')}: --all shows every one."))
-    failures = [_failure(each) for each in shown if each.failure is not None]
+        parts.append(Text(f"… and {words.counted(hidden, 'more channel')}. --all shows all."))
+    failures = [_failure(channel) for channel in shown if channel.failure is not None]
     return Group(*parts, Text(), *failures) if failures else Group(*parts)
 
 
 def render_overview(records: Sequence[JobRecord], now: datetime) -> RenderableType:
-    """A row for each of several tenants' jobs."""
+    """Render a row for each of several tenants' jobs."""
     table = plain_table(
-        "tenant", "kind", "status", ">begun", "channels", ">messages", ">/s", ">ETA"
+        "tenant", "kind", "status", ">started", "channels", ">messages", ">/s", ">ETA"
     )
-    for each in records:
-        view = each.view
+    for record in records:
+        view = record.view
         table.add_row(
-            each.tenant,
-            each.window.sync_type.value,
-            _job_status(each),
-            f"{words.seconds(_age_s(each.started_at, now))} ago",
-            (_in_words(each, view) if view else "") or "–",
-            _read(each, view) if view else "–",
-            words.rate(view.messages_per_second) if view and _is_running(each) else "–",
-            words.clock(view.eta_s) if view and _is_running(each) else "–",
+            record.tenant,
+            record.window.sync_type.value,
+            _job_status(record),
+            f"{words.seconds(_age_s(record.started_at, now))} ago",
+            (_channel_counts(record, view) if view else "") or "–",
+            _messages_read(record, view) if view else "–",
+            words.rate(view.messages_per_second) if view and _is_running(record) else "–",
+            words.clock(view.eta_s) if view and _is_running(record) else "–",
         )
-    return Group(table, Text(), Text(f"{invocation()} status --tenant SLUG shows one's channels."))
+    one = command_line("status", "--tenant", "SLUG")
+    return Group(table, Text(), Text(f"Show the channels of one tenant: {one}"))
+
+
+def _command(command: str) -> Text:
+    """Return a command on a line that never wraps, so that it can be copied. Print it uncropped."""
+    return Text(f"    {command}", no_wrap=True, overflow="ignore")
 
 
 def _is_running(record: JobRecord) -> bool:
@@ -146,30 +152,31 @@ def _age_s(moment: datetime, now: datetime) -> float:
     return max((now - moment).total_seconds(), 0.0)
 
 
-def _read(record: JobRecord, view: JobView) -> str:
-    """How many messages; a verification reads none but those of a sample."""
+def _messages_read(record: JobRecord, view: JobView) -> str:
+    """Return the number of messages. A verification reads only those of its sample."""
     return "–" if _is_verification(record) and not view.messages else words.count(view.messages)
 
 
-def _counted(record: JobRecord, view: JobView) -> ChannelCounts:
+def _counts_of(record: JobRecord, view: JobView) -> ChannelCounts:
     if record.result is not None:
         return counts_of_result(record.result)
     return counts_of_view(view, is_running=_is_running(record))
 
 
-def _in_words(record: JobRecord, view: JobView) -> str:
-    """Return what came of channels; how many a verification proved is told by itself."""
-    counts = _counted(record, view)
+def _channel_counts(record: JobRecord, view: JobView) -> str:
+    """Return the channel counts. A verification has a line of its own for proven ones."""
+    counts = _counts_of(record, view)
     if _is_verification(record):
-        told = {"skipped": counts.skipped, "failed": counts.failed}
-        return ", ".join(f"{words.count(number)} {what}" for what, number in told.items() if number)
+        numbers = {"skipped": counts.skipped, "failed": counts.failed}
+        parts = (f"{words.count(number)} {what}" for what, number in numbers.items() if number)
+        return ", ".join(parts)
     return str(counts)
 
 
 def _heading(record: JobRecord, now: datetime) -> Text:
     heading = Text.assemble((record.tenant, "bold"), f": job {record.id} ", _job_status(record))
     if seems_dead(record):
-        return heading.append(f", begun {words.seconds(_age_s(record.started_at, now))} ago")
+        return heading.append(f", started {words.seconds(_age_s(record.started_at, now))} ago")
     if record.completed_at is None:
         return heading.append(f" for {words.seconds(_age_s(record.started_at, now))}")
     took = words.seconds((record.completed_at - record.started_at).total_seconds())
@@ -178,40 +185,41 @@ def _heading(record: JobRecord, now: datetime) -> Text:
 
 def _lines(record: JobRecord, now: datetime) -> list[Text]:
     view = record.view
-    lines = [each(record, view) for each in (_counts, _messages, _requests)] if view else []
+    lines = [line(record, view) for line in (_counts, _messages, _requests)] if view else []
     if record.result is not None and record.result.parallel_stats.efficiency is not None:
         stats = record.result.parallel_stats
         lines.append(f"efficiency {efficiency_line(stats)}")
         lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
     if record.result is not None:
-        lines += [f"left out: {each}" for each in skip_reasons(record.result)]
-        lines += [f"not covered: {each}" for each in not_covered(record.result)]
+        lines += [f"skipped: {reason}" for reason in skip_reasons(record.result)]
+        lines += [f"not covered: {missing}" for missing in not_covered(record.result)]
     if record.quarantine.messages:
         lines.append(f"quarantined: {quarantine_line(record.quarantine.messages, record.tenant)}")
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
-        lines.append(f"compared: every message stored, within the last {ago}")
+        lines.append(f"compared with Discord: every stored message, within the last {ago}")
     if record.ray_job_id is not None:
-        lines.append(f"on Ray: {words.printable(record.ray_job_id)}")
-    told = [Text(f"  {each}") for each in lines]
+        lines.append(f"Ray job: {words.printable(record.ray_job_id)}")
+    texts = [Text(f"  {line}") for line in lines]
     if record.error:
-        told.append(Text(f"  {words.printable(record.error)}", style="red"))
-    stopped = record.status in (JobStatus.FAILED, JobStatus.CANCELLED)
-    if stopped and not _is_verification(record):
-        told.append(Text(f"  go on with it: {resume_command(record.id)}"))
+        texts.append(Text(f"  {as_invoked(words.printable(record.error))}", style="red"))
+    is_stopped = record.status in (JobStatus.FAILED, JobStatus.CANCELLED)
+    if is_stopped and not _is_verification(record):
+        texts += [Text("  Continue it:"), _command(resume_command(record.id))]
     if seems_dead(record):
-        told.append(Text(f"  {_obituary(record)}", style="yellow"))
+        fate = f"  {fate_of_driver(record)} What was stored stays. Continue it:"
+        texts += [Text(fate, style="yellow"), _command(resume_command(record.id))]
     elif record.driver is not None and _is_silent(record):
         age, host = words.seconds(record.heartbeat_age_s), words.printable(record.driver.host)
-        alive = f"Nothing was written of its progress for {age}, but its driver on {host} lives."
-        told.append(Text(f"  {alive}", style="yellow"))
-    return told
+        silent = f"The last heartbeat is {age} old, but the driver on {host} is alive."
+        texts.append(Text(f"  {silent}", style="yellow"))
+    return texts
 
 
 def _counts(record: JobRecord, view: JobView) -> str:
-    parts = [record.window.sync_type.value, _in_words(record, view)]
+    parts = [record.window.sync_type.value, _channel_counts(record, view)]
     if view.planning and _is_running(record):
-        parts.append("looking for more")
+        parts.append("looking for more channels")
     return ", ".join(filter(None, parts))
 
 
@@ -233,22 +241,16 @@ def _requests(record: JobRecord, view: JobView) -> str:
     return f"{requests} ({words.rate(view.requests_per_second)}/s, {share} of the limit), {hits}"
 
 
-def _obituary(record: JobRecord) -> str:
-    return (
-        f"{fate_of_driver(record)} What was stored stays; go on with: {resume_command(record.id)}"
-    )
-
-
 def _channel_table(channels: Sequence[ChannelView], *, is_running: bool) -> Table:
     table = plain_table("channel", "status", ">messages", ">/s", ">ETA", "worker")
-    for each in channels:
+    for channel in channels:
         table.add_row(
-            f"#{words.printable(each.name)}",
-            _channel_status(each.status, is_running=is_running),
-            words.count(each.messages),
-            words.rate(each.messages_per_second),
-            words.clock(each.eta_s),
-            words.printable(each.worker_id or "–"),
+            f"#{words.printable(channel.name)}",
+            _channel_status(channel.status, is_running=is_running),
+            words.count(channel.messages),
+            words.rate(channel.messages_per_second),
+            words.clock(channel.eta_s),
+            words.printable(channel.worker_id or "–"),
         )
     return table
 
@@ -260,13 +262,13 @@ def _channel_status(status: ChannelJobStatus, *, is_running: bool) -> Text:
 
 
 def _failure(channel: ChannelView) -> Text:
-    reason = channel.failure.message if channel.failure else ""
-    return Text(f"#{words.printable(channel.name)}: {words.printable(reason)}", style="red")
+    reason = as_invoked(words.printable(channel.failure.message)) if channel.failure else ""
+    return Text(f"#{words.printable(channel.name)}: {reason}", style="red")
 
 
 def job_as_json(record: JobRecord) -> dict[str, Any]:
-    """The job for `--json`; ids are strings, times ISO 8601 in UTC. Null while nothing was read."""
-    view, result = _at_rest(record).view, record.result
+    """Return the job for `--json`: ids are strings, times ISO 8601 in UTC, unknown values null."""
+    view, result = _without_rates(record).view, record.result
     stats = None if result is None else result.parallel_stats.model_dump(mode="json")
     return {
         "job_id": record.id,
@@ -280,14 +282,16 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "driver_gone": record.is_abandoned,
         "error": record.error,
         "ray_job_id": record.ray_job_id,
-        "skipped": [each.model_dump() for each in result.skipped] if result else [],
-        "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
+        "skipped": [channel.model_dump() for channel in result.skipped] if result else [],
+        "not_covered": [missing.model_dump() for missing in result.not_covered] if result else [],
         "compared_since": record.compared_since and record.compared_since.isoformat(),
         "quarantined": record.quarantine.messages,
-        "quarantined_messages": [_quarantined_as_json(each) for each in record.quarantine.first],
+        "quarantined_messages": [
+            _quarantined_as_json(message) for message in record.quarantine.first
+        ],
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
-        "channels": [_channel_as_json(each) for each in view.channels] if view else [],
+        "channels": [_channel_as_json(channel) for channel in view.channels] if view else [],
     }
 
 

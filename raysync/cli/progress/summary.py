@@ -1,4 +1,4 @@
-"""What a run did, as people read it."""
+"""Summary of a run's result, for people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli.output import words
+from raysync.cli.output.hints import as_invoked, command_line
 from raysync.cli.progress.channel_counts import counts_of_result
 from raysync.models.results import (
     ChannelError,
@@ -28,7 +29,7 @@ _STYLES = {"completed": "green", "partial": "yellow", "failed": "red", "cancelle
 
 
 def print_result(console: Console, result: RunResult, *, limited: bool = True) -> None:
-    """Print every job of the run; of the limits nothing is said where they were lifted."""
+    """Print every job of the run. Leave out its efficiency if it was not *limited*."""
     for number, job in enumerate(result.jobs):
         if number:
             console.print()
@@ -36,7 +37,7 @@ def print_result(console: Console, result: RunResult, *, limited: bool = True) -
 
 
 def job_summary(job: SyncJobResult, *, limited: bool = True) -> RenderableType:
-    """One job: a heading, then a line for each thing worth knowing."""
+    """Render one job: a heading, then a line for each fact."""
     took_s = (job.completed_at - job.started_at).total_seconds()
     heading = Text.assemble(
         (job.tenant, "bold"),
@@ -59,8 +60,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     if job.quarantined:
         lines.append(("quarantined", Text(quarantine_line(job.quarantined, job.tenant), "yellow")))
     lines.append(("requests", Text(_requests(stats))))
-    went_through = job.status in ("completed", "partial")
-    if limited and went_through and stats.efficiency is not None:
+    has_finished = job.status in ("completed", "partial")
+    if limited and has_finished and stats.efficiency is not None:
         lines.append(("efficiency", Text(efficiency_line(stats))))
     lines += [(label, Text(text)) for label, text in time_lines(stats.time_spent)]
     if stats.page_estimates is not None:
@@ -70,8 +71,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
         for number, reason in enumerate(skip_reasons(job))
     ]
     lines += [
-        ("not covered" if number == 0 else "", Text(each, "yellow"))
-        for number, each in enumerate(not_covered(job))
+        ("not covered" if number == 0 else "", Text(missing, "yellow"))
+        for number, missing in enumerate(not_covered(job))
     ]
     lines += [
         ("errors" if number == 0 else "", Text(error, "red"))
@@ -82,10 +83,10 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
 
 def _channels(job: SyncJobResult) -> str:
     counts = counts_of_result(job)
-    told = f"{counts.total:,}: {', '.join(counts.parts())}"
-    if job.channels_deleted:  # some of them were read to their end, others are in no list
-        told += f"; {job.channels_deleted:,} deleted on Discord"
-    return told
+    text = f"{counts.total:,}: {', '.join(counts.parts())}"
+    if job.channels_deleted:  # not part of the counts: some were read to their end, some not
+        text += f"; {job.channels_deleted:,} deleted on Discord"
+    return text
 
 
 def _messages(job: SyncJobResult) -> str:
@@ -101,17 +102,18 @@ def _extras(job: SyncJobResult) -> list[tuple[str, str]]:
     if job.reactors_read:
         lines.append(("reactors", f"{words.count(job.reactors_read)} read"))
     if job.files_stored or job.files_failed:
-        told = f"{words.count(job.files_stored)} stored, {words.size(job.file_bytes_stored)}"
+        text = f"{words.count(job.files_stored)} stored, {words.size(job.file_bytes_stored)}"
         if job.files_failed:
-            told += f"; {words.count(job.files_failed)} not to be had now, and tried again later"
-        lines.append(("attachments", told))
+            text += f"; {words.count(job.files_failed)} unavailable now, tried again later"
+        lines.append(("attachments", text))
     return lines
 
 
 def quarantine_line(messages: int, tenant: str) -> str:
-    """How many messages could not be read whole, and who names them."""
+    """Return how many messages could not be read completely, and the command that lists them."""
     stored = f"{words.counted(messages, 'message')} stored with fields that could not be read"
-    return f"{stored}: raysync doctor --tenant {tenant} says which, and what to do"
+    doctor = command_line("doctor", "--tenant", tenant)
+    return f"{stored}. {doctor} says which, and what to do"
 
 
 def _changes(job: SyncJobResult) -> str:
@@ -120,29 +122,29 @@ def _changes(job: SyncJobResult) -> str:
         "edited": job.messages_edited,
         "deleted": job.messages_deleted,
     }
-    told = [f"{words.count(each)} {what}" for what, each in counts.items() if each]
-    return ", ".join(told) or "nothing changed"
+    changes = [f"{words.count(number)} {what}" for what, number in counts.items() if number]
+    return ", ".join(changes) or "nothing changed"
 
 
 def _requests(stats: ParallelStats) -> str:
     hits = stats.rate_limit_encounters
     answered = f"{words.count(hits)} answered with 429" if hits else "none answered with 429"
-    told = f"{words.count(stats.total_api_calls)}, {answered}"
+    text = f"{words.count(stats.total_api_calls)}, {answered}"
     if not stats.max_concurrent_channels:
-        return told
+        return text
     channels = words.counted(stats.max_concurrent_channels, "channel")
-    return f"{told}; at most {channels} being read at the same moment"
+    return f"{text}; at most {channels} read at the same time"
 
 
 def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
-    """Where the time went, as labels and texts: requests over time, and what was waited for."""
+    """Return where the time went, as labels and texts: requests over time, and waits."""
     if spent is None or spent.requests is None:
         return []
     series = spent.requests
     fastest = max(series.requests) / series.bin_s
     time = (
         f"{words.seconds(spent.startup_s)} to the first request, "
-        f"{words.seconds(spent.tail_s)} with less than nine tenths of the budget at the end"
+        f"{words.seconds(spent.tail_s)} at the end with under 90 % of the budget in use"
     )
     waited = (
         f"{words.seconds(spent.permit_wait_s)} for the token's budget, "
@@ -157,26 +159,30 @@ def time_lines(spent: TimeSpent | None) -> list[tuple[str, str]]:
 
 
 def estimates_line(estimates: PageEstimates) -> str:
-    """How good the estimates were by which channels were put in order."""
-    guessed = f", {words.count(estimates.guessed)} of them guesses" if estimates.guessed else ""
+    """Return how good the estimates were that ordered the channels. A first run has to guess."""
+    channels = words.counted(estimates.channels, "channel")
+    guessed = (
+        f"; {words.count(estimates.guessed)} estimated from their age alone (never read before)"
+        if estimates.guessed
+        else ""
+    )
     return (
-        f"{words.count(round(estimates.expected_pages))} pages expected, "
+        f"about {words.count(round(estimates.expected_pages))} pages estimated in advance, "
         f"{words.count(estimates.read_pages)} read; "
-        f"{words.count(estimates.within_twofold)} of {words.counted(estimates.channels, 'channel')}"
-        f" within a factor of two{guessed}"
+        f"{words.count(estimates.within_twofold)} of {channels} within a factor of two{guessed}"
     )
 
 
 def efficiency_line(stats: ParallelStats) -> str:
-    """What the headline figure means for this run."""
+    """Return the efficiency, and the two times that it compares."""
     return (
-        f"{stats.efficiency:.2f}: Discord's limits alone ask for {words.seconds(stats.ideal_s)}, "
+        f"{stats.efficiency:.2f}: Discord's limits allow {words.seconds(stats.ideal_s)} at best, "
         f"and it took {words.seconds(stats.actual_s)}"
     )
 
 
 def verified(found: Verification | None, compared: int) -> str:
-    """What a verification came to; *compared* messages are those of its sample."""
+    """Return the result of a verification. *compared* is the number of messages in its sample."""
     sample = [f"{words.counted(compared, 'message')} compared"] if compared else []
     if found is None:
         return ", ".join(sample) or "nothing proven yet"
@@ -185,31 +191,34 @@ def verified(found: Verification | None, compared: int) -> str:
 
 
 def skip_reasons(job: SyncJobResult) -> list[str]:
-    """Why channels were left out, the most frequent reason first."""
-    reasons = Counter(each.reason for each in job.skipped)
-    return [f"{number:,} × {words.printable(reason)}" for reason, number in reasons.most_common()]
+    """Return why channels were skipped, the most frequent reason first."""
+    reasons = Counter(channel.reason for channel in job.skipped)
+    return [
+        f"{number:,} × {as_invoked(words.printable(reason))}"
+        for reason, number in reasons.most_common()
+    ]
 
 
 def not_covered(job: SyncJobResult) -> list[str]:
-    """What the API has no route for, in a sentence each."""
-    return [_not_covered(each) for each in job.not_covered]
+    """Return a sentence for each thing that the API has no route for."""
+    return [_not_covered(missing) for missing in job.not_covered]
 
 
 def _not_covered(missing: NotCoveredRoute) -> str:
     channels = missing.channels
-    concerned = f" ({words.counted(channels, 'channel')})" if channels else ""
-    return words.printable(f"{missing.what}{concerned}: {missing.reason}")
+    affected = f" ({words.counted(channels, 'channel')})" if channels else ""
+    return words.printable(f"{missing.what}{affected}: {missing.reason}")
 
 
 def _errors(errors: Sequence[ChannelError]) -> list[str]:
-    told = [error_line(each) for each in errors[:MAX_ERRORS]]
-    hidden = len(errors) - len(told)
-    return [*told, f"and {hidden} more: --json names all"] if hidden else told
+    lines = [error_line(error) for error in errors[:MAX_ERRORS]]
+    hidden = len(errors) - len(lines)
+    return [*lines, f"and {hidden} more: --json lists all"] if hidden else lines
 
 
 def error_line(error: ChannelError) -> str:
-    """Return what went wrong, and where."""
-    reason = words.printable(error.error)
+    """Return the error, and its channel."""
+    reason = as_invoked(words.printable(error.error))
     if error.channel_id is None:
         return reason
     return f"{words.channel(error.name, error.channel_id)}: {reason}"

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raysync.cli import start as start_module
-from raysync.cli.start import run as run_request
-from raysync.cli.start import show
-from raysync.cli.way_on import start_command
+from raysync.cli.runs import start as start_module
+from raysync.cli.runs.next_command import start_command
+from raysync.cli.runs.start import run as run_request
+from raysync.cli.runs.start import show
 from raysync.errors import ConfigurationError, StoreUnavailableError
 from raysync.models.extras import Extras, FileRules
 from raysync.models.ids import ChannelId

@@ -1,4 +1,4 @@
-"""The one place where an error becomes a sentence and an exit code."""
+"""The only place that turns an error into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from raysync.cli.output.console import say, tell
+from raysync.cli.output.console import print_line, say
+from raysync.cli.output.hints import as_invoked
 from raysync.cli.output.streams import ReaderGoneError, StdoutError, guarded_streams
 from raysync.cli.output.words import printable
 from raysync.errors import RaysyncError
@@ -22,17 +23,17 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_READER_GONE = 141
-"""What a shell shows of a program that SIGPIPE ended: 128 + 13."""
+"""Exit code that a shell shows for a program ended by SIGPIPE: 128 + 13."""
 
 _HELP = "NoArgsIsHelpError"
-"""What is raised where nothing was asked for: its message is the help, line by line."""
+"""Name of the error for a command line without a command. Its message is the help page."""
 
 
 class RaysyncGroup(TyperGroup):
-    """The root of the commands."""
+    """Root group of all commands, which handles their errors."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run a command line to its exit code, whatever becomes of what it prints."""
+        """Run a command line and exit with its code, even if its output is lost."""
         with guarded_streams(say):
             try:
                 return super().main(*arguments, **options)
@@ -43,14 +44,14 @@ class RaysyncGroup(TyperGroup):
                 sys.exit(EXIT_FAILED)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Read the command line; what is quoted of it in an error commands no terminal."""
+        """Parse the command line. An error quotes it without terminal commands."""
         try:
             return super().make_context(*arguments, **options)
         except typer.TyperException as error:
-            raise _harmless(error) from None
+            raise _escaped(error) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what it raises on purpose is told in a sentence."""
+        """Run the command. Print an error that it raises on purpose as a sentence."""
         debug = bool(ctx.params.get("debug"))
         escape_last_resort()
         try:
@@ -62,34 +63,34 @@ class RaysyncGroup(TyperGroup):
         except KeyboardInterrupt as error:
             raise self._end("Interrupted.", error, debug, EXIT_INTERRUPTED) from None
         except typer.BadParameter as error:
-            _put_into_words(error)
-            raise _harmless(error) from None
+            _use_plain_message(error)
+            raise _escaped(error) from None
         except typer.TyperException as error:
-            raise _harmless(error) from None
+            raise _escaped(error) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise
-        except Exception as error:  # noqa: BLE001 the outermost: a user sees a sentence
+        except Exception as error:  # noqa: BLE001 the outermost handler: a user sees a sentence
             raise self._end(_unexpected(error, debug), error, debug, EXIT_FAILED) from None
 
     @staticmethod
     def _end(sentence: str, error: BaseException, debug: bool, code: int) -> typer.Exit:
         if debug:
-            tell("".join(traceback.format_exception(error)).rstrip(), err=True)
-        say(sentence)
+            print_line("".join(traceback.format_exception(error)).rstrip(), err=True)
+        say(as_invoked(sentence))
         return typer.Exit(code)
 
 
-def _harmless(error: typer.TyperException) -> typer.TyperException:
-    """The same error: it quotes a command line or a variable, which somebody may have prepared."""
+def _escaped(error: typer.TyperException) -> typer.TyperException:
+    """Escape terminal commands in an error: an attacker may have prepared what it quotes."""
     is_help = type(error).__name__ == _HELP
     for name, text in vars(error).items():
         if isinstance(text, str):
-            setattr(error, name, visible(text) if is_help else visible_line(text))
+            setattr(error, name, visible(text) if is_help else visible_line(as_invoked(text)))
     return error
 
 
-def _put_into_words(error: typer.BadParameter) -> None:
-    """Typer has pydantic read values, and repeats what that says, which is for programmers."""
+def _use_plain_message(error: typer.BadParameter) -> None:
+    """Replace pydantic's message, which is for programmers, by a sentence for the user."""
     from pydantic import ValidationError
 
     from raysync.settings import problem_of
@@ -99,7 +100,9 @@ def _put_into_words(error: typer.BadParameter) -> None:
 
 
 def _unexpected(error: Exception, debug: bool) -> str:
-    told = f"Unexpected {type(error).__name__}: {printable(reason_of(error))}"
+    sentence = f"Unexpected {type(error).__name__}: {printable(reason_of(error))}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{told}. {MORE_OPEN_FILES}"
-    return told if debug else f"{told}\nRun it again as `raysync --debug …` to see where."
+        return f"{sentence}. {MORE_OPEN_FILES}"
+    if debug:
+        return sentence
+    return f"{sentence}\nRun it again as `raysync --debug …` to see where it happened."

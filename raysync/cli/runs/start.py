@@ -1,4 +1,4 @@
-"""`raysync start`."""
+"""Command `raysync start`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from raysync.cli import options
-from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
-from raysync.cli.output.console import tell_json
+from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.output.console import print_json
 from raysync.cli.output.streams import is_unicode, keep_exit_code
 
 if TYPE_CHECKING:
@@ -40,26 +40,29 @@ def start(
     workers: options.Workers = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Sync now, in the foreground.
+    """Sync tenants now, in the foreground.
 
-    Ctrl-C ends it cleanly; a second one ends it at once. Nothing that was stored is lost.
+    Ctrl-C ends the run cleanly; a second Ctrl-C ends it at once. Nothing that was stored is lost.
 
     Exit codes: 0 all completed, 3 partial (some channels failed, or a list could not be read),
     1 failed, 2 usage or configuration, 130 interrupted.
     """
-    _refuse_if(full and incremental, "--full and --incremental exclude each other.")
+    _refuse_if(
+        full and incremental, "--full and --incremental exclude each other. Give one of them."
+    )
     _refuse_if(
         full and lookback is not None,
-        "--lookback goes with an incremental run: --full reads everything again as it is.",
+        "--lookback does not go with --full, which reads everything again. Leave one out.",
     )
     _refuse_if(
         bool(reconcile_requests and (full or since or until or channel)),
-        "--reconcile-requests goes with a plain run: not with --full, --since, --until or "
-        "--channel.",
+        "--reconcile-requests does not go with --full, --since, --until or --channel. Leave it "
+        "out, or leave those out.",
     )
     _refuse_if(
         attachments is None and bool(attachment_max_size is not None or attachment_type),
-        "--attachment-max-size and --attachment-type go with --attachments DIR-or-URL.",
+        "--attachment-max-size and --attachment-type need --attachments DIR-or-URL. Give it, "
+        "or leave them out.",
     )
     _refuse_if(bool(since and until and since >= until), "--since must be before --until.")
     from raysync.models.extras import Extras, FileRules
@@ -75,7 +78,7 @@ def start(
         sync_type=SyncType.FULL if full else SyncType.INCREMENTAL if incremental else None,
         since=since,
         until=until,
-        channels=frozenset(ChannelId(each) for each in channel or ()),
+        channels=frozenset(ChannelId(channel_id) for channel_id in channel or ()),
         lookback_s=DEFAULT_LOOKBACK_S if lookback is None else lookback.total_seconds(),
         reconcile_requests=reconcile_requests,
         extras=Extras(reactors, files),
@@ -86,35 +89,35 @@ def start(
     raise typer.Exit(exit_code(result))
 
 
-def _refuse_if(contradicts: bool, why: str) -> None:
-    if contradicts:
+def _refuse_if(is_wrong: bool, why: str) -> None:
+    if is_wrong:
         raise typer.BadParameter(why)
 
 
 def run(request: SyncRequest) -> RunResult:
-    """Sync as the environment says, with progress on stderr."""
+    """Run *request* with the settings of the environment, and print progress on stderr."""
     keep_exit_code()
-    from raysync.cli.way_on import Begun, say_ways_on
+    from raysync.cli.runs.next_command import StartedJobs, suggest_resume_commands
     from raysync.errors import ConfigurationError
     from raysync.models.status import SyncType
     from raysync.run.driver import sync
     from raysync.settings import read_settings
 
     settings = read_settings()
-    with observer(is_json=settings.log_format == "json") as watching:
-        begun = Begun(watching)
+    with observer(is_json=settings.log_format == "json") as progress:
+        started = StartedJobs(progress)
         try:
-            return sync(request, settings, begun)
-        except ConfigurationError:  # to be mended first
+            return sync(request, settings, started)
+        except ConfigurationError:  # resuming cannot help before the user has fixed it
             raise
         except (KeyboardInterrupt, Exception):
             if request.sync_type is not SyncType.VERIFY:
-                say_ways_on(begun.jobs, request.workers)
+                suggest_resume_commands(started.jobs, request.workers)
             raise
 
 
 def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObserver:
-    """The live view on a terminal, else lines; where logs are JSON, records of the log."""
+    """Return the live view on a terminal, else plain lines; log records where logs are JSON."""
     from raysync.cli.output.console import err
 
     if is_json:
@@ -132,22 +135,21 @@ def observer(*, is_json: bool = False) -> LiveObserver | PlainObserver | LogObse
 
 
 def show(result: RunResult, *, as_json: bool, request: SyncRequest | None = None) -> None:
-    """Print the result on stdout, and on stderr how to go on with what was ended early."""
-    from raysync.cli.output.console import out, say
-    from raysync.cli.way_on import ways_on
+    """Print the result on stdout, and on stderr the commands that continue runs ended early."""
+    from raysync.cli.output.console import out
+    from raysync.cli.runs.next_command import suggest_next_commands
 
     if as_json:
-        tell_json(result.model_dump_json(indent=2))
+        print_json(result.model_dump_json(indent=2))
     else:
         from raysync.cli.progress.summary import print_result
 
         print_result(out(), result)
-    for told in ways_on(result.jobs, request):
-        say(told)
+    suggest_next_commands(result.jobs, request)
 
 
 def exit_code(result: RunResult) -> int:
-    """What the statuses of the run's jobs mean to a script; the worst counts."""
+    """Return the exit code for the run's jobs: that of the worst status."""
     statuses = {job.status for job in result.jobs}
     if "cancelled" in statuses:
         return EXIT_INTERRUPTED

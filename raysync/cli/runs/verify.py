@@ -1,4 +1,4 @@
-"""`raysync verify`."""
+"""Command `raysync verify`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options
-from raysync.cli.boundary import EXIT_FAILED, EXIT_INTERRUPTED
+from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output import words
-from raysync.cli.output.console import say, tell_json
-from raysync.cli.output.hints import invocation
-from raysync.cli.start import run
+from raysync.cli.output.console import print_json
+from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.runs.start import run
 
 if TYPE_CHECKING:
     from raysync.models.results import CoverageGap, SyncJobResult
@@ -20,9 +20,9 @@ MAX_GAPS = 20
 
 
 def verify(
-    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose archive.")],
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Verify this tenant's archive.")],
     repair: Annotated[
-        bool, typer.Option("--repair", help="Read what is not proven, and verify again.")
+        bool, typer.Option("--repair", help="Read the channels with gaps, and verify again.")
     ] = False,
     sample: Annotated[
         int,
@@ -30,45 +30,46 @@ def verify(
             min=0,
             max=100_000,
             metavar="N",
-            help="Also read N random pages again and compare them; what differs is mended.",
+            help="Also read N random pages again, and correct what differs from the archive.",
         ),
     ] = 0,
     as_json: options.ResultAsJson = False,
 ) -> None:
     """Prove that no message is missing, or name the gaps.
 
-    What was read is kept as ranges of message ids. They are compared with the newest message that
-    Discord names for each channel and thread.
+    The archive records the ranges of message ids that were read. They are compared with the newest
+    message that Discord reports for each channel and thread.
 
-    What the API has no route for is not covered: that is told, and is no gap.
+    What the API has no route for is listed as not covered, and is no gap.
 
     Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
     """
-    job = _verified(tenant, sample)
+    job = _run_verification(tenant, sample)
     is_whole = job.status in ("completed", "partial")
     if repair and is_whole and job.verification is not None and job.verification.gaps:
-        mended = _mend(tenant, job.verification.gaps)
-        job = _verified(tenant, sample) if mended.status != "cancelled" else mended
+        repaired = _read_gaps(tenant, job.verification.gaps)
+        is_cancelled = repaired.status == "cancelled"
+        job = repaired if is_cancelled else _run_verification(tenant, sample)
     if as_json:
-        tell_json(job.model_dump_json(indent=2))
+        print_json(job.model_dump_json(indent=2))
     else:
         _show(job, sample)
         if job.status in ("cancelled", "failed"):
-            again = ["--repair"] * repair + ["--sample", str(sample)] * bool(sample)
-            command = " ".join([invocation(), "verify", "--tenant", tenant, *again])
-            say(f"The verification did not come to its end. Verify again: {command}")
+            options_ = ["--repair"] * repair + ["--sample", str(sample)] * bool(sample)
+            command = command_line("verify", "--tenant", tenant, *options_)
+            suggest(f"The verification was {job.status} before its end. Verify again:", command)
     raise typer.Exit(exit_code(job))
 
 
 def exit_code(job: SyncJobResult) -> int:
-    """What the verification means to a script: a list that was not read proves nothing."""
+    """Return the exit code of a verification. A list that was not read proves nothing: 1."""
     if job.status == "cancelled":
         return EXIT_INTERRUPTED
-    is_proven = job.verification is not None and job.status == "completed" and not _holes(job)
+    is_proven = job.verification is not None and job.status == "completed" and not _real_gaps(job)
     return 0 if is_proven else EXIT_FAILED
 
 
-def _verified(tenant: str, sample: int) -> SyncJobResult:
+def _run_verification(tenant: str, sample: int) -> SyncJobResult:
     from raysync.models.status import SyncType
     from raysync.run.requests import SyncRequest
 
@@ -76,18 +77,18 @@ def _verified(tenant: str, sample: int) -> SyncJobResult:
     return run(request).jobs[0]
 
 
-def _mend(tenant: str, gaps: list[CoverageGap]) -> SyncJobResult:
+def _read_gaps(tenant: str, gaps: list[CoverageGap]) -> SyncJobResult:
     from raysync.models.ids import ChannelId
     from raysync.run.requests import SyncRequest
 
-    channels = frozenset(ChannelId(int(each.channel_id)) for each in gaps)
+    channels = frozenset(ChannelId(int(gap.channel_id)) for gap in gaps)
     return run(SyncRequest(tenants=(tenant,), channels=channels, lookback_s=0.0)).jobs[0]
 
 
-def _holes(job: SyncJobResult) -> list[CoverageGap]:
-    """The gaps but those of what was written since the last sync."""
+def _real_gaps(job: SyncJobResult) -> list[CoverageGap]:
+    """Return the gaps, without those of messages written since the last sync."""
     verification = job.verification
-    return [each for each in verification.gaps if not each.is_news] if verification else []
+    return [gap for gap in verification.gaps if not gap.is_news] if verification else []
 
 
 def _show(job: SyncJobResult, sample: int) -> None:
@@ -111,7 +112,7 @@ def _show(job: SyncJobResult, sample: int) -> None:
             markup=False,
         )
     if len(verification.gaps) > MAX_GAPS:
-        console.print(f"  and {len(verification.gaps) - MAX_GAPS} more: --json names all")
+        console.print(f"  and {len(verification.gaps) - MAX_GAPS} more: --json lists all")
     if sample:
         console.print(
             f"  sample: {words.counted(job.messages_processed, 'message')} compared; "
@@ -120,17 +121,18 @@ def _show(job: SyncJobResult, sample: int) -> None:
             f"{words.count(job.messages_deleted)} deleted",
             markup=False,
         )
-    for reason in sorted({each.reason for each in job.skipped}):
-        count = sum(each.reason == reason for each in job.skipped)
+    for reason in sorted({channel.reason for channel in job.skipped}):
+        count = sum(channel.reason == reason for channel in job.skipped)
         console.print(
-            f"  left out: {words.counted(count, 'channel')}: {words.printable(reason)}",
+            f"  skipped: {words.counted(count, 'channel')}: {as_invoked(words.printable(reason))}",
             markup=False,
         )
-    for each in not_covered(job):
-        console.print(f"  not covered: {each}", markup=False)
+    for missing in not_covered(job):
+        console.print(f"  not covered: {missing}", markup=False)
     if job.quarantined:
         console.print(f"  {quarantine_line(job.quarantined, job.tenant)}", markup=False)
     for error in job.errors[:MAX_GAPS]:
         console.print(f"  not verified: {error_line(error)}", markup=False)
-    if _holes(job):
-        console.print(f"Read them with: {invocation()} verify --tenant {job.tenant} --repair")
+    if _real_gaps(job):
+        command = command_line("verify", "--tenant", job.tenant, "--repair")
+        console.print(f"Read them: {command}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`raysync resume` and `raysync cancel`."""
+"""Commands `raysync resume` and `raysync cancel`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output.console import say
-from raysync.cli.start import exit_code, run, show
-from raysync.cli.way_on import resume_command
+from raysync.cli.output.hints import command_line, suggest
+from raysync.cli.runs.next_command import resume_command
+from raysync.cli.runs.start import exit_code, run, show
 from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
 if TYPE_CHECKING:
     from raysync.models.records import JobRecord
 
-PATIENCE_S = 60.0
-LOOK_EVERY_S = 0.2
+CANCEL_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.2
 
 _JobId = Annotated[
-    str, typer.Option("--job-id", parser=params.job_id, metavar="ID", help="Which job.")
+    str, typer.Option("--job-id", parser=params.job_id, metavar="ID", help="Use this job.")
 ]
 
 
@@ -32,12 +33,13 @@ def resume(
     workers: options.Workers = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Go on with a job, in the foreground: cancelled, failed, partial, or its driver killed.
+    """Continue a job that stopped, in the foreground.
 
-    Partial is a job of which some channels failed: those are tried again. It is about what it was
-    begun with, and nothing that it has stored is read again.
+    The job was cancelled, failed, is partial, or its driver was killed. In a partial job some
+    channels failed: they are tried again. The job keeps the options that it was started with, and
+    reads nothing again that it has stored.
 
-    Exit codes: as of `raysync start`.
+    Exit codes: as for `raysync start`.
     """
     from raysync.models.ids import JobId
     from raysync.run.requests import SyncRequest
@@ -49,23 +51,29 @@ def resume(
 
 
 def cancel(job_id: _JobId) -> None:
-    """End a running job, wherever it runs. What it has stored stays, and it can be resumed.
+    """Cancel a running job, on whatever machine it runs.
 
-    Exit codes: 0 it has ended, 1 it has not within a minute, 2 it was not running.
+    What it has stored stays, and it can be resumed.
+
+    Exit codes: 0 it has ended, 1 it has not ended within a minute, 2 it was not running.
     """
     record = asyncio.run(_cancel(job_id))
     if record.status.value == "running":
-        say(f"Job {job_id} of {record.tenant} was asked to end and still runs: look again soon.")
+        suggest(
+            f"Job {job_id} of {record.tenant} was asked to end, and still runs. Look again soon:",
+            command_line("status", "--job-id", job_id),
+        )
         raise typer.Exit(EXIT_FAILED)
-    say(how_it_ended(record))
+    say_end(record)
 
 
-def how_it_ended(record: JobRecord) -> str:
-    """How the job ended; it may have come to its own end before it heard."""
-    told = f"Job {record.id} of {record.tenant} is {record.status.value}."
-    if record.status.value not in ("cancelled", "failed"):
-        return told
-    return f"{told} Go on with it: {resume_command(record.id)}"
+def say_end(record: JobRecord) -> None:
+    """Print how the job ended. It may have completed before the request to cancel arrived."""
+    sentence = f"Job {record.id} of {record.tenant} is {record.status.value}."
+    if record.status.value in ("cancelled", "failed"):
+        suggest(f"{sentence} Continue it:", resume_command(record.id))
+    else:
+        say(sentence)
 
 
 async def _cancel(job_id: str) -> JobRecord:
@@ -82,15 +90,15 @@ async def _cancel(job_id: str) -> JobRecord:
         if not await jobs.cancel(JobId(job_id)):
             record = await jobs.load(JobId(job_id))
             raise ConfigurationError(
-                f"Job {job_id} is {record.status.value}: there is nothing to cancel."
+                f"Job {job_id} is {record.status.value} already, so there is nothing to cancel."
             )
-        patience_until_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + CANCEL_TIMEOUT_S
         while True:
             record = await jobs.load(JobId(job_id))
-            if record.status is not JobStatus.RUNNING or time.monotonic() > patience_until_s:
+            if record.status is not JobStatus.RUNNING or time.monotonic() > deadline_s:
                 details = {"job_id": job_id, "status": record.status.value}
                 await AuditLog(engine).record(
                     operator_name(), AuditAction.CANCEL, record.tenant, details
                 )
                 return record
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""`raysync forget`: erase, and keep out."""
+"""Command `raysync forget`: erase somebody or something, and suppress it in later runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raysync.cli import options, params
-from raysync.cli.confirm import ask
-from raysync.cli.lookup import with_privacy
+from raysync.cli.confirmation import require_confirmation
 from raysync.cli.output import words
-from raysync.cli.output.console import out, say, tell_json
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.console import out, print_json, say
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.output.streams import keep_exit_code
+from raysync.cli.privacy.tenant_privacy import with_privacy
 
 if TYPE_CHECKING:
     from raysync.models.privacy import ErasureCounts, Suppression
@@ -27,10 +27,10 @@ _Moved = Annotated[
     list[str] | None,
     typer.Option(
         "--attachments",
-        parser=params.place,
+        parser=params.folder_or_url,
         metavar="DIR-or-URL",
-        help="Remove bytes there, too, if they were moved; may be repeated. "
-        "[default: where runs were told to keep them]",
+        help="Remove attachments here, too, if their files were moved. Repeat it for several. "
+        "[default: the places where runs stored them]",
     ),
 ]
 _Gone = Annotated[
@@ -38,19 +38,19 @@ _Gone = Annotated[
     typer.Option(
         "--without-place",
         metavar="DIR-or-URL",
-        help="Look for no bytes there: the place is gone for good; may be repeated.",
+        help="Do not look for attachments here: the place no longer exists. Repeat it for several.",
     ),
 ]
 
 
 def forget(
-    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Whose archive.")],
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Erase from this tenant.")],
     user: Annotated[
         str | None,
         typer.Option(
             parser=params.person,
             metavar="ID",
-            help="Erase this user: Discord's id, or the pseudonym (u_…).",
+            help="Erase this user, by Discord id or pseudonym (u_…).",
         ),
     ] = None,
     channel: Annotated[
@@ -60,33 +60,35 @@ def forget(
         ),
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Erase the tenant: messages, files, token, all.")
+        bool, typer.Option("--all", help="Erase the whole tenant: messages, files, token.")
     ] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="List who and what was forgotten, and is kept out.")
+        bool, typer.Option("--list", help="List the users and channels that were forgotten.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="With --user or --channel: keep out no longer.")
+        bool, typer.Option("--undo", help="Store the user or the channel again in later runs.")
     ] = False,
     attachments: _Moved = None,
     without_places: _Gone = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Erase what was stored of a user, a channel or a whole tenant, and keep it out.
+    """Erase a user, a channel or a tenant permanently.
 
-    Without --yes it shows first what would go. No later run brings anything back; --undo lifts
-    that, and the next `raysync start --full` then reads it again. What was cut short is gone on
-    with by the same command.
+    Without --yes the command shows first what would be erased. Later runs do not store it again.
+    --undo ends that, and the next `raysync start --full` reads it again. If interrupted, run the
+    same command again to continue.
     """
     if (user is not None) + (channel is not None) + all_ + list_ != 1:
-        raise typer.BadParameter("give exactly one of --user, --channel, --all and --list.")
+        raise typer.BadParameter("Give exactly one of --user, --channel, --all and --list.")
     if undo and user is None and channel is None:
-        raise typer.BadParameter("--undo takes --user or --channel.")
+        raise typer.BadParameter("--undo needs --user or --channel. Give one of them.")
     if (list_ or undo) and (attachments or without_places):
-        raise typer.BadParameter("--attachments and --without-place are for erasing.")
+        raise typer.BadParameter(
+            "--attachments and --without-place do not go with --list or --undo. Leave them out."
+        )
     if list_:
-        _show(asyncio.run(with_privacy(tenant, lambda office: office.suppressions())), as_json)
+        _show(asyncio.run(with_privacy(tenant, lambda privacy: privacy.suppressions())), as_json)
         return
     keep_exit_code()
     if undo:
@@ -106,31 +108,34 @@ def _forget(
     as_json: bool,
 ) -> None:
     if user is not None:
-        what, told = "user", f"the user {user} from {tenant}"
+        what, description = "user", f"the user {user} from {tenant}"
     elif channel is not None:
         named = words.channel(asyncio.run(with_privacy(tenant, _name_of(channel))), channel)
-        what, told = "channel", f"{named} and its threads from {tenant}"
+        what, description = "channel", f"{named} and its threads from {tenant}"
     else:
-        what, told = "tenant", f"the whole tenant {tenant}, its token and its files"
+        what, description = "tenant", f"the whole tenant {tenant}, its token and its files"
     if not yes:
-        would = asyncio.run(with_privacy(tenant, _counting(user, channel, places)))
-        say(f"This would erase {_sentence(would, what)}.")
-    ask(f"Erase {told}, for good?", yes=yes)
+        preview = asyncio.run(with_privacy(tenant, _counting(user, channel, places)))
+        say(f"This would erase {_sentence(preview, what)}.")
+    require_confirmation(f"Erase {description} permanently?", yes=yes)
     erased = asyncio.run(with_privacy(tenant, _erasing(user, channel, places)))
     if as_json:
         shown = {"tenant": tenant, "what": what, "erased": asdict(erased)}
-        tell_json(json.dumps(shown, indent=2))
+        print_json(json.dumps(shown, indent=2))
         return
     say(f"Erased: {_sentence(erased, what)}.")
     if what != "tenant":
-        say("Later runs leave it out. Backups of the database and of the files have it still.")
+        say(
+            "Later runs do not store it again. Backups of the database and of the files still "
+            "have it."
+        )
 
 
 def _name_of(channel: int) -> Callable[[TenantPrivacy], Awaitable[str | None]]:
-    async def look_up(office: TenantPrivacy) -> str | None:
+    async def look_up(privacy: TenantPrivacy) -> str | None:
         from raysync.store.archive.channels import ChannelStore
 
-        store = ChannelStore(office.engine, office.tenant.id)
+        store = ChannelStore(privacy.engine, privacy.tenant.id)
         return (await store.names([_channel(channel)])).get(_channel(channel))
 
     return look_up
@@ -139,15 +144,15 @@ def _name_of(channel: int) -> Callable[[TenantPrivacy], Awaitable[str | None]]:
 def _counting(
     user: str | None, channel: int | None, places: tuple[Sequence[str], Sequence[str]]
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
-    async def count(office: TenantPrivacy) -> ErasureCounts:
+    async def count(privacy: TenantPrivacy) -> ErasureCounts:
         from raysync.models.privacy import Elsewhere
 
         elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
-            return await office.count_user(await _ref(office, user), user, elsewhere)
+            return await privacy.count_user(await _ref(privacy, user), user, elsewhere)
         if channel is not None:
-            return await office.count_channel(_channel(channel), elsewhere)
-        return await office.count_all(elsewhere)
+            return await privacy.count_channel(_channel(channel), elsewhere)
+        return await privacy.count_all(elsewhere)
 
     return count
 
@@ -155,15 +160,15 @@ def _counting(
 def _erasing(
     user: str | None, channel: int | None, places: tuple[Sequence[str], Sequence[str]]
 ) -> Callable[[TenantPrivacy], Awaitable[ErasureCounts]]:
-    async def erase(office: TenantPrivacy) -> ErasureCounts:
+    async def erase(privacy: TenantPrivacy) -> ErasureCounts:
         from raysync.models.privacy import Elsewhere
 
         elsewhere = Elsewhere(*map(frozenset, places))
         if user is not None:
-            return await office.forget_user(await _ref(office, user), elsewhere, user)
+            return await privacy.forget_user(await _ref(privacy, user), elsewhere, user)
         if channel is not None:
-            return await office.forget_channel(_channel(channel), elsewhere)
-        return await office.forget_all(elsewhere)
+            return await privacy.forget_channel(_channel(channel), elsewhere)
+        return await privacy.forget_all(elsewhere)
 
     return erase
 
@@ -171,28 +176,31 @@ def _erasing(
 def _undo(tenant: str, user: str | None, channel: int | None, *, as_json: bool) -> None:
     from raysync.store.schema.privacy_tables import SuppressedKind
 
-    async def lift(office: TenantPrivacy) -> bool:
+    async def lift(privacy: TenantPrivacy) -> bool:
         if user is not None:
-            return await office.undo(SuppressedKind.USER, await _ref(office, user))
-        return await office.undo(SuppressedKind.CHANNEL, str(channel))
+            return await privacy.undo(SuppressedKind.USER, await _ref(privacy, user))
+        return await privacy.undo(SuppressedKind.CHANNEL, str(channel))
 
     if not asyncio.run(with_privacy(tenant, lift)):
         from raysync.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"{user or channel} was not forgotten: `raysync forget --tenant {tenant} --list` "
-            "shows who and what was."
+            f"{user or channel} was not forgotten, so there is nothing to undo. "
+            f"`raysync forget --tenant {tenant} --list` shows what was."
         )
     if as_json:
         what = "user" if user is not None else "channel"
-        tell_json(json.dumps({"tenant": tenant, "what": what, "undone": True}, indent=2))
-    say(f"Kept out no longer. Read it again with: {invocation()} start --tenant {tenant} --full")
+        print_json(json.dumps({"tenant": tenant, "what": what, "undone": True}, indent=2))
+    suggest(
+        "Later runs store it again. Read it again:",
+        command_line("start", "--tenant", tenant, "--full"),
+    )
 
 
-async def _ref(office: TenantPrivacy, user: str) -> str:
+async def _ref(privacy: TenantPrivacy, user: str) -> str:
     from raysync.settings import read_settings
 
-    return await office.ref_of(user, read_settings())
+    return await privacy.ref_of(user, read_settings())
 
 
 def _channel(channel: int) -> Any:
@@ -203,18 +211,18 @@ def _channel(channel: int) -> Any:
 
 def _show(listed: Sequence[Suppression], as_json: bool) -> None:
     if as_json:
-        tell_json(json.dumps({"forgotten": [_as_json(each) for each in listed]}, indent=2))
+        print_json(json.dumps({"forgotten": [_as_json(entry) for entry in listed]}, indent=2))
         return
     if not listed:
-        say("Nobody and nothing was forgotten.")
+        say("No user and no channel was forgotten.")
         return
     from raysync.cli.output.console import plain_table
 
     table = plain_table("entry", "kind", "who or what", "since", "erased")
-    for each in listed:
-        erased = "not to its end: run it again" if each.erased_at is None else _day(each.erased_at)
+    for entry in listed:
+        erased = "unfinished: run it again" if entry.erased_at is None else _minute(entry.erased_at)
         table.add_row(
-            str(each.id), each.kind, words.printable(each.ref), _day(each.created_at), erased
+            str(entry.id), entry.kind, words.printable(entry.ref), _minute(entry.created_at), erased
         )
     out().print(table)
 
@@ -229,12 +237,12 @@ def _as_json(entry: Suppression) -> dict[str, Any]:
     }
 
 
-def _day(moment: Any) -> str:
+def _minute(moment: Any) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _sentence(counts: ErasureCounts, what: str) -> str:
-    """Return what would be erased, or was, in the same words."""
+    """Return what would be erased, or was erased, in the same words."""
     parts = [
         words.counted(counts.messages, "message"),
         words.counted(counts.versions, "earlier version"),
@@ -242,7 +250,7 @@ def _sentence(counts: ErasureCounts, what: str) -> str:
         words.counted(counts.attachments, "attachment"),
     ]
     if what == "user" or counts.mentions:
-        parts.append(f"{words.counted(counts.mentions, 'mention')} in what others wrote")
+        parts.append(f"{words.counted(counts.mentions, 'mention')} in messages of others")
     if counts.files:
         parts.append(words.counted(counts.files, "file"))
     return ", ".join(parts)

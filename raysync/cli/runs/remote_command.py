@@ -1,4 +1,4 @@
-"""Command lines that are checked here and run elsewhere: by a cluster, or by a schedule."""
+"""Checks of command lines that run elsewhere: on a cluster, or by a schedule."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from raysync.models.secret_texts import has_password, looks_like_token
 
 
 def refuse_secrets(words: Sequence[str]) -> None:
-    """Refuse a secret among *words*, which others will see. Nothing of it is repeated."""
+    """Refuse a secret among *words*, which others will see. The error does not repeat it."""
     if any(looks_like_token(word) for word in words):
         raise typer.BadParameter(
-            "One of the words after the options looks like a bot token, and all of them are shown "
-            "to others: reset it in Discord's Developer Portal, and name it by "
+            "The command contains what looks like a bot token, and other users can see the "
+            "command. Reset the token in Discord's Developer Portal, and give it to "
             "`raysync tenant add --token-env`."
         )
     if any(has_password(word) for word in words):
         raise typer.BadParameter(
-            "One of the words after the options is an address with a password, and all of them "
-            "are shown to others: give it by an environment variable where the command runs."
+            "The command contains a URL with a password, and other users can see the command. Set "
+            "it in an environment variable where the command runs."
         )
 
 
-def checked(root: typer.Context, words: Sequence[str]) -> dict[str, Any]:
-    """Refuse here what `raysync` with *words* would refuse there; its parameters, by name.
+def parse_command(root: typer.Context, words: Sequence[str]) -> dict[str, Any]:
+    """Parse *words* as `raysync` would elsewhere, and return the parameters by name.
 
     Raises:
-        typer.BadParameter and others of the command line: as the command itself does.
+        typer.BadParameter and other usage errors: as the command itself does.
     """
     context = root.find_root()
     group: Any = context.command

@@ -1,4 +1,4 @@
-"""The demo's Discord: an emulator in a process of its own."""
+"""The demo's emulator of Discord, in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from raysync.errors import RaysyncError
 from raysync.reasons import reason_in_output
 
 LOOPBACK = "127.0.0.1"
-READY_WITHIN_S = 60.0
-_POLL_S = 0.05
-_STOP_WITHIN_S = 5.0
-_ANSWER_WITHIN_S = 10.0
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+READY_TIMEOUT_S = 60.0
+_POLL_INTERVAL_S = 0.05
+_STOP_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 10.0
+_OPENER_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class DemoEmulatorError(RaysyncError):
-    """The emulator does not come up, or does not answer."""
+    """The emulator does not start, or does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class DemoEmulator:
     guild_id: int
 
     def post_messages(self, contents: list[tuple[int, str]]) -> None:
-        """Post new messages, each a channel's id and a content."""
+        """Post new messages, given as pairs of channel id and content."""
         self._edit(
             [
                 {"op": "post_message", "channel_id": str(channel_id), "content": content}
@@ -52,16 +52,16 @@ class DemoEmulator:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _DIRECTLY.open(request, timeout=_ANSWER_WITHIN_S):
+            with _OPENER_WITHOUT_PROXY.open(request, timeout=_ANSWER_TIMEOUT_S):
                 pass
         except OSError as error:
-            raise DemoEmulatorError(f"The emulator did not take new messages: {error}.") from None
+            raise DemoEmulatorError(f"The emulator did not accept new messages: {error}.") from None
 
     def stop(self) -> None:
-        """End the process, gently first."""
+        """Terminate the process; kill it if it has not ended after 5 seconds."""
         self.process.terminate()
         try:
-            self.process.wait(_STOP_WITHIN_S)
+            self.process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -70,19 +70,19 @@ class DemoEmulator:
 
 
 def start_emulator(
-    home: Path, *, limited: bool, tethered: bool, messages: int | None = None
+    home: Path, *, limited: bool, exits_with_parent: bool, messages: int | None = None
 ) -> DemoEmulator:
     """Start an emulator with the lively guild, its log under *home*, and wait until it answers.
 
-    It is in a session of its own, so that Ctrl-C reaches the demo alone. Where *tethered* it ends
-    with this process, however that ends.
+    It has a session of its own, so that Ctrl-C reaches only the demo. With *exits_with_parent* it
+    ends when this process ends, even if this one is killed.
 
     Raises:
-        DemoEmulatorError: it does not come up; the sentence says what it said last.
+        DemoEmulatorError: it does not start. The message has the last line of its output.
     """
     ready_file, log = home / "emulator.json", home / "emulator.log"
     ready_file.unlink(missing_ok=True)
-    program = "raysync.cli.exit_with_parent" if tethered else "raysync"
+    program = "raysync.cli.exit_with_parent" if exits_with_parent else "raysync"
     command = [sys.executable, "-m", program, "emulator", "serve", "--preset", "lively"]
     command += ["--port", "0", "--ready-file", str(ready_file)]
     command += ["--limits", "discord" if limited else "off"]
@@ -91,7 +91,7 @@ def start_emulator(
     with private_log(log) as output:
         process = subprocess.Popen(  # noqa: S603 our own program, no shell
             command,
-            stdin=subprocess.PIPE if tethered else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if exits_with_parent else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -108,14 +108,16 @@ def start_emulator(
 
 
 def _await_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -> dict[str, Any]:
-    deadline_s = time.monotonic() + READY_WITHIN_S
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if ready_file.exists():
             ready: dict[str, Any] = json.loads(ready_file.read_text(encoding="utf-8"))
             return ready
         if process.poll() is not None:
-            said = reason_in_output(log.read_text(encoding="utf-8", errors="replace"))
-            why = said or f"exit code {process.returncode}"
-            raise DemoEmulatorError(f"The emulator did not start: {why} ({log} has the rest).")
-        time.sleep(_POLL_S)
-    raise DemoEmulatorError(f"The emulator was not ready within {READY_WITHIN_S:.0f} s; see {log}.")
+            reason = reason_in_output(log.read_text(encoding="utf-8", errors="replace"))
+            why = reason or f"exit code {process.returncode}"
+            raise DemoEmulatorError(f"The emulator did not start: {why}. See {log} for its output.")
+        time.sleep(_POLL_INTERVAL_S)
+    raise DemoEmulatorError(
+        f"The emulator was not ready within {READY_TIMEOUT_S:.0f} s. See {log} for its output."
+    )

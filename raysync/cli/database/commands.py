@@ -1,4 +1,4 @@
-"""`raysync db`: the database, its schema and its roles."""
+"""Commands `raysync db`: the schema, the URL, and the embedded server."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli import roles
-from raysync.cli.output.console import say, tell
+from raysync.cli.database import roles
+from raysync.cli.output.console import print_line, say
+from raysync.cli.output.hints import command_line, suggest
 
 if TYPE_CHECKING:
     from raysync.settings import Settings
 
-app = typer.Typer(help="The database, its schema and its roles.", no_args_is_help=True)
+app = typer.Typer(help="Manage the database, its schema and its roles.", no_args_is_help=True)
 app.command()(roles.grant_analyst)
 app.command()(roles.revoke_analyst)
 app.command()(roles.grant_worker)
@@ -22,9 +23,9 @@ app.command()(roles.revoke_worker)
 
 @app.command()
 def upgrade() -> None:
-    """Bring the schema to what this version needs.
+    """Upgrade the schema to this version.
 
-    Harmless when it is there already. The embedded database is upgraded by itself.
+    Does nothing if the schema is up to date. The embedded database is upgraded automatically.
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
@@ -38,20 +39,20 @@ def upgrade() -> None:
     if before == after:
         say(f"The schema is up to date: {after}.")
     else:
-        say(f"The schema is now {after}; it was {before or 'empty'}.")
+        say(f"The schema was upgraded from {before or 'empty'} to {after}.")
 
 
 @app.command()
 def url() -> None:
-    """Print the database's URL, password included.
+    """Print the database's URL, with its password.
 
-    For psql and the like. The embedded server is started if it is not running.
+    Use it for psql and other tools. The embedded server is started if it is not running.
     """
     from raysync.database import database_url
     from raysync.settings import read_settings
     from raysync.store.connection.engine import url_for_others
 
-    tell(url_for_others(database_url(read_settings())))
+    print_line(url_for_others(database_url(read_settings())))
 
 
 @app.command()
@@ -63,21 +64,21 @@ def current() -> None:
     from raysync.store.server.migrate import head
 
     found, needed = current_revision(database_url(read_settings())), head()
-    tell(found or "empty")
+    print_line(found or "empty")
     if found != needed:
-        say(f"This version needs {needed}: run `raysync db upgrade`.")
+        suggest(f"This version needs {needed}. Upgrade the schema:", command_line("db", "upgrade"))
 
 
 @app.command()
 def stop(
     force: Annotated[
-        bool, typer.Option("--force", help="Stop it also where a sync is running on it.")
+        bool, typer.Option("--force", help="Stop the server even if a sync is using it.")
     ] = False,
 ) -> None:
     """Stop the embedded server.
 
-    The next command that needs it starts it again. Refused while a command is at work on it; a
-    command that begins meanwhile waits until it has stopped.
+    The next command that needs the server starts it again. The command refuses to stop a server
+    that another command uses. A command that starts meanwhile waits until the server has stopped.
     """
     from raysync.errors import ConfigurationError
     from raysync.settings import read_settings
@@ -87,17 +88,18 @@ def stop(
     settings = read_settings()
     if settings.database_url is not None:
         raise ConfigurationError(
-            "RAYSYNC_DATABASE_URL names a server of your own, which raysync does not stop."
+            "RAYSYNC_DATABASE_URL names a server of your own, and raysync stops only its embedded "
+            "server. Stop yours with its own tools."
         )
     with unused(settings.home) as is_unused:
         if not force:
             _refuse_in_use(settings, is_unused=is_unused)
         stopped = stop_embedded(settings.home)
-    say("The embedded server is stopped." if stopped else "The embedded server was not running.")
+    say("The embedded server was stopped." if stopped else "The embedded server was not running.")
 
 
 def _refuse_in_use(settings: Settings, *, is_unused: bool) -> None:
-    """Refuse while a sync runs on the server, wherever its driver is, or a command uses it here."""
+    """Raise JobRunningError if a sync from any machine, or a command here, uses the server."""
     from raysync.errors import DatabaseUnavailableError, JobRunningError
     from raysync.store.server.embedded import embedded_running
 
@@ -109,9 +111,8 @@ def _refuse_in_use(settings: Settings, *, is_unused: bool) -> None:
                 raise
     if not is_unused:
         raise JobRunningError(
-            "Another raysync command is at work on the embedded server, a sync that is only "
-            "beginning perhaps: wait for it, or end it, then stop the server; --force stops it at "
-            "once."
+            "Another raysync command uses the embedded server, perhaps a sync that is starting. "
+            "Wait for it, or end it, then stop the server. --force stops it at once."
         )
 
 
@@ -122,7 +123,7 @@ async def _refuse_while_running(settings: Settings) -> None:
     from raysync.store.server.health import running_jobs
 
     url = database_url(settings)
-    # its schema is left as it is: it is to be stopped
+    # not open_store, which would upgrade the schema of a server that is about to stop
     engine = open_engine(url, pool_size=1, application_name="raysync")
     try:
         with reaching(url):
@@ -131,7 +132,7 @@ async def _refuse_while_running(settings: Settings) -> None:
         await engine.dispose()
     if running:
         raise JobRunningError(
-            f"A sync is running on the embedded server ({', '.join(running)}): wait for it, or end "
-            f"it (`raysync cancel --job-id {running[0]}`), then stop the server; --force stops it "
-            "at once."
+            f"A sync is running on the embedded server ({', '.join(running)}). Wait for it, or "
+            f"cancel it (`raysync cancel --job-id {running[0]}`), then stop the server. --force "
+            "stops it at once."
         )

@@ -1,4 +1,4 @@
-"""`raysync db grant-…` and `revoke-…`: who else may use the database, and for what."""
+"""Commands `raysync db grant-…` and `revoke-…`: rights of other database roles."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raysync.cli.key_marks import note_keys
 from raysync.cli.output.console import say
+from raysync.cli.privacy.key_marks import store_key_marks
 from raysync.models.audit import AuditAction
 from raysync.operators import operator_name
 
@@ -16,76 +16,77 @@ if TYPE_CHECKING:
     from raysync.settings import Settings
     from raysync.store.server.roles import Granted
 
-_Role = Annotated[str, typer.Option(metavar="NAME", help="The database's role.")]
-_Tenant = Annotated[str, typer.Option(metavar="SLUG", help="The tenant that it sees.")]
+_Role = Annotated[str, typer.Option(metavar="NAME", help="Use this database role.")]
+_Tenant = Annotated[str, typer.Option(metavar="SLUG", help="Let the role see this tenant.")]
 
 
 def grant_analyst(tenant: _Tenant, role: _Role) -> None:
-    """Let a role of the database read one tenant, and nothing of the others.
+    """Let a database role read one tenant.
 
-    In the tables, where row security sees to it, and in the views of the schema analytics. A role
-    that does not exist is made, without a password. For the tables' owner.
+    The role reads the tables, where row-level security hides other tenants, and the views of the
+    schema analytics. A role that does not exist is created, without a password. Only the owner of
+    the tables can run this command.
     """
     from raysync.settings import read_settings
 
     settings = read_settings()
     granted = asyncio.run(_grant_analyst(settings, tenant, role))
-    say(f"{role} reads the tenant {tenant}, and no other.")
+    say(f"{role} can read the tenant {tenant}, and no other.")
     for what, statement in granted.left:
         say(
-            f"Note: like all roles here, {role} may {what}. If nobody else needs it, have the "
-            f"database's administrator run  {statement}"
+            f"Note: like all roles of this database, {role} may {what}. If nobody needs it, "
+            f"let the database's administrator run  {statement}"
         )
-    _tell_of_login(settings, role, granted)
+    _explain_login(settings, role, granted)
 
 
 def revoke_analyst(tenant: _Tenant, role: _Role) -> None:
-    """Take from a role what grant-analyst gave it.
+    """Revoke what grant-analyst granted.
 
-    The role stays, and sees nothing.
+    The role itself stays, and sees nothing.
     """
     from raysync.settings import read_settings
 
     asyncio.run(_revoke_analyst(read_settings(), tenant, role))
-    say(f"{role} reads nothing of {tenant} any more. The role itself is still there.")
+    say(f"{role} can no longer read {tenant}. The role itself still exists.")
 
 
 def grant_worker(role: _Role) -> None:
-    """Let a role of the database run syncs, and no more than that.
+    """Let a database role run syncs, and nothing else.
 
-    It reads and writes what runs need, of every tenant; it changes no schema, adds and removes no
-    tenant, and can only add to the audit log. A role that does not exist is made, without a
-    password. For the tables' owner.
+    The role reads and writes what runs need, for every tenant. It cannot change the schema, or add
+    and remove tenants, and it can only append to the audit log. A role that does not exist is
+    created, without a password. Only the owner of the tables can run this command.
     """
     from raysync.settings import read_settings
 
     settings = read_settings()
     granted = asyncio.run(_grant_worker(settings, role))
-    say(f"{role} may run syncs: name it in RAYSYNC_DATABASE_URL where they run.")
-    _tell_of_login(settings, role, granted)
+    say(f"{role} may run syncs. Name it in RAYSYNC_DATABASE_URL where they run.")
+    _explain_login(settings, role, granted)
 
 
 def revoke_worker(role: _Role) -> None:
-    """Take from a role what grant-worker gave it.
+    """Revoke what grant-worker granted.
 
-    The role stays, and may do nothing.
+    The role itself stays, and may do nothing.
     """
     from raysync.settings import read_settings
 
     asyncio.run(_revoke_worker(read_settings(), role))
-    say(f"{role} may run syncs no more. The role itself is still there.")
+    say(f"{role} may no longer run syncs. The role itself still exists.")
 
 
-def _tell_of_login(settings: Settings, role: str, granted: Granted) -> None:
+def _explain_login(settings: Settings, role: str, granted: Granted) -> None:
     if settings.database_url is None:
         say(
-            "The embedded database lets in its own system user alone, so the role is of use "
-            "there as `SET ROLE` only, which whoever may say it may take back. For other people, "
-            "use a server of your own."
+            "Only its own system user can log in to the embedded database. There the role works "
+            "with `SET ROLE` only, which that user can undo. For other people, use a server of "
+            "your own."
         )
     elif granted.created:
         say(
-            "It is new and has no password. Set one in psql, which does not show it: "
+            "The role is new and has no password. Set one in psql, which does not show it: "
             f"\\password {role}"
         )
 
@@ -127,7 +128,7 @@ async def _grant_worker(settings: Settings, role: str) -> Granted:
 
     async with open_store(settings) as engine:
         granted = await RoleStore(engine).grant_worker(role)
-        await note_keys(settings, engine, await TenantStore(engine).list())
+        await store_key_marks(settings, engine, await TenantStore(engine).list())
         await AuditLog(engine).record(
             operator_name(), AuditAction.GRANT_WORKER, None, {"role": role}
         )

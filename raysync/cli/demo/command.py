@@ -1,4 +1,4 @@
-"""`raysync demo`: everything, with no token, no database server and no Discord."""
+"""Command `raysync demo`: a sync with no token, no database server and no Discord."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from urllib.parse import urlsplit
 
 import typer
 
-from raysync.cli.boundary import EXIT_FAILED
+from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output.console import out
 from raysync.cli.output.hints import invocation
 from raysync.cli.output.streams import keep_exit_code
-from raysync.cli.start import exit_code, observer
+from raysync.cli.runs.start import exit_code, observer
 from raysync.signals import ending_signals, leave_closed_terminal
 
 if TYPE_CHECKING:
-    from raysync.cli.demo_emulator import DemoEmulator
+    from raysync.cli.demo.emulator_process import DemoEmulator
     from raysync.models.results import RunResult
     from raysync.settings import Settings
 
 TENANT = "demo"
 FAST_REQUESTS_PER_SECOND = 1000.0
 NEW_CHANNELS = 8
-NEW_MESSAGES = 40  # in each of them
+NEW_MESSAGES = 40  # in each new channel
 _SQL = "select count(*), min(platform_created_at)::date as first from messages"
 
-_UNSET_LATER = ("RAYSYNC_HOME", "RAYSYNC_DISCORD_API_URL")
+_DEMO_VARIABLES = ("RAYSYNC_HOME", "RAYSYNC_DISCORD_API_URL")
 
 
 def demo(
     fast: Annotated[
-        bool, typer.Option("--fast", help="Lift Discord's limits, to see the machine's.")
+        bool,
+        typer.Option(
+            "--fast", help="Sync without Discord's rate limits, as fast as this machine can."
+        ),
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the emulator and the database running.")
+        bool, typer.Option("--keep", help="Keep the emulator and the database running afterwards.")
     ] = False,
     messages: Annotated[
         int | None,
@@ -50,17 +53,17 @@ def demo(
             min=1_000,
             max=1_000_000,
             metavar="N",
-            help="Messages in the emulated guild. [default: 40,000]",
+            help="Generate this number of messages in the emulated guild. [default: 40,000]",
         ),
     ] = None,
 ) -> None:
-    """Watch a sync, with no token and no database server.
+    """Try a sync without a token or a database server.
 
-    An emulated Discord with a lively guild is synced into an embedded PostgreSQL, at Discord's
-    true limits, then once more after new messages. It takes under two minutes, has a home of its
-    own and can be run again.
+    The demo syncs an emulated Discord server into an embedded PostgreSQL at Discord's true rate
+    limits, then once more after new messages. It takes under two minutes. It uses a folder of its
+    own, and can be run again.
     """
-    from raysync.cli.demo_emulator import LOOPBACK, start_emulator
+    from raysync.cli.demo.emulator_process import LOOPBACK, start_emulator
     from raysync.discord_api.proxies import asked_directly
     from raysync.settings import read_settings
 
@@ -68,28 +71,30 @@ def demo(
     home = read_settings().home / "demo"
     home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.mkdir(mode=0o700, exist_ok=True)
-    _tell("Starting an emulated Discord with a lively guild, and an embedded PostgreSQL …")
+    _print("Starting an emulated Discord server and an embedded PostgreSQL …")
     with _ending_on_signals():
-        emulator = start_emulator(home, limited=not fast, tethered=not keep, messages=messages)
+        emulator = start_emulator(
+            home, limited=not fast, exits_with_parent=not keep, messages=messages
+        )
         settings = _settings(home, emulator, fast=fast)
         code = EXIT_FAILED
         try:
-            _tell(f"Discord's API is at {emulator.url}; the copy will be under {home}.")
+            _print(f"The emulated API is at {emulator.url}. The copy is stored under {home}.")
             with asked_directly([LOOPBACK]):
                 code = _two_runs(settings, emulator, fast=fast)
         finally:
             if code != 0 or not keep:
                 _clean_up(emulator, settings)
     if code == 0:
-        _tell("\n".join(_next_steps(home, emulator if keep else None)))
+        _print("\n".join(_next_steps(home, emulator if keep else None)))
     raise typer.Exit(code)
 
 
 def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
-    """The demo's own: nothing of a real installation is touched, whatever the environment says."""
+    """Return the demo's own settings. They touch no real installation."""
     from raysync.settings import read_settings
 
-    own: dict[str, object] = {
+    values: dict[str, object] = {
         "home": home,
         "database_url": None,
         "secret_key": None,
@@ -97,25 +102,25 @@ def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
         "ray_address": None,
     }
     if fast:
-        own["global_requests_per_second"] = FAST_REQUESTS_PER_SECOND
-        own["channel_pages_per_second"] = FAST_REQUESTS_PER_SECOND
-    return read_settings().model_copy(update=own)
+        values["global_requests_per_second"] = FAST_REQUESTS_PER_SECOND
+        values["channel_pages_per_second"] = FAST_REQUESTS_PER_SECOND
+    return read_settings().model_copy(update=values)
 
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Have SIGTERM and a closed terminal unwind the stack, so that no process is left behind."""
+    """Make SIGTERM and a closed terminal unwind the stack, so that no process stays behind."""
 
     def leave(number: int, _frame: object) -> None:
         leave_closed_terminal()
         sys.exit(128 + number)
 
-    before = {each: signal.signal(each, leave) for each in ending_signals()}
+    handlers = {number: signal.signal(number, leave) for number in ending_signals()}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _clean_up(emulator: DemoEmulator, settings: Settings) -> None:
@@ -127,19 +132,19 @@ def _clean_up(emulator: DemoEmulator, settings: Settings) -> None:
 
 def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
     asyncio.run(_renew_tenant(settings, emulator))
-    limits = "with the limits lifted" if fast else "at Discord's true limits"
-    _tell(f"Tenant {TENANT} is added. First run: everything, {limits}.\n")
+    limits = "without rate limits" if fast else "at Discord's true rate limits"
+    _print(f"Tenant {TENANT} was added. First run: read everything, {limits}.\n")
     first = _sync(settings, fast=fast)
     if (code := exit_code(first)) != 0:
         return code
     new = NEW_CHANNELS * NEW_MESSAGES
-    _tell(f"\nMeanwhile {new} new messages are written. Second run: only what is new.\n")
-    emulator.post_messages(_news(first))
+    _print(f"\nNow {new} new messages are posted. Second run: read only what is new.\n")
+    emulator.post_messages(_new_messages(first))
     return exit_code(_sync(settings, fast=fast))
 
 
 async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
-    """Begin from nothing, also where an earlier demo left its copy."""
+    """Add the demo tenant anew, without the copy of an earlier demo."""
     from raysync.credentials import DEMO, seal_token, secret_key
     from raysync.database import open_store
     from raysync.models.entities import Privacy
@@ -150,9 +155,11 @@ async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
     guild_id = GuildId(emulator.guild_id)
     async with open_store(settings) as engine:
         tenants = TenantStore(engine)
-        for each in await tenants.list():
-            await tenants.remove(each.slug)
-        token_ref = f"{DEMO}:{settings.discord_api_url}"  # at Discord's it would be a stranger's
+        for tenant in await tenants.list():
+            await tenants.remove(tenant.slug)
+        token_ref = (
+            f"{DEMO}:{settings.discord_api_url}"  # so that it is never sent to the real Discord
+        )
         await tenants.add(TENANT, guild_id, "Demo", token_ref, Privacy.PSEUDONYMOUS, sealed)
 
 
@@ -161,30 +168,35 @@ def _sync(settings: Settings, *, fast: bool) -> RunResult:
     from raysync.run.driver import sync
     from raysync.run.requests import SyncRequest
 
-    with observer() as watching:
-        result = sync(SyncRequest(tenants=(TENANT,)), settings, watching)
+    with observer() as progress:
+        result = sync(SyncRequest(tenants=(TENANT,)), settings, progress)
     print_result(out(), result, limited=not fast)
     return result
 
 
-def _news(result: RunResult) -> list[tuple[int, str]]:
-    """New messages for the channels that had the most."""
+def _new_messages(result: RunResult) -> list[tuple[int, str]]:
+    """Return new messages, as channel id and content, for the channels with the most messages."""
     busiest = sorted(
-        result.jobs[0].channel_results, key=lambda each: each.messages_processed, reverse=True
+        result.jobs[0].channel_results,
+        key=lambda channel: channel.messages_processed,
+        reverse=True,
     )[:NEW_CHANNELS]
     return [
-        (int(each.channel_id), f"News of the day, number {number}")
-        for each in busiest
+        (int(channel.channel_id), f"News of the day, number {number}")
+        for channel in busiest
         for number in range(1, NEW_MESSAGES + 1)
     ]
 
 
 def _next_steps(home: Path, kept: DemoEmulator | None) -> list[str]:
-    """What to try, in commands that work when pasted; *kept* is the emulator that goes on."""
+    """Return what to try next, in commands that work when pasted.
+
+    *kept* is the emulator, if it keeps running.
+    """
     command = invocation()
     steps = [
         "",
-        "Now look at the copy; these work as they stand:",
+        "Now look at the copy. Paste these commands:",
         "",
         f"  export {_environment(home)}",
         f"  {command} status --tenant {TENANT}",
@@ -194,7 +206,14 @@ def _next_steps(home: Path, kept: DemoEmulator | None) -> list[str]:
         steps.append(f'  psql "$({command} db url)" -c "{_SQL}"')
     steps += _when_kept(kept, command) if kept else _when_gone(home, command)
     own = f"{command} tenant add SLUG --guild ID --token-env NAME"
-    return [*steps, "", f"Your own server: {own}, then {command} start"]
+    return [
+        *steps,
+        "",
+        "Sync your own Discord server:",
+        "",
+        f"  {own}",
+        f"  {command} start",
+    ]
 
 
 def _when_kept(emulator: DemoEmulator, command: str) -> list[str]:
@@ -207,31 +226,31 @@ def _when_kept(emulator: DemoEmulator, command: str) -> list[str]:
         *([f"  export NO_PROXY={exempt} no_proxy={exempt}"] if proxies.are_set else []),
         f"  {command} start --tenant {TENANT}",
         "",
-        "The emulator and the database go on. To end them:",
+        "The emulator and the database keep running. To stop them:",
         "",
-        f"  kill {emulator.process.pid}; {command} db stop; unset {' '.join(_UNSET_LATER)}",
+        f"  kill {emulator.process.pid}; {command} db stop; unset {' '.join(_DEMO_VARIABLES)}",
     ]
 
 
 def _when_gone(home: Path, command: str) -> list[str]:
     return [
         "",
-        f"`{command} demo --keep` leaves the emulator running, to sync again. When you are done:",
+        f"`{command} demo --keep` keeps the emulator running, to sync again. To clean up:",
         "",
         f"  {command} db stop; rm -r {shlex.quote(str(home))}; unset RAYSYNC_HOME",
     ]
 
 
 def _environment(home: Path) -> str:
-    """What makes later commands use the demo's home, whatever a real installation has set."""
+    """Return the variables that make later commands use the demo's folder, and nothing else."""
     masked = [
-        each for each in ("RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY") if os.environ.get(each)
+        name for name in ("RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY") if os.environ.get(name)
     ]
-    return " ".join([f"RAYSYNC_HOME={shlex.quote(str(home))}", *(f"{each}=" for each in masked)])
+    return " ".join([f"RAYSYNC_HOME={shlex.quote(str(home))}", *(f"{name}=" for name in masked)])
 
 
-def _tell(text: str) -> None:
-    """Print prose, wrapped at words on a terminal, and indented commands just as they are."""
+def _print(text: str) -> None:
+    """Print prose, wrapped at words on a terminal, and indented commands without wrapping."""
     console = out()
     for line in text.split("\n"):
         is_command = line.startswith("  ")

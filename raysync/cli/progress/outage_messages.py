@@ -1,4 +1,4 @@
-"""An outage of the database, in sentences."""
+"""Sentences about an outage of the database."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from raysync.models.outage import Outage
 
 
 def waiting(outage: Outage) -> str:
-    """Since when the database has not answered, and until when the run waits: two hours at most."""
+    """Return the time since the outage began, and until when the run waits: two hours at most."""
     since, until = f"{outage.since:%H:%M:%S} UTC", f"{outage.until:%H:%M:%S} UTC"
-    return f"PostgreSQL has not answered since {since}; waiting until {until}"
+    return f"PostgreSQL has not answered since {since}. Waiting until {until}"
 
 
 def reason(outage: Outage) -> str:
-    """Why, and what to do where only somebody else can end it."""
+    """Return the reason of the outage, and what to do if only the user can end it."""
     why = words.printable(outage.reason)
     if not outage.is_stopped:
         return why
-    return f"{why}; any other command starts it, `raysync db url` for one"
+    return f"{why}; any other raysync command starts it, such as `db url`"
 
 
 def line(outage: Outage) -> str:
-    """Both in one line."""
+    """Return the wait and its reason in one line."""
     return f"{waiting(outage)} ({reason(outage)})."
 
 
 def over(after_s: float) -> str:
-    """That the database answers again."""
+    """Return the sentence for the end of an outage."""
     return f"PostgreSQL answers again, after {words.seconds(after_s)}."

@@ -1,0 +1,1 @@
+"""Commands of the database: its schema, its roles, the embedded server."""

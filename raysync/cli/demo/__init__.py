@@ -1,0 +1,1 @@
+"""`raysync demo` and the emulator process that it starts."""

@@ -1,0 +1,1 @@
+"""`raysync emulator`: the Discord emulator as a program of its own."""

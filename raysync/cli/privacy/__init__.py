@@ -1,0 +1,1 @@
+"""Commands of a privacy officer: show, export, erase, and change pseudonyms."""

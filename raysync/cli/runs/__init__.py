@@ -1,0 +1,1 @@
+"""Commands that begin, continue, end or verify a run, here or on a cluster."""
