@@ -1,4 +1,4 @@
-"""`raysync report`: one job after the fact."""
+"""Command `raysync report`, which describes one job."""
 
 from __future__ import annotations
 
@@ -24,34 +24,38 @@ STDOUT = "-"
 
 
 class ReportError(RaysyncError):
-    """The report cannot be written."""
+    """Failure to write the report."""
 
 
 def report(
     job_id: Annotated[
         str | None,
-        typer.Option(parser=params.job_id, metavar="ID", help="This job. [default: the latest]"),
+        typer.Option(
+            parser=params.job_id, metavar="ID", help="Report this job. [default: the latest]"
+        ),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="This tenant's latest job.")
+        str | None, typer.Option(metavar="SLUG", help="Report this tenant's latest job.")
     ] = None,
     html: Annotated[
         str | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with all of it; - is stdout."),
+        typer.Option(
+            "--html", metavar="FILE", help="Write the full report as a web page; - is stdout."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the main figures as JSON.")
     ] = False,
 ) -> None:
-    """Tell how a job went: how long, against which of Discord's limits, and what cost the rest.
+    """Report a job's duration, the Discord limit that bounds it, and the causes of lost time.
 
-    The page is one file that loads nothing and runs no script: who read which channel when,
-    messages and requests over time, waits, errors and what to do about them.
+    The page is one file that loads nothing and runs no script. It shows which worker read which
+    channel when, rates over time, waiting times, errors and what to do about them.
     """
     if job_id is not None and tenant is not None:
-        raise typer.BadParameter("--job-id and --tenant exclude each other.")
+        raise typer.BadParameter("--job-id and --tenant exclude each other. Give one of them.")
     if html is not None and as_json:
-        raise typer.BadParameter("--html and --json exclude each other.")
+        raise typer.BadParameter("--html and --json exclude each other. Give one of them.")
     history = asyncio.run(_history(job_id, tenant))
     now = datetime.now(UTC)
     if html is not None:
@@ -74,13 +78,12 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
         jobs = JobStore(engine)
         if job_id is not None:
             return await job_history(engine, JobId(job_id))
-        of = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
-        latest = await settled(lambda: jobs.recent(of, limit=1))
+        tenant_id = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
+        latest = await settled(lambda: jobs.recent(tenant_id, limit=1))
         if not latest:
-            which = f" --tenant {tenant}" if tenant else ""
+            option = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(
-                f"There is no sync job yet. Begin one, of a tenant that was added: "
-                f"{invocation()} start{which}"
+                f"There is no sync job yet. Start one: {invocation()} start{option}"
             )
         return await job_history(engine, latest[0].id)
 
@@ -91,13 +94,13 @@ def _print_sentence(history: JobHistory, now: datetime) -> None:
     from raysync.cli.progress.summary import not_covered
 
     record, figures = history.record, figures_of(history, now)
-    why = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
-    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
+    reason = f": {words.printable(record.error).rstrip('.')}" if record.error else ""
+    out().print(f"{record.tenant}: job {record.id} {figures.status}{reason}. {lead(figures)}")
     if figures.efficiency is not None:
         out().print(bound_in_words(figures.efficiency))
-    for each in not_covered(record.result) if record.result else ():
-        out().print(f"Not covered: {each}")
-    say(f"The whole of it: {invocation()} report --job-id {record.id} --html report.html")
+    for route in not_covered(record.result) if record.result else ():
+        out().print(f"Not covered: {route}")
+    say(f"Full report: {invocation()} report --job-id {record.id} --html report.html")
 
 
 def _print_json(history: JobHistory, now: datetime) -> None:
@@ -117,4 +120,4 @@ def _write_page(history: JobHistory, now: datetime, output: str) -> None:
     path = target(output)
     with private_file(path, ReportError) as file:
         file.write(text.encode())
-    say(f"The report is in {path}.")
+    say(f"Wrote the report to {path}.")

@@ -109,7 +109,7 @@ def test_the_largest_channel_bounds_a_run_that_it_outlasts():
     assert {each.label: each.seconds for each in found.costs} == pytest.approx(
         {"begun late": 5.0, "pauses": 15.0, "others after it": 3.0}
     )
-    assert "The largest channel rules: #channel-1 took 40 requests" in page_of(history).text
+    assert "The largest channel was the limit: #channel-1 took 40 requests" in page_of(history).text
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_a_running_job_is_told_as_far_as_it_has_come():
     assert (figures.status, figures.is_over, figures.efficiency) == ("running", False, None)
     assert figures.seen_at == NOW - timedelta(seconds=10)
     text = page_of(unfinished(finished(busy_guild(20)))).text
-    assert "The job is running: this page shows how far it had come." in text
-    assert "It is told when the job has ended." in text
+    assert "The job is running: this page shows its progress so far." in text
+    assert "Not known yet: it is computed when the job ends." in text
 
 
 def test_a_job_that_nobody_speaks_for_is_said_to_be_silent():
     text = page_of(unfinished(finished(busy_guild(20)), heartbeat_age_s=300.0)).text
 
-    assert "Nobody has spoken for this job for 5 min 0 s" in text
+    assert "The job's last sign of life is 5 min 0 s old" in text
     assert f"raysync resume --job-id {JOB_ID}" in text
 
 
@@ -174,7 +174,7 @@ def test_a_job_that_was_killed_and_found_hours_later_is_told_up_to_its_last_samp
     cut_short = replace(history, record=found)
 
     assert figures_of(cut_short, NOW).seen_at == history.samples[-1].taken_at
-    assert "It ended without a word" in page_of(cut_short).text
+    assert "The job ended without a final report" in page_of(cut_short).text
 
 
 def test_a_resumed_job_says_that_it_shows_its_last_run():
@@ -183,7 +183,7 @@ def test_a_resumed_job_says_that_it_shows_its_last_run():
 
     text = page_of(replace(history, record=earlier)).text
 
-    assert "resumed: counts, times and pictures are of its last run" in text
+    assert "and resumed later. All counts, times and charts are of its last run." in text
 
 
 def test_a_verification_tells_what_is_proven_and_names_the_gaps():
@@ -195,7 +195,9 @@ def test_a_verification_tells_what_is_proven_and_names_the_gaps():
 
     text = page_of(replace(history, record=verify)).text
 
-    assert "8 of 9 channels proven complete" in text
+    assert "messages compared" in text
+    assert "8 of 9 channels proven complete, 1 gap" in text
+    assert "unchanged" not in text
     assert "#general" in text
     assert "written since the last sync" in text
     assert "raysync verify --tenant takaro --repair" in text
@@ -240,11 +242,11 @@ def test_what_could_not_be_read_whole_is_named_with_what_to_do():
         with_result(finished([channel(1)]), quarantined=30, quarantined_messages=named)
     ).text
 
-    assert "30 messages of the archive had fields" in text
+    assert "30 messages in the archive had fields" in text
     assert "#channel-1" in text
     assert "content, <b>" in text
-    assert "29 more messages: raysync export --tenant takaro" in text
-    assert "Not read whole" not in page_of(finished([channel(1)])).text
+    assert "29 more messages. For the whole list: raysync export --tenant takaro" in text
+    assert "unreadable fields" not in page_of(finished([channel(1)])).text
 
 
 # What is drawn
@@ -288,7 +290,7 @@ def test_what_is_too_brief_to_be_seen_is_drawn_together():
 
     assert found is not None
     assert (len(found.alone), len(found.together)) == (0, 50)
-    assert "50 channels read too briefly to be seen alone" in " ".join(caption(found))
+    assert "50 channels too short to draw individually" in " ".join(caption(found))
 
 
 def test_what_finds_no_lane_is_the_smallest_and_is_counted():
@@ -310,14 +312,14 @@ def test_a_channel_without_visits_is_drawn_from_its_beginning_to_its_end():
     assert found is not None
     assert len(found.alone) == 3
     assert not found.is_exact
-    assert "The version that ran the job kept no visits" in page_of(history).text
+    assert "The version that ran the job stored no visits" in page_of(history).text
 
 
 def test_a_job_without_samples_says_so():
     text = page_of(finished([channel(1)], samples=())).text
 
-    assert "No samples of messages were kept" in text
-    assert "Requests answered each second" in text
+    assert "There are no samples of messages" in text
+    assert "Requests answered per second" in text
 
 
 def sample(second: float, messages: int, hits: int = 0) -> JobSample:
