@@ -43,11 +43,11 @@ def world() -> World:
 
 def main(version: str) -> None:
     with served(world(), LATENCY_S) as emulator, scaling_head(version) as head:
-        here = Installation(os.environ["RAYSYNC_DATABASE_URL"], dict(os.environ))
-        here = here.for_emulator(emulator).with_environ(RAY_ADDRESS=head.address)
+        installation = Installation(os.environ["RAYSYNC_DATABASE_URL"], dict(os.environ))
+        installation = installation.for_emulator(emulator).with_environ(RAY_ADDRESS=head.address)
         log = NodeLog(head)
         killed = ""
-        with here.starting("--tenant", "takaro") as program:
+        with installation.starting("--tenant", "takaro") as program:
             wait_until(lambda: program.poll() is not None or log.count >= 4, 240)
             wait_until(lambda: program.poll() is not None or pages_read(emulator) >= 200, 240)
             killed = kill_a_node()
@@ -56,7 +56,7 @@ def main(version: str) -> None:
         log.tell("ended")
         wait_until(lambda: log.count == 1, 120)
         log.close()
-        here.assert_complete("takaro", emulator)
+        installation.assert_complete("takaro", emulator)
         seen = {"code": run.code, "err": run.err, "nodes": log.lines, "killed": killed}
         json.dump(
             seen | {"workers": sorted({each["worker_id"] for each in channels(run.job)})},

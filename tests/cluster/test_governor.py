@@ -40,15 +40,15 @@ def _assert_two_runs_share_a_token(installation: Installation) -> None:
     world.add_bot(TOKEN)
     guild_ids = dict(zip(PAGES, world.guilds, strict=True))
     with EmulatorThread(world, limits=Limits(global_form=Form.SLIDING_LOG)) as emulator:
-        here = installation.for_emulator(emulator).with_environ(
+        installation = installation.for_emulator(emulator).with_environ(
             SYNC_MAX_CHANNEL_WORKERS="2", SYNC_CHANNEL_BATCH_SIZE="25"
         )
         for slug, guild_id in guild_ids.items():
-            here.add_tenant(slug, guild_id)
+            installation.add_tenant(slug, guild_id)
 
-        with here.starting("--tenant", "small") as one:
+        with installation.starting("--tenant", "small") as one:
             wait_until(lambda: emulator.counters.requests > 0)
-            with here.starting("--tenant", "large") as other:
+            with installation.starting("--tenant", "large") as other:
                 ends = [ended(each) for each in (one, other)]
 
         assert [each.code for each in ends] == [0, 0], [each.err for each in ends]

@@ -104,14 +104,14 @@ def cluster(without_ray: Installation) -> Iterator[OwnCluster]:
         served(world) as emulator,
         tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
     ):
-        here = without_ray.for_emulator(emulator).with_environ(
+        installation = without_ray.for_emulator(emulator).with_environ(
             RAYSYNC_DATABASE_URL=plain_url,
             SYNC_MAX_CHANNEL_WORKERS="2",
             PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         )
-        here.add_tenant("takaro", guild_id)
-        with running_head(Path(directory), here.environ) as head:
-            yield OwnCluster(head, here, emulator)
+        installation.add_tenant("takaro", guild_id)
+        with running_head(Path(directory), installation.environ) as head:
+            yield OwnCluster(head, installation, emulator)
 
 
 def test_a_submitted_run_completes_and_shows_no_secret_anywhere(cluster: OwnCluster) -> None:

@@ -41,7 +41,7 @@ def test_a_run_behind_a_proxy_asks_it_for_discord_and_for_nothing_else(
         parts = urlsplit(emulator.url)
         hosts = {"discord.test": (str(parts.hostname), int(parts.port or 0))}
         with proxy_thread(hosts, wants_password=True) as proxy:
-            here = without_ray.with_environ(
+            installation = without_ray.with_environ(
                 RAYSYNC_DISCORD_API_URL="http://Discord.test:80/api//v10/",
                 HTTP_PROXY=proxy.url_with_password,
                 HTTPS_PROXY=proxy.url,
@@ -50,14 +50,14 @@ def test_a_run_behind_a_proxy_asks_it_for_discord_and_for_nothing_else(
                 https_proxy=proxy.url,
                 NO_PROXY="elsewhere.example",
             )
-            here.add_tenant("takaro", guild_id)
-            with here.starting() as program:
+            installation.add_tenant("takaro", guild_id)
+            with installation.starting() as program:
                 wait_until(lambda: program.poll() is not None or workers_below(program.pid), 60)
                 workers = workers_below(program.pid)
                 done = ended(program)
 
             assert done.code == 0, done.err
-            here.assert_complete("takaro", emulator)
+            installation.assert_complete("takaro", emulator)
             asked = set(proxy.asked)
             counted = done.job["parallel_stats"]["total_api_calls"]
             assert counted == len(proxy.asked) == emulator.counters.requests

@@ -15,12 +15,12 @@ def test_two_tenants_are_synced_side_by_side_under_pseudonyms_of_their_own(
     first, second = "first.bot", "second.bot"
     world = two_guilds(first, second)
     with served(world) as emulator:
-        here = installation.for_emulator(emulator).with_environ(FIRST=first, SECOND=second)
+        installation = installation.for_emulator(emulator).with_environ(FIRST=first, SECOND=second)
         for slug, token in (("first", first), ("second", second)):
             (guild_id,) = world.bots[token].guild_ids
-            here.add_tenant(slug, guild_id, f"env:{slug.upper()}")
+            installation.add_tenant(slug, guild_id, f"env:{slug.upper()}")
 
-        run = here.start()
+        run = installation.start()
 
         assert run.code == 0, run.err
         jobs = json.loads(run.out)["jobs"]
@@ -28,9 +28,9 @@ def test_two_tenants_are_synced_side_by_side_under_pseudonyms_of_their_own(
             "first": "completed",
             "second": "completed",
         }
-        here.assert_complete("first", emulator, first)
-        here.assert_complete("second", emulator, second)
-        names = [author_of(EVERYWHERE, here.exported(slug)) for slug in ("first", "second")]
+        installation.assert_complete("first", emulator, first)
+        installation.assert_complete("second", emulator, second)
+        names = [author_of(EVERYWHERE, installation.exported(slug)) for slug in ("first", "second")]
         assert names[0] != names[1]
 
 
@@ -38,38 +38,38 @@ def test_a_tenant_whose_token_is_refused_fails_alone(installation: Installation)
     first, second = "first.bot", "second.bot"
     world = two_guilds(first, second)
     with served(world) as emulator:
-        here = installation.for_emulator(emulator).with_environ(FIRST=first, SECOND="wrong")
+        installation = installation.for_emulator(emulator).with_environ(FIRST=first, SECOND="wrong")
         for slug, token in (("first", first), ("second", second)):
             (guild_id,) = world.bots[token].guild_ids
-            here.add_tenant(slug, guild_id, f"env:{slug.upper()}")
+            installation.add_tenant(slug, guild_id, f"env:{slug.upper()}")
 
-        run = here.start()
+        run = installation.start()
 
         assert run.code == 1, run.err
         jobs = {job["tenant"]: job for job in json.loads(run.out)["jobs"]}
         assert jobs["first"]["status"] == "completed"
         assert jobs["second"]["status"] == "failed"
         assert "rejects the token" in jobs["second"]["errors"][0]["error"]
-        here.assert_complete("first", emulator, first)
+        installation.assert_complete("first", emulator, first)
 
 
 def test_a_tenant_whose_token_is_missing_fails_alone(installation: Installation) -> None:
     first, second = "first.bot", "second.bot"
     world = two_guilds(first, second)
     with served(world) as emulator:
-        here = installation.for_emulator(emulator).with_environ(FIRST=first)
+        installation = installation.for_emulator(emulator).with_environ(FIRST=first)
         for slug, token in (("first", first), ("second", second)):
             (guild_id,) = world.bots[token].guild_ids
-            here.add_tenant(slug, guild_id, f"env:{slug.upper()}")
+            installation.add_tenant(slug, guild_id, f"env:{slug.upper()}")
 
-        run = here.start()
+        run = installation.start()
 
         assert run.code == 1, run.err
         jobs = {job["tenant"]: job for job in json.loads(run.out)["jobs"]}
         assert jobs["first"]["status"] == "completed"
         assert jobs["second"]["status"] == "failed"
         assert "SECOND" in jobs["second"]["errors"][0]["error"]
-        here.assert_complete("first", emulator, first)
+        installation.assert_complete("first", emulator, first)
 
 
 def author_of(content: str, rows: list[Row]) -> str:

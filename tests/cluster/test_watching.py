@@ -15,7 +15,7 @@ import pytest
 
 from raysync.sync import metrics
 from raysync.sync.metrics import Kind
-from tests.cluster.guilds import served, wide_world
+from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.prometheus import Prometheus, program, running_prometheus
 from tests.cluster.ray_head import RayHead, running_head
@@ -56,17 +56,18 @@ def head(tmp_path: Path) -> Iterator[RayHead]:
 
 @pytest.mark.timeout(240)
 def test_a_run_shows_in_every_panel_once_and_vanishes(
-    without_ray: Installation, head: RayHead, tmp_path: Path
+    without_ray: Installation, head: RayHead, tmp_path: Path, serve_tenant: ServeTenant
 ) -> None:
-    world = wide_world(channels=8, pages=12)
-    (guild_id,) = world.guilds
-    with served(world) as emulator, running_prometheus(head, tmp_path) as prometheus:
-        here = without_ray.for_emulator(emulator).with_environ(
-            RAY_ADDRESS=head.address, SYNC_MAX_CHANNEL_WORKERS="2", SYNC_LOG_FORMAT="json"
-        )
-        here.add_tenant("takaro", guild_id)
+    installation, _ = serve_tenant(
+        without_ray,
+        wide_world(channels=8, pages=12),
+        RAY_ADDRESS=head.address,
+        SYNC_MAX_CHANNEL_WORKERS="2",
+        SYNC_LOG_FORMAT="json",
+    )
+    with running_prometheus(head, tmp_path) as prometheus:
         began_s = time.time()
-        with here.starting() as running:
+        with installation.starting() as running:
             result = ended(running)
         assert result.code == 0, result.err
         ended_s = time.time()

@@ -15,7 +15,7 @@ import psycopg
 from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.faults import FaultScript
 from raysync.store.server.embedded import start_embedded, stop_embedded
-from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.guilds import MESSAGES, served_tenant, wide_world
 from tests.cluster.installation import Ended, Installation, ended
 from tests.cluster.midrun import actor_processes, kill_all, pages_read
 from tests.cluster.ray_head import RayHead
@@ -40,7 +40,7 @@ _MAKE_ROOM = "DROP TRIGGER no_room ON messages; DROP FUNCTION no_room()"
 class Scene:
     """A run under way."""
 
-    here: Installation
+    installation: Installation
     emulator: Emulator
     head: RayHead
     home: Path  #: of the database server, which is this scene's own
@@ -49,7 +49,7 @@ class Scene:
     def count(self, statement: str) -> int:
         """What a query counts; nothing while the server is away."""
         try:
-            (row,) = self.here.query(statement)
+            (row,) = self.installation.query(statement)
         except psycopg.OperationalError:
             return 0
         return int(row["count"])
@@ -119,10 +119,10 @@ def _spoil(action: Action, **how: float) -> Callable[[Scene], None]:
 
 
 def _fill_disk(scene: Scene) -> None:
-    with psycopg.connect(scene.here.database_url) as session:
+    with psycopg.connect(scene.installation.database_url) as session:
         session.execute(_FILL_UP)  # type: ignore[arg-type]
     wait_until(lambda: scene.program.poll() is not None, 60)
-    with psycopg.connect(scene.here.database_url) as session:
+    with psycopg.connect(scene.installation.database_url) as session:
         session.execute(_MAKE_ROOM)  # type: ignore[arg-type]
 
 
@@ -153,28 +153,25 @@ def own_database(directory: Path) -> Iterator[str]:
 def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, home: Path) -> Cell:
     """Strike in that phase, have the work completed, and compare the archive with the truth."""
     world = wide_world(CHANNELS, PAGES)
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator).with_environ(SYNC_RETRY_DELAY_MS="50")
-        here.add_tenant("takaro", guild_id)
+    with served_tenant(installation, world, SYNC_RETRY_DELAY_MS="50") as (installation, emulator):
         began_s = time.monotonic()
-        with here.starting("--tenant", "takaro") as program:
-            scene = Scene(here, emulator, head, home, program)
+        with installation.starting("--tenant", "takaro") as program:
+            scene = Scene(installation, emulator, head, home, program)
             wait_until(lambda: program.poll() is not None or PHASES[phase](scene), 60)
             assert program.poll() is None, program.communicate()
             FAULTS[fault](scene)
             run = ended(program)
         _assert_clean(run)
         if run.code != 0:
-            _resume(here)
+            _resume(installation)
         took_s = time.monotonic() - began_s
-        here.assert_complete("takaro", emulator)
-        assert here.query("SELECT count(*) FROM sync_jobs WHERE status = 'running'") == [
+        installation.assert_complete("takaro", emulator)
+        assert installation.query("SELECT count(*) FROM sync_jobs WHERE status = 'running'") == [
             {"count": 0}
         ]
-        assert here.query("SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL") == [
-            {"count": 0}
-        ]
+        assert installation.query(
+            "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
+        ) == [{"count": 0}]
         read = sum(each.route == MESSAGES and each.status == 200 for each in emulator.log.entries)
         return Cell(fault, phase, took_s, read - CHANNELS * PAGES, run.code == 0)
 
@@ -185,7 +182,7 @@ def _assert_clean(run: Ended) -> None:
     assert run.code in (0, 1, 130, -signal.SIGKILL), run.err + run.out
 
 
-def _resume(here: Installation) -> None:
-    (job,) = here.query("SELECT id::text FROM sync_jobs")
-    resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+def _resume(installation: Installation) -> None:
+    (job,) = installation.query("SELECT id::text FROM sync_jobs")
+    resumed = installation.raysync("resume", "--job-id", job["id"], "--json")
     assert resumed.code == 0, resumed.err
