@@ -19,7 +19,7 @@ from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.midrun import kill_all, pages_read
 from tests.cluster.secrecy import Search, below, dashboard_of, forms_of
 from tests.cluster.waiting import wait_until
-from tests.crowd import LIKE_PEOPLE, crowded_world, sought_people
+from tests.recognizable_people import PERSONAL_VALUE, values_of_people, world_of_recognizable_people
 
 TOKEN = "MTE4NzY1NDMyMTA5ODc2NTQzMg.GsEcRt.Qw3rTyUi0pAsDfGhJkLzXcVbNm1234567890xY"
 SECRET_KEY = "sEcReT-kEy/of+the secrecy tests, 7c1f9e02"
@@ -67,7 +67,7 @@ def program(directory: Path) -> Iterator[Installation]:
 
 
 def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directory: Path) -> None:
-    world = crowded_world(TOKEN)
+    world = world_of_recognizable_people(TOKEN)
     (guild_id,) = world.guilds
     secrets = {
         **forms_of("the token", TOKEN),
@@ -104,7 +104,7 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
     assert messages > 200
     assert search.looked_at > 500, "it looked at nothing"
 
-    people = Search(sought_people(world), LIKE_PEOPLE)
+    people = Search(values_of_people(world), PERSONAL_VALUE)
     people.files(directory / name for name in ("home", "ray", "tmp"))
     people.database(program.database_url)
     for each in outputs:

@@ -20,7 +20,7 @@ from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.prometheus import Prometheus, program, running_prometheus
 from tests.cluster.ray_head import RayHead, running_head
 from tests.cluster.waiting import wait_until
-from tests.watching import DEPLOY, alert_queries, panel_queries
+from tests.monitoring import DEPLOY, alert_queries, panel_queries
 
 
 def promtool(*arguments: str) -> None:

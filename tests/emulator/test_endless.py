@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.discord_api.people.pseudonyms import Pseudonymizer
 from raysync.discord_api.reactors import ReactorLists
 from raysync.discord_api.thread_lists import searched_threads
 from raysync.emulator import Emulator, GuildSpec, Limits, Quirks, World, generate_guild, serve
@@ -18,7 +19,7 @@ from raysync.models.ids import ChannelId, MessageId, UserId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive
-from tests.emulator.adapter import before_emulator
+from tests.emulator.adapter import KEY, before_emulator
 
 TOKEN = "a-token"
 PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=86_400.0)
@@ -183,12 +184,13 @@ async def test_a_search_that_never_ends_is_an_error(quirks: dict[str, object]) -
 async def test_a_list_of_reactors_that_never_ends_is_an_error() -> None:
     world = make_world(users=150, text_messages=1)
     quirks = Quirks(ignored_cursors=frozenset({"after"}))
-    async with before_emulator(world, token=TOKEN, quirks=quirks) as setting:
+    people = Pseudonymizer(KEY)
+    async with before_emulator(world, token=TOKEN, identities=people, quirks=quirks) as setting:
         channel = setting.channel_of(0)
         (message_id,) = channel.log.ids
         for user_id in list(setting.guild.users)[:130]:
             setting.emulator.edits.add_reaction(channel.id, message_id, "👍", user_id)
-        lists = ReactorLists(setting.client, setting.client._identities)
+        lists = ReactorLists(setting.client, people)
         ids = ChannelId(channel.id), MessageId(message_id)
         page = await lists.fetch_reactors(*ids, "👍", burst=False, after=None)
 

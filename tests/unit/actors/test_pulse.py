@@ -39,7 +39,8 @@ def test_a_pulse_is_as_young_as_the_loops_last_turn() -> None:
         pulse = Heartbeat(clock)
         await asyncio.sleep(100.5)
         young = pulse.age_s()
-        pulse._beating.cancel()  # as a loop that does not turn any more
+        (beat,) = asyncio.all_tasks() - {asyncio.current_task()}
+        beat.cancel()  # like a blocked loop
         await asyncio.sleep(50.0)
         return young, pulse.age_s()
 
