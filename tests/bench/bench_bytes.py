@@ -1,4 +1,4 @@
-"""What a message takes on disk, with its indexes and what hangs on it."""
+"""Disk space of a message, with its indexes and dependent rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was edited, deleted and posted while nobody listened, and what it costs to find it.
+"""Cost of finding edits, deletions and new messages between two runs.
 
     uv run python tests/bench/bench_changes.py [--reconcile-requests 100]
 
@@ -35,7 +35,7 @@ HEAD = ["run", "seconds", "requests", "pages", "new", "edited", "deleted", "429s
 
 
 def measure(reconcile_requests: int) -> None:
-    """Print what each run found, and what it asked."""
+    """Print the changes that each run found, and its requests."""
     print(f"{machine()}", flush=True)
     now_ms = int(time.time() * 1000)
     with laboratory() as lab:

@@ -1,4 +1,4 @@
-"""What a page costs, in wall time and in the client's own CPU; and how fast an export is."""
+"""Cost of a page in wall time and client CPU, and the speed of an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run asks when little or nothing has changed: 1,000 channels, 5,000 archived threads.
+"""Requests of a run with few or no changes: 1,000 channels, 5,000 archived threads.
 
     uv run python tests/bench/bench_unchanged.py [--channels 1000] [--threads 5000]
 

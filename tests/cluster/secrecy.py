@@ -1,4 +1,4 @@
-"""Looks for what may stand nowhere: in files, processes, answers and a dump of the database."""
+"""Search for secrets in files, processes, responses and a dump of the database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STATE_API = (
 
 
 def forms_of(name: str, secret: str) -> dict[bytes, str]:
-    """A secret as it may stand somewhere: plain, encoded, or a telling part of it."""
+    """Return a secret in all forms: plain, encoded, and its long parts."""
     plain = secret.encode()
     forms = {"plain": plain, "quoted": urllib.parse.quote(secret, safe="").encode()}
     forms["hex"] = plain.hex().encode()
@@ -60,7 +60,7 @@ def forms_of(name: str, secret: str) -> dict[bytes, str]:
 
 @dataclass(slots=True)
 class Search:
-    """Where something was found that may stand nowhere."""
+    """Search for values that must not occur anywhere, and its findings."""
 
     sought: Mapping[bytes, str]  #: what, and what to call it
     like: re.Pattern[bytes] | None = None  #: all that is sought looks so; none: each for itself
@@ -103,7 +103,7 @@ class Search:
                 self.text(f"the environment of {each.cmdline()[:3]}", environ)
 
     def dashboard(self, url: str) -> None:
-        """What Ray's dashboard tells, the logs it serves included."""
+        """Search the responses of Ray's dashboard, including the logs."""
         for path in _STATE_API:
             self.text(f"the dashboard's {path}", answer(url + path))
         node_ids = {
@@ -117,7 +117,7 @@ class Search:
                 self.text(f"the log {name}", answer(url + path))
 
     def database(self, url: str, tables: Collection[str] = ()) -> None:
-        """A dump of everything."""
+        """Search a dump of the database."""
         only = [f"--table={each}" for each in tables]
         dumped = subprocess.run(
             [str(_PG_DUMP), "--dbname", url, *only], capture_output=True, check=True
@@ -127,7 +127,7 @@ class Search:
 
 
 def answer(url: str) -> bytes:
-    """What comes, whatever the status."""
+    """Return a response's body, whatever its status; empty without a response."""
     try:
         with urllib.request.urlopen(url, timeout=20) as response:
             return bytes(response.read())
@@ -143,7 +143,7 @@ def _awaited_log_names(url: str, node_id: str) -> list[str]:
 
 
 def _log_names(url: str, node_id: str) -> list[str]:
-    """The node's logs; none while its agent is not up."""
+    """Return the names of a node's logs; none until its agent is up."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         groups = json.loads(answer(f"{url}/api/v0/logs?node_id={node_id}"))["data"]["result"]
         return [name for group in groups.values() for name in group]
@@ -157,14 +157,14 @@ def _listed(told: bytes) -> list[dict[str, str]]:
 
 
 def below(pid: int) -> list[psutil.Process]:
-    """The processes that a program has started, and theirs."""
+    """Return all descendants of a process."""
     with suppress(psutil.Error):
         return psutil.Process(pid).children(recursive=True)
     return []
 
 
 def dashboard_of(processes: Iterable[psutil.Process]) -> str:
-    """Where the dashboard among them listens; it must be loopback."""
+    """Return the URL of the dashboard among *processes*, which must listen on loopback."""
     for each in processes:
         with suppress(psutil.Error):
             if not any("dashboard/dashboard.py" in part for part in each.cmdline()):
@@ -178,7 +178,7 @@ def dashboard_of(processes: Iterable[psutil.Process]) -> str:
 
 
 def listening(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, str]]:
-    """Who listens on which address."""
+    """Yield the command line and the address of each listener."""
     for each in processes:
         with suppress(psutil.Error):
             for connection in each.net_connections("tcp"):

@@ -1,4 +1,4 @@
-"""Nodes come as channels wait, one dies, and nodes go when the work is done."""
+"""Autoscaling: nodes start while channels wait, and stop when the work is done."""
 
 from __future__ import annotations
 

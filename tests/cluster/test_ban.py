@@ -1,4 +1,4 @@
-"""A ban, or the way to one, stops every process at once, and costs time only."""
+"""A ban, or many refusals, stops every process at once and loses no message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that launch a cluster, as `ray up` reads them, and what all of deploy/ agrees on."""
+"""Files that launch a cluster: valid for `ray up`, and consistent in all of deploy/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is killed, nothing is lost and nothing is there twice."""
+"""Killed processes: no message is lost, and none is stored twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run whose embedded server dies starts it again, or says why it cannot."""
+"""A run restarts an embedded server that dies, or reports why it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs on one token share its budget fairly, and what one leaves the other takes."""
+"""Two runs with one token share its budget fairly and use all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever ends a run gets a clean end, and may begin again where it stopped."""
+"""Interrupted runs end cleanly and can be resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token's budget is held across workers, ahead of time."""
+"""Workers together stay within a token's budget."""
 
 from __future__ import annotations
 

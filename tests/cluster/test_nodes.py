@@ -1,4 +1,4 @@
-"""A cluster whose nodes die, are taken back or stop answering: the archive is true all the same."""
+"""Nodes that die, drain or hang: the archive stays correct."""
 
 from __future__ import annotations
 

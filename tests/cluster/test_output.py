@@ -1,4 +1,4 @@
-"""A real run ends with its own exit code, wherever its result goes, and says why Ray fails."""
+"""Exit codes of real runs for every kind of output, and errors of Ray's start."""
 
 from __future__ import annotations
 

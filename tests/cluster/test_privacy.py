@@ -1,4 +1,4 @@
-"""What was forgotten, is past retention or was renamed, through Ray and the program."""
+"""Erasure, retention and rotation of pseudonyms, through Ray and the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behind a proxy: Discord is asked through it, and Ray's own programs find each other without."""
+"""Behind a proxy: requests to Discord use it, and Ray's own processes do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A malformed message in a run: stored, counted and named, and no reason to fail."""
+"""A malformed message is stored, counted and named, and does not fail the run."""
 
 from __future__ import annotations
 

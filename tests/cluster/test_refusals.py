@@ -1,4 +1,4 @@
-"""What is wrong is said in a sentence, with the exit code that scripts rely on."""
+"""Errors end with one sentence and a documented exit code."""
 
 from __future__ import annotations
 

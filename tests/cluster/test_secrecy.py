@@ -1,4 +1,4 @@
-"""No secret and nobody's name is left anywhere: after runs, crashes and errors of the program."""
+"""No secret and no personal data remains after runs, crashes and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`raysync submit` to a cluster that asks for Ray's token, as one does by default."""
+"""`raysync submit` to a cluster that requires Ray's token, which is the default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves in the database is what Discord holds: first, after changes, and at rest."""
+"""The archive equals Discord: after the first run, after changes, and without changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed on Discord while raysync was off: edits, deletions, news, channels that are gone."""
+"""Changes between runs: edits, deletions, new messages, deleted channels."""
 
 from __future__ import annotations
 

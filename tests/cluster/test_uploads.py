@@ -1,4 +1,4 @@
-"""Nothing of this machine goes to a cluster, but what a user names, and no secret with it."""
+"""Only files that a user names are uploaded to a cluster, and never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as an operator's tools see it: Prometheus, the dashboard's queries, the alerts, the log."""
+"""A run in Prometheus, the dashboard, the alerts and the log."""
 
 from __future__ import annotations
 

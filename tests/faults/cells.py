@@ -1,4 +1,4 @@
-"""One fault in one phase of a run, and what became of it."""
+"""One fault in one phase of a run, and its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.cluster.waiting import wait_until
 
 CHANNELS, PAGES = 16, 8
 AWAY_S = 5.0
-"""How long an outage lasts: longer than all the attempts of a request with these pauses."""
+"""Duration of an outage in seconds, longer than all retries of a request."""
 GUILD = "GET /guilds/{guild_id}/channels"
 
 _FILL_UP = """
@@ -38,16 +38,16 @@ _MAKE_ROOM = "DROP TRIGGER no_room ON messages; DROP FUNCTION no_room()"
 
 @dataclass(slots=True)
 class Scene:
-    """A run under way."""
+    """Run in progress."""
 
     installation: Installation
     emulator: Emulator
     head: RayHead
-    home: Path  #: of the database server, which is this scene's own
+    home: Path  #: directory of the scene's own database server
     program: subprocess.Popen[str]
 
     def count(self, statement: str) -> int:
-        """What a query counts; nothing while the server is away."""
+        """Return the count of a query; 0 while the server is down."""
         try:
             (row,) = self.installation.query(statement)
         except psycopg.OperationalError:
@@ -57,12 +57,12 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What became of a run."""
+    """Result of a run with a fault."""
 
     fault: str
     phase: str
     took_s: float  #: from the run's start to the archive's completion
-    repeated: int  #: pages that were read more often than once
+    repeated: int  #: pages that were read more than once
     went_on: bool  #: the same run survived; otherwise it ended cleanly and was resumed
 
 
@@ -99,7 +99,7 @@ def _take_database_away(scene: Scene) -> None:
 
 
 def _crash(home: Path) -> None:
-    """End the server as a power cut would: no checkpoint, no farewell to clients."""
+    """Stop the server like a power failure: without a checkpoint or notice to clients."""
     (pid_file,) = home.rglob("postmaster.pid")
     pid = int(pid_file.read_text().split()[0])
     with psycopg.connect(start_embedded(home), autocommit=True) as session:
@@ -143,7 +143,7 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
 
 @contextmanager
 def own_database(directory: Path) -> Iterator[str]:
-    """A server that may be crashed."""
+    """Start a server that a test may crash."""
     try:
         yield start_embedded(directory)
     finally:
@@ -151,7 +151,7 @@ def own_database(directory: Path) -> Iterator[str]:
 
 
 def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, home: Path) -> Cell:
-    """Strike in that phase, have the work completed, and compare the archive with the truth."""
+    """Cause a fault in a phase, complete the sync, and compare the archive with the truth."""
     world = wide_world(CHANNELS, PAGES)
     with served_tenant(installation, world, SYNC_RETRY_DELAY_MS="50") as (installation, emulator):
         began_s = time.monotonic()
@@ -177,7 +177,7 @@ def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, 
 
 
 def _assert_clean(run: Ended) -> None:
-    """However it ended, no traceback; and where it failed, a sentence."""
+    """Assert a known exit code and no traceback."""
     assert "Traceback" not in run.err
     assert run.code in (0, 1, 130, -signal.SIGKILL), run.err + run.out
 

@@ -1,4 +1,4 @@
-"""kill -9 at random instants, a worker and the driver in turn: after it all the archive is true."""
+"""SIGKILL to workers and the driver at random moments: the archive stays correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An hour of faults, on a clock twenty times as fast: nothing is lost, and nothing leaks."""
+"""One hour of faults at twenty times the speed: no message is lost, and nothing leaks."""
 
 from __future__ import annotations
 
