@@ -72,7 +72,7 @@ class Run:
         return [seconds[second] for second in range(max(seconds) + 1)]
 
     def efficiency(self, budget: float, channel_pages_per_s: float = 1.0) -> float:
-        """Return the minimum time at the limits divided by the actual time, for the busiest token."""
+        """Return the busiest token's minimum time at the limits, divided by the actual time."""
         tokens = Counter(each.bot for each in self.requests)
         channels = Counter(each.major_id for each in self.requests if each.route == PAGES)
         by_token = (max(tokens.values()) - 1) / budget
@@ -85,7 +85,10 @@ class Run:
         return sum(spent_s[each] for each in groups or spent_s if each in spent_s) / self.took_s
 
     def steady(self) -> tuple[float, float]:
-        """Return the period from every worker's first channel to the last request, in Unix seconds."""
+        """Return the period in which all workers are busy, in Unix seconds.
+
+        It starts when the last worker has its first channel, and ends with the last request.
+        """
         began: dict[str, float] = {}
         for channel in (each for job in self.jobs for each in job["channel_results"]):
             at_s = datetime.fromisoformat(channel["started_at"]).timestamp()

@@ -65,7 +65,7 @@ def channel_of(number: int) -> ChannelId:
 
 
 def number_of(channel_id: ChannelId) -> int:
-    """Return the inverse of `channel_of`."""
+    """Return the number of a channel from its id."""
     return channel_id & ((1 << _CHANNEL_BITS) - 1)
 
 
@@ -75,7 +75,7 @@ def message_of(place: int) -> MessageId:
 
 
 def place_of(message_id: int) -> int:
-    """Return the inverse of `message_of`; for other ids, the position of the message below."""
+    """Return the position of a message from its id; for other ids, of the message below."""
     return (message_id - _BEGAN) // _APART - 1
 
 

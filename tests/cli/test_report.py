@@ -1,4 +1,4 @@
-"""The report of a job: its figures, what it draws, and that nobody's words become markup."""
+"""Report of a job: its figures, its drawings, and the escaping of all names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """Which elements and attributes a page has, and its text."""
+    """Elements, attributes and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -373,7 +373,7 @@ def test_a_chart_ends_a_little_above_what_it_shows(highest):
 
 @pytest.fixture
 def hostile() -> JobHistory:
-    """A job in which everything that others may write is written to do harm."""
+    """Return a job in which every text that strangers choose is malicious."""
     names = [*HOSTILE, *HOSTILE]
     channels = [
         (failed if number % 2 else channel)(
