@@ -97,7 +97,7 @@ class Figures:
 
     @property
     def is_verification(self) -> bool:
-        """Whether the job compared the archive with Discord instead of reading."""
+        """True for a job that compares the archive with Discord instead of reading it."""
         return self.sync_type is SyncType.VERIFY
 
     @property
