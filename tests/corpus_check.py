@@ -93,7 +93,7 @@ class Comparison:
 
     def compare(self, spoken: Iterable[Spoken], rows: Iterable[dict[str, Any]]) -> None:
         """Record every difference between the lines and the rows."""
-        missing = {(each.log, each.line): each for each in spoken}
+        missing = {(line.log, line.line): line for line in spoken}
         if len(self._place_of) != len(missing):
             self.differences.append(f"{len(missing)} lines have {len(self._place_of)} ids")
         for row in rows:
@@ -169,7 +169,7 @@ def report(title: str, run: Run) -> str:
     messages, rate = job["messages_processed"], job["messages_processed"] / run.took_s
     ideal_s, actual_s, efficiency = (stats[n] for n in ("ideal_s", "actual_s", "efficiency"))
     rss_mb, uss_mb = workers.peak_rss_bytes / MB, workers.peak_uss_bytes / MB
-    routes = Counter(each["route"] or each["path"] for each in run.requests).most_common()
+    routes = Counter(request["route"] or request["path"] for request in run.requests).most_common()
     figures = {
         "channels": f"{read} read, {unchanged} unchanged: {job['status']}",
         "messages": f"{messages:,}, {rate:,.0f}/s",

@@ -39,12 +39,12 @@ def _row(channel_id: int, message: Mapping[str, Any]) -> Row:
         "attachments": sorted(
             (
                 {
-                    "id": each["id"],
-                    "filename": each["filename"],
-                    "size": each["size"],
-                    "content_type": each.get("content_type"),
+                    "id": file["id"],
+                    "filename": file["filename"],
+                    "size": file["size"],
+                    "content_type": file.get("content_type"),
                 }
-                for each in message["attachments"]
+                for file in message["attachments"]
             ),
             key=lambda each: int(each["id"]),
         ),
@@ -135,9 +135,9 @@ def _between(text: str, found: list[re.Match[str]]) -> list[str]:
 
 
 def _texts(row: Row) -> list[str]:
-    return [row["content"], *(each["filename"] for each in row["attachments"])]
+    return [row["content"], *(file["filename"] for file in row["attachments"])]
 
 
 def _rest(row: Row) -> Row:
-    files = [{**each, "filename": None} for each in row["attachments"]]
+    files = [{**file, "filename": None} for file in row["attachments"]]
     return {**row, "author": None, "content": None, "attachments": files}

@@ -110,8 +110,8 @@ def measure(against: str, rounds: int) -> None:
 
 def _spent_us(work: Callable[[Any], Any], messages: Payloads) -> float:
     began_s = time.process_time()
-    for each in messages:
-        work(each)
+    for message in messages:
+        work(message)
     return (time.process_time() - began_s) / len(messages) * 1e6
 
 

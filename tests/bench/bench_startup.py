@@ -65,7 +65,7 @@ def measure(repeat: int) -> None:
             submit += [head.dashboard_url, "--", "python", "-m", "raysync", "start"]
             submit += ["--tenant=takaro"]
             rows["ray job submit"] = _times(emulator, submit, ray_environ(), repeat)
-    table = [[name, *(f"{each:.1f}" for each in times)] for name, times in rows.items()]
+    table = [[name, *(f"{time:.1f}" for time in times)] for name, times in rows.items()]
     print(aligned(["seconds to the first request", "cold", "warm"], table))
 
 

@@ -49,7 +49,7 @@ def measure(channels: int, threads: int) -> None:
         runs = {"first": start(), "unchanged": start()}
         discord.change(Changes(0, 0, CHANGED))
         runs[f"{CHANGED} new messages"] = start()
-    routes = sorted({each.route for run in runs.values() for each in run.requests})
+    routes = sorted({request.route for run in runs.values() for request in run.requests})
     rows = [[route, *(f"{_count(run)[route]:,}" for run in runs.values())] for route in routes]
     rows.append(["all", *(f"{len(run.requests):,}" for run in runs.values())])
     rows.append(["seconds at 48/s", *(f"{len(r.requests) / BUDGET:.1f}" for r in runs.values())])
@@ -57,7 +57,7 @@ def measure(channels: int, threads: int) -> None:
 
 
 def _count(run: Run) -> Counter[str]:
-    return Counter(each.route for each in run.requests)
+    return Counter(request.route for request in run.requests)
 
 
 @pytest.mark.timeout(900)

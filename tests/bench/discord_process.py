@@ -151,8 +151,8 @@ def _answer(emulator: Emulator, question: Any) -> Any:
 
 def _change(emulator: Emulator, changes: Changes) -> None:
     dice = random.Random(changes.seed)
-    channels = [each for each in emulator.world.channels.values() if each.log.ids]
-    every = [(each.id, message_id) for each in channels for message_id in each.log.ids]
+    channels = [channel for channel in emulator.world.channels.values() if channel.log.ids]
+    every = [(channel.id, message_id) for channel in channels for message_id in channel.log.ids]
     chosen = dice.sample(every, changes.edits + changes.deletes)
     for channel_id, message_id in chosen[: changes.edits]:
         emulator.edits.edit_message(channel_id, message_id, f"edited {message_id}")

@@ -46,7 +46,7 @@ class Run:
     @property
     def refused(self) -> int:
         """Number of requests answered with 429."""
-        return sum(each.status == REFUSED for each in self.requests)
+        return sum(request.status == REFUSED for request in self.requests)
 
     @property
     def messages_per_s(self) -> float:
@@ -55,26 +55,26 @@ class Run:
     @property
     def told_efficiency(self) -> float:
         """Efficiency that raysync reports, the lowest of all jobs."""
-        return min(each["parallel_stats"]["efficiency"] or 0.0 for each in self.jobs)
+        return min(job["parallel_stats"]["efficiency"] or 0.0 for job in self.jobs)
 
     @cached_property
     def most_in_a_second(self) -> int:
         """Largest number of requests of one token within one second."""
         by_token: dict[str | None, list[float]] = {}
-        for each in self.requests:
-            by_token.setdefault(each.bot, []).append(each.at_s)
+        for request in self.requests:
+            by_token.setdefault(request.bot, []).append(request.at_s)
         return max(_densest(times_s) for times_s in by_token.values())
 
     def by_second(self) -> list[int]:
         """Count the requests in each second, to show where a run idles."""
         begun_s = self.requests[0].at_s
-        seconds = Counter(int(each.at_s - begun_s) for each in self.requests)
+        seconds = Counter(int(request.at_s - begun_s) for request in self.requests)
         return [seconds[second] for second in range(max(seconds) + 1)]
 
     def efficiency(self, budget: float, channel_pages_per_s: float = 1.0) -> float:
         """Return the busiest token's minimum time at the limits, divided by the actual time."""
-        tokens = Counter(each.bot for each in self.requests)
-        channels = Counter(each.major_id for each in self.requests if each.route == PAGES)
+        tokens = Counter(request.bot for request in self.requests)
+        channels = Counter(request.major_id for request in self.requests if request.route == PAGES)
         by_token = (max(tokens.values()) - 1) / budget
         by_channel = max(channels.values()) / channel_pages_per_s - CHANNEL_BURST_S
         return max(by_token, by_channel) / self.took_s
@@ -90,7 +90,7 @@ class Run:
         It starts when the last worker has its first channel, and ends with the last request.
         """
         began: dict[str, float] = {}
-        for channel in (each for job in self.jobs for each in job["channel_results"]):
+        for channel in (channel for job in self.jobs for channel in job["channel_results"]):
             at_s = datetime.fromisoformat(channel["started_at"]).timestamp()
             worker = channel["worker_id"]
             began[worker] = min(at_s, began.get(worker, at_s))
@@ -98,8 +98,10 @@ class Run:
 
     def pages_between(self, from_s: float, to_s: float) -> int:
         """Count the non-empty pages in a period."""
-        pages = (each for each in self.requests if each.route == PAGES and each.status == 200)
-        return sum(from_s <= each.at_s <= to_s for each in pages if each.sent_bytes > EMPTY_BYTES)
+        pages = (
+            request for request in self.requests if request.route == PAGES and request.status == 200
+        )
+        return sum(from_s <= page.at_s <= to_s for page in pages if page.sent_bytes > EMPTY_BYTES)
 
 
 def _densest(times_s: Sequence[float]) -> int:
@@ -144,8 +146,8 @@ def efficiency_at(budget: float, channel_pages_per_s: float = 1.0) -> Column:
 
 def table(title: str, cases: Mapping[str, Sequence[Run]], *columns: Column) -> str:
     """Format a Markdown table with the medians of each case."""
-    rows = [[name, *(each.median(runs) for each in columns)] for name, runs in cases.items()]
-    return aligned([title, *(each.name for each in columns)], rows)
+    rows = [[name, *(column.median(runs) for column in columns)] for name, runs in cases.items()]
+    return aligned([title, *(column.name for column in columns)], rows)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

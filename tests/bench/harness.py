@@ -91,7 +91,7 @@ class Laboratory:
                 command = [sys.executable, "-m", "raysync", "start", "--json", *arguments]
                 ended = self._measured(discord, command, installed.environ, "driver")
                 guilds = discord.guilds if check else ()
-                copied = sum(_compared(discord, each, url) for each in guilds)
+                copied = sum(_compared(discord, guild, url) for guild in guilds)
                 return ended.run(copied, json.loads(ended.out)["jobs"])
 
             yield start

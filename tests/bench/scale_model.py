@@ -199,8 +199,8 @@ class Archive:
         await self.statement()
         channel_id = claim.task.channel_id
         known = self._read_to.get(channel_id, MessageId(0))
-        highest = max((each.id for each in page.messages), default=known)
-        new = sum(1 for each in page.messages if each.id > known)
+        highest = max((message.id for message in page.messages), default=known)
+        new = sum(1 for message in page.messages if message.id > known)
         self.messages += new
         self._read_to[channel_id] = max(highest, known)
         if page.checkpoint is not None:

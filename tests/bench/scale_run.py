@@ -369,7 +369,10 @@ class Catalog:
 
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         await self._archive.statement()
-        return {each.id: StoredChannel(ChannelKey(each.id), each.id, (), 0) for each in channels}
+        return {
+            channel.id: StoredChannel(ChannelKey(channel.id), channel.id, (), 0)
+            for channel in channels
+        }
 
     async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
         await self._archive.statement()

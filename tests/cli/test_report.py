@@ -91,7 +91,7 @@ def test_the_tokens_budget_bounds_a_run_of_many_requests():
 
     assert found is not None
     assert found.bound is Bound.BUDGET
-    assert sum(each.seconds for each in found.costs) == pytest.approx(
+    assert sum(cost.seconds for cost in found.costs) == pytest.approx(
         found.actual_s - found.ideal_s, abs=0.15
     )
 
@@ -106,7 +106,7 @@ def test_the_largest_channel_bounds_a_run_that_it_outlasts():
 
     assert found is not None
     assert (found.bound, found.largest) == (Bound.CHANNEL, large)
-    assert {each.label: each.seconds for each in found.costs} == pytest.approx(
+    assert {cost.label: cost.seconds for cost in found.costs} == pytest.approx(
         {"begun late": 5.0, "pauses": 15.0, "others after it": 3.0}
     )
     assert "The largest channel was the limit: #channel-1 took 40 requests" in page_of(history).text
@@ -130,7 +130,7 @@ def test_what_cost_efficiency_is_the_budget_that_was_not_used(series, costs):
     found = figures_of(with_result(finished([channel(1)]), parallel_stats=told), NOW).efficiency
 
     assert found is not None
-    assert {each.label: each.seconds for each in found.costs} == pytest.approx(costs)
+    assert {cost.label: cost.seconds for cost in found.costs} == pytest.approx(costs)
 
 
 def test_a_running_job_is_told_as_far_as_it_has_come():
@@ -220,9 +220,9 @@ def test_what_was_given_up_and_left_out_comes_with_what_to_do():
         errors=[ChannelError(channel_id=None, error="archived threads: away", timestamp=STARTED)],
         skipped=[
             SkippedChannel(
-                channel_id=str(each), name=f"s{each}", reason="the bot lacks VIEW_CHANNEL"
+                channel_id=str(number), name=f"s{number}", reason="the bot lacks VIEW_CHANNEL"
             )
-            for each in range(15)
+            for number in range(15)
         ],
     )
 
@@ -329,7 +329,7 @@ def sample(second: float, messages: int, hits: int = 0) -> JobSample:
 def test_rates_are_the_growth_between_samples():
     steps = rates.messages_per_second([sample(2, 100), sample(4, 300), sample(6, 300)], STARTED)
 
-    assert [(each.from_s, each.until_s, each.per_second) for each in steps] == [
+    assert [(step.from_s, step.until_s, step.per_second) for step in steps] == [
         (0.0, 2.0, 50.0),
         (2.0, 4.0, 100.0),
         (4.0, 6.0, 0.0),
@@ -339,7 +339,7 @@ def test_rates_are_the_growth_between_samples():
 def test_a_tracker_that_knows_less_than_the_one_before_is_no_negative_rate():
     steps = rates.messages_per_second([sample(2, 500), sample(4, 0), sample(6, 600)], STARTED)
 
-    assert [each.per_second for each in steps] == [250.0, 0.0, 300.0]
+    assert [step.per_second for step in steps] == [250.0, 0.0, 300.0]
 
 
 def test_however_many_samples_there_are_the_steps_are_few_and_nothing_is_lost():
@@ -387,19 +387,19 @@ def hostile() -> JobHistory:
     ]
     history = with_result(
         finished(channels),
-        errors=[ChannelError(channel_id=None, error=each, timestamp=NOW) for each in HOSTILE],
-        skipped=[SkippedChannel(channel_id="1", name=each, reason=each) for each in HOSTILE],
+        errors=[ChannelError(channel_id=None, error=text, timestamp=NOW) for text in HOSTILE],
+        skipped=[SkippedChannel(channel_id="1", name=text, reason=text) for text in HOSTILE],
         verification=Verification(
             channels=1,
             proven=0,
             gaps=[
-                CoverageGap(channel_id="1", name=each, after=STARTED, before=NOW, is_news=False)
-                for each in HOSTILE
+                CoverageGap(channel_id="1", name=text, after=STARTED, before=NOW, is_news=False)
+                for text in HOSTILE
             ],
         ),
     )
     record = replace(history.record, error=HOSTILE[0])
-    return replace(history, record=record, usage={each: ApiUsage({each: 1}) for each in HOSTILE})
+    return replace(history, record=record, usage={text: ApiUsage({text: 1}) for text in HOSTILE})
 
 
 def test_nobodys_words_become_markup(hostile):
@@ -452,14 +452,14 @@ def test_every_picture_says_what_it_shows_and_ids_are_unique():
 
     assert len(ids) == len(set(ids))
     assert len(pictures) == 4
-    for each in pictures:
-        assert set(each["aria-labelledby"].split()) <= set(ids)
+    for picture in pictures:
+        assert set(picture["aria-labelledby"].split()) <= set(ids)
     assert all(each.get("scope") for each in found.all("th"))
 
 
 def test_five_thousand_channels_make_a_page_that_can_be_sent():
     longest = '"' * 100  # as long as Discord lets a name be, and five times that when escaped
-    history = finished([replace(each, name=longest) for each in busy_guild(5_000)])
+    history = finished([replace(channel, name=longest) for channel in busy_guild(5_000)])
 
     text = page(history, NOW)
 
@@ -513,7 +513,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
     assert target.read_text().startswith("<!doctype html>")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert printed.stdout.startswith("<!doctype html>")
-    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def main(version: str) -> None:
         installation.assert_complete("takaro", emulator)
         seen = {"code": run.code, "err": run.err, "nodes": log.lines, "killed": killed}
         json.dump(
-            seen | {"workers": sorted({each["worker_id"] for each in channels(run.job)})},
+            seen | {"workers": sorted({channel["worker_id"] for channel in channels(run.job)})},
             sys.stdout,
         )
 

@@ -85,22 +85,22 @@ class Search:
 
     def files(self, directories: Iterable[Path]) -> None:
         for directory in directories:
-            for each in directory.rglob("*"):
+            for path in directory.rglob("*"):
                 with suppress(OSError):  # it goes while we look
-                    if stat.S_ISREG(each.lstat().st_mode):
-                        self.text(str(each), each.read_bytes())
-                self.text("a file's name", str(each))
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        self.text(str(path), path.read_bytes())
+                self.text("a file's name", str(path))
 
     def command_lines(self, processes: Iterable[psutil.Process]) -> None:
-        for each in processes:
+        for process in processes:
             with suppress(psutil.Error):
-                self.text(f"the command line of {each.name()}", "\0".join(each.cmdline()))
+                self.text(f"the command line of {process.name()}", "\0".join(process.cmdline()))
 
     def environments(self, processes: Iterable[psutil.Process]) -> None:
-        for each in processes:
+        for process in processes:
             with suppress(psutil.Error, OSError):
-                environ = Path(f"/proc/{each.pid}/environ").read_bytes()
-                self.text(f"the environment of {each.cmdline()[:3]}", environ)
+                environ = Path(f"/proc/{process.pid}/environ").read_bytes()
+                self.text(f"the environment of {process.cmdline()[:3]}", environ)
 
     def dashboard(self, url: str) -> None:
         """Search the responses of Ray's dashboard, including the logs."""
@@ -118,7 +118,7 @@ class Search:
 
     def database(self, url: str, tables: Collection[str] = ()) -> None:
         """Search a dump of the database."""
-        only = [f"--table={each}" for each in tables]
+        only = [f"--table={table}" for table in tables]
         dumped = subprocess.run(
             [str(_PG_DUMP), "--dbname", url, *only], capture_output=True, check=True
         )
@@ -165,11 +165,11 @@ def below(pid: int) -> list[psutil.Process]:
 
 def dashboard_of(processes: Iterable[psutil.Process]) -> str:
     """Return the URL of the dashboard among *processes*, which must listen on loopback."""
-    for each in processes:
+    for process in processes:
         with suppress(psutil.Error):
-            if not any("dashboard/dashboard.py" in part for part in each.cmdline()):
+            if not any("dashboard/dashboard.py" in part for part in process.cmdline()):
                 continue
-            for connection in each.net_connections("tcp"):
+            for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN:
                     url = f"http://{connection.laddr.ip}:{connection.laddr.port}"
                     if b"ray_version" in answer(f"{url}/api/version"):
@@ -179,8 +179,8 @@ def dashboard_of(processes: Iterable[psutil.Process]) -> str:
 
 def listening(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, str]]:
     """Yield the command line and the address of each listener."""
-    for each in processes:
+    for process in processes:
         with suppress(psutil.Error):
-            for connection in each.net_connections("tcp"):
+            for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN:
-                    yield " ".join(each.cmdline())[:60], connection.laddr.ip
+                    yield " ".join(process.cmdline())[:60], connection.laddr.ip

@@ -93,8 +93,8 @@ def assert_stopped(run: Ended, sentence: str) -> None:
 
 def assert_nobody_went_on(emulator: Emulator) -> None:
     """After the first banned answer only what was under way arrives."""
-    banned = [each.at_s for each in emulator.log.entries if each.status == 429]
-    late = [each for each in banned if each > banned[0] + HELD_BACK_S]
+    banned = [entry.at_s for entry in emulator.log.entries if entry.status == 429]
+    late = [at_s for at_s in banned if at_s > banned[0] + HELD_BACK_S]
     print(f"requests after the first banned answer: {len(banned) - 1}, {len(late)} of them later")
     assert max(banned) - banned[0] <= AT_THE_LATEST_S
     assert late == []

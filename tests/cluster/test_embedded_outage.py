@@ -62,7 +62,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_one_completes_it(
                 assert run.code == 1, run.err
                 assert "Traceback" not in run.err
                 assert run.job["status"] == "failed"
-                (error,) = [each["error"] for each in run.job["errors"]]
+                (error,) = [error["error"] for error in run.job["errors"]]
                 assert "disk is full (PANIC: " in error
                 assert f"Make room under {disk}/postgres" in error
                 assert "PostgreSQL has not answered since" in run.err

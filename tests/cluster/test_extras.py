@@ -39,18 +39,20 @@ def test_reactors_and_files_come_after_the_messages(
     entries = emulator.log.entries
     reactions = [at for at, each in enumerate(entries) if each.route == REACTIONS]
     pages = [at for at, each in enumerate(entries) if each.route == MESSAGES]
-    files = [each for each in folder.rglob("*") if each.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert job["reactors_read"] > 100
     total = sum(len(message["attachments"]) for _, message in world.truth(guild_id))
     assert job["files_stored"] == total > 20
-    assert sum(each.route == CDN_ROUTE for each in entries) == total
+    assert sum(entry.route == CDN_ROUTE for entry in entries) == total
     assert job["files_failed"] == 0
-    assert all(hashlib.sha256(each.read_bytes()).hexdigest() == each.name for each in files)
-    assert sum(each < pages[-1] for each in reactions) < len(reactions) / 2, "messages first"
-    assert not any(each.status == 429 for each in entries)
+    assert all(hashlib.sha256(file.read_bytes()).hexdigest() == file.name for file in files)
+    assert sum(reaction < pages[-1] for reaction in reactions) < len(reactions) / 2, (
+        "messages first"
+    )
+    assert not any(entry.status == 429 for entry in entries)
 
     emulator.log.reset()
     again = installation.start("--tenant", "takaro", "--reactors", "--attachments", str(folder))
     assert again.code == 0, again.err
-    asked = {each.route for each in emulator.log.entries}
+    asked = {entry.route for entry in emulator.log.entries}
     assert asked & {REACTIONS, CDN_ROUTE, MESSAGES} == set()

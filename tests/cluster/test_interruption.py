@@ -58,7 +58,7 @@ def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
     assert "Traceback" not in run.err
     assert f"resume --job-id {run.job['job_id']}" in run.err
     job = run.job
-    assert job["channels_total"] == sum(job[f"channels_{each}"] for each in PARTS)
+    assert job["channels_total"] == sum(job[f"channels_{part}"] for part in PARTS)
     assert installation.query(STATUSES) == [{"status": "cancelled"}]
     assert installation.query(CLAIMED) == []
 
@@ -99,7 +99,7 @@ def test_a_closed_terminal_cancels_the_job_and_leaves_no_process(
     assert code == 130
     assert installation.query(STATUSES) == [{"status": "cancelled"}]
     assert installation.query(CLAIMED) == []
-    wait_until(lambda: not any(each.is_running() for each in started), 30)
+    wait_until(lambda: not any(process.is_running() for process in started), 30)
 
 
 def read_away(terminal: int) -> None:

@@ -28,7 +28,7 @@ async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installat
 
     assert run.code == 0, run.err
     assert emulator.counters.requests >= 400
-    most = most_in_a_second([each.at_s for each in emulator.log.entries])
+    most = most_in_a_second([entry.at_s for entry in emulator.log.entries])
     assert most <= MOST_PER_SECOND * (1 + stall.worst_s), stall
     stats = run.job["parallel_stats"]
     assert stats["total_api_calls"] == emulator.counters.requests

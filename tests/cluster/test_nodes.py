@@ -99,7 +99,7 @@ def test_a_node_that_is_taken_back_is_left_before_it_goes(nodes: Nodes) -> None:
         run = ended(program, 200)
 
     assert run.code == 0, run.err
-    assert all(each["retry_count"] == 0 for each in run.job["channel_results"])
+    assert all(channel["retry_count"] == 0 for channel in run.job["channel_results"])
     nodes.installation.assert_complete("takaro", nodes.emulator)
 
 
@@ -107,7 +107,7 @@ def drain(head: RayHead, process: psutil.Process) -> None:
     """Tell Ray that the node of *process* will be preempted in a minute."""
     with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/actors?detail=1") as answer:
         actors = json.load(answer)["data"]["result"]["result"]
-    (node_id,) = {each["node_id"] for each in actors if each["pid"] == process.pid}
+    (node_id,) = {actor["node_id"] for actor in actors if actor["pid"] == process.pid}
     script = (
         "from ray._raylet import GcsClient; import sys, time\n"
         "GcsClient(sys.argv[1]).drain_node(sys.argv[2], 2, 'spot', int(time.time()*1000)+60000)"

@@ -25,9 +25,9 @@ API = "http://discord.test/api/v10"
 def workers_below(pid: int) -> list[dict[str, str]]:
     """The environments of Ray's workers that a program has started."""
     found = []
-    for each in psutil.Process(pid).children(recursive=True):
+    for process in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.Error):
-            found.append(each.environ())
+            found.append(process.environ())
     return [each for each in found if "RAY_JOB_ID" in each]
 
 
@@ -61,15 +61,15 @@ def test_a_run_behind_a_proxy_asks_it_for_discord_and_for_nothing_else(
             asked = set(proxy.asked)
             counted = done.job["parallel_stats"]["total_api_calls"]
             assert counted == len(proxy.asked) == emulator.counters.requests
-    assert {each for each in asked if not each.startswith(f"GET {API}/")} == set()
+    assert {request for request in asked if not request.startswith(f"GET {API}/")} == set()
     assert PASSWORD not in done.out + done.err
     assert workers
-    for each in workers:
+    for worker in workers:
         exempt = {"elsewhere.example", "127.0.0.1", "localhost", "::1", "169.254.169.254"}
-        assert exempt <= set(each["NO_PROXY"].split(","))
-        assert each["no_proxy"] == each["NO_PROXY"]
-        assert "HTTP_PROXY" not in each, "it holds a password"
-        assert each["HTTPS_PROXY"] == proxy.url
+        assert exempt <= set(worker["NO_PROXY"].split(","))
+        assert worker["no_proxy"] == worker["NO_PROXY"]
+        assert "HTTP_PROXY" not in worker, "it holds a password"
+        assert worker["HTTPS_PROXY"] == proxy.url
 
 
 class JobServer:

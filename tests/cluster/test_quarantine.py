@@ -12,7 +12,9 @@ def test_a_malformed_message_is_counted_and_named_until_it_is_read_whole(
     installation: Installation, serve_tenant: ServeTenant
 ) -> None:
     world = tiny_world()
-    channel = next(each for each in world.channels.values() if each.type == 0 and each.log.ids)
+    channel = next(
+        channel for channel in world.channels.values() if channel.type == 0 and channel.log.ids
+    )
     message_id = channel.log.ids[0]
     installation, emulator = serve_tenant(installation, world)
     emulator.edits.damage_message(channel.id, message_id, {"content": None, "flags": "x"})

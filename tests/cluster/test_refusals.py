@@ -220,7 +220,9 @@ def test_one_channel_that_always_fails_stops_no_other(
 ) -> None:
     world = wide_world(channels=6, pages=2)
     (guild_id,) = world.guilds
-    broken = next(each for each in world.guilds[guild_id].channels.values() if each.log.ids)
+    broken = next(
+        channel for channel in world.guilds[guild_id].channels.values() if channel.log.ids
+    )
     installation, emulator = serve_tenant(installation, world, SYNC_RETRY_DELAY_MS="1")
     emulator.faults = FaultScript(failing(broken.id, status))
 
@@ -229,7 +231,7 @@ def test_one_channel_that_always_fails_stops_no_other(
     assert run.code == 3, run.err
     (error,) = run.job["errors"]
     assert error["channel_id"] == str(broken.id)
-    results = {each["channel_id"]: each["status"] for each in run.job["channel_results"]}
+    results = {channel["channel_id"]: channel["status"] for channel in run.job["channel_results"]}
     assert results.pop(str(broken.id)) == "failed"
     assert set(results.values()) == {"completed"}
     assert len(results) == 5
@@ -250,7 +252,7 @@ def test_a_refused_channel_becomes_a_dead_letter_that_cools_down_and_is_tried_ag
 ) -> None:
     installation, emulator, guild_id = small
     channels = emulator.world.guilds[guild_id].channels.values()
-    broken, *_ = (each.id for each in channels if each.log.ids)
+    broken, *_ = (channel.id for channel in channels if channel.log.ids)
     emulator.faults = FaultScript(failing(broken, 403))
 
     first = installation.start("--tenant", "takaro")
@@ -269,7 +271,7 @@ def test_a_refused_channel_becomes_a_dead_letter_that_cools_down_and_is_tried_ag
     again = installation.start("--tenant", "takaro")
     assert again.code == 3, "it is still not in the archive"
     assert "left alone until" in again.job["errors"][0]["error"]
-    asked = {each.major_id for each in emulator.log.entries if each.route == MESSAGES}
+    asked = {entry.major_id for entry in emulator.log.entries if entry.route == MESSAGES}
     assert str(broken) not in asked, "and is not asked for in each run"
 
     emulator.faults = FaultScript()

@@ -54,12 +54,12 @@ def test_two_schedulers_make_each_run_once_and_sigterm_ends_them_cleanly(
             each.send_signal(signal.SIGTERM)
         ends = [ended(each) for each in (one, other)]
 
-    assert [each.code for each in ends] == [0, 0], ends
+    assert [end.code for end in ends] == [0, 0], ends
     ticks = [each["details"] for each in installation.query(TICKS)]
-    assert {each["schedule"] for each in ticks} == {"start --tenant takaro"}
-    assert {each["exit_code"] for each in ticks} == {0}
-    assert len({each["tick"] for each in ticks}) == len(ticks)
-    told = "".join(each.err for each in ends)
+    assert {tick["schedule"] for tick in ticks} == {"start --tenant takaro"}
+    assert {tick["exit_code"] for tick in ticks} == {0}
+    assert len({tick["tick"] for tick in ticks}) == len(ticks)
+    told = "".join(end.err for end in ends)
     assert told.count("The run is completed") == len(ticks)
     assert "has been syncing this tenant" not in told, "neither ran into the other"
     statuses = {each["status"] for each in installation.query(STARTS)}

@@ -95,8 +95,8 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
         assert outputs[-1].code == 0, outputs[-1].err
         outputs += erring(program)
         messages = len(program.exported("takaro"))
-    for each in outputs:
-        search.text("what a command said", each.out + each.err)
+    for output in outputs:
+        search.text("what a command said", output.out + output.err)
     search.files(directory / name for name in ("home", "ray", "tmp"))
     search.database(program.database_url)
 
@@ -136,7 +136,9 @@ def crash(program: Installation, emulator: Emulator, search: Search) -> None:
             search.command_lines([psutil.Process(run.pid), *started])
             search.environments(started)
             search.dashboard(dashboard_of(started))
-            workers = [each for each in started if _title(each).startswith("ray::ChannelSync")]
+            workers = [
+                process for process in started if _title(process).startswith("ray::ChannelSync")
+            ]
             assert kill_all(workers[:1]) == 1
             wait_for(emulator, pages_read(emulator) + 2, run)
             search.environments(below(run.pid))
@@ -144,9 +146,9 @@ def crash(program: Installation, emulator: Emulator, search: Search) -> None:
             out, err = run.communicate(timeout=60)
             search.text("what the killed run said", out + err)
         finally:
-            for each in started:
+            for process in started:
                 with suppress(psutil.NoSuchProcess):
-                    each.kill()
+                    process.kill()
     wait_until(lambda: not any(map(_lives, started)), 30)
 
 

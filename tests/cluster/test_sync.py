@@ -41,7 +41,7 @@ def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
 
     assert third.code == 0, third.err
     assert emulator.counters.by_route[MESSAGES] == 0
-    others = [(each.route, each.scope) for each in emulator.log.entries if each.status != 200]
+    others = [(entry.route, entry.scope) for entry in emulator.log.entries if entry.status != 200]
     assert others == []
     assert third.job["messages_processed"] == 0
     installation.assert_complete("takaro", emulator)

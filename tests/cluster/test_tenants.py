@@ -80,5 +80,5 @@ def test_a_tenant_whose_token_is_missing_fails_alone(
 
 def author_of(content: str, rows: list[Row]) -> str:
     """Return the pseudonym of the author of the only message with *content*."""
-    (row,) = (each for each in rows if each["content"] == content)
+    (row,) = (row for row in rows if row["content"] == content)
     return str(row["author"])

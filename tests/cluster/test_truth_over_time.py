@@ -78,7 +78,7 @@ def change(emulator: Emulator, edits: int, deletes: int, posts: int) -> None:
     world = emulator.world
     (guild_id,) = world.guilds
     channels = [each for each in world.readable_channels(TOKEN, guild_id) if each.log.ids]
-    every = [(each.id, message_id) for each in channels for message_id in each.log.ids]
+    every = [(channel.id, message_id) for channel in channels for message_id in channel.log.ids]
     chosen = dice.sample(every, edits + deletes)
     for channel_id, message_id in chosen[:edits]:
         emulator.edits.edit_message(channel_id, message_id, f"edited: {message_id}")
@@ -94,7 +94,9 @@ def test_every_edit_and_deletion_in_the_look_back_is_found(
 ) -> None:
     installation, emulator = synced
     before = truth(emulator)
-    newest = [each.log.ids[-1] for each in emulator.world.channels.values() if each.log.ids]
+    newest = [
+        channel.log.ids[-1] for channel in emulator.world.channels.values() if channel.log.ids
+    ]
     change(emulator, edits=100, deletes=100, posts=40)
     for channel in list(emulator.world.channels.values())[:2]:  # the newest ones too
         if channel.log.ids and channel.log.ids[-1] in newest:
@@ -132,7 +134,7 @@ def test_old_changes_are_found_within_the_predicted_number_of_runs(
     before = truth(emulator)
     change(emulator, edits=60, deletes=60, posts=0)
     after = truth(emulator)
-    pages = sum(len(each.log.ids) // 99 + 1 for each in emulator.world.channels.values())
+    pages = sum(len(channel.log.ids) // 99 + 1 for channel in emulator.world.channels.values())
     requests = pages // 2 + 2
     for _ in range(2):
         arguments = ("--lookback", "0", "--reconcile-requests", str(requests))
@@ -148,13 +150,13 @@ def test_a_lost_permission_deletes_nothing_and_is_told(
     installation, emulator = synced
     before = truth(emulator)
     (guild_id,) = emulator.world.guilds
-    channel = next(each for each in emulator.world.channels.values() if each.log.ids)
+    channel = next(channel for channel in emulator.world.channels.values() if channel.log.ids)
     emulator.edits.set_overwrite(channel.id, guild_id, deny=1 << 16)  # READ_MESSAGE_HISTORY
 
     run = installation.start("--tenant", "takaro", "--full")
 
     assert run.code == 0, run.err
-    assert str(channel.id) in {each["channel_id"] for each in run.job["skipped"]}
+    assert str(channel.id) in {channel["channel_id"] for channel in run.job["skipped"]}
     assert run.job["messages_deleted"] == 0
     assert_same_archive(before, installation.exported("takaro"))
 
@@ -164,7 +166,7 @@ def test_a_channel_that_is_gone_is_marked_and_its_messages_are_kept(
 ) -> None:
     installation, emulator = synced
     before = truth(emulator)
-    channel = next(each for each in emulator.world.channels.values() if each.log.ids)
+    channel = next(channel for channel in emulator.world.channels.values() if channel.log.ids)
     emulator.edits.delete_channel(channel.id)
 
     run = installation.start("--tenant", "takaro")

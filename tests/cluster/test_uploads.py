@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def packages(head: RayHead) -> set[str]:
-    return {each.name for each in head.directory.rglob("_ray_pkg_*")}
+    return {path.name for path in head.directory.rglob("_ray_pkg_*")}
 
 
 def runtime_envs(head: RayHead) -> str:

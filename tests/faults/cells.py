@@ -172,7 +172,9 @@ def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, 
         assert installation.query(
             "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
         ) == [{"count": 0}]
-        read = sum(each.route == MESSAGES and each.status == 200 for each in emulator.log.entries)
+        read = sum(
+            entry.route == MESSAGES and entry.status == 200 for entry in emulator.log.entries
+        )
         return Cell(fault, phase, took_s, read - CHANNELS * PAGES, run.code == 0)
 
 

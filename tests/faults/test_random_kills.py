@@ -52,7 +52,7 @@ def test_a_hundred_kills_lose_nothing(
 
     assert last.code == 0, last.err
     installation.assert_complete("takaro", emulator)
-    read = sum(each.route == MESSAGES and each.status == 200 for each in emulator.log.entries)
+    read = sum(entry.route == MESSAGES and entry.status == 200 for entry in emulator.log.entries)
     print(f"{killed}, {read - CHANNELS * PAGES} of {CHANNELS * PAGES} pages read again")
     assert killed["worker"] + killed["driver"] >= min(KILLS, 20)
 

@@ -125,7 +125,7 @@ class FakeWorkers:
 async def run_all(
     dispatcher: Dispatcher, tasks: list[ChannelTask], meanwhile: Callable[[], None] | None = None
 ) -> list[ChannelOutcome]:
-    running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+    running = [asyncio.create_task(dispatcher.run(task)) for task in tasks]
     if meanwhile is not None:
         await asyncio.sleep(1.0)
         meanwhile()
@@ -151,8 +151,8 @@ def test_who_waits_long_for_a_worker_is_told_ever_more_rarely(
 
     run_virtual(run_all(workers.dispatcher(2, 5), [make_task(1)]))
 
-    told = [each.getMessage() for each in caplog.records]
-    assert [each.split(":")[0] for each in told] == [
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split(":")[0] for line in told] == [
         f"no worker has come up for {waited} s" for waited in (60, 120, 240, 480)
     ]
 
@@ -202,9 +202,9 @@ def test_what_a_dead_worker_held_is_done_by_another() -> None:
         run_all(workers.dispatcher(2, 5), tasks, lambda: workers.started[0].kill())
     )
 
-    assert {each.channel_id for each in outcomes} == set(range(20))
-    assert all(each.status is ChannelJobStatus.COMPLETED for each in outcomes)
-    assert max(each.attempt for each in outcomes) == 2
+    assert {outcome.channel_id for outcome in outcomes} == set(range(20))
+    assert all(outcome.status is ChannelJobStatus.COMPLETED for outcome in outcomes)
+    assert max(outcome.attempt for outcome in outcomes) == 2
     assert len(workers.spawned) == 3
 
 
@@ -216,7 +216,7 @@ def test_a_dead_workers_idle_slots_get_nothing_more() -> None:
         run_all(workers.dispatcher(1, 5), tasks, lambda: workers.started[0].kill())
     )
 
-    assert [each.status for each in outcomes] == [ChannelJobStatus.COMPLETED] * 2
+    assert [outcome.status for outcome in outcomes] == [ChannelJobStatus.COMPLETED] * 2
     assert [worker for worker, _ in workers.calls] == ["worker-0"] * 2 + ["worker-1"] * 2
 
 
@@ -230,8 +230,8 @@ def test_nothing_is_lost_when_all_workers_die() -> None:
 
     outcomes = run_virtual(run_all(workers.dispatcher(2, 5), tasks, kill_all))
 
-    assert {each.channel_id for each in outcomes} == set(range(20))
-    assert all(each.failure is None for each in outcomes)
+    assert {outcome.channel_id for outcome in outcomes} == set(range(20))
+    assert all(outcome.failure is None for outcome in outcomes)
 
 
 def test_a_channel_that_kills_its_workers_is_given_up() -> None:
@@ -241,10 +241,10 @@ def test_a_channel_that_kills_its_workers_is_given_up() -> None:
 
     outcomes = run_virtual(run_all(workers.dispatcher(2, 1), tasks))
 
-    poisoned = next(each for each in outcomes if each.channel_id == 3)
+    poisoned = next(outcome for outcome in outcomes if outcome.channel_id == 3)
     assert poisoned.status is ChannelJobStatus.FAILED
     assert poisoned.attempt == FailurePolicy().deaths
-    assert sum(1 for each in outcomes if each.failure is None) == 5
+    assert sum(1 for outcome in outcomes if outcome.failure is None) == 5
 
 
 def test_what_a_worker_cannot_begin_is_that_channels_failure() -> None:
@@ -253,10 +253,10 @@ def test_what_a_worker_cannot_begin_is_that_channels_failure() -> None:
 
     outcomes = run_virtual(run_all(workers.dispatcher(1, 2), [make_task(n) for n in range(4)]))
 
-    failed = [each for each in outcomes if each.failure is not None]
-    assert [(each.channel_id, each.failure.message) for each in failed if each.failure] == [
-        (2, "no token")
-    ]
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    assert [
+        (outcome.channel_id, outcome.failure.message) for outcome in failed if outcome.failure
+    ] == [(2, "no token")]
 
 
 def test_a_worker_that_does_not_start_is_replaced() -> None:
@@ -318,8 +318,8 @@ def test_close_ends_what_is_under_way() -> None:
             asyncio.create_task(dispatcher.run(make_task(n, expected_pages=99.0))) for n in range(8)
         ]
         await asyncio.sleep(1)
-        for each in running:
-            each.cancel()
+        for task in running:
+            task.cancel()
         await dispatcher.close()
 
     run_virtual(scenario())
@@ -361,7 +361,7 @@ def test_a_sparing_pool_replaces_the_last_worker_that_died() -> None:
 
     outcomes = run_virtual(run_all(dispatcher, tasks, lambda: workers.started[0].kill()))
 
-    assert all(each.status is ChannelJobStatus.COMPLETED for each in outcomes)
+    assert all(outcome.status is ChannelJobStatus.COMPLETED for outcome in outcomes)
     assert len(workers.spawned) == 2
 
 
@@ -393,7 +393,7 @@ def test_channels_beside_others_that_lose_many_workers_are_not_given_up() -> Non
 
     async def scenario() -> list[ChannelOutcome]:
         dispatcher = workers.dispatcher(2, 4)
-        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        running = [asyncio.create_task(dispatcher.run(task)) for task in tasks]
         for number in range(FailurePolicy().deaths - 1):
             while len(workers.started) <= number:
                 await asyncio.sleep(0.1)
@@ -403,7 +403,7 @@ def test_channels_beside_others_that_lose_many_workers_are_not_given_up() -> Non
 
     outcomes = run_virtual(scenario())
 
-    assert all(each.failure is None for each in outcomes)
+    assert all(outcome.failure is None for outcome in outcomes)
 
 
 def test_whatever_a_worker_raises_nobody_waits_for_ever() -> None:
@@ -412,10 +412,10 @@ def test_whatever_a_worker_raises_nobody_waits_for_ever() -> None:
 
     outcomes = run_virtual(run_all(workers.dispatcher(1, 1), [make_task(n) for n in (1, 2, 3)]))
 
-    failed = [each for each in outcomes if each.failure is not None]
-    assert [(each.channel_id, each.failure.error) for each in failed if each.failure] == [
-        (2, "ValueError")
-    ]
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    assert [
+        (outcome.channel_id, outcome.failure.error) for outcome in failed if outcome.failure
+    ] == [(2, "ValueError")]
     assert len(outcomes) == 3
 
 
@@ -457,11 +457,11 @@ def test_workers_that_do_not_start_beside_others_are_tried_again_later() -> None
         dispatcher.warm_up()
         await asyncio.sleep(1.0)
         workers.start_errors = [SyncError("no room")] * 3
-        return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+        return list(await asyncio.gather(*(dispatcher.run(task) for task in tasks)))
 
     outcomes = run_virtual(scenario())
 
-    assert all(each.failure is None for each in outcomes)
+    assert all(outcome.failure is None for outcome in outcomes)
     assert len(workers.started) == 2
     assert len(workers.spawned) == 5
 
@@ -473,7 +473,7 @@ def test_a_cluster_lets_workers_go_as_the_tail_drains() -> None:
 
     async def scenario() -> None:
         dispatcher = workers.dispatcher(6, 5)
-        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        running = [asyncio.create_task(dispatcher.run(task)) for task in tasks]
         await asyncio.gather(*running[:60])
         for _ in range(8):  # now and then a channel comes and goes
             await asyncio.sleep(5.0)
@@ -495,12 +495,12 @@ def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
     async def scenario() -> list[ChannelOutcome]:
         dispatcher = workers.dispatcher(2, 4)
         tasks = [make_task(number, expected_pages=9.0) for number in range(12)]
-        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        running = [asyncio.create_task(dispatcher.run(task)) for task in tasks]
         await asyncio.sleep(2.0)
         dispatcher.leave(["node-0"])  # which has room on standby left
         before = list(workers.calls)
         tasks = [make_task(100 + number, expected_pages=3.0) for number in range(8)]
-        running += [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        running += [asyncio.create_task(dispatcher.run(task)) for task in tasks]
         outcomes = list(await asyncio.gather(*running))
         assert "worker-0" not in {worker for worker, _ in workers.calls[len(before) :]}
         assert not workers.spawned[0].alive
@@ -508,7 +508,7 @@ def test_a_node_that_drains_is_left_with_the_last_visits() -> None:
 
     outcomes = run_virtual(scenario())
 
-    assert [each.attempt for each in outcomes] == [1] * 20, "no visit was cut short"
+    assert [outcome.attempt for outcome in outcomes] == [1] * 20, "no visit was cut short"
     assert len(workers.spawned) == 3
 
 
@@ -539,14 +539,14 @@ def test_the_last_worker_may_die_while_no_other_is_started() -> None:
         await asyncio.sleep(1.0)
         workers.start_errors = [SyncError("no room")] * 3
         tasks = [make_task(number, expected_pages=60.0) for number in range(3)]
-        running = [asyncio.create_task(dispatcher.run(each)) for each in tasks]
+        running = [asyncio.create_task(dispatcher.run(task)) for task in tasks]
         await asyncio.sleep(5.0)
         workers.started[0].kill()
         return list(await asyncio.gather(*running))
 
     outcomes = run_virtual(scenario())
 
-    assert all(each.failure is None for each in outcomes)
+    assert all(outcome.failure is None for outcome in outcomes)
     assert len(workers.started) > 1
 
 
@@ -560,11 +560,11 @@ def test_workers_that_are_coming_up_are_waited_for_where_others_failed() -> None
         dispatcher = Dispatcher(
             workers.spawn, 1, workers.clock, ClusterScaling(10, 1), RunActors.new_slot_pool
         )
-        return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
+        return list(await asyncio.gather(*(dispatcher.run(task) for task in tasks)))
 
     outcomes = run_virtual(scenario())
 
-    assert all(each.failure is None for each in outcomes)
+    assert all(outcome.failure is None for outcome in outcomes)
     assert len(workers.spawned) >= 10
 
 
