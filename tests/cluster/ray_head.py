@@ -32,10 +32,6 @@ _PORTS = (
 )
 
 
-_PATIENT_START = {"RAY_raylet_start_wait_time_s": "90"}
-"""Timeout in seconds for a node's own start. Ray's default is too short for a busy machine."""
-
-
 @dataclass(frozen=True, slots=True)
 class RayHead:
     """Running head."""
@@ -56,11 +52,7 @@ def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHea
     command += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-host=127.0.0.1"]
     with (directory / "head.out").open("wb") as output:
         head = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            env=_PATIENT_START | dict(environ),
-            start_new_session=True,
+            command, stdout=output, stderr=output, env=environ, start_new_session=True
         )
     dashboard_url = f"http://127.0.0.1:{ports[1]}"
     try:
@@ -89,11 +81,7 @@ def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> 
     before = alive_nodes(head)
     with (head.directory / f"node-{ports[0]}.out").open("wb") as output:
         node = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            env=_PATIENT_START | dict(environ),
-            start_new_session=True,
+            command, stdout=output, stderr=output, env=environ, start_new_session=True
         )
     try:
         wait_until(lambda: node.poll() is not None or alive_nodes(head) > before, 60)

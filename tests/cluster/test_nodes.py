@@ -46,7 +46,7 @@ class Nodes:
 
 @pytest.fixture
 def nodes(without_ray: Installation, serve_tenant: ServeTenant) -> Iterator[Nodes]:
-    environ = ray_environ()
+    environ = ray_environ() | {"RAY_raylet_start_wait_time_s": "90"}
     with ExitStack() as stack:
         directory = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True)
