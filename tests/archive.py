@@ -1,4 +1,4 @@
-"""raysync without Ray or limits: the real client, engine and store against an emulator."""
+"""raysync without Ray and without limits: real client, engine and store against an emulator."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ class LocalDispatcher:
     def __init__(self, engine: ChannelSync, *, comes_back: bool) -> None:
         self._engine = engine
         self._comes_back = comes_back
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
-        async with self._places:
+        async with self._slots:
             outcome = await self._engine.run(task, lambda _: None)
             while self._comes_back and (parked := outcome.parked) is not None:
                 task = next_visit(task, outcome, parked)
@@ -112,17 +112,17 @@ class SilentSink:
 
 
 class Archive:
-    """One tenant's archive, synced run after run."""
+    """Archive of one tenant, synced by several runs."""
 
     def __init__(self, engine: AsyncEngine, url: str, token: str, page_size: int) -> None:
         self._engine = engine
         self._url = url
         self._token = token
         self._page_size = page_size
-        self.key = KEY  #: of its pseudonyms
+        self.key = KEY  #: key of its pseudonyms
         self.tenant: Tenant | None = None
-        self.comes_back = True  #: a channel that gave its slot away
-        self.job: SyncJob | None = None  #: the last one
+        self.comes_back = True  #: whether a channel that gave its slot away continues
+        self.job: SyncJob | None = None  #: the last job
 
     async def add(self, guild_id: int, privacy: Privacy = Privacy.PSEUDONYMOUS) -> None:
         slug = f"t{guild_id}-{uuid.uuid4().hex[:6]}"
@@ -131,7 +131,7 @@ class Archive:
         )
 
     async def remove(self) -> None:
-        """The guild may come again: an example is tried more than once."""
+        """Remove the tenant, because Hypothesis may try the same guild again."""
         assert self.tenant is not None
         await TenantStore(self._engine).remove(self.tenant.slug)
 
@@ -171,14 +171,14 @@ class Archive:
             return await job.run()
 
     async def people(self) -> Identities:
-        """What people are called in it now."""
+        """Return the pseudonyms of people under the current rules."""
         assert self.tenant is not None
         rules = await people_rules(self._engine, self.tenant, SystemClock().now())
         guild_id = str(self.tenant.guild_id)
         return pseudonymizer_for(self.tenant.privacy, self.key, rules, known={guild_id})
 
     async def rows(self) -> dict[tuple[int, int], tuple[str, bool]]:
-        """By channel and message: what it says, and whether it counts as there."""
+        """Return content and existence of each message, by channel and message id."""
         return {
             (row.channel, row.message): (row.content, row.there)
             for row in await self.query(

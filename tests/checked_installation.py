@@ -1,4 +1,4 @@
-"""A raysync of its own, used as people use it: programs, an emulated Discord, a home."""
+"""Separate raysync installation, used as people use it, with an emulated Discord."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _OURS = ("RAYSYNC_", "SYNC_", "RAY_")
 
 
 class ProgramFailedError(AssertionError):
-    """A raysync command ended otherwise than it should; the text is what it said."""
+    """Unexpected end of a raysync command; the text is its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One `raysync start`: its job, what Discord saw of it, and what its workers took."""
+    """One `raysync start`: its job, its requests at Discord, and its workers' memory."""
 
     job: dict[str, Any]
     requests: list[dict[str, Any]]  #: the emulator's log, oldest first
@@ -37,33 +37,33 @@ class Run:
 
     @property
     def took_s(self) -> float:
-        """From the first request to the last, by the emulator's clock."""
+        """Seconds from the first request to the last, by the emulator's clock."""
         return float(self.requests[-1]["at_s"] - self.requests[0]["at_s"])
 
     @property
     def refused(self) -> int:
-        """How many requests Discord answered with 429."""
-        return sum(1 for each in self.requests if each["status"] == 429)
+        """Number of requests that Discord answered with 429."""
+        return sum(1 for request in self.requests if request["status"] == 429)
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A home with one tenant, and the emulator it is synced from."""
+    """Home directory with one tenant, and the emulator that it syncs from."""
 
     home: Path
     environment: dict[str, str]
 
     def start(self, *options: str) -> Run:
-        """Sync, and wait for the end."""
+        """Run `raysync start` to its end."""
         self._control("DELETE", "log")
         command = [*_PROGRAM, "start", "--tenant", TENANT, "--json", *options]
-        result, said = self.home / "result.json", self.home / "start.log"
-        with result.open("wb") as output, said.open("wb") as errors:
+        result, log = self.home / "result.json", self.home / "start.log"
+        with result.open("wb") as output, log.open("wb") as errors:
             process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=errors)
             with process, watching_workers(process.pid) as workers:
                 code = process.wait()
         if code != 0:
-            raise ProgramFailedError(f"start: exit code {code}\n{said.read_text()[-4000:]}")
+            raise ProgramFailedError(f"start: exit code {code}\n{log.read_text()[-4000:]}")
         (job,) = json.loads(result.read_text())["jobs"]
         return Run(job, self._control("GET", "log"), workers())
 
@@ -72,7 +72,7 @@ class Installation:
         self.run("export", "--tenant", TENANT, "--format", "jsonl", "--output", str(output))
 
     def run(self, *command: str) -> str:
-        """What a command prints; ProgramFailedError unless it ends with 0."""
+        """Return the output of a command. Raise ProgramFailedError unless it exits with 0."""
         done = subprocess.run(
             [*_PROGRAM, *command], env=self.environment, capture_output=True, text=True, check=False
         )
@@ -89,9 +89,9 @@ class Installation:
 
 @contextmanager
 def installation(emulator: Sequence[str], **settings: str) -> Iterator[Installation]:
-    """Serve a guild (*emulator*: options of `raysync emulator serve`) to a raysync of its own.
+    """Serve a guild to a new installation, and delete both at the end.
 
-    *settings* are variables of its environment. All of it is gone at the end.
+    *emulator* are options of `raysync emulator serve`, *settings* environment variables.
     """
     with (
         tempfile.TemporaryDirectory(prefix="raysync-check-") as directory,
@@ -103,7 +103,7 @@ def installation(emulator: Sequence[str], **settings: str) -> Iterator[Installat
 
 @contextmanager
 def installed(url: str, token: str, guild_id: int, **settings: str) -> Iterator[Installation]:
-    """A raysync of its own, with one tenant: a guild of the emulator at *url*."""
+    """Create an installation with one tenant: a guild of the emulator at *url*."""
     with tempfile.TemporaryDirectory(prefix="raysync-check-") as directory:
         environment = _clean_environment() | settings
         environment["RAYSYNC_HOME"] = directory
@@ -118,15 +118,15 @@ def installed(url: str, token: str, guild_id: int, **settings: str) -> Iterator[
 
 
 def _clean_environment() -> dict[str, str]:
-    """The caller's, but nothing of another raysync or Ray in it."""
+    """Return the caller's environment without variables of raysync and Ray."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
 
 
 @contextmanager
 def _emulator(directory: Path, options: Sequence[str]) -> Iterator[dict[str, Any]]:
-    ready_file, said = directory / "emulator.json", directory / "emulator.log"
+    ready_file, log = directory / "emulator.json", directory / "emulator.log"
     command = [*_PROGRAM, "emulator", "serve", "--port", "0", "--ready-file", str(ready_file)]
-    with said.open("wb") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, *options],
             env=_clean_environment(),
@@ -138,7 +138,7 @@ def _emulator(directory: Path, options: Sequence[str]) -> Iterator[dict[str, Any
             deadline_s = time.monotonic() + READY_WITHIN_S
             while not ready_file.exists():
                 if process.poll() is not None or time.monotonic() > deadline_s:
-                    raise ProgramFailedError(f"the emulator did not start\n{said.read_text()}")
+                    raise ProgramFailedError(f"the emulator did not start\n{log.read_text()}")
                 time.sleep(0.05)
             yield json.loads(ready_file.read_text())
         finally:

@@ -1,4 +1,4 @@
-"""What every tier shares: a marker for each folder, and a real PostgreSQL for whoever asks."""
+"""Fixtures of all tiers: a real PostgreSQL server and one Ray head for the session."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -19,14 +20,17 @@ from raysync.store.connection.engine import open_engine
 from raysync.store.server import migrate
 from raysync.store.server.embedded import start_embedded, stop_embedded
 
-# Under nohup it is ignored, and the programs that tests start would inherit that.
+if TYPE_CHECKING:
+    from tests.cluster.ray_head import RayHead
+
+# nohup ignores SIGHUP, and the programs that tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TIERS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test in tests/<tier>/ has the marker <tier>."""
+    """Mark each test in tests/<tier>/ with <tier>."""
     for item in items:
         if item.path.is_relative_to(TIERS):
             item.add_marker(item.path.relative_to(TIERS).parts[0])
@@ -34,13 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server that lives as long as the session; its own database stays empty."""
+    """Start a server for the session; its default database stays empty."""
     with tempfile.TemporaryDirectory(prefix="raysync-tests-") as directory:
         try:
             url = start_embedded(Path(directory))
             _admit_roles(Path(directory))
             with psycopg.connect(url, autocommit=True) as session:
-                session.execute("ALTER SYSTEM SET fsync = off")  # a power cut may have it all
+                session.execute(
+                    "ALTER SYSTEM SET fsync = off"
+                )  # no test needs the data after a power cut
                 session.execute("SELECT pg_reload_conf()")
             yield url
         finally:
@@ -49,7 +55,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template_url(postgres_url: str) -> Iterator[str]:
-    """A migrated database that tests copy and never use."""
+    """Create a migrated database, which tests copy and never use."""
     with _database(postgres_url, "template0") as url:
         migrate.upgrade(url)
         yield url
@@ -57,30 +63,43 @@ def template_url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres_url: str, template_url: str) -> Iterator[str]:
-    """A migrated database of this test alone."""
+    """Create a migrated database for one test."""
     with _database(postgres_url, str(make_url(template_url).database)) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_url: str) -> Iterator[str]:
-    """A database of this test alone, with nothing in it."""
+    """Create an empty database for one test."""
     with _database(postgres_url, "template0") as url:
         yield url
 
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on a database of the test's own, whose pool must be empty when the test ends."""
+    """Open an engine on the test's database; the test must return all connections."""
     opened = open_engine(database_url, pool_size=25, application_name="raysync tests")
     yield opened
     left = opened.pool.checkedout()  # type: ignore[attr-defined]
     await opened.dispose()
-    assert left == 0, f"{left} connections were not given back"
+    assert left == 0, f"{left} connections were not returned to the pool"
+
+
+@pytest.fixture(scope="session")
+def ray_head() -> Iterator[RayHead]:
+    """Start one Ray head for all tiers, without a database or a token in its environment."""
+    from tests.cluster.installation import ray_environ  # unit tests need none of this
+    from tests.cluster.ray_head import running_head
+
+    with (
+        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
+        running_head(Path(directory), ray_environ()) as head,
+    ):
+        yield head
 
 
 def _admit_roles(home: Path) -> None:
-    """Let roles of the tests in by name, as a server of one's own would by password."""
+    """Let the tests' roles log in without a password."""
     rules = home / "postgres" / "pg_hba.conf"
     rules.write_text("local all /^role_ trust\n" + rules.read_text())
 

@@ -1,9 +1,9 @@
-"""Syncs real chat as an operator would, and compares the copy with the chat, line by line.
+"""Sync real chat as an operator does, and compare the archive with the chat line by line.
 
     uv run python tests/corpus_check.py --corpus FILE [--limits discord] [--logs N] [--workers N]
 
-What the archive must hold is read from the file itself; of the emulator only its documented way
-from a line to a message's id is used. Ends with 1 where anything differs.
+The expected archive is read from the file itself. Of the emulator only its documented mapping of
+lines to message ids is used. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A line of the chat that must be a message of the archive."""
+    """Line of the chat that must be a message of the archive."""
 
     log: str
     line: int
@@ -62,7 +62,7 @@ class Spoken:
 
 
 def spoken_lines(corpus: Path) -> Iterator[Spoken]:
-    """The spoken lines in the file's order; a reply is to the first earlier one it is linked to."""
+    """Yield the spoken lines in file order; a reply answers its first earlier linked line."""
     seen: dict[str, set[int]] = {}
     with gzip.open(corpus, "rt", encoding="utf-8", newline="\n") as lines:
         for record in map(json.loads, lines):
@@ -77,7 +77,7 @@ def spoken_lines(corpus: Path) -> Iterator[Spoken]:
 
 
 class Comparison:
-    """Holds exported rows against spoken lines; `differences` says what is not as it should be."""
+    """Comparison of exported rows with spoken lines; `differences` lists what differs."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.compared = 0
@@ -92,8 +92,8 @@ class Comparison:
         self._last = (0, 0)
 
     def compare(self, spoken: Iterable[Spoken], rows: Iterable[dict[str, Any]]) -> None:
-        """Note every difference between the lines and the rows."""
-        missing = {(each.log, each.line): each for each in spoken}
+        """Record every difference between the lines and the rows."""
+        missing = {(line.log, line.line): line for line in spoken}
         if len(self._place_of) != len(missing):
             self.differences.append(f"{len(missing)} lines have {len(self._place_of)} ids")
         for row in rows:
@@ -149,7 +149,7 @@ def compare_archive(corpus: Path, archive: Installation) -> Comparison:
 
 
 def part_of(corpus: Path, logs: int, directory: Path, lines_of_each: int | None = None) -> Path:
-    """The first lines of the first logs, as a corpus; ids do not depend on what is left out."""
+    """Write the first lines of the first logs as a corpus; ids stay the same."""
     part, taken = directory / "part.jsonl.gz", Counter[str]()
     with gzip.open(corpus, "rb") as lines, gzip.open(part, "wb", compresslevel=1) as kept:
         for line in lines:
@@ -163,13 +163,13 @@ def part_of(corpus: Path, logs: int, directory: Path, lines_of_each: int | None 
 
 
 def report(title: str, run: Run) -> str:
-    """The figures of one run."""
+    """Format the figures of one run."""
     job, stats, workers = run.job, run.job["parallel_stats"], run.workers
     read, unchanged = job["channels_processed"], job["channels_unchanged"]
     messages, rate = job["messages_processed"], job["messages_processed"] / run.took_s
     ideal_s, actual_s, efficiency = (stats[n] for n in ("ideal_s", "actual_s", "efficiency"))
     rss_mb, uss_mb = workers.peak_rss_bytes / MB, workers.peak_uss_bytes / MB
-    routes = Counter(each["route"] or each["path"] for each in run.requests).most_common()
+    routes = Counter(request["route"] or request["path"] for request in run.requests).most_common()
     figures = {
         "channels": f"{read} read, {unchanged} unchanged: {job['status']}",
         "messages": f"{messages:,}, {rate:,.0f}/s",
@@ -185,7 +185,7 @@ def report(title: str, run: Run) -> str:
 
 
 def check(corpus: Path, limits: str, workers: int | None) -> list[str]:
-    """Sync three times, printing figures; return what differs from the chat."""
+    """Sync three times and print the figures; return the differences from the chat."""
     settings = {} if limits == "discord" else UNLIMITED
     chosen = [] if workers is None else ["--workers", str(workers)]
     with installation(["--corpus", str(corpus), "--limits", limits], **settings) as archive:
@@ -200,7 +200,7 @@ def check(corpus: Path, limits: str, workers: int | None) -> list[str]:
 
 
 def main() -> int:
-    """Check as the command line says; 1 where anything differs."""
+    """Check with the command line's options; return 1 if anything differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--corpus", type=Path, required=True, help="a .jsonl.gz of chat")
     parser.add_argument("--limits", choices=["off", "discord"], default="off")

@@ -1,4 +1,4 @@
-"""A forward proxy: it passes plain HTTP on, tunnels on CONNECT, and tells what it was asked for."""
+"""Forward proxy that relays HTTP, tunnels on CONNECT, and records its requests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 USER, PASSWORD = "me", "hunter2%"
 CREDENTIALS = "me:hunter2%25"
-"""As they stand in a proxy's address."""
+"""Credentials as in a proxy's URL."""
 
 
 @dataclass
 class ForwardProxy:
-    """Passes on what is for *hosts*, by name to a host and a port here; nothing else."""
+    """Proxy that relays only to *hosts*: a name to a local host and port."""
 
     hosts: Mapping[str, tuple[str, int]]
-    refusal: bytes | None = None  #: a status line's end, in place of every answer
+    refusal: bytes | None = None  #: status code and reason sent instead of every answer
     wants_password: bool = False
     asked: list[str] = field(default_factory=list)  #: "METHOD target"
     port: int = 0
@@ -35,15 +35,15 @@ class ForwardProxy:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await self._pass_on(reader, writer):
+            while await self._relay(reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request; False where the connection ends with it."""
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request; return whether the connection stays open."""
         head = await reader.readuntil(b"\r\n\r\n")
         line, *headers = head.decode("latin-1").split("\r\n")[:-2]
         method, target, _ = line.split(" ")
@@ -87,7 +87,7 @@ async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
 async def forward_proxy(
     hosts: Mapping[str, tuple[str, int]], **options: object
 ) -> AsyncIterator[ForwardProxy]:
-    """Run a proxy in this loop."""
+    """Run a proxy in this event loop."""
     proxy = ForwardProxy(hosts, **options)  # type: ignore[arg-type]
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
@@ -99,7 +99,7 @@ async def forward_proxy(
 
 @contextmanager
 def proxy_thread(hosts: Mapping[str, tuple[str, int]], **options: object) -> Iterator[ForwardProxy]:
-    """Run a proxy in a thread of its own, for clients in other processes."""
+    """Run a proxy in a thread, for clients in other processes."""
     loop, ready, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     found: list[ForwardProxy] = []
 
@@ -108,8 +108,8 @@ def proxy_thread(hosts: Mapping[str, tuple[str, int]], **options: object) -> Ite
             found.append(proxy)
             ready.set()
             await ended.wait()
-        for each in asyncio.all_tasks() - {asyncio.current_task()}:
-            each.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()], daemon=True)
     thread.start()

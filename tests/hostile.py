@@ -1,6 +1,6 @@
-"""A database whose presets, its role's and the environment's, are all against its user.
+"""Database with the worst possible presets of database, role and environment.
 
-Each of them is somebody's right: administrators preset roles and databases, users their shells.
+All of them are legitimate: administrators preset roles and databases, users their shells.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ ENVIRONMENT: Final = {
     "PGAPPNAME": "another program",
     "PGOPTIONS": "-c extra_float_digits=-15 -c search_path=decoy -c IntervalStyle=iso_8601",
 }
-"""Of libpq, for a server of the user's own."""
+"""Variables of libpq, as a user may have set them for another server."""
 
 _SINCE: Final = {"transaction_timeout": 17_00_00}
 _DECOYS: Final = ("alembic_version", "tenants", "messages", "sync_progress", "locks", "audit_log")
 
 
 def hostile_role(server_url: str) -> str:
-    """Create a superuser whose presets are against it in every database, and return its name."""
+    """Create a superuser with hostile presets in every database, and return its name."""
     name = f"role_owner_{uuid.uuid4().hex[:12]}"
     role = sql.Identifier(name)
     with psycopg.connect(server_url, autocommit=True) as session:
@@ -98,7 +98,7 @@ def _presets_of(server_version: int) -> dict[str, str]:
 
 
 def plain_session(url: str) -> psycopg.Connection[TupleRow]:
-    """Connect for a test's own questions, in spite of `ENVIRONMENT`. The caller closes it."""
+    """Open a session that is unaffected by `ENVIRONMENT`. The caller closes it."""
     session = psycopg.connect(url, autocommit=True, client_encoding="UTF8")
     session.execute("SET DateStyle = ISO")
     return session
@@ -106,7 +106,7 @@ def plain_session(url: str) -> psycopg.Connection[TupleRow]:
 
 @contextmanager
 def hostile_database(server_url: str, encoding: str = "UTF8") -> Iterator[str]:
-    """The URL of an empty database whose owner finds nothing as it should be."""
+    """Create an empty database with hostile presets, and yield its URL."""
     unique = uuid.uuid4().hex
     database, role = sql.Identifier(f"test_{unique}"), sql.Identifier(f"role_owner_{unique[:12]}")
     url = make_url(server_url).set(database=f"test_{unique}", username=f"role_owner_{unique[:12]}")
@@ -127,13 +127,13 @@ def hostile_database(server_url: str, encoding: str = "UTF8") -> Iterator[str]:
                 owner.execute("INSERT INTO decoy.alembic_version VALUES ('099_from_elsewhere')")
             presets = _presets_of(session.info.server_version)
             for number, (name, value) in enumerate(presets.items()):
-                whose = sql.SQL("DATABASE {}").format(database)
+                target = sql.SQL("DATABASE {}").format(database)
                 if number % 2:
-                    whose = sql.SQL("ROLE {} IN DATABASE {}").format(role, database)
+                    target = sql.SQL("ROLE {} IN DATABASE {}").format(role, database)
                 session.execute(
-                    sql.SQL("ALTER {} SET {} = {}").format(whose, sql.Identifier(name), value)
+                    sql.SQL("ALTER {} SET {} = {}").format(target, sql.Identifier(name), value)
                     if name != "search_path"
-                    else sql.SQL("ALTER {} SET search_path = decoy, public").format(whose)
+                    else sql.SQL("ALTER {} SET search_path = decoy, public").format(target)
                 )
             yield url.render_as_string(hide_password=False)
         finally:

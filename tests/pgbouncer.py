@@ -1,4 +1,4 @@
-"""A pgbouncer before the tests' server, where one is installed."""
+"""pgbouncer in front of the tests' server, if it is installed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logfile = {directory}/log
 
 @contextmanager
 def pooled(url: str, mode: str, more: str = "") -> Iterator[str]:
-    """The URL of the same database behind a pooler in *mode*, as an owner of everything."""
+    """Run pgbouncer in *mode*, and yield a superuser's URL of the same database."""
     if _PROGRAM is None:
         pytest.skip("pgbouncer is not installed")
     address = make_url(url)
@@ -45,7 +45,7 @@ def pooled(url: str, mode: str, more: str = "") -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as session:
         session.execute(sql.SQL("CREATE ROLE {} LOGIN SUPERUSER").format(sql.Identifier(role)))
     account = account_for(socket_dir, [socket_dir])
-    plainly = account.switches_user and not account.prefix
+    switches_directly = account.switches_user and not account.prefix
     with tempfile.TemporaryDirectory(prefix="raysync-pooler-") as directory:
         for path in (Path(directory), Path(directory) / "log"):
             path.touch()
@@ -66,9 +66,9 @@ def pooled(url: str, mode: str, more: str = "") -> Iterator[str]:
             [*account.prefix, _PROGRAM, str(configuration)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            user=account.uid if plainly else None,
-            group=account.gid if plainly else None,
-            extra_groups=[] if plainly else None,
+            user=account.uid if switches_directly else None,
+            group=account.gid if switches_directly else None,
+            extra_groups=[] if switches_directly else None,
         ) as program:
             try:
                 _wait_for(port, program, Path(directory) / "log")

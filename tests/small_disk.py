@@ -1,4 +1,4 @@
-"""A disk that can be filled up, for tests that are run by root: a tmpfs of some megabytes."""
+"""Small tmpfs that a test can fill up; needs root."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import psycopg
 import pytest
 
 SIZE_MB = 140
-"""A new server, all tables, and some segments of its write-ahead log."""
+"""Size in MB: room for a new server, all tables, and a few segments of its WAL."""
 _LEFT_FOR_LOGS = 256 * 1024
 _FILLER = "filler"
 
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[Path]:
-    """Mount a small disk on *directory*. Skip the test where that is not possible."""
+    """Mount a small disk on *directory*. Skip the test if that is not possible."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=0700", "none", str(directory)]
     mounted = os.geteuid() == 0 and subprocess.run(command, check=False, capture_output=True)
     if not mounted or mounted.returncode != 0:
-        pytest.skip("only root may mount a small disk, and not in every container")
+        pytest.skip("mounting a tmpfs needs root and a container that allows it")
     try:
         yield directory
     finally:
@@ -32,7 +32,7 @@ def small_disk(directory: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int = _LEFT_FOR_LOGS) -> None:
-    """Leave room for lines in a log, and for no segment of the write-ahead log."""
+    """Fill the disk, with room left for log lines but not for a segment of the WAL."""
     with (disk / _FILLER).open("wb") as file, suppress(OSError):
         while True:
             file.write(bytes(1024 * 1024))
@@ -46,7 +46,7 @@ def make_room(disk: Path) -> None:
 
 
 def use_up_log_segments(url: str) -> None:
-    """Have the server need another segment of its write-ahead log, again and again."""
+    """Make the server request new segments of its WAL repeatedly."""
     with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as session:
         for _ in range(100):
             session.execute("SELECT pg_switch_wal()")

@@ -1,4 +1,4 @@
-"""What an archive must hold, told by the emulator, in the words of `raysync export`."""
+"""Expected contents of an archive, from the emulator, in the format of `raysync export`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PSEUDONYM = re.compile(r"u_[a-z2-7]{26}")
 _NUMBER = re.compile(r"(?<!\d)\d{17,20}(?!\d)")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _PICTURE = re.compile(r"(/avatars/\d+)/\w+\.png")
-_THINGS = re.compile(r"<(?:#|@&|a?:\w+:|/[^:]+:)\d+>|https://discord\.com/channels(?:/\d+)+")
+_OTHER_MARKUP = re.compile(r"<(?:#|@&|a?:\w+:|/[^:]+:)\d+>|https://discord\.com/channels(?:/\d+)+")
 
 
 def expected_rows(truth: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Row]:
-    """The export of a complete archive, but with Discord's author ids in it."""
+    """Return the export of a complete archive, with Discord's author ids."""
     rows = [_row(channel_id, message) for channel_id, message in truth]
     return sorted(rows, key=lambda row: (int(row["channel_id"]), int(row["id"])))
 
@@ -39,12 +39,12 @@ def _row(channel_id: int, message: Mapping[str, Any]) -> Row:
         "attachments": sorted(
             (
                 {
-                    "id": each["id"],
-                    "filename": each["filename"],
-                    "size": each["size"],
-                    "content_type": each.get("content_type"),
+                    "id": file["id"],
+                    "filename": file["filename"],
+                    "size": file["size"],
+                    "content_type": file.get("content_type"),
                 }
-                for each in message["attachments"]
+                for file in message["attachments"]
             ),
             key=lambda each: int(each["id"]),
         ),
@@ -67,7 +67,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def exported_rows(lines: Iterable[str]) -> Iterator[Row]:
-    """The rows of an export, comparable with `expected_rows`."""
+    """Parse the rows of an export, comparable with `expected_rows`."""
     for line in lines:
         row: Row = json.loads(line)
         for name in ("created_at", "edited_at", "deleted_at"):
@@ -78,15 +78,15 @@ def exported_rows(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def assert_same_archive(expected: list[Row], exported: list[Row]) -> None:
-    """Every message there, none twice, none changed; each person has one pseudonym of its own.
+    """Assert that each message is stored once and unchanged, with one pseudonym per person.
 
-    In the archive people are pseudonyms in texts and names of files, too: so each text is compared
-    with what Discord has, stretch by stretch, and who is meant by each pseudonym is remembered.
+    Texts and file names contain pseudonyms, too. So each text is compared with Discord's, part by
+    part, and the person behind each pseudonym is remembered.
     """
     keys = [(row["channel_id"], row["id"]) for row in exported]
-    assert len(keys) == len(set(keys)), "a message is doubled"
+    assert len(keys) == len(set(keys)), "a message is stored twice"
     wanted = {(row["channel_id"], row["id"]) for row in expected}
-    assert set(keys) - wanted == set(), "a message is there that should not be"
+    assert set(keys) - wanted == set(), "an unexpected message is stored"
     assert wanted - set(keys) == set(), "a message is missing"
     assert keys == [(row["channel_id"], row["id"]) for row in expected], "the order differs"
     names: dict[str, str] = {}
@@ -94,47 +94,50 @@ def assert_same_archive(expected: list[Row], exported: list[Row]) -> None:
         assert names.setdefault(want["author"], have["author"]) == have["author"]
         assert _rest(want) == _rest(have)
         own = {want["id"], want["channel_id"], want["reply_to_id"]}
-        for told, kept in zip(_texts(want), _texts(have), strict=True):
-            assert_same_text(told, kept, names, own)
+        for original, kept in zip(_texts(want), _texts(have), strict=True):
+            assert_same_text(original, kept, names, own)
     assert len(set(names.values())) == len(names), "two people share a pseudonym"
 
 
 def assert_same_text(
-    told: str, kept: str, names: dict[str, str], own: Collection[str | None]
+    original: str, kept: str, names: dict[str, str], own: Collection[str | None]
 ) -> None:
-    """*kept* is what Discord *told*, but that people are pseudonyms; *names* are known so far.
+    """Assert that *kept* equals Discord's text *original*, except for pseudonyms.
 
-    A long number is somebody's, unless it is in an address of a channel or in the markup of
-    anything else, or one of the message's *own*: its id, its channel's, that of what it answers.
+    *names* maps ids to the pseudonyms known so far. A long number is a person's id, unless it is in
+    a channel's address, in markup of another kind, or one of the message's *own* ids: its own, its
+    channel's, and that of the message it answers.
     """
-    told = _PICTURE.sub(r"\1", _MENTION.sub(r"<@\1>", told))
-    numbers, pseudonyms = list(_NUMBER.finditer(told)), list(_PSEUDONYM.finditer(kept))
-    people = [each for each in numbers if each[0] not in own and not _is_of_a_thing(told, each)]
-    assert len(people) == len(pseudonyms), (told, kept)
-    assert _between(told, people) == _between(kept, pseudonyms)
+    original = _PICTURE.sub(r"\1", _MENTION.sub(r"<@\1>", original))
+    numbers, pseudonyms = list(_NUMBER.finditer(original)), list(_PSEUDONYM.finditer(kept))
+    people = [
+        number for number in numbers if number[0] not in own and not _is_in_markup(original, number)
+    ]
+    assert len(people) == len(pseudonyms), (original, kept)
+    assert _between(original, people) == _between(kept, pseudonyms)
     for number, pseudonym in zip(people, pseudonyms, strict=True):
         digits = str(int(number[0]))
-        assert names.setdefault(digits, pseudonym[0]) == pseudonym[0], (told, kept)
+        assert names.setdefault(digits, pseudonym[0]) == pseudonym[0], (original, kept)
 
 
-def _is_of_a_thing(text: str, number: re.Match[str]) -> bool:
+def _is_in_markup(text: str, number: re.Match[str]) -> bool:
     return any(
         each.start() <= number.start() and number.end() <= each.end()
-        for each in _THINGS.finditer(text)
+        for each in _OTHER_MARKUP.finditer(text)
     )
 
 
 def _between(text: str, found: list[re.Match[str]]) -> list[str]:
-    """What is before, between and after what was found."""
+    """Return the text before, between and after the matches."""
     ends = [0, *(each.end() for each in found)]
     starts = [*(each.start() for each in found), len(text)]
     return [text[end:start] for end, start in zip(ends, starts, strict=True)]
 
 
 def _texts(row: Row) -> list[str]:
-    return [row["content"], *(each["filename"] for each in row["attachments"])]
+    return [row["content"], *(file["filename"] for file in row["attachments"])]
 
 
 def _rest(row: Row) -> Row:
-    files = [{**each, "filename": None} for each in row["attachments"]]
+    files = [{**file, "filename": None} for file in row["attachments"]]
     return {**row, "author": None, "content": None, "attachments": files}

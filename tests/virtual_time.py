@@ -1,4 +1,4 @@
-"""A loop whose clock jumps to the next timer: minutes of waiting in a millisecond.
+"""Event loop whose clock jumps to the next timer: minutes of waiting take a millisecond.
 
 Only for code that opens no socket.
 """
@@ -34,7 +34,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """A `raysync.clock.Clock` that follows the running loop's time."""
+    """`raysync.clock.Clock` that follows the running loop's time."""
 
     start = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ class LoopClock:
         return self.at(self.monotonic_s())
 
     def at(self, monotonic_s: float) -> datetime:
-        """What `now` is then."""
+        """Return what `now` returns at *monotonic_s*."""
         return self.start + timedelta(seconds=monotonic_s)
 
 

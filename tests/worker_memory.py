@@ -1,4 +1,4 @@
-"""What the worker processes of a run take, read from /proc while it goes on (Linux)."""
+"""Memory of a run's worker processes, read from /proc during the run (Linux)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _KILOBYTES = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class WorkerMemory:
-    """The largest worker's peaks, in bytes; 0 where no worker was seen."""
+    """Peaks of the largest worker, in bytes; 0 if no worker was seen."""
 
     workers: int
-    peak_rss_bytes: int  #: as the kernel kept it (VmHWM)
-    peak_uss_bytes: int  #: the largest sample of what no other process shares
+    peak_rss_bytes: int  #: the kernel's VmHWM
+    peak_uss_bytes: int  #: largest sample of memory that no other process shares
 
 
 @contextmanager
 def watching_workers(root: int) -> Iterator[Callable[[], WorkerMemory]]:
-    """Sample the workers below the process *root*; what is yielded tells the peaks so far."""
+    """Sample the workers below the process *root*; yield a function that returns the peaks."""
     peaks: dict[int, tuple[int, int]] = {}
     ended = threading.Event()
 
@@ -38,28 +38,28 @@ def watching_workers(root: int) -> Iterator[Callable[[], WorkerMemory]]:
                 known_rss, known_uss = peaks.get(pid, (0, 0))
                 peaks[pid] = max(rss, known_rss), max(uss, known_uss)
 
-    def tell() -> WorkerMemory:
-        rss = max((each for each, _ in peaks.values()), default=0)
-        uss = max((each for _, each in peaks.values()), default=0)
+    def peak_memory() -> WorkerMemory:
+        rss = max((rss for rss, _ in peaks.values()), default=0)
+        uss = max((uss for _, uss in peaks.values()), default=0)
         return WorkerMemory(len(peaks), rss, uss)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield tell
+        yield peak_memory
     finally:
         ended.set()
         watcher.join()
 
 
 def _workers_below(root: int) -> list[int]:
-    """Ray puts a forkserver between, so a worker may be a child's child."""
+    """Return the workers among all descendants: Ray starts some by a forkserver."""
     parents = {pid: parent for pid in _pids() if (parent := _parent_of(pid)) is not None}
     return [pid for pid in parents if _is_below(pid, root, parents) and _is_worker(pid)]
 
 
 def _pids() -> list[int]:
-    return [int(each.name) for each in _PROC.iterdir() if each.name.isdigit()]
+    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
 
 
 def _parent_of(pid: int) -> int | None:
@@ -87,7 +87,7 @@ def _memory_of(pid: int) -> tuple[int, int]:
 
 
 def _text(pid: int, name: str) -> str:
-    """A file of a process; empty where the process has gone."""
+    """Read a /proc file of a process; empty if the process has ended."""
     try:
         return (_PROC / str(pid) / name).read_text(errors="replace")
     except OSError:

@@ -86,9 +86,9 @@ async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
         tenant_id = (await TenantStore(engine).get(tenant)).id if tenant is not None else None
         latest = await load_settled(lambda: jobs.recent(tenant_id, limit=1))
         if not latest:
-            which = f" --tenant {tenant}" if tenant else ""
+            option = f" --tenant {tenant}" if tenant else ""
             raise ConfigurationError(
-                f"There is no sync job yet. Start one, after adding a tenant: raysync start{which}"
+                f"There is no sync job yet. Start one, after adding a tenant: raysync start{option}"
             )
         return await job_history(engine, latest[0].id)
 

@@ -1,4 +1,4 @@
-"""The sequential baseline: one plain discord.py client that reads channel after channel.
+"""Sequential baseline: one plain discord.py client that reads channel after channel.
 
 It pages as `channel.history()` does, leaves the limits to discord.py, and writes each page with
 psycopg's `executemany` into a table of its own. Nothing of raysync is in it.
@@ -27,7 +27,7 @@ ON CONFLICT (channel_id, message_id) DO UPDATE SET content = excluded.content"""
 
 
 async def walk(url: str, token: str, guild_id: int, channels: int, database_url: str) -> int:
-    """Copy the guild's first text channels, one after the other; return how many messages."""
+    """Copy the guild's first text channels in sequence; return the number of messages."""
     Route.BASE = url
     client = discord.Client(intents=discord.Intents.none())
     async with client, await psycopg.AsyncConnection.connect(database_url) as session:
@@ -63,7 +63,7 @@ def _row(channel_id: int, message: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def main() -> None:
-    """Walk as the command line says, and print how many messages were copied."""
+    """Run with the command line's options, and print the number of messages."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     for name in ("url", "token", "database-url"):
         parser.add_argument(f"--{name}", required=True)

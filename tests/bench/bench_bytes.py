@@ -1,4 +1,4 @@
-"""What a message takes on disk, with its indexes and what hangs on it."""
+"""Disk space of a message, with its indexes and dependent rows."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ async def test_bytes_of_a_message(engine: AsyncEngine) -> None:
         (messages,) = (await raw.execute(text("SELECT count(*) FROM messages"))).one()
     rows = [
         [
-            each.name,
-            f"{each.rows:,}",
-            *(f"{size / messages:,.0f}" for size in (each.heap, each.indexes)),
+            table.name,
+            f"{table.rows:,}",
+            *(f"{size / messages:,.0f}" for size in (table.heap, table.indexes)),
         ]
-        for each in tables
+        for table in tables
     ]
-    whole = sum(each.heap + each.indexes for each in tables) / messages
+    whole = sum(table.heap + table.indexes for table in tables) / messages
     print(f"\n{end.status.value}: {messages:,} messages, {whole:,.0f} bytes each, all told")
     print(aligned(["table", "rows", "bytes a message", "of indexes"], rows))

@@ -1,4 +1,4 @@
-"""How near raysync comes to Discord's limits: 60 channels of 20 pages.
+"""Efficiency at Discord's limits: 60 channels of 20 pages.
 
     uv run python tests/bench/bench_ceiling.py [--workers 1,2,4,10] [--latency-ms 0,100]
         [--form fixed,sliding,sliding-log] [--repeat N]

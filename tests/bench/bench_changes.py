@@ -1,4 +1,4 @@
-"""What was edited, deleted and posted while nobody listened, and what it costs to find it.
+"""Cost of finding edits, deletions and new messages between two runs.
 
     uv run python tests/bench/bench_changes.py [--reconcile-requests 100]
 
@@ -35,7 +35,7 @@ HEAD = ["run", "seconds", "requests", "pages", "new", "edited", "deleted", "429s
 
 
 def measure(reconcile_requests: int) -> None:
-    """Print what each run found, and what it asked."""
+    """Print the changes that each run found, and its requests."""
     print(f"{machine()}", flush=True)
     now_ms = int(time.time() * 1000)
     with laboratory() as lab:
@@ -60,23 +60,21 @@ def measure(reconcile_requests: int) -> None:
             while found < EDITS + DELETES and len(rows) < 4 * predicted + 4:
                 run = start("--reconcile-requests", str(reconcile_requests), check=False)
                 rows.append(_row(f"sweep {len(rows)}", run))
-                found += sum(
-                    each["messages_edited"] + each["messages_deleted"] for each in run.jobs
-                )
+                found += sum(job["messages_edited"] + job["messages_deleted"] for job in run.jobs)
         print(f"\nOlder, {reconcile_requests} requests a run; predicted {predicted} runs:\n")
         print(aligned(HEAD, rows))
 
 
 def _sizes(run: Run) -> list[int]:
-    return [each["messages_processed"] for job in run.jobs for each in job["channel_results"]]
+    return [channel["messages_processed"] for job in run.jobs for channel in job["channel_results"]]
 
 
 def _row(name: str, run: Run) -> list[str]:
     (job,) = run.jobs
-    pages = sum(each.route == PAGES for each in run.requests)
+    pages = sum(request.route == PAGES for request in run.requests)
     figures = [len(run.requests), pages]
     figures += [job[f"messages_{what}"] for what in ("added", "edited", "deleted")]
-    return [name, f"{run.took_s:.2f}", *(f"{each:,}" for each in figures), str(run.refused)]
+    return [name, f"{run.took_s:.2f}", *(f"{figure:,}" for figure in figures), str(run.refused)]
 
 
 @pytest.mark.timeout(900)

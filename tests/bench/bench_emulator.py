@@ -1,4 +1,4 @@
-"""How many full pages a second the emulator serves from one core, limits off.
+"""Full pages per second that the emulator serves from one core, without limits.
 
 Run it: python tests/bench/bench_emulator.py [seconds]. The server has a process of its own;
 the client here is bare sockets, so that it takes as little of the machine as it can.
@@ -21,7 +21,7 @@ GOAL_PAGES_PER_S = 2_500
 
 
 def serve_until_told(pipe: Connection) -> None:
-    """Serve, and tell the CPU seconds spent whenever asked."""
+    """Serve, and answer each request for the CPU seconds spent."""
     world = World(generate_guild(GuildSpec.uniform(CHANNELS, MESSAGES)))
     world.add_bot("bench")
     with EmulatorThread(world, limits=Limits.off()) as emulator:
@@ -34,7 +34,7 @@ def serve_until_told(pipe: Connection) -> None:
 
 
 class PageClient:
-    """One keep-alive connection that reads pages."""
+    """Keep-alive connection that reads pages."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -49,7 +49,7 @@ class PageClient:
         self.socket.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
 
     def read(self) -> int:
-        """Read an answer and return the length of its body."""
+        """Read a response and return the length of its body."""
         got = self.socket.recv_into(self.view)
         while (head_end := self.buffer.find(b"\r\n\r\n", 0, got)) < 0:
             got += self.socket.recv_into(self.view[got:])
@@ -115,7 +115,7 @@ def test_one_core_serves_2500_pages_a_second() -> None:
 
 
 def report(figures: dict[str, float]) -> str:
-    """Return the figures as text, with the machine they come from."""
+    """Return the figures and the machine as text."""
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load "
     lines = [f"{name:>24} {value:12,.1f}" for name, value in figures.items()]
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())

@@ -1,4 +1,4 @@
-"""What a slow network costs: the ceiling's guild, smaller, at 0, 100 and 300 ms a request.
+"""Cost of a slow network: a smaller guild at 0, 100 and 300 ms per request.
 
     uv run python tests/bench/bench_latency.py [--workers 4] [--latency-ms 0,100,300] [--repeat N]
 

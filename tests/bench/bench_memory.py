@@ -1,4 +1,4 @@
-"""A worker's peak memory for a channel of 1,000 messages and for one of 500,000.
+"""Peak memory of a worker for a channel of 1,000 and one of 500,000 messages.
 
 Run it: PYTHONPATH=. python tests/bench/bench_memory.py [small] [large]. Each channel is read by
 one worker in a run of its own. The emulator refuses nothing and its headers tell of a wide bucket,
@@ -19,12 +19,12 @@ GOAL_RATIO = 1.10
 MB = 1_000_000
 TOKEN = "bench"
 PAGES = "GET /channels/{channel_id}/messages"
-"""The widest bucket that a worker takes for true rather than for a mask."""
+"""Largest bucket that a worker accepts as real rather than as a mask."""
 WIDE = Limits(routes={PAGES: RouteLimit(99, 1.0)}, global_limit=10_000)
 
 
 def run_of(messages: int) -> Run:
-    """Sync one channel of so many messages with one worker."""
+    """Sync one channel of *messages* messages with one worker."""
     world = World(generate_guild(GuildSpec.uniform(1, messages)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
@@ -38,7 +38,7 @@ def run_of(messages: int) -> Run:
 
 
 def report(messages: int, run: Run) -> str:
-    """The figures of one run."""
+    """Format the figures of one run."""
     rss_mb, uss_mb = run.workers.peak_rss_bytes / MB, run.workers.peak_uss_bytes / MB
     rate = messages / run.took_s
     return f"{messages:>9,} messages {rss_mb:8.1f} MB RSS {uss_mb:8.1f} MB its own {rate:8,.0f}/s"

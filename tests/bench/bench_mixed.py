@@ -1,4 +1,4 @@
-"""A guild whose channels allow five pages a second: only the token's 50 a second bind.
+"""Guild whose channels allow five pages a second, so that only the token's 50 a second limit.
 
     uv run python tests/bench/bench_mixed.py [--workers 1,2,4] [--budget 50] [--repeat N]
 

@@ -1,4 +1,4 @@
-"""What 1, 2 and 4 nodes of one cluster do with many tokens, and what bounds it.
+"""Throughput of 1, 2 and 4 nodes of one cluster with many tokens, and its bound.
 
     uv run python tests/bench/bench_nodes.py [--nodes 1,2,4] [--tokens 8] [--workers-per-node 2]
 
@@ -46,7 +46,7 @@ RESOURCE = "raysync_worker"
 
 
 def measure(nodes: Sequence[int], tokens: int, workers_per_node: int) -> None:
-    """Run every number of nodes, and print the table."""
+    """Measure every number of nodes, and print the table."""
     each = f"{tokens} tokens, {CHANNELS} channels of {PAGES_EACH} pages each"
     print(f"{each}, {workers_per_node} workers a node; {machine()}", flush=True)
     runs: dict[str, list[Run]] = {}

@@ -1,4 +1,4 @@
-"""The original's case: 100 channels of 15 pages, each of which takes 10 s at Discord's limits.
+"""Original case: 100 channels of 15 pages, each 10 s long at Discord's limits.
 
     uv run python tests/bench/bench_original.py [--workers 10] [--repeat N]
 

@@ -1,4 +1,4 @@
-"""What a permit costs: through a real governor actor, and in the governor alone."""
+"""Cost of a permit: through a real governor actor, and in the governor alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PER_SECOND = 48.0
 
 
 def secrets_of(database_url: str, token: str) -> JobSecrets:
-    """What opens a job on a token of that name."""
+    """Return the secrets of a job on *token*."""
     return JobSecrets(
         job_id=JobId("00000000-0000-4000-8000-000000000001"),
         tenant="bench",
@@ -65,7 +65,7 @@ def _pool(governor: Any, database_url: str, token: str) -> PermitPool:
 
 
 async def _alone(pool: PermitPool) -> None:
-    """One request at a time, slower than the limit: what a permit costs where there is room."""
+    """Measure a permit's cost below the limit, one request at a time."""
     await wait_for_permit(pool)
     took_s = []
     for _ in range(ALONE):
@@ -78,7 +78,7 @@ async def _alone(pool: PermitPool) -> None:
 
 
 async def _together(pools: list[PermitPool]) -> None:
-    """As many as each token allows: what one governor grants."""
+    """Measure the permits that one governor grants when every token is saturated."""
     await asyncio.gather(*(wait_for_permit(each) for each in pools))
     granted = 0
     until_s = time.perf_counter() + FOR_S
@@ -101,7 +101,7 @@ async def _together(pools: list[PermitPool]) -> None:
 
 
 async def wait_for_permit(pool: PermitPool) -> float:
-    """Take a permit and use it; how long that took."""
+    """Take a permit and use it; return the seconds that took."""
     began_s = time.perf_counter()
     permit = await pool.acquire()
     took_s = time.perf_counter() - began_s

@@ -1,4 +1,4 @@
-"""How many messages a second reach PostgreSQL where nothing is limited, and whose CPU they take.
+"""Messages per second into PostgreSQL without limits, and CPU by process.
 
     uv run python tests/bench/bench_pipeline.py [--workers 1,2] [--repeat N]
 
@@ -39,7 +39,7 @@ DEFAULTS = Options(workers=(1, 2))
 
 
 def measure(chosen: Options) -> None:
-    """Run every case, and print the table."""
+    """Measure every case, and print the table."""
     print(f"{CHANNELS} channels of {MESSAGES_EACH:,} messages; {machine()}", flush=True)
     with laboratory() as lab, discord_process(Offer(SPEC, UNLIMITED)) as discord:
         runs: dict[str, list[Run]] = {}
@@ -56,7 +56,7 @@ def measure(chosen: Options) -> None:
 
 
 def _figures(runs: Sequence[Run]) -> list[str]:
-    """Medians of the steady rate, and of each group's CPU a message."""
+    """Return medians of the steady rate and of each group's CPU per message."""
     measured = [_steady(run) for run in runs]
     return [f"{statistics.median(each):,.0f}" for each in zip(*measured, strict=True)]
 

@@ -1,4 +1,4 @@
-"""What a worker's CPU goes into while nothing is limited: the pipeline's run under py-spy.
+"""CPU profile of a worker without limits: the pipeline's run under py-spy.
 
     uv run python tests/bench/bench_profile.py
 
@@ -37,20 +37,20 @@ _FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*?)(:\d+)?\)$")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A function, and its file below the packages' directory; one of the language has no '/'."""
+    """Function and its file below the packages' directory; a builtin's file has no '/'."""
 
     function: str
     file: str
 
     @classmethod
     def of(cls, text: str) -> Frame:
-        """Read a frame as py-spy writes it."""
+        """Parse a frame of py-spy's output."""
         found = _FRAME.match(text)
         return cls(found["function"], found["file"]) if found else cls(text, "")
 
     @property
     def package(self) -> str | None:
-        """raysync's own by their modules; None for the language's, asyncio among them."""
+        """Package or raysync module of the frame; None for the standard library."""
         if self.file.startswith(OWN):
             return self.file
         package, below, _ = self.file.partition("/")
@@ -86,7 +86,7 @@ def _shares(title: str, seen: Counter[str], total: int) -> str:
 
 
 def _sample(samples: Path) -> None:
-    """Wait for the worker, then sample it; it has work at once."""
+    """Wait for the worker, which has work at once, and sample it."""
     give_up_s = time.monotonic() + STARTS_WITHIN_S
     while (worker := _worker()) is None and time.monotonic() < give_up_s:
         time.sleep(0.05)
@@ -104,7 +104,7 @@ def _sample(samples: Path) -> None:
 
 
 def _worker() -> int | None:
-    """The first worker below this process."""
+    """Return the first worker below this process."""
     for process in psutil.Process().children(recursive=True):
         try:
             if process.cmdline()[0].startswith(WORKER):
@@ -115,7 +115,7 @@ def _worker() -> int | None:
 
 
 def _stacks(samples: Path) -> Iterator[tuple[list[Frame], int]]:
-    """Each stack, outermost first, and how often it was seen."""
+    """Yield each stack, outermost frame first, and its number of samples."""
     for line in samples.read_text(encoding="utf-8").splitlines():
         frames, _, count = line.rpartition(" ")
         yield [Frame.of(each) for each in frames.split(";")], int(count)

@@ -1,4 +1,4 @@
-"""Thousands of tenants in virtual time, and what single classes take of as many.
+"""Thousands of tenants in virtual time, and the cost of single classes with as many.
 
     uv run python tests/bench/bench_scale.py --tenants 10,100 --channels 100
     uv run python tests/bench/bench_scale.py --classes
@@ -60,7 +60,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def row(run: ScaleRun) -> list[str]:
-    """One line of the table."""
+    """Format one line of the table."""
     world, shape = run.world, run.shape
     channels = shape.tenants * shape.channels
     busy = (each.busy_s / run.took_s for each in (world.driver, world.governor, world.tracker))
@@ -86,12 +86,12 @@ def row(run: ScaleRun) -> list[str]:
 
 
 def one(shape: Shape) -> list[str]:
-    """A case, in a process of its own."""
+    """Run a case in a separate process."""
     return row(simulate(shape))
 
 
 def classes() -> None:
-    """What a step of single classes takes beside so many tenants, in this machine's CPU."""
+    """Measure a step of single classes with many tenants, in this machine's CPU time."""
     rows = [
         [f"{tenants:,}", f"{_queue_us(tenants):.1f}", f"{_lease_us(tenants):.1f}"]
         for tenants in (1, 100, 1_000, 10_000)
@@ -114,7 +114,7 @@ def classes() -> None:
 
 
 def _queue_us(tenants: int) -> float:
-    """One channel in and out, all tenants having 100 that wait: 1,000,000 at the most."""
+    """Push and pop one channel while all tenants have 100 waiting: 1,000,000 at most."""
     queue: FairQueue[JobId] = FairQueue()
     jobs = [JobId(str(number)) for number in range(tenants)]
     for job in jobs:
@@ -164,7 +164,7 @@ def _each_us(times: int, act: Callable[[int], object]) -> float:
 
 
 def _bytes(make: Callable[[int], object]) -> float:
-    """Of one, measured over ten thousand."""
+    """Return the time of one call, measured over ten thousand."""
     many = 10_000
     tracemalloc.start()
     kept = [make(number) for number in range(many)]

@@ -1,4 +1,4 @@
-"""What taking people out of a message costs, beside what it cost in an earlier revision.
+"""Cost of pseudonymizing a message, compared with an earlier revision.
 
     uv run python tests/bench/bench_scrubbing.py [--against REVISION] [--rounds N]
 
@@ -52,7 +52,7 @@ Payloads = list[dict[str, Any]]
 
 @contextmanager
 def earlier(revision: str) -> Iterator[None]:
-    """Make the package of *revision* importable under a name of its own."""
+    """Make the package of *revision* importable under another name."""
     packed = subprocess.run(
         ["git", "archive", revision, "raysync"], cwd=ROOT, check=True, capture_output=True
     ).stdout
@@ -70,7 +70,7 @@ def earlier(revision: str) -> Iterator[None]:
 
 
 def payloads(spec: GuildSpec) -> Payloads:
-    """The messages of a guild as a page brings them."""
+    """Return the messages of a guild as in a page."""
     world = World(generate_guild(spec))
     (guild,) = world.guilds.values()
     pages = []
@@ -110,8 +110,8 @@ def measure(against: str, rounds: int) -> None:
 
 def _spent_us(work: Callable[[Any], Any], messages: Payloads) -> float:
     began_s = time.process_time()
-    for each in messages:
-        work(each)
+    for message in messages:
+        work(message)
     return (time.process_time() - began_s) / len(messages) * 1e6
 
 

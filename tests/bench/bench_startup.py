@@ -1,4 +1,4 @@
-"""How long until Discord hears the first request: of a local run, and of a job of a cluster.
+"""Time to the first request: of a local run, and of a job on a cluster.
 
     uv run python tests/bench/bench_startup.py [--repeat 3]
 
@@ -39,7 +39,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def measure(repeat: int) -> None:
-    """Run each, and print the table."""
+    """Measure each, and print the table."""
     print(machine(), flush=True)
     world = World(generate_guild(GuildSpec.tiny()))
     world.add_bot(TOKEN)
@@ -65,19 +65,19 @@ def measure(repeat: int) -> None:
             submit += [head.dashboard_url, "--", "python", "-m", "raysync", "start"]
             submit += ["--tenant=takaro"]
             rows["ray job submit"] = _times(emulator, submit, ray_environ(), repeat)
-    table = [[name, *(f"{each:.1f}" for each in times)] for name, times in rows.items()]
+    table = [[name, *(f"{time:.1f}" for time in times)] for name, times in rows.items()]
     print(aligned(["seconds to the first request", "cold", "warm"], table))
 
 
 def _path() -> str:
-    """Where `python` is this one."""
+    """Return a PATH whose `python` is this interpreter."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def _times(
     emulator: Emulator, command: Sequence[str], environ: Mapping[str, str], repeat: int
 ) -> tuple[float, float]:
-    """Cold, and the median of the warm ones."""
+    """Return the cold time and the median of the warm times."""
     os.sync()
     _CACHES.write_text("3")
     cold = _first_request_s(emulator, command, environ)

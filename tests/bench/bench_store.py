@@ -1,4 +1,4 @@
-"""What a page costs, in wall time and in the client's own CPU; and how fast an export is."""
+"""Cost of a page in wall time and client CPU, and the speed of an export."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _message(message_id: int, draws: random.Random, *, rich: bool) -> Message:
 def _pages(*, rich: bool) -> list[PageWrite]:
     draws = random.Random(1)
     ids = range(FIRST, FIRST + PAGES * 100 * 4096, 4096)
-    messages = [_message(each, draws, rich=rich) for each in ids]
+    messages = [_message(message_id, draws, rich=rich) for message_id in ids]
     return [page(*messages[i : i + 100]) for i in range(0, len(messages), 100)]
 
 
@@ -62,9 +62,9 @@ async def test_pages(database_url: str, rich: bool) -> None:
     pages = _pages(rich=rich)
     for name in ("new", "unchanged"):
         walls, cpu_s = [], 0.0
-        for each in pages:
+        for saved in pages:
             wall_s, process_s = time.perf_counter(), time.process_time()
-            await store.save_page(claim, each)
+            await store.save_page(claim, saved)
             walls.append(time.perf_counter() - wall_s)
             cpu_s += time.process_time() - process_s
         print(

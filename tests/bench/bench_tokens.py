@@ -1,4 +1,4 @@
-"""What several tokens do at once: 1, 4 and 16 of them, each with a guild of its own.
+"""Throughput of 1, 4 and 16 tokens at once, each with its own guild.
 
     uv run python tests/bench/bench_tokens.py [--tokens 1,4,16] [--workers 4]
 
@@ -46,7 +46,7 @@ TOKENS, WORKERS = (1, 4, 16), 4
 
 
 def measure(tokens: Sequence[int], workers: int) -> None:
-    """Run every number of tokens, and print the table."""
+    """Measure every number of tokens, and print the table."""
     title = f"{CHANNELS} channels of {PAGES_EACH} pages a token, {workers} workers"
     print(f"{title}; {machine()}", flush=True)
     runs: dict[str, list[Run]] = {}

@@ -1,4 +1,4 @@
-"""What a run asks when little or nothing has changed: 1,000 channels, 5,000 archived threads.
+"""Requests of a run with few or no changes: 1,000 channels, 5,000 archived threads.
 
     uv run python tests/bench/bench_unchanged.py [--channels 1000] [--threads 5000]
 
@@ -49,7 +49,7 @@ def measure(channels: int, threads: int) -> None:
         runs = {"first": start(), "unchanged": start()}
         discord.change(Changes(0, 0, CHANGED))
         runs[f"{CHANGED} new messages"] = start()
-    routes = sorted({each.route for run in runs.values() for each in run.requests})
+    routes = sorted({request.route for run in runs.values() for request in run.requests})
     rows = [[route, *(f"{_count(run)[route]:,}" for run in runs.values())] for route in routes]
     rows.append(["all", *(f"{len(run.requests):,}" for run in runs.values())])
     rows.append(["seconds at 48/s", *(f"{len(r.requests) / BUDGET:.1f}" for r in runs.values())])
@@ -57,7 +57,7 @@ def measure(channels: int, threads: int) -> None:
 
 
 def _count(run: Run) -> Counter[str]:
-    return Counter(each.route for each in run.requests)
+    return Counter(request.route for request in run.requests)
 
 
 @pytest.mark.timeout(900)

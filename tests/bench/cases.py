@@ -1,4 +1,4 @@
-"""The cases of a bench: what is varied, how often, against which baseline."""
+"""Cases of a benchmark: the options varied, the repetitions, the baseline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.bench.harness import laboratory
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line varies: every combination is a case."""
+    """Options that the command line varies; every combination is a case."""
 
     workers: tuple[int, ...] = (10,)
     latencies_ms: tuple[float, ...] = (0.0,)
@@ -39,7 +39,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A guild, and how it is read."""
+    """Guild, and the options of reading it."""
 
     spec: GuildSpec
     channels: int  #: text channels of it
@@ -50,14 +50,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The runs of every case, by its name, and the baseline's."""
+    """Runs of every case, by name, and of the baseline."""
 
     case: Case
     runs: Mapping[str, Sequence[Run]]
     baseline: Run | None
 
     def compared(self) -> str:
-        """The baseline's time for the whole guild, and how many times faster the cases were."""
+        """Compare the baseline's time for the whole guild with the cases' times."""
         if self.baseline is None:
             return ""
         share = self.case.channels / self.case.baseline_channels
@@ -82,7 +82,7 @@ def print_cases(title: str, case: Case, chosen: Options) -> None:
 
 
 def measure_cases(case: Case, chosen: Options) -> Measured:
-    """Run the baseline, then every combination of *chosen*; tells of each run as it ends."""
+    """Run the baseline, then every combination of *chosen*; print each run as it ends."""
     runs: dict[str, list[Run]] = {}
     walked = None
     settings = {
@@ -115,7 +115,7 @@ def _tell(name: str, run: Run, *, by_second: bool = False) -> None:
 
 
 def options(description: str | None, defaults: Options) -> Options:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--workers", type=_integers, default=defaults.workers)
     parser.add_argument("--latency-ms", type=_numbers, default=defaults.latencies_ms)

@@ -1,4 +1,4 @@
-"""CPU seconds of a bench's processes, told apart by what they are, read from /proc (Linux)."""
+"""CPU seconds of a benchmark's processes by kind, read from /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _ACTORS = {
 
 @dataclass(frozen=True, slots=True)
 class CpuTimes:
-    """CPU seconds by group, at some moments."""
+    """Samples of CPU seconds by group."""
 
     at_s: list[float]  #: Unix seconds, ascending
     by_group: list[Mapping[str, float]]  #: from the start of each process on
 
     def between(self, from_s: float, to_s: float) -> dict[str, float]:
-        """What each group took from one moment to another."""
+        """Return the CPU seconds of each group between two moments."""
         before, after = self._at(from_s), self._at(to_s)
         return {group: spent - before.get(group, 0.0) for group, spent in after.items()}
 
@@ -80,7 +80,7 @@ def _sample(roots: Mapping[int, str], spent_s: dict[tuple[int, str], float]) -> 
 
 
 def _stats() -> Iterable[tuple[int, tuple[int, float]]]:
-    """The parent and the CPU seconds of every process."""
+    """Return the parent and the CPU seconds of every process."""
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             try:

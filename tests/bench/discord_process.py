@@ -1,4 +1,4 @@
-"""An emulated Discord in a process of its own, so that its CPU is told apart."""
+"""Emulated Discord in a separate process, so that its CPU is measured separately."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _STOP_WITHIN_S = 5.0
 def discord_limits(
     pages: RouteLimit | None = None, global_form: Form = Form.FIXED, speed: float = 1.0
 ) -> Limits:
-    """Discord's limits as observed, or with another one for pages; of plain values, to be sent."""
+    """Discord's observed limits, or with another one for pages; plain values that pickle."""
     routes = dict(OBSERVED_ROUTES) | ({PAGES: pages} if pages else {})
     return Limits(routes=routes, global_form=global_form, speed=speed)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is served: a guild of *spec* for each of so many tokens."""
+    """World to serve: a guild of *spec* for each token."""
 
     spec: GuildSpec
     limits: Limits
@@ -49,7 +49,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What people do while nobody listens."""
+    """Changes that people make between two runs."""
 
     edits: int
     deletes: int
@@ -59,7 +59,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class ServedGuild:
-    """A guild and the token that reads it."""
+    """Guild, and the token that reads it."""
 
     guild_id: int
     token: str
@@ -68,7 +68,7 @@ class ServedGuild:
 
 @dataclass(frozen=True, slots=True)
 class DiscordProcess:
-    """The running process, and what may be asked of it."""
+    """Running process, and the requests to it."""
 
     offer: Offer
     pid: int
@@ -77,19 +77,19 @@ class DiscordProcess:
     _pipe: Connection
 
     def log(self) -> list[LogEntry]:
-        """All requests since the last `reset`, oldest first."""
+        """Return all requests since the last `reset`, oldest first."""
         return list(self._ask("log"))
 
     def reset(self) -> None:
-        """Forget the requests; every limit starts anew."""
+        """Forget the requests, and reset every limit."""
         self._ask("reset")
 
     def change(self, changes: Changes) -> None:
-        """Edit, delete and post at random places of the first guild."""
+        """Edit, delete and post in random channels of the first guild."""
         self._ask(changes)
 
     def message_ids(self, guild: ServedGuild) -> set[tuple[int, int]]:
-        """Channel and message of every message that an archive of the guild must hold."""
+        """Return the channel and message id of every message that an archive must hold."""
         return set(self._ask(guild))
 
     def _ask(self, question: Any) -> Any:
@@ -99,7 +99,7 @@ class DiscordProcess:
 
 @contextmanager
 def discord_process(offer: Offer) -> Iterator[DiscordProcess]:
-    """Serve *offer* until the block ends. All messages are made before it begins."""
+    """Serve *offer* until the block ends, with all messages generated beforehand."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(offer, there), daemon=True
@@ -151,8 +151,8 @@ def _answer(emulator: Emulator, question: Any) -> Any:
 
 def _change(emulator: Emulator, changes: Changes) -> None:
     dice = random.Random(changes.seed)
-    channels = [each for each in emulator.world.channels.values() if each.log.ids]
-    every = [(each.id, message_id) for each in channels for message_id in each.log.ids]
+    channels = [channel for channel in emulator.world.channels.values() if channel.log.ids]
+    every = [(channel.id, message_id) for channel in channels for message_id in channel.log.ids]
     chosen = dice.sample(every, changes.edits + changes.deletes)
     for channel_id, message_id in chosen[: changes.edits]:
         emulator.edits.edit_message(channel_id, message_id, f"edited {message_id}")

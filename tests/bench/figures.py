@@ -1,4 +1,4 @@
-"""What one measured run is, in figures; and tables of them."""
+"""Figures of a measured run, and tables of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EMPTY_BYTES = len(b"[]")
 
 @dataclass(frozen=True)
 class Run:
-    """One program that copied from the emulator, raysync or the baseline.
+    """Run of one program against the emulator: raysync or the baseline.
 
     Times are the emulator's: from the first request to the last.
     """
@@ -40,13 +40,13 @@ class Run:
 
     @property
     def took_s(self) -> float:
-        """From the first request to the last."""
+        """Seconds from the first request to the last."""
         return self.requests[-1].at_s - self.requests[0].at_s
 
     @property
     def refused(self) -> int:
-        """How many requests were answered with 429."""
-        return sum(each.status == REFUSED for each in self.requests)
+        """Number of requests answered with 429."""
+        return sum(request.status == REFUSED for request in self.requests)
 
     @property
     def messages_per_s(self) -> float:
@@ -54,49 +54,54 @@ class Run:
 
     @property
     def told_efficiency(self) -> float:
-        """The least that raysync itself reports of a job."""
-        return min(each["parallel_stats"]["efficiency"] or 0.0 for each in self.jobs)
+        """Efficiency that raysync reports, the lowest of all jobs."""
+        return min(job["parallel_stats"]["efficiency"] or 0.0 for job in self.jobs)
 
     @cached_property
     def most_in_a_second(self) -> int:
-        """The most requests of one token in any stretch of one second."""
+        """Largest number of requests of one token within one second."""
         by_token: dict[str | None, list[float]] = {}
-        for each in self.requests:
-            by_token.setdefault(each.bot, []).append(each.at_s)
+        for request in self.requests:
+            by_token.setdefault(request.bot, []).append(request.at_s)
         return max(_densest(times_s) for times_s in by_token.values())
 
     def by_second(self) -> list[int]:
-        """How many requests came in each second: where a run idles."""
+        """Count the requests in each second, to show where a run idles."""
         begun_s = self.requests[0].at_s
-        seconds = Counter(int(each.at_s - begun_s) for each in self.requests)
+        seconds = Counter(int(request.at_s - begun_s) for request in self.requests)
         return [seconds[second] for second in range(max(seconds) + 1)]
 
     def efficiency(self, budget: float, channel_pages_per_s: float = 1.0) -> float:
-        """What the limits alone demand, over the time taken; of the busiest token."""
-        tokens = Counter(each.bot for each in self.requests)
-        channels = Counter(each.major_id for each in self.requests if each.route == PAGES)
+        """Return the busiest token's minimum time at the limits, divided by the actual time."""
+        tokens = Counter(request.bot for request in self.requests)
+        channels = Counter(request.major_id for request in self.requests if request.route == PAGES)
         by_token = (max(tokens.values()) - 1) / budget
         by_channel = max(channels.values()) / channel_pages_per_s - CHANNEL_BURST_S
         return max(by_token, by_channel) / self.took_s
 
     def cores(self, *groups: str) -> float:
-        """How many cores these groups kept busy from the first request to the last; none: all."""
+        """Return the number of cores that these groups (default: all) kept busy."""
         spent_s = self.cpu.between(self.requests[0].at_s, self.requests[-1].at_s)
         return sum(spent_s[each] for each in groups or spent_s if each in spent_s) / self.took_s
 
     def steady(self) -> tuple[float, float]:
-        """From when every worker had its first channel to the last request, Unix seconds."""
+        """Return the period in which all workers are busy, in Unix seconds.
+
+        It starts when the last worker has its first channel, and ends with the last request.
+        """
         began: dict[str, float] = {}
-        for channel in (each for job in self.jobs for each in job["channel_results"]):
+        for channel in (channel for job in self.jobs for channel in job["channel_results"]):
             at_s = datetime.fromisoformat(channel["started_at"]).timestamp()
             worker = channel["worker_id"]
             began[worker] = min(at_s, began.get(worker, at_s))
         return max(began.values(), default=self.requests[0].at_s), self.requests[-1].at_s
 
     def pages_between(self, from_s: float, to_s: float) -> int:
-        """How many pages were given in that time; an empty one is none."""
-        pages = (each for each in self.requests if each.route == PAGES and each.status == 200)
-        return sum(from_s <= each.at_s <= to_s for each in pages if each.sent_bytes > EMPTY_BYTES)
+        """Count the non-empty pages in a period."""
+        pages = (
+            request for request in self.requests if request.route == PAGES and request.status == 200
+        )
+        return sum(from_s <= page.at_s <= to_s for page in pages if page.sent_bytes > EMPTY_BYTES)
 
 
 def _densest(times_s: Sequence[float]) -> int:
@@ -106,14 +111,14 @@ def _densest(times_s: Sequence[float]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A figure of a run: its name, how to read it, how to write it."""
+    """Figure of a run: its name, how to compute it, how to format it."""
 
     name: str
     of: Callable[[Run], float]
     form: str = "{:,.0f}"
 
     def median(self, runs: Iterable[Run]) -> str:
-        """The median of several runs of one case."""
+        """Return the median of several runs of one case."""
         return self.form.format(statistics.median(self.of(run) for run in runs))
 
 
@@ -135,18 +140,18 @@ WALL = Column("command s", lambda run: run.wall_s, "{:.1f}")
 
 
 def efficiency_at(budget: float, channel_pages_per_s: float = 1.0) -> Column:
-    """The efficiency at a budget of requests a second."""
+    """Return the figure of efficiency at a budget of requests per second."""
     return Column("efficiency", lambda run: run.efficiency(budget, channel_pages_per_s), "{:.3f}")
 
 
 def table(title: str, cases: Mapping[str, Sequence[Run]], *columns: Column) -> str:
-    """A Markdown table with a line for each case: medians of its runs."""
-    rows = [[name, *(each.median(runs) for each in columns)] for name, runs in cases.items()]
-    return aligned([title, *(each.name for each in columns)], rows)
+    """Format a Markdown table with the medians of each case."""
+    rows = [[name, *(column.median(runs) for column in columns)] for name, runs in cases.items()]
+    return aligned([title, *(column.name for column in columns)], rows)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that is also readable as it is."""
+    """Format a Markdown table that is also readable as text."""
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(_line(row, widths) for row in (head, rule, *rows))
@@ -159,7 +164,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe the machine."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

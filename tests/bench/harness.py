@@ -1,4 +1,4 @@
-"""Runs raysync and the sequential baseline against an emulator, each with a fresh database.
+"""Harness that runs raysync and the baseline against an emulator, each with a new database.
 
 What is copied is compared with what is served after every run: a figure of a wrong copy is worth
 nothing.
@@ -41,12 +41,12 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class BenchError(AssertionError):
-    """A program failed, or what it copied is not what there was."""
+    """Failure of a program, or an incomplete copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A program's output, and what it took."""
+    """Output of a program, and its cost."""
 
     out: str
     wall_s: float
@@ -55,7 +55,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
-    """A database server, and programs that are measured on it."""
+    """Database server, and programs that are measured on it."""
 
     server_url: str
     server_pid: int
@@ -68,7 +68,7 @@ class Laboratory:
         settings: Mapping[str, str] | None = None,
         privacy: Privacy = Privacy.PSEUDONYMOUS,
     ) -> Run:
-        """Have raysync copy all that is served. BenchError unless the copy is complete."""
+        """Copy the served guilds with raysync. Raise BenchError unless the copy is complete."""
         with self.archive(discord, settings, privacy) as start:
             return start("--full", "--workers", str(workers))
 
@@ -91,13 +91,13 @@ class Laboratory:
                 command = [sys.executable, "-m", "raysync", "start", "--json", *arguments]
                 ended = self._measured(discord, command, installed.environ, "driver")
                 guilds = discord.guilds if check else ()
-                copied = sum(_compared(discord, each, url) for each in guilds)
+                copied = sum(_compared(discord, guild, url) for guild in guilds)
                 return ended.run(copied, json.loads(ended.out)["jobs"])
 
             yield start
 
     def walk(self, discord: DiscordProcess, channels: int) -> Run:
-        """Have the baseline copy the first channels of the first guild."""
+        """Copy the first channels of the first guild with the baseline."""
         guild = discord.guilds[0]
         with self._database() as url:
             command = [sys.executable, "-m", "tests.bench.baseline", "--url", discord.url]
@@ -114,7 +114,7 @@ class Laboratory:
     def _installed(
         self, discord: DiscordProcess, url: str, settings: Mapping[str, str], privacy: Privacy
     ) -> Installation:
-        """raysync with a tenant for each guild served."""
+        """Yield raysync with a tenant for each served guild."""
         tokens = {f"TOKEN_{n}": each.token for n, each in enumerate(discord.guilds, start=1)}
         installed = Installation(url, environ_of(url, str(self.home))).with_environ(
             RAYSYNC_DISCORD_API_URL=discord.url, **tokens, **settings
@@ -152,7 +152,7 @@ class Laboratory:
 
     @contextmanager
     def _database(self) -> Iterator[str]:
-        """A migrated database of one run alone."""
+        """Create a migrated database for one run."""
         name = f"bench_{uuid.uuid4().hex}"
         with psycopg.connect(self.server_url, autocommit=True) as session:
             session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -168,7 +168,7 @@ class Laboratory:
 
 @contextmanager
 def laboratory() -> Iterator[Laboratory]:
-    """A database server as raysync ships it, gone at the end."""
+    """Start the embedded database server, and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="raysync-bench-") as directory:
         home = Path(directory)
         try:
@@ -180,7 +180,7 @@ def laboratory() -> Iterator[Laboratory]:
 
 
 def _compared(discord: DiscordProcess, guild: ServedGuild, url: str) -> int:
-    """How many messages were copied. BenchError unless they are those served."""
+    """Count the copied messages. Raise BenchError unless they are the served ones."""
     copied, served = _rows(url, COPIED, guild.guild_id), discord.message_ids(guild)
     if len(copied) != len(served) or set(copied) != served:
         raise BenchError(f"{len(copied)} rows, {len(set(copied) & served)} of {len(served)} served")
@@ -193,6 +193,6 @@ def _rows(url: str, statement: str, *values: object) -> list[tuple[int, int]]:
 
 
 def _plain(url: str) -> str:
-    """The URL as psycopg itself wants it."""
+    """Return the URL in psycopg's own form."""
     plain = make_url(url).set(drivername="postgresql")
     return plain.render_as_string(hide_password=False)

@@ -1,8 +1,9 @@
-"""Workers and lists for runs too large to simulate every step of the engine.
+"""Workers and lists for runs that are too large to simulate every step of the engine.
 
-A visit takes what `raysync.sync.reading` would take of a channel: one page of one whose size is
-not known, else what the bucket holds. Permits come from the real governor, one question for all
-pages of a visit; each page is one wait. Instead of the engine, the limiters and the reporters.
+They replace the engine, the limiters and the reporters. A visit reads as much as
+`raysync.sync.reading` does: one page if the channel's size is unknown, else what its bucket holds.
+Permits come from the real governor, with one request for all pages of a visit; each page is one
+wait.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _MOST_ASKED = 8
 
 
 class CoarsePermits:
-    """One process's permits of one token: when each of its requests goes out."""
+    """Permits of one token in one process, which set the time of each request."""
 
     def __init__(
         self, world: World, tenant: int, worker_id: str, places: asyncio.Semaphore
@@ -50,9 +51,9 @@ class CoarsePermits:
     async def request(
         self, channel: ChannelId | None, more: int, cpu: Process, cpu_s: float, before_s: float
     ) -> None:
-        """Send one request when there is a permit, and wait for its answer; *more* will follow.
+        """Send one request as soon as there is a permit, and wait for its response.
 
-        Not before *before_s* from now.
+        *more* requests will follow; this one goes out *before_s* seconds from now at the earliest.
         """
         world, clock = self._world, self._world.clock
         async with self._places:
@@ -90,7 +91,7 @@ class CoarsePermits:
             await asyncio.sleep(max(pause_s, lease.ask_again_s, JITTER_S))
 
     def usage(self) -> ApiUsage:
-        """What was asked, and when."""
+        """Return the requests and their times."""
         if not self.asked:
             return ApiUsage()
         at = self._world.clock.at
@@ -100,7 +101,7 @@ class CoarsePermits:
 
 
 class CoarseWorker:
-    """A worker, as the dispatcher sees it."""
+    """Worker as the dispatcher sees it."""
 
     def __init__(self, number: int, world: World) -> None:
         self.worker_id = f"worker-{number}"

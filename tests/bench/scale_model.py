@@ -1,7 +1,7 @@
-"""A model of what surrounds a run: Discord, a database, processes that take one call at a time.
+"""Model of a run's surroundings: Discord, a database, processes that take one call at a time.
 
-Times are the running loop's, which `tests.virtual_time` makes jump. Nothing here decides anything:
-what asks, waits and gives way is raysync's own code.
+Times are the event loop's, which `tests.virtual_time` makes jump. The model makes no decisions:
+raysync's own code sends requests, waits and yields.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from raysync.models.work import ChannelOutcome, ChannelTask, Claim, PageReceipt,
 from tests.unit.sync.fakes import make_message
 
 PAGE = 3
-"""Messages of a page, of which one is read twice: what a page holds changes nothing here."""
+"""Messages per page, one of which is read twice. The value does not affect the model."""
 TAIL = 1.7
-"""Channels of k pages or more are k ** -TAIL of all: 2.0 pages in the mean."""
+"""Exponent of the sizes: a share of k ** -TAIL has k pages or more, 2.0 on average."""
 _CHANNEL_BITS = 22
 _BEGAN = snowflake_at(datetime(2022, 6, 1, tzinfo=UTC))
 _APART = (2 * 86_400_000 + 43_200_000) << _CHANNEL_BITS  # two and a half days between messages
@@ -32,7 +32,7 @@ _UPLINK_JITTER_S = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is run, and on what. The figures of single processes are those of docs/benchmarks.md."""
+    """Parameters of a simulated run. Figures of single processes are from docs/benchmarks.md."""
 
     tenants: int
     channels: int  #: of each tenant
@@ -53,34 +53,34 @@ class Shape:
 
 
 def pages_of(shape: Shape) -> Sequence[int]:
-    """How many pages each channel of each tenant has: most one, few many."""
+    """Return the number of pages of each channel of all tenants: mostly one, rarely many."""
     dice = random.Random(shape.seed)
     count = shape.tenants * shape.channels
     return [min(int(dice.paretovariate(TAIL)), shape.most_pages) for _ in range(count)]
 
 
 def channel_of(number: int) -> ChannelId:
-    """The id of a channel by its number among all tenants' channels."""
+    """Return a channel's id from its number among all tenants' channels."""
     return ChannelId(_BEGAN | number)
 
 
 def number_of(channel_id: ChannelId) -> int:
-    """The reverse of `channel_of`."""
+    """Return the number of a channel from its id."""
     return channel_id & ((1 << _CHANNEL_BITS) - 1)
 
 
 def message_of(place: int) -> MessageId:
-    """The id of a channel's message by its place, which is the same in every channel."""
+    """Return a message's id from its position, which is the same in every channel."""
     return MessageId(_BEGAN + (place + 1) * _APART)
 
 
 def place_of(message_id: int) -> int:
-    """The reverse of `message_of`; of any other id, the place of the message below it."""
+    """Return the position of a message from its id; for other ids, of the message below."""
     return (message_id - _BEGAN) // _APART - 1
 
 
 class Process:
-    """One core that takes one thing after another, and how much it had to do."""
+    """CPU core that does one thing at a time, and its total work."""
 
     def __init__(self) -> None:
         self.busy_s = 0.0
@@ -88,7 +88,7 @@ class Process:
         self._free_s = 0.0
 
     def delay_s(self, takes_s: float) -> float:
-        """Until something is done that comes now and *takes_s*."""
+        """Return the seconds until work that arrives now and *takes_s* is done."""
         now_s = asyncio.get_running_loop().time()
         self._free_s = max(self._free_s, now_s) + takes_s
         self.busy_s += takes_s
@@ -97,7 +97,7 @@ class Process:
 
 
 class Discord:
-    """Counts what arrives, by token and by channel, as Discord does."""
+    """Discord as a counter of requests by token and by channel."""
 
     def __init__(self, shape: Shape) -> None:
         self.requests = 0
@@ -111,7 +111,7 @@ class Discord:
         self._paged_s: dict[ChannelId, deque[float]] = {}
 
     async def ask(self, tenant: int, channel: ChannelId | None) -> None:
-        """One request; *channel* names whose page it is."""
+        """Simulate one request; *channel* is the channel of a page."""
         self.count(tenant, channel, asyncio.get_running_loop().time())
         self._under_way += 1
         self.most_under_way = max(self.most_under_way, self._under_way)
@@ -119,14 +119,14 @@ class Discord:
         self._under_way -= 1
 
     def count(self, tenant: int, channel: ChannelId | None, at_s: float) -> None:
-        """Take note of a request that is sent then."""
+        """Count a request that is sent at *at_s*."""
         self.requests += 1
         self._arrive(tenant, at_s + self._dice.random() * _UPLINK_JITTER_S)
         if channel is not None:
             self._page(channel, at_s)
 
     def forget(self, tenant: int) -> None:
-        """No more requests of a tenant will come."""
+        """Forget a tenant that sends no more requests."""
         self._arrived_s.pop(tenant, None)
         channels = range(tenant * self._shape.channels, (tenant + 1) * self._shape.channels)
         for number in channels:
@@ -149,7 +149,7 @@ class Discord:
 
 @dataclass(slots=True)
 class Archive:
-    """What is stored: how far each channel has been read, and how often to its end."""
+    """Database that stores how far each channel is read, and how often to its end."""
 
     shape: Shape
     pages: Sequence[int]
@@ -167,7 +167,7 @@ class Archive:
         self.ended = bytearray(len(self.pages))
 
     def serve(self, channel_id: ChannelId, after: MessageId, limit: int) -> list[Message]:
-        """A page of a channel above *after*."""
+        """Return the page of a channel above *after*."""
         number = number_of(channel_id)
         self.requests[number] = min(self.requests[number] + 1, 255)
         first = max(place_of(after), -1) + 1
@@ -175,13 +175,13 @@ class Archive:
         return [make_message(message_of(place), "") for place in range(first, last)]
 
     def count_page(self, channel_id: ChannelId) -> None:
-        """A page was asked for whose messages do not matter."""
+        """Count a page whose messages do not matter."""
         number = number_of(channel_id)
         self.requests[number] = min(self.requests[number] + 1, 255)
         self.messages += PAGE - 1
 
     async def statement(self) -> None:
-        """One round trip to the database."""
+        """Simulate one round trip to the database."""
         self.statements += 1
         self._in_use += 1
         self.most_in_use = max(self.most_in_use, self._in_use)
@@ -199,8 +199,8 @@ class Archive:
         await self.statement()
         channel_id = claim.task.channel_id
         known = self._read_to.get(channel_id, MessageId(0))
-        highest = max((each.id for each in page.messages), default=known)
-        new = sum(1 for each in page.messages if each.id > known)
+        highest = max((message.id for message in page.messages), default=known)
+        new = sum(1 for message in page.messages if message.id > known)
         self.messages += new
         self._read_to[channel_id] = max(highest, known)
         if page.checkpoint is not None:

@@ -1,9 +1,9 @@
-"""A run of thousands of tenants in virtual time, by raysync's own classes.
+"""Run of thousands of tenants in virtual time, with raysync's own classes.
 
-Real are the dispatcher, the jobs with their planning, the channel engine, the governor, permits,
-places and buckets, the tracker's boards with their beat, the reports and the summary. Not real are
-Ray (a call is a time), Discord and the database (`scale_model`), and the wiring of
-`raysync.run.driver`, which is repeated here in the same order.
+Real: the dispatcher, the jobs and their planning, the channel engine, the governor, permits,
+in-flight limits and buckets, the tracker's boards and their heartbeat, the reports and the summary.
+Simulated: Ray (a call is a delay), Discord and the database (`scale_model`). The wiring of
+`raysync.run.driver` is repeated here in the same order.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _POLICY = RetryPolicy()
 
 @dataclass
 class Cpu:
-    """Seconds of this machine's CPU that the real classes took."""
+    """CPU seconds of this machine that the real classes took."""
 
     governor_s: float = 0.0
     tracker_s: float = 0.0
@@ -99,7 +99,7 @@ class Cpu:
 
 
 class TimedDispatcher(Dispatcher):
-    """The dispatcher, and the CPU that its steps take."""
+    """Dispatcher that measures the CPU of its steps."""
 
     cpu: Cpu
 
@@ -110,7 +110,7 @@ class TimedDispatcher(Dispatcher):
 
 @dataclass
 class World:
-    """Everything that the processes of one run share."""
+    """State that the processes of one run share."""
 
     shape: Shape
     cpu: Cpu = field(default_factory=Cpu)
@@ -136,14 +136,14 @@ class World:
         usage: Mapping[str, ApiUsage],
         sample: JobSample | None = None,
     ) -> None:
-        """The tracker's record: see `JobRecord`."""
+        """Store the tracker's rows: see `JobRecord`."""
         self.rows += len(rows)
         await self.archive.statement()
 
     def limiter(
         self, tenant: int, worker_id: str, places: InFlightLimit
     ) -> tuple[WorkerLimiter, PermitPool]:
-        """One process's way to a token."""
+        """Return one process's limiter of a token."""
 
         async def lease(demand: Demand) -> Lease:
             await asyncio.sleep(self.governor.delay_s(self.shape.call_s))
@@ -161,23 +161,23 @@ class World:
         return WorkerLimiter(pool, self.clock), pool
 
     def note_sessions(self, more: int) -> None:
-        """So many more clients are open."""
+        """Count *more* open clients."""
         self.sessions += more
         self.most_sessions = max(self.most_sessions, self.sessions)
 
     async def report(self, report: WorkerReport) -> None:
-        """A call of the tracker."""
+        """Call the tracker."""
         await asyncio.sleep(self.tracker.delay_s(self.shape.call_s))
         self.fold(report)
 
     def fold(self, report: WorkerReport) -> None:
-        """What the tracker does with a report."""
+        """Fold a report into the tracker's state."""
         with self.cpu.of("tracker_s"):
             self.tracked.report(report)
 
 
 class Source:
-    """One session's way to Discord."""
+    """Requests of one session to Discord."""
 
     def __init__(self, world: World, tenant: int, limiter: WorkerLimiter, process: Process) -> None:
         self._world = world
@@ -197,7 +197,7 @@ class Source:
         return world.archive.serve(channel_id, after, limit)
 
     async def ask(self, route: str, major_id: int) -> None:
-        """A request that is no page."""
+        """Send a request other than for a page."""
         passage = await self.limiter.enter(route, str(major_id))
         passage.sent()
         await self._world.discord.ask(self._tenant, None)
@@ -216,7 +216,7 @@ class Source:
 
 @dataclass
 class Session:
-    """One job in one worker."""
+    """Job in one worker."""
 
     engine: ChannelSync
     reporter: JobReporter
@@ -224,7 +224,7 @@ class Session:
 
 
 class Worker:
-    """A worker, as the dispatcher sees it; its sessions are opened and closed as a real one's."""
+    """Worker as the dispatcher sees it, with sessions like a real worker's."""
 
     def __init__(self, number: int, world: World) -> None:
         self.worker_id = f"worker-{number}"
@@ -281,7 +281,7 @@ class Worker:
 
 
 class TenantGuild(Source):
-    """The lists of one tenant's guild: text channels, without threads."""
+    """Lists of one tenant's guild: text channels without threads."""
 
     def __init__(self, world: World, tenant: int, limiter: WorkerLimiter) -> None:
         super().__init__(world, tenant, limiter, world.driver)
@@ -334,7 +334,7 @@ class TenantGuild(Source):
 
 
 class CoarseGuild(TenantGuild):
-    """The same without a limiter: what is asked waits for permits alone."""
+    """The same lists without a limiter: requests wait only for permits."""
 
     def __init__(self, world: World, tenant: int, permits: CoarsePermits) -> None:
         self._permits = permits
@@ -347,14 +347,17 @@ class CoarseGuild(TenantGuild):
 
 
 class Catalog:
-    """A tenant of which nothing is stored yet."""
+    """Tenant without stored channels."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
 
     async def record(self, channels: Sequence[Channel]) -> Mapping[ChannelId, StoredChannel]:
         await self._archive.statement()
-        return {each.id: StoredChannel(ChannelKey(each.id), each.id, (), 0) for each in channels}
+        return {
+            channel.id: StoredChannel(ChannelKey(channel.id), channel.id, (), 0)
+            for channel in channels
+        }
 
     async def letters(self) -> Mapping[ChannelId, DeadLetterNote]:
         await self._archive.statement()
@@ -392,7 +395,7 @@ class Catalog:
 
 
 class Sink:
-    """The run's tracker for one job, a call away."""
+    """Remote tracker of one job."""
 
     def __init__(self, world: World, header: JobHeader) -> None:
         self._world = world
@@ -430,7 +433,7 @@ class Sink:
 
 @dataclass
 class ScaleRun:
-    """What a run came to."""
+    """Result of a simulated run."""
 
     shape: Shape
     world: World
@@ -447,12 +450,12 @@ class ScaleRun:
 
     @property
     def _listings(self) -> int:
-        """Requests of one tenant that are no pages."""
+        """Number of requests per tenant other than for pages."""
         return 2 * self.shape.channels + 5 if self.shape.lists else 4
 
     @property
     def longest_tenant_s(self) -> float:
-        """What the tenant that takes longest would take alone: its token, its largest channel."""
+        """Minimum duration of the slowest tenant: by its token and its largest channel."""
         shape, pages, longest_s = self.shape, self.world.archive.pages, 0.0
         for first in range(0, len(pages), shape.channels):
             own = pages[first : first + shape.channels]
@@ -462,7 +465,7 @@ class ScaleRun:
 
     @property
     def work_s(self) -> float:
-        """How long the places of workers and driver are held by requests, at the least."""
+        """Minimum time that requests occupy the slots of workers and driver."""
         shape = self.shape
         pages_s = sum(self.world.archive.pages) * shape.latency_s / (shape.workers * shape.slots)
         listing_s = max(shape.latency_s / shape.listings, shape.listing_cpu_s)
@@ -470,12 +473,12 @@ class ScaleRun:
 
     @property
     def bound_s(self) -> float:
-        """What no order of work could beat."""
+        """Lower bound of the duration for any order of work."""
         return max(self.longest_tenant_s, self.work_s)
 
     @property
     def connections(self) -> int:
-        """To the database."""
+        """Number of connections to the database."""
         return self.shape.workers * self.shape.slots + OWN_CONNECTIONS
 
 
@@ -561,7 +564,7 @@ async def _simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None) -> 
 def _planning(
     world: World, tenant: int, places: InFlightLimit | asyncio.Semaphore
 ) -> tuple[TenantGuild, Callable[[], ApiUsage], Callable[[], Awaitable[None]]]:
-    """The driver's client of one tenant, what it has asked, and how it is closed."""
+    """Open the driver's client of one tenant; return its usage and how to close it."""
     if isinstance(places, InFlightLimit):
         limiter, pool = world.limiter(tenant, "driver", places)
         return TenantGuild(world, tenant, limiter), limiter.usage, pool.close
@@ -575,7 +578,7 @@ def _planning(
 
 
 def simulate(shape: Shape, on_end: Callable[[ScaleRun], None] | None = None) -> ScaleRun:
-    """Run all tenants of *shape*, of which nothing is stored yet, to their end.
+    """Run all tenants of *shape*, which start with an empty archive, to their end.
 
     *on_end* is called as each tenant has ended.
     """

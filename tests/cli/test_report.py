@@ -1,4 +1,4 @@
-"""The report of a job: its figures, what it draws, and that nobody's words become markup."""
+"""Report of a job: its figures, its drawings, and the escaping of all names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """Which elements and attributes a page has, and its text."""
+    """Elements, attributes and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def test_the_tokens_budget_bounds_a_run_of_many_requests():
 
     assert found is not None
     assert found.bound is Bound.BUDGET
-    assert sum(each.seconds for each in found.costs) == pytest.approx(
+    assert sum(cost.seconds for cost in found.costs) == pytest.approx(
         found.actual_s - found.ideal_s, abs=0.15
     )
 
@@ -106,10 +106,10 @@ def test_the_largest_channel_bounds_a_run_that_it_outlasts():
 
     assert found is not None
     assert (found.bound, found.largest) == (Bound.CHANNEL, large)
-    assert {each.label: each.seconds for each in found.costs} == pytest.approx(
+    assert {cost.label: cost.seconds for cost in found.costs} == pytest.approx(
         {"begun late": 5.0, "pauses": 15.0, "others after it": 3.0}
     )
-    assert "The largest channel rules: #channel-1 took 40 requests" in page_of(history).text
+    assert "The largest channel was the limit: #channel-1 took 40 requests" in page_of(history).text
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_cost_efficiency_is_the_budget_that_was_not_used(series, costs):
     found = figures_of(with_result(finished([channel(1)]), parallel_stats=told), NOW).efficiency
 
     assert found is not None
-    assert {each.label: each.seconds for each in found.costs} == pytest.approx(costs)
+    assert {cost.label: cost.seconds for cost in found.costs} == pytest.approx(costs)
 
 
 def test_a_running_job_is_told_as_far_as_it_has_come():
@@ -139,14 +139,14 @@ def test_a_running_job_is_told_as_far_as_it_has_come():
     assert (figures.status, figures.is_over, figures.efficiency) == ("running", False, None)
     assert figures.seen_at == NOW - timedelta(seconds=10)
     text = page_of(unfinished(finished(busy_guild(20)))).text
-    assert "The job is running: this page shows how far it had come." in text
-    assert "It is told when the job has ended." in text
+    assert "The job is running: this page shows its progress so far." in text
+    assert "Not known yet: it is computed when the job ends." in text
 
 
 def test_a_job_that_nobody_speaks_for_is_said_to_be_silent():
     text = page_of(unfinished(finished(busy_guild(20)), heartbeat_age_s=300.0)).text
 
-    assert "Nobody has spoken for this job for 5 min 0 s" in text
+    assert "The job's last sign of life is 5 min 0 s old" in text
     assert f"raysync resume --job-id {JOB_ID}" in text
 
 
@@ -174,7 +174,7 @@ def test_a_job_that_was_killed_and_found_hours_later_is_told_up_to_its_last_samp
     cut_short = replace(history, record=found)
 
     assert figures_of(cut_short, NOW).seen_at == history.samples[-1].taken_at
-    assert "It ended without a word" in page_of(cut_short).text
+    assert "The job ended without a final report" in page_of(cut_short).text
 
 
 def test_a_resumed_job_says_that_it_shows_its_last_run():
@@ -183,7 +183,7 @@ def test_a_resumed_job_says_that_it_shows_its_last_run():
 
     text = page_of(replace(history, record=earlier)).text
 
-    assert "resumed: counts, times and pictures are of its last run" in text
+    assert "and resumed later. All counts, times and charts are of its last run." in text
 
 
 def test_a_verification_tells_what_is_proven_and_names_the_gaps():
@@ -195,7 +195,9 @@ def test_a_verification_tells_what_is_proven_and_names_the_gaps():
 
     text = page_of(replace(history, record=verify)).text
 
-    assert "8 of 9 channels proven complete" in text
+    assert "messages compared" in text
+    assert "8 of 9 channels proven complete, 1 gap" in text
+    assert "unchanged" not in text
     assert "#general" in text
     assert "written since the last sync" in text
     assert "raysync verify --tenant takaro --repair" in text
@@ -218,9 +220,9 @@ def test_what_was_given_up_and_left_out_comes_with_what_to_do():
         errors=[ChannelError(channel_id=None, error="archived threads: away", timestamp=STARTED)],
         skipped=[
             SkippedChannel(
-                channel_id=str(each), name=f"s{each}", reason="the bot lacks VIEW_CHANNEL"
+                channel_id=str(number), name=f"s{number}", reason="the bot lacks VIEW_CHANNEL"
             )
-            for each in range(15)
+            for number in range(15)
         ],
     )
 
@@ -240,11 +242,11 @@ def test_what_could_not_be_read_whole_is_named_with_what_to_do():
         with_result(finished([channel(1)]), quarantined=30, quarantined_messages=named)
     ).text
 
-    assert "30 messages of the archive had fields" in text
+    assert "30 messages in the archive had fields" in text
     assert "#channel-1" in text
     assert "content, <b>" in text
-    assert "29 more messages: raysync export --tenant takaro" in text
-    assert "Not read whole" not in page_of(finished([channel(1)])).text
+    assert "29 more messages. For the whole list: raysync export --tenant takaro" in text
+    assert "unreadable fields" not in page_of(finished([channel(1)])).text
 
 
 # What is drawn
@@ -288,7 +290,7 @@ def test_what_is_too_brief_to_be_seen_is_drawn_together():
 
     assert found is not None
     assert (len(found.alone), len(found.together)) == (0, 50)
-    assert "50 channels read too briefly to be seen alone" in " ".join(caption(found))
+    assert "50 channels too short to draw individually" in " ".join(caption(found))
 
 
 def test_what_finds_no_lane_is_the_smallest_and_is_counted():
@@ -310,14 +312,14 @@ def test_a_channel_without_visits_is_drawn_from_its_beginning_to_its_end():
     assert found is not None
     assert len(found.alone) == 3
     assert not found.is_exact
-    assert "The version that ran the job kept no visits" in page_of(history).text
+    assert "The version that ran the job stored no visits" in page_of(history).text
 
 
 def test_a_job_without_samples_says_so():
     text = page_of(finished([channel(1)], samples=())).text
 
-    assert "No samples of messages were kept" in text
-    assert "Requests answered each second" in text
+    assert "There are no samples of messages" in text
+    assert "Requests answered per second" in text
 
 
 def sample(second: float, messages: int, hits: int = 0) -> JobSample:
@@ -327,7 +329,7 @@ def sample(second: float, messages: int, hits: int = 0) -> JobSample:
 def test_rates_are_the_growth_between_samples():
     steps = rates.messages_per_second([sample(2, 100), sample(4, 300), sample(6, 300)], STARTED)
 
-    assert [(each.from_s, each.until_s, each.per_second) for each in steps] == [
+    assert [(step.from_s, step.until_s, step.per_second) for step in steps] == [
         (0.0, 2.0, 50.0),
         (2.0, 4.0, 100.0),
         (4.0, 6.0, 0.0),
@@ -337,7 +339,7 @@ def test_rates_are_the_growth_between_samples():
 def test_a_tracker_that_knows_less_than_the_one_before_is_no_negative_rate():
     steps = rates.messages_per_second([sample(2, 500), sample(4, 0), sample(6, 600)], STARTED)
 
-    assert [each.per_second for each in steps] == [250.0, 0.0, 300.0]
+    assert [step.per_second for step in steps] == [250.0, 0.0, 300.0]
 
 
 def test_however_many_samples_there_are_the_steps_are_few_and_nothing_is_lost():
@@ -371,7 +373,7 @@ def test_a_chart_ends_a_little_above_what_it_shows(highest):
 
 @pytest.fixture
 def hostile() -> JobHistory:
-    """A job in which everything that others may write is written to do harm."""
+    """Return a job in which every text that strangers choose is malicious."""
     names = [*HOSTILE, *HOSTILE]
     channels = [
         (failed if number % 2 else channel)(
@@ -385,19 +387,19 @@ def hostile() -> JobHistory:
     ]
     history = with_result(
         finished(channels),
-        errors=[ChannelError(channel_id=None, error=each, timestamp=NOW) for each in HOSTILE],
-        skipped=[SkippedChannel(channel_id="1", name=each, reason=each) for each in HOSTILE],
+        errors=[ChannelError(channel_id=None, error=text, timestamp=NOW) for text in HOSTILE],
+        skipped=[SkippedChannel(channel_id="1", name=text, reason=text) for text in HOSTILE],
         verification=Verification(
             channels=1,
             proven=0,
             gaps=[
-                CoverageGap(channel_id="1", name=each, after=STARTED, before=NOW, is_news=False)
-                for each in HOSTILE
+                CoverageGap(channel_id="1", name=text, after=STARTED, before=NOW, is_news=False)
+                for text in HOSTILE
             ],
         ),
     )
     record = replace(history.record, error=HOSTILE[0])
-    return replace(history, record=record, usage={each: ApiUsage({each: 1}) for each in HOSTILE})
+    return replace(history, record=record, usage={text: ApiUsage({text: 1}) for text in HOSTILE})
 
 
 def test_nobodys_words_become_markup(hostile):
@@ -450,14 +452,14 @@ def test_every_picture_says_what_it_shows_and_ids_are_unique():
 
     assert len(ids) == len(set(ids))
     assert len(pictures) == 4
-    for each in pictures:
-        assert set(each["aria-labelledby"].split()) <= set(ids)
+    for picture in pictures:
+        assert set(picture["aria-labelledby"].split()) <= set(ids)
     assert all(each.get("scope") for each in found.all("th"))
 
 
 def test_five_thousand_channels_make_a_page_that_can_be_sent():
     longest = '"' * 100  # as long as Discord lets a name be, and five times that when escaped
-    history = finished([replace(each, name=longest) for each in busy_guild(5_000)])
+    history = finished([replace(channel, name=longest) for channel in busy_guild(5_000)])
 
     text = page(history, NOW)
 
@@ -511,7 +513,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
     assert target.read_text().startswith("<!doctype html>")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert printed.stdout.startswith("<!doctype html>")
-    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".part"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a browser makes of the report: it asks nobody, complains of nothing, fits, and prints."""
+"""The report in a browser: no request, no console error, no overflow, printable."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return path
 
 
-async def looked_at(tab: Chromium, report: Path) -> None:
+async def assert_harmless(tab: Chromium, report: Path) -> None:
     assert await tab.evaluate("document.readyState") == "complete"
     assert tab.requests == [report.as_uri()]
     assert tab.complaints == []
@@ -91,7 +91,7 @@ async def test_a_browser_asks_nobody_fits_a_phone_is_readable_and_prints(report:
             await tab.screen(width, dark=dark)
             await tab.open(report)
 
-            await looked_at(tab, report)
+            await assert_harmless(tab, report)
             assert await tab.evaluate("innerWidth") == width  # a phone zooms out instead
             assert await tab.evaluate(_SCROLLS) is False
             assert await tab.evaluate(_TOO_WIDE) == []
@@ -105,7 +105,7 @@ async def test_a_browser_asks_nobody_fits_a_phone_is_readable_and_prints(report:
 
 
 async def test_a_page_that_is_not_innocent_is_found_out(report: Path, tmp_path: Path) -> None:
-    """What the test above rests on."""
+    """Prove that the checks of the test above can fail."""
     image = "http://127.0.0.1:9/x.png"
     guilty = report.read_text().replace(
         "</main>", f"<img src='{image}'><svg width='900' height='9'></svg></main>"

@@ -1,4 +1,4 @@
-"""How many requests arrived within a second, and how far that can be told on a busy machine."""
+"""Rate of arrivals per second, and its accuracy on a busy machine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 BEAT_S = 0.005
 JITTER_S = 0.03
-"""By how much arrivals may shift against each other before a sliding second can tell wrong."""
+"""Maximum shift of arrivals, in seconds, at which a sliding second is still reliable."""
 
 
 @dataclass(slots=True)
 class Stall:
-    """How long the emulator was kept from reading what had arrived: then it comes all at once."""
+    """Longest delay of the emulator's event loop, after which requests arrive all at once."""
 
     worst_s: float = 0.0
 
 
 @asynccontextmanager
 async def watched_loop() -> AsyncIterator[Stall]:
-    """See how late this loop is, which the emulator shares, on a machine with too much to do."""
+    """Measure the delay of this event loop, which the emulator shares, on a busy machine."""
     stall = Stall()
     beating = asyncio.create_task(_beat(stall))
     try:
@@ -39,7 +39,7 @@ async def _beat(stall: Stall) -> None:
 
 
 def most_in_a_second(times_s: Sequence[float]) -> int:
-    """The most of *times_s*, ascending, in any stretch of a second."""
+    """Return the largest number of *times_s*, ascending, within one second."""
     most = start = 0
     for end, at_s in enumerate(times_s):
         while times_s[start] <= at_s - 1.0:

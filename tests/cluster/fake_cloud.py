@@ -37,17 +37,17 @@ LATENCY_S = 0.2
 
 
 def world() -> World:
-    """What there is to read; the same each time."""
+    """Return the guild to read; the same each time."""
     return wide_world(CHANNELS, PAGES)
 
 
 def main(version: str) -> None:
     with served(world(), LATENCY_S) as emulator, scaling_head(version) as head:
-        here = Installation(os.environ["RAYSYNC_DATABASE_URL"], dict(os.environ))
-        here = here.for_emulator(emulator).with_environ(RAY_ADDRESS=head.address)
+        installation = Installation(os.environ["RAYSYNC_DATABASE_URL"], dict(os.environ))
+        installation = installation.for_emulator(emulator).with_environ(RAY_ADDRESS=head.address)
         log = NodeLog(head)
         killed = ""
-        with here.starting("--tenant", "takaro") as program:
+        with installation.starting("--tenant", "takaro") as program:
             wait_until(lambda: program.poll() is not None or log.count >= 4, 240)
             wait_until(lambda: program.poll() is not None or pages_read(emulator) >= 200, 240)
             killed = kill_a_node()
@@ -56,10 +56,10 @@ def main(version: str) -> None:
         log.tell("ended")
         wait_until(lambda: log.count == 1, 120)
         log.close()
-        here.assert_complete("takaro", emulator)
+        installation.assert_complete("takaro", emulator)
         seen = {"code": run.code, "err": run.err, "nodes": log.lines, "killed": killed}
         json.dump(
-            seen | {"workers": sorted({each["worker_id"] for each in channels(run.job)})},
+            seen | {"workers": sorted({channel["worker_id"] for channel in channels(run.job)})},
             sys.stdout,
         )
 
@@ -69,7 +69,7 @@ def channels(job: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 class NodeLog:
-    """How many nodes there were, and when that changed."""
+    """Log of the number of nodes over time."""
 
     def __init__(self, head: RayHead) -> None:
         self.lines: list[list[Any]] = []
@@ -96,7 +96,7 @@ class NodeLog:
 
 @contextmanager
 def scaling_head(version: str) -> Iterator[RayHead]:
-    """A head without room for workers, and an autoscaler that may start four nodes."""
+    """Start a head without room for workers, and an autoscaler for up to four nodes."""
     directory = Path(tempfile.mkdtemp(prefix="rs-"))
     config = directory / "cluster.json"
     config.write_text(json.dumps(cluster(version)))
@@ -124,7 +124,7 @@ def scaling_head(version: str) -> Iterator[RayHead]:
 
 
 def cluster(version: str) -> dict[str, Any]:
-    """What `ray up` would be given; its nodes are processes of this machine."""
+    """Return a configuration for `ray up` whose nodes are processes of this machine."""
     provider: dict[str, Any] = {
         "type": "external",
         "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
@@ -162,7 +162,7 @@ def cluster(version: str) -> dict[str, Any]:
 
 
 def raylets() -> list[psutil.Process]:
-    """The raylets whose node has workers of ours."""
+    """Return the raylets of nodes that host raysync's workers."""
     found = []
     for each in psutil.process_iter(["name", "cmdline"]):
         if each.info["name"] == "raylet":
@@ -173,7 +173,7 @@ def raylets() -> list[psutil.Process]:
 
 
 def kill_a_node() -> str:
-    """End one node as a power cut would."""
+    """Kill one node, like a power failure."""
     raylet = raylets()[0]
     for each in [raylet, *raylet.children(recursive=True)]:
         each.kill()

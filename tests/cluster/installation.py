@@ -1,4 +1,4 @@
-"""raysync as a user has it: a database, an environment, and the program run in it."""
+"""raysync as a user has it: a database, an environment, and the program."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A program that ran to its end."""
+    """Result of a finished program."""
 
     code: int
     out: str
@@ -39,26 +39,26 @@ class Ended:
 
     @property
     def job(self) -> dict[str, Any]:
-        """The only job of the run's result, as `--json` printed it."""
+        """The only job in the run's `--json` output."""
         (job,) = json.loads(self.out)["jobs"]
         return dict(job)
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A database, and programs that use it. *environ* is all they know of the world."""
+    """Database and the complete environment of the programs that use it."""
 
     database_url: str
     environ: Mapping[str, str] = field(repr=False)
 
     def with_environ(self, **changes: str | None) -> Installation:
-        """The same, some variables set and others (None) unset."""
+        """Return a copy with some variables set, and others (None) unset."""
         changed = {**self.environ, **changes}
         kept = {name: value for name, value in changed.items() if value is not None}
         return Installation(self.database_url, kept)
 
     def for_emulator(self, emulator: Emulator) -> Installation:
-        """The same, Discord being *emulator*."""
+        """Return a copy that uses *emulator* instead of Discord."""
         return self.with_environ(RAYSYNC_DISCORD_API_URL=emulator.url)
 
     def add_tenant(
@@ -79,7 +79,7 @@ class Installation:
         asyncio.run(add())
 
     def raysync(self, *arguments: str) -> Ended:
-        """Run the program to its end."""
+        """Run a command to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "raysync", *arguments],
             env=self.environ,
@@ -96,7 +96,7 @@ class Installation:
 
     @contextmanager
     def starting(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """The same while it runs; it is dead at the end."""
+        """Run `raysync start --json` in the background; kill it at the end of the block."""
         program = subprocess.Popen(
             [sys.executable, "-m", "raysync", "start", "--json", *arguments],
             env=self.environ,
@@ -112,19 +112,19 @@ class Installation:
                 program.kill()
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
-        """What the database says."""
+        """Run a query and return its rows."""
         with psycopg.connect(self.database_url, row_factory=dict_row) as session:
             return session.execute(statement.encode(), values).fetchall()
 
     def read_minutes_later(self) -> None:
-        """Have all channels count as read when nothing of what is new could show late any more."""
+        """Date the last sync six minutes later, when no earlier message can still appear."""
         self.query(
             "UPDATE sync_progress SET last_synced_at = last_synced_at + interval '6 minutes'"
             " RETURNING channel_id"
         )
 
     def exported(self, slug: str) -> list[Row]:
-        """The rows of a tenant's export."""
+        """Export a tenant and return the rows."""
 
         async def lines() -> str:
             engine = open_engine(self.database_url, pool_size=1, application_name="tests")
@@ -137,20 +137,20 @@ class Installation:
         return list(exported_rows(asyncio.run(lines()).splitlines()))
 
     def assert_complete(self, slug: str, emulator: Emulator, token: str = TOKEN) -> None:
-        """The tenant's archive is what its bot can read, exactly."""
+        """Assert that the archive is exactly what the tenant's bot can read."""
         (guild_id,) = emulator.world.bots[token].guild_ids
         expected = expected_rows(emulator.world.truth(guild_id, token=token))
         assert_same_archive(expected, self.exported(slug))
 
 
 def ended(program: subprocess.Popen[str], within_s: float = RUN_LIMIT_S) -> Ended:
-    """Wait for a started program's end."""
+    """Wait until a started program ends, and return its result."""
     out, err = program.communicate(timeout=within_s)
     return Ended(program.returncode, out, err)
 
 
 def ray_environ() -> dict[str, str]:
-    """Nothing of the machine's own settings, and what Ray needs."""
+    """Return an environment for Ray, without the machine's own settings."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return kept | {
         "RAY_AUTH_MODE": "disabled",
@@ -160,7 +160,7 @@ def ray_environ() -> dict[str, str]:
 
 
 def environ_of(database_url: str, home: str) -> dict[str, str]:
-    """What every program of the tests needs."""
+    """Return the environment that every program of the tests needs."""
     return ray_environ() | {
         "RAYSYNC_HOME": home,
         "RAYSYNC_DATABASE_URL": database_url,

@@ -1,4 +1,4 @@
-"""Where a run stands, seen from outside: in the emulator's log, and among the processes."""
+"""Progress of a run, seen from outside: by the emulator's log and the processes."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ from tests.cluster.waiting import wait_until
 
 
 def pages_read(emulator: Emulator) -> int:
-    """How many pages have been answered so far."""
+    """Return the number of pages answered so far."""
     return emulator.counters.by_route[MESSAGES]
 
 
 def wait_for_pages(emulator: Emulator, count: int, program: subprocess.Popen[str]) -> None:
-    """Wait until so many pages were read; the program must still be running then."""
+    """Wait until *count* pages are read. Fail if the program ends before."""
     wait_until(lambda: program.poll() is not None or pages_read(emulator) >= count, 60)
     if program.poll() is not None:
         out, err = program.communicate()
-        raise AssertionError(f"it ended before page {count}: {program.returncode}\n{err}\n{out}")
+        raise AssertionError(
+            f"the program ended before page {count}: {program.returncode}\n{err}\n{out}"
+        )
 
 
 def actor_processes(
     head: RayHead, class_name: str, node_pid: int | None = None
 ) -> list[psutil.Process]:
-    """The processes that host an actor of a class, on *head* or another node, as titles say."""
+    """Return the processes that host an actor of a class, by title, on *head* or another node."""
     title = f"ray::{class_name}"
     found = []
-    for each in psutil.Process(node_pid or head.pid).children(recursive=True):
+    for process in psutil.Process(node_pid or head.pid).children(recursive=True):
         try:
-            if each.cmdline() and each.cmdline()[0].startswith(title):
-                found.append(each)
+            if process.cmdline() and process.cmdline()[0].startswith(title):
+                found.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> int:
-    """kill -9 each; say how many there were."""
+    """Send SIGKILL to all processes; return their number."""
     count = 0
-    for each in processes:
-        os.kill(each.pid, signal.SIGKILL)
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
         count += 1
     return count

@@ -1,4 +1,4 @@
-"""A Prometheus of the tests' own, configured as deploy/prometheus/prometheus.yml says."""
+"""Prometheus for tests, configured by deploy/prometheus/prometheus.yml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def program(name: str) -> str:
-    """Where prometheus or promtool is; skips the test where it is not installed."""
+    """Return the path of prometheus or promtool. Skip the test if it is not installed."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed (Debian's package prometheus has it)")
@@ -34,12 +34,12 @@ def program(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A running server."""
+    """Running Prometheus server."""
 
     url: str
 
     def get(self, path: str, **parameters: object) -> Any:
-        """The data of an answer of its API. Fails the test on an error, and says which."""
+        """Return the data of an API response. Fail the test on an error."""
         query = urllib.parse.urlencode(parameters)
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=20) as answer:
@@ -48,19 +48,19 @@ class Prometheus:
             pytest.fail(f"{parameters}: {error.read().decode()}")
 
     def value(self, expression: str) -> float | None:
-        """What an expression of one series is now; None: nothing."""
+        """Return the current value of an expression with one series; None without one."""
         found = self.get("query", query=expression)["result"]
         return float(found[0]["value"][1]) if found else None
 
     def samples(self, expression: str, began_s: float, ended_s: float) -> list[float]:
-        """All values of an expression in a stretch of time, a second apart."""
+        """Return all values of an expression in a period, one per second."""
         found = self.get("query_range", query=expression, start=began_s, end=ended_s, step=1)
         return [float(value) for each in found["result"] for _, value in each["values"]]
 
 
 @contextmanager
 def running_prometheus(head: RayHead, directory: Path) -> Iterator[Prometheus]:
-    """Start a server that watches *head* as ours would, but every two seconds."""
+    """Start a server that scrapes *head* every two seconds."""
     binary = program("prometheus")
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     paces = ("scrape_interval", "scrape_timeout", "evaluation_interval")

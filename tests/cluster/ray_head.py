@@ -1,4 +1,4 @@
-"""A Ray head of the tests' own: on free ports, in its own directory, and gone at the end."""
+"""Ray head for tests: on free ports, in its own directory, and ended with the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import psutil
 from tests.cluster.waiting import wait_until
 
 _RESERVED = range(10002, 20000)
-"""Where Ray's workers listen unless told otherwise; it refuses other uses of these ports."""
+"""Default ports of Ray's workers; Ray refuses other uses of them."""
 _PORTS = (
     "port",
     "dashboard-port",
@@ -34,7 +34,7 @@ _PORTS = (
 
 @dataclass(frozen=True, slots=True)
 class RayHead:
-    """A running head."""
+    """Running head."""
 
     address: str  #: for RAY_ADDRESS
     dashboard_url: str  #: for `ray job submit` and the state API
@@ -44,10 +44,7 @@ class RayHead:
 
 @contextmanager
 def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHead]:
-    """Start a head, and end exactly its processes.
-
-    Never by `ray stop`, which ends every Ray of the machine.
-    """
+    """Start a head, and end only its processes: `ray stop` ends every Ray on the machine."""
     ports = _free_ports(len(_PORTS))
     options = [f"--{name}={port}" for name, port in zip(_PORTS, ports, strict=True)]
     command = [_ray(), "start", "--head", "--block", *options, f"--temp-dir={directory}"]
@@ -63,7 +60,7 @@ def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHea
         assert head.poll() is None, (directory / "head.out").read_text()
         yield RayHead(f"127.0.0.1:{ports[0]}", dashboard_url, directory, head.pid)
     finally:
-        if head.poll() is not None:  # it ended before its time: pytest shows why if a test failed
+        if head.poll() is not None:  # it ended too early: pytest prints the reason if a test failed
             print((directory / "head.out").read_text()[-2000:])
         kill_tree(head.pid)
         head.wait()
@@ -71,7 +68,7 @@ def running_head(directory: Path, environ: Mapping[str, str]) -> Iterator[RayHea
 
 @contextmanager
 def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> Iterator[int]:
-    """Another node of *head*'s cluster; its first process, whose children are all of it."""
+    """Start another node of *head*'s cluster; yield its root process id."""
     names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
     names += ("metrics-export-port", "node-manager-port", "object-manager-port")
     ports = _free_ports(len(names))
@@ -80,7 +77,7 @@ def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> 
     command += ["--disable-usage-stats", "--object-store-memory=134217728"]
     command += ["--min-worker-port=0", "--max-worker-port=0"]
     command += [f"--resources={json.dumps(resources)}"]
-    wait_until(lambda: alive_nodes(head) > 0, 60)  # its dashboard knows of it a while later
+    wait_until(lambda: alive_nodes(head) > 0, 60)  # the dashboard learns of the head with a delay
     before = alive_nodes(head)
     with (head.directory / f"node-{ports[0]}.out").open("wb") as output:
         node = subprocess.Popen(
@@ -96,24 +93,24 @@ def joined_node(head: RayHead, environ: Mapping[str, str], **resources: int) -> 
 
 
 def alive_nodes(head: RayHead) -> int:
-    """How many nodes the dashboard knows to be alive; 0 while it does not answer."""
+    """Count the nodes that the dashboard reports as alive; 0 while it does not answer."""
     try:
         with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/nodes", timeout=10) as answer:
             rows = json.load(answer)["data"]["result"]["result"]
     except (urllib.error.URLError, OSError):
         return 0
-    return sum(each["state"] == "ALIVE" for each in rows)
+    return sum(node["state"] == "ALIVE" for node in rows)
 
 
 def kill_tree(pid: int) -> None:
-    """End a process and what it started, at once: a drained end takes a head 15 s."""
+    """Kill a process and its descendants: a graceful end takes a head 15 s."""
     try:
         root = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return
-    for each in [*root.children(recursive=True), root]:
+    for process in [*root.children(recursive=True), root]:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            process.kill()
 
 
 def _ray() -> str:
@@ -125,7 +122,7 @@ def _answers(dashboard_url: str) -> bool:
         with urllib.request.urlopen(f"{dashboard_url}/api/version", timeout=5):
             return True
     except urllib.error.HTTPError:
-        return True  # it asks for Ray's token
+        return True  # it requires Ray's token
     except (urllib.error.URLError, OSError):
         return False
 

@@ -1,4 +1,4 @@
-"""Looks for what may stand nowhere: in files, processes, answers and a dump of the database."""
+"""Search for secrets in files, processes, responses and a dump of the database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STATE_API = (
 
 
 def forms_of(name: str, secret: str) -> dict[bytes, str]:
-    """A secret as it may stand somewhere: plain, encoded, or a telling part of it."""
+    """Return a secret in all forms: plain, encoded, and its long parts."""
     plain = secret.encode()
     forms = {"plain": plain, "quoted": urllib.parse.quote(secret, safe="").encode()}
     forms["hex"] = plain.hex().encode()
@@ -60,7 +60,7 @@ def forms_of(name: str, secret: str) -> dict[bytes, str]:
 
 @dataclass(slots=True)
 class Search:
-    """Where something was found that may stand nowhere."""
+    """Search for values that must not occur anywhere, and its findings."""
 
     sought: Mapping[bytes, str]  #: what, and what to call it
     like: re.Pattern[bytes] | None = None  #: all that is sought looks so; none: each for itself
@@ -85,25 +85,25 @@ class Search:
 
     def files(self, directories: Iterable[Path]) -> None:
         for directory in directories:
-            for each in directory.rglob("*"):
+            for path in directory.rglob("*"):
                 with suppress(OSError):  # it goes while we look
-                    if stat.S_ISREG(each.lstat().st_mode):
-                        self.text(str(each), each.read_bytes())
-                self.text("a file's name", str(each))
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        self.text(str(path), path.read_bytes())
+                self.text("a file's name", str(path))
 
     def command_lines(self, processes: Iterable[psutil.Process]) -> None:
-        for each in processes:
+        for process in processes:
             with suppress(psutil.Error):
-                self.text(f"the command line of {each.name()}", "\0".join(each.cmdline()))
+                self.text(f"the command line of {process.name()}", "\0".join(process.cmdline()))
 
     def environments(self, processes: Iterable[psutil.Process]) -> None:
-        for each in processes:
+        for process in processes:
             with suppress(psutil.Error, OSError):
-                environ = Path(f"/proc/{each.pid}/environ").read_bytes()
-                self.text(f"the environment of {each.cmdline()[:3]}", environ)
+                environ = Path(f"/proc/{process.pid}/environ").read_bytes()
+                self.text(f"the environment of {process.cmdline()[:3]}", environ)
 
     def dashboard(self, url: str) -> None:
-        """What Ray's dashboard tells, the logs it serves included."""
+        """Search the responses of Ray's dashboard, including the logs."""
         for path in _STATE_API:
             self.text(f"the dashboard's {path}", answer(url + path))
         node_ids = {
@@ -117,8 +117,8 @@ class Search:
                 self.text(f"the log {name}", answer(url + path))
 
     def database(self, url: str, tables: Collection[str] = ()) -> None:
-        """A dump of everything."""
-        only = [f"--table={each}" for each in tables]
+        """Search a dump of the database."""
+        only = [f"--table={table}" for table in tables]
         dumped = subprocess.run(
             [str(_PG_DUMP), "--dbname", url, *only], capture_output=True, check=True
         )
@@ -127,7 +127,7 @@ class Search:
 
 
 def answer(url: str) -> bytes:
-    """What comes, whatever the status."""
+    """Return a response's body, whatever its status; empty without a response."""
     try:
         with urllib.request.urlopen(url, timeout=20) as response:
             return bytes(response.read())
@@ -143,7 +143,7 @@ def _awaited_log_names(url: str, node_id: str) -> list[str]:
 
 
 def _log_names(url: str, node_id: str) -> list[str]:
-    """The node's logs; none while its agent is not up."""
+    """Return the names of a node's logs; none until its agent is up."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         groups = json.loads(answer(f"{url}/api/v0/logs?node_id={node_id}"))["data"]["result"]
         return [name for group in groups.values() for name in group]
@@ -157,19 +157,19 @@ def _listed(told: bytes) -> list[dict[str, str]]:
 
 
 def below(pid: int) -> list[psutil.Process]:
-    """The processes that a program has started, and theirs."""
+    """Return all descendants of a process."""
     with suppress(psutil.Error):
         return psutil.Process(pid).children(recursive=True)
     return []
 
 
 def dashboard_of(processes: Iterable[psutil.Process]) -> str:
-    """Where the dashboard among them listens; it must be loopback."""
-    for each in processes:
+    """Return the URL of the dashboard among *processes*, which must listen on loopback."""
+    for process in processes:
         with suppress(psutil.Error):
-            if not any("dashboard/dashboard.py" in part for part in each.cmdline()):
+            if not any("dashboard/dashboard.py" in part for part in process.cmdline()):
                 continue
-            for connection in each.net_connections("tcp"):
+            for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN:
                     url = f"http://{connection.laddr.ip}:{connection.laddr.port}"
                     if b"ray_version" in answer(f"{url}/api/version"):
@@ -178,9 +178,9 @@ def dashboard_of(processes: Iterable[psutil.Process]) -> str:
 
 
 def listening(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, str]]:
-    """Who listens on which address."""
-    for each in processes:
+    """Yield the command line and the address of each listener."""
+    for process in processes:
         with suppress(psutil.Error):
-            for connection in each.net_connections("tcp"):
+            for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN:
-                    yield " ".join(each.cmdline())[:60], connection.laddr.ip
+                    yield " ".join(process.cmdline())[:60], connection.laddr.ip

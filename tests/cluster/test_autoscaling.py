@@ -1,4 +1,4 @@
-"""Nodes come as channels wait, one dies, and nodes go when the work is done."""
+"""Autoscaling: nodes start while channels wait, and stop when the work is done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [
 def test_nodes_come_and_go_with_the_work(without_ray: Installation, autoscaler: str) -> None:
     (guild_id,) = world().guilds
     without_ray.add_tenant("takaro", guild_id)
-    here = without_ray.with_environ(
+    installation = without_ray.with_environ(
         SYNC_WORKER_RESOURCE="raysync_worker",
         SYNC_MAX_CHANNEL_WORKERS="6",
         SYNC_CHANNEL_BATCH_SIZE="4",
@@ -37,7 +37,7 @@ def test_nodes_come_and_go_with_the_work(without_ray: Installation, autoscaler: 
 
     done = subprocess.run(
         [*NAMESPACES, "bash", "-c", INSIDE, "inside", *program],
-        env=here.environ,
+        env=installation.environ,
         capture_output=True,
         text=True,
         timeout=500,

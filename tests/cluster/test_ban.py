@@ -1,20 +1,16 @@
-"""A ban, or the way to one, stops every process at once, and costs time only."""
+"""A ban, or many refusals, stops every process at once and loses no message."""
 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.faults import FaultScript
-from tests.cluster.guilds import MESSAGES, served, wide_world
-from tests.cluster.installation import TOKEN, Ended, Installation, ended, ray_environ
+from tests.cluster.guilds import MESSAGES, ServeTenant, wide_world
+from tests.cluster.installation import TOKEN, Ended, Installation, ended
 from tests.cluster.midrun import wait_for_pages
-from tests.cluster.ray_head import running_head
 
 WORKERS = 4
 HELD_BACK_S = 0.1
@@ -23,16 +19,7 @@ AT_THE_LATEST_S = 1.0
 JOBS = "SELECT status, error FROM sync_jobs ORDER BY created_at"
 
 
-@pytest.fixture
-def own_cluster(without_ray: Installation) -> Iterator[Installation]:
-    """A Ray of the test's own: its governor remembers a ban for an hour."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
-        running_head(Path(directory), ray_environ()) as head,
-    ):
-        yield without_ray.with_environ(RAY_ADDRESS=head.address)
-
-
+@pytest.mark.usefixtures("forget_bans")
 @pytest.mark.parametrize(
     "form",
     [
@@ -42,63 +29,58 @@ def own_cluster(without_ray: Installation) -> Iterator[Installation]:
     ],
 )
 def test_a_ban_in_mid_run_stops_all_workers_and_the_next_run_goes_on(
-    own_cluster: Installation, form: Action
+    installation: Installation, form: Action, serve_tenant: ServeTenant
 ) -> None:
-    world = wide_world()
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        here = own_cluster.for_emulator(emulator)
-        here.add_tenant("takaro", guild_id)
-        with here.starting("--tenant", "takaro", "--workers", str(WORKERS)) as program:
-            wait_for_pages(emulator, 40, program)
-            emulator.faults = FaultScript(FaultRule(form))
-            run = ended(program)
+    installation, emulator = serve_tenant(installation, wide_world(), SYNC_MAX_CHANNEL_WORKERS=None)
+    with installation.starting("--tenant", "takaro", "--workers", str(WORKERS)) as program:
+        wait_for_pages(emulator, 40, program)
+        emulator.faults = FaultScript(FaultRule(form))
+        run = ended(program)
 
-        assert_stopped(run, r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC at least")
-        (job,) = here.query(JOBS)
-        assert job["status"] == "failed"
-        assert_nobody_went_on(emulator)
-        asked = emulator.counters.requests
+    assert_stopped(run, r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC at least")
+    (job,) = installation.query(JOBS)
+    assert job["status"] == "failed"
+    assert_nobody_went_on(emulator)
+    asked = emulator.counters.requests
 
-        again = here.start("--tenant", "takaro")
+    again = installation.start("--tenant", "takaro")
 
-        assert_stopped(again, "Discord blocks this address")
-        assert emulator.counters.requests == asked, "the cluster knew of the ban"
-        emulator.faults = FaultScript()
+    assert_stopped(again, "Discord blocks this address")
+    assert emulator.counters.requests == asked, "the cluster knew of the ban"
+    emulator.faults = FaultScript()
 
-        elsewhere = here.with_environ(RAY_ADDRESS=None).start("--tenant", "takaro")
+    elsewhere = installation.with_environ(RAY_ADDRESS=None).start("--tenant", "takaro")
 
-        assert elsewhere.code == 0, elsewhere.err
-        here.assert_complete("takaro", emulator)
+    assert elsewhere.code == 0, elsewhere.err
+    installation.assert_complete("takaro", emulator)
 
 
 @pytest.mark.slow
-def test_refusals_stop_the_run_long_before_they_bring_a_ban(without_ray: Installation) -> None:
+def test_refusals_stop_the_run_long_before_they_bring_a_ban(
+    without_ray: Installation, serve_tenant: ServeTenant
+) -> None:
     limit = 5
-    world = wide_world()
-    (guild_id,) = world.guilds
     refused = FaultRule(
         Action.ANSWER, route=MESSAGES, status=403, body={"message": "Missing Access", "code": 50001}
     )
-    with served(world) as emulator:
-        emulator.faults = FaultScript(refused)
-        here = without_ray.for_emulator(emulator)
-        here = here.with_environ(SYNC_INVALID_REQUEST_LIMIT=str(limit))
-        here.add_tenant("takaro", guild_id)
+    installation, emulator = serve_tenant(
+        without_ray, wide_world(), SYNC_INVALID_REQUEST_LIMIT=str(limit)
+    )
+    emulator.faults = FaultScript(refused)
 
-        run = here.start("--tenant", "takaro", "--workers", "1")
+    run = installation.start("--tenant", "takaro", "--workers", "1")
 
-        assert_stopped(run, "Discord refused")
-        refusals = emulator.counters.by_status[403]
-        assert limit <= refusals < 16, "channels that were under way together"
-        emulator.faults = FaultScript()
+    assert_stopped(run, "Discord refused")
+    refusals = emulator.counters.by_status[403]
+    assert limit <= refusals < 16, "channels that were under way together"
+    emulator.faults = FaultScript()
 
-        second = here.start("--tenant", "takaro")
-        assert second.code == 3, "what was refused is left alone for days, unless somebody asks"
-        third = here.raysync("dead-letters", "retry", "--tenant", "takaro")
+    second = installation.start("--tenant", "takaro")
+    assert second.code == 3, "what was refused is left alone for days, unless somebody asks"
+    third = installation.raysync("dead-letters", "retry", "--tenant", "takaro")
 
-        assert third.code == 0, third.err
-        here.assert_complete("takaro", emulator)
+    assert third.code == 0, third.err
+    installation.assert_complete("takaro", emulator)
 
 
 def assert_stopped(run: Ended, sentence: str) -> None:
@@ -111,8 +93,8 @@ def assert_stopped(run: Ended, sentence: str) -> None:
 
 def assert_nobody_went_on(emulator: Emulator) -> None:
     """After the first banned answer only what was under way arrives."""
-    banned = [each.at_s for each in emulator.log.entries if each.status == 429]
-    late = [each for each in banned if each > banned[0] + HELD_BACK_S]
+    banned = [entry.at_s for entry in emulator.log.entries if entry.status == 429]
+    late = [at_s for at_s in banned if at_s > banned[0] + HELD_BACK_S]
     print(f"requests after the first banned answer: {len(banned) - 1}, {len(late)} of them later")
     assert max(banned) - banned[0] <= AT_THE_LATEST_S
     assert late == []

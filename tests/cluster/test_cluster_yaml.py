@@ -1,4 +1,4 @@
-"""The files that launch a cluster, as `ray up` reads them, and what all of deploy/ agrees on."""
+"""Files that launch a cluster: valid for `ray up`, and consistent in all of deploy/."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def test_a_shell_finds_nothing_wrong_with_its_commands(cluster: Any) -> None:
     given = list(commands(cluster))
 
     assert len(given) > 5
-    for each in given:
-        subprocess.run(["bash", "-n", "-c", each], check=True)
+    for command in given:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
 def test_nodes_install_the_tested_versions(cluster: Any) -> None:
     installing = [each for each in cluster["setup_commands"] if "~/raysync" in each]
 
     assert installing
-    assert all("-c ~/raysync/constraints.txt" in each for each in installing)
-    assert all("--compile-bytecode" in each for each in installing)
+    assert all("-c ~/raysync/constraints.txt" in command for command in installing)
+    assert all("--compile-bytecode" in command for command in installing)
     assert cluster["file_mounts"]["~/raysync"] == "."
 
 
@@ -86,7 +86,11 @@ def test_only_the_head_has_secrets_and_the_file_names_none(cluster: Any) -> None
     assert any("raysync.env" in each for each in starting["head"])
     assert not any("raysync.env" in each for each in starting["worker"])
     assert "rm -f ~/raysync.env" in cluster["worker_setup_commands"]
-    assert not [each for each in commands(cluster) if "TOKEN=" in each or "postgresql://" in each]
+    assert not [
+        command
+        for command in commands(cluster)
+        if "TOKEN=" in command or "postgresql://" in command
+    ]
 
 
 def test_workers_carry_the_resource_that_an_autoscaler_counts(cluster: Any) -> None:

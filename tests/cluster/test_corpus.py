@@ -33,4 +33,4 @@ def test_every_spoken_line_is_archived_once_word_for_word(chat: Path, ray_head: 
     assert comparison.differences == []
     assert comparison.compared == first.job["messages_processed"] > LOGS * LINES_OF_EACH // 2
     assert after.differences == []
-    assert not any(each["route"].endswith("/messages") for each in again.requests)
+    assert not any(request["route"].endswith("/messages") for request in again.requests)

@@ -8,7 +8,7 @@ from pathlib import Path
 from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.emulator.generator.spec import Rates
 from raysync.emulator.serving.request_log import CDN_ROUTE
-from tests.cluster.guilds import MESSAGES, served
+from tests.cluster.guilds import MESSAGES, ServeTenant
 from tests.cluster.installation import TOKEN, Installation
 
 FAST = "1000"
@@ -16,7 +16,7 @@ REACTIONS = "GET /channels/{channel_id}/messages/{message_id}/reactions/{emoji}"
 
 
 def test_reactors_and_files_come_after_the_messages(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, serve_tenant: ServeTenant
 ) -> None:
     spec = GuildSpec(
         text_channels=16, text_messages=4_000, users=40,
@@ -26,33 +26,33 @@ def test_reactors_and_files_come_after_the_messages(
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
     folder = tmp_path / "files"
-    with served(world) as emulator:
-        installed = installation.for_emulator(emulator).with_environ(
-            SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST, SYNC_CHANNEL_BATCH_SIZE="2"
-        )
-        installed.add_tenant("takaro", guild_id)
+    installation, emulator = serve_tenant(
+        installation, world, SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST, SYNC_CHANNEL_BATCH_SIZE="2"
+    )
 
-        run = installed.start(
-            "--tenant", "takaro", "--workers", "2", "--reactors", "--attachments", str(folder)
-        )
+    run = installation.start(
+        "--tenant", "takaro", "--workers", "2", "--reactors", "--attachments", str(folder)
+    )
 
-        assert run.code == 0, run.err
-        job = run.job
-        entries = emulator.log.entries
-        reactions = [at for at, each in enumerate(entries) if each.route == REACTIONS]
-        pages = [at for at, each in enumerate(entries) if each.route == MESSAGES]
-        files = [each for each in folder.rglob("*") if each.is_file()]
-        assert job["reactors_read"] > 100
-        total = sum(len(message["attachments"]) for _, message in world.truth(guild_id))
-        assert job["files_stored"] == total > 20
-        assert sum(each.route == CDN_ROUTE for each in entries) == total
-        assert job["files_failed"] == 0
-        assert all(hashlib.sha256(each.read_bytes()).hexdigest() == each.name for each in files)
-        assert sum(each < pages[-1] for each in reactions) < len(reactions) / 2, "messages first"
-        assert not any(each.status == 429 for each in entries)
+    assert run.code == 0, run.err
+    job = run.job
+    entries = emulator.log.entries
+    reactions = [at for at, each in enumerate(entries) if each.route == REACTIONS]
+    pages = [at for at, each in enumerate(entries) if each.route == MESSAGES]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert job["reactors_read"] > 100
+    total = sum(len(message["attachments"]) for _, message in world.truth(guild_id))
+    assert job["files_stored"] == total > 20
+    assert sum(entry.route == CDN_ROUTE for entry in entries) == total
+    assert job["files_failed"] == 0
+    assert all(hashlib.sha256(file.read_bytes()).hexdigest() == file.name for file in files)
+    assert sum(reaction < pages[-1] for reaction in reactions) < len(reactions) / 2, (
+        "messages first"
+    )
+    assert not any(entry.status == 429 for entry in entries)
 
-        emulator.log.reset()
-        again = installed.start("--tenant", "takaro", "--reactors", "--attachments", str(folder))
-        assert again.code == 0, again.err
-        asked = {each.route for each in emulator.log.entries}
-        assert asked & {REACTIONS, CDN_ROUTE, MESSAGES} == set()
+    emulator.log.reset()
+    again = installation.start("--tenant", "takaro", "--reactors", "--attachments", str(folder))
+    assert again.code == 0, again.err
+    asked = {entry.route for entry in emulator.log.entries}
+    assert asked & {REACTIONS, CDN_ROUTE, MESSAGES} == set()

@@ -1,4 +1,4 @@
-"""Two runs on one token share its budget fairly, and what one leaves the other takes."""
+"""Two runs with one token share its budget fairly and use all of it."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def _assert_two_runs_share_a_token(installation: Installation) -> None:
     world.add_bot(TOKEN)
     guild_ids = dict(zip(PAGES, world.guilds, strict=True))
     with EmulatorThread(world, limits=Limits(global_form=Form.SLIDING_LOG)) as emulator:
-        here = installation.for_emulator(emulator).with_environ(
+        installation = installation.for_emulator(emulator).with_environ(
             SYNC_MAX_CHANNEL_WORKERS="2", SYNC_CHANNEL_BATCH_SIZE="25"
         )
         for slug, guild_id in guild_ids.items():
-            here.add_tenant(slug, guild_id)
+            installation.add_tenant(slug, guild_id)
 
-        with here.starting("--tenant", "small") as one:
+        with installation.starting("--tenant", "small") as one:
             wait_until(lambda: emulator.counters.requests > 0)
-            with here.starting("--tenant", "large") as other:
+            with installation.starting("--tenant", "large") as other:
                 ends = [ended(each) for each in (one, other)]
 
-        assert [each.code for each in ends] == [0, 0], [each.err for each in ends]
+        assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
         others = [
-            (each.route, each.status, each.scope)
-            for each in emulator.log.entries
-            if each.status != 200
+            (entry.route, entry.status, entry.scope)
+            for entry in emulator.log.entries
+            if entry.status != 200
         ]
         assert others == []
-        assert most_in_a_second([each.at_s for each in emulator.log.entries]) <= MOST_PER_SECOND
+        assert most_in_a_second([entry.at_s for entry in emulator.log.entries]) <= MOST_PER_SECOND
         small, large = (asked_s(emulator, guild_ids[each]) for each in ("small", "large"))
         assert len(small) >= CHANNELS * PAGES["small"]
         assert len(large) >= CHANNELS * PAGES["large"]
@@ -70,7 +70,7 @@ def _assert_fair(small: Sequence[float], large: Sequence[float]) -> None:
     """Once both have settled, neither has much more than the other."""
     start_s, end_s = max(small[0], large[0]), min(small[-1], large[-1])
     settled_s = (start_s + end_s) / 2
-    counts = [sum(settled_s <= each < end_s for each in pages) for pages in (small, large)]
+    counts = [sum(settled_s <= page < end_s for page in pages) for pages in (small, large)]
     assert min(counts) >= FAIR * sum(counts), counts
 
 
@@ -87,5 +87,5 @@ def _assert_handed_over(ended_s: float, others_s: Sequence[float]) -> None:
 
 def asked_s(emulator: Emulator, guild_id: int) -> list[float]:
     """When something of a guild was asked for, ascending."""
-    ids = {str(guild_id)} | {str(each) for each in emulator.world.guilds[guild_id].channels}
-    return [each.at_s for each in emulator.log.entries if each.major_id in ids]
+    ids = {str(guild_id)} | {str(channel) for channel in emulator.world.guilds[guild_id].channels}
+    return [entry.at_s for entry in emulator.log.entries if entry.major_id in ids]

@@ -1,4 +1,4 @@
-"""Whoever ends a run gets a clean end, and may begin again where it stopped."""
+"""Interrupted runs end cleanly and can be resumed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import psutil
@@ -17,7 +16,7 @@ import pytest
 from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.faults import FaultScript
 from raysync.emulator.world.entities import Channel
-from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.guilds import MESSAGES, ServeTenant, wide_world
 from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import pages_read, wait_for_pages
 from tests.cluster.waiting import wait_until
@@ -32,16 +31,6 @@ _RAYSYNC_ON_ITS_TERMINAL = (
 CLAIMED = "SELECT channel_id FROM sync_progress WHERE lease_expires_at IS NOT NULL"
 
 
-@contextmanager
-def wide_guild(installation: Installation) -> Iterator[tuple[Installation, Emulator]]:
-    world = wide_world()
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        installation = installation.for_emulator(emulator)
-        installation.add_tenant("takaro", guild_id)
-        yield installation, emulator
-
-
 def channels_of(emulator: Emulator) -> list[Channel]:
     (guild,) = emulator.world.guilds.values()
     return list(guild.every_channel())
@@ -54,63 +43,63 @@ PARTS = ("processed", "unchanged", "failed", "skipped", "left")
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_a_signal_cancels_the_job_and_the_next_run_completes_it(
-    installation: Installation, number: signal.Signals
+    installation: Installation, number: signal.Signals, serve_tenant: ServeTenant
 ) -> None:
-    with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro") as program:
-            wait_for_pages(emulator, 40, program)
-            program.send_signal(number)
-            run = ended(program, 30)
+    installation, emulator = serve_tenant(installation, wide_world())
+    with installation.starting("--tenant", "takaro") as program:
+        wait_for_pages(emulator, 40, program)
+        program.send_signal(number)
+        run = ended(program, 30)
 
-        assert run.code == 130, run.err
-        assert run.job["status"] == "cancelled"
-        stored = len(here.exported("takaro"))
-        assert 0 < stored <= run.job["messages_processed"] <= stored + MOST_UNDONE
-        assert "Traceback" not in run.err
-        assert f"resume --job-id {run.job['job_id']}" in run.err
-        job = run.job
-        assert job["channels_total"] == sum(job[f"channels_{each}"] for each in PARTS)
-        assert here.query(STATUSES) == [{"status": "cancelled"}]
-        assert here.query(CLAIMED) == []
+    assert run.code == 130, run.err
+    assert run.job["status"] == "cancelled"
+    stored = len(installation.exported("takaro"))
+    assert 0 < stored <= run.job["messages_processed"] <= stored + MOST_UNDONE
+    assert "Traceback" not in run.err
+    assert f"resume --job-id {run.job['job_id']}" in run.err
+    job = run.job
+    assert job["channels_total"] == sum(job[f"channels_{part}"] for part in PARTS)
+    assert installation.query(STATUSES) == [{"status": "cancelled"}]
+    assert installation.query(CLAIMED) == []
 
-        assert here.start("--tenant", "takaro").code == 0
-        here.assert_complete("takaro", emulator)
+    assert installation.start("--tenant", "takaro").code == 0
+    installation.assert_complete("takaro", emulator)
 
 
-def test_a_closed_terminal_cancels_the_job_and_leaves_no_process(without_ray: Installation) -> None:
+def test_a_closed_terminal_cancels_the_job_and_leaves_no_process(
+    without_ray: Installation, serve_tenant: ServeTenant
+) -> None:
     """The kernel sends SIGHUP to all that was started from it, Ray's processes too."""
-    with wide_guild(without_ray) as (here, emulator):
-        terminal, theirs = pty.openpty()
-        os.set_blocking(terminal, False)
-        with subprocess.Popen(
-            [sys.executable, "-c", _RAYSYNC_ON_ITS_TERMINAL, "start", "--tenant", "takaro"],
-            env={**here.environ, "TERM": "xterm"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        ) as program:
-            try:
-                os.close(theirs)
-                wait_until(
-                    lambda: (
-                        read_away(terminal)
-                        or program.poll() is not None
-                        or pages_read(emulator) >= 40
-                    ),
-                    60,
-                )
-                assert program.poll() is None
-                started = psutil.Process(program.pid).children(recursive=True)
-                os.close(terminal)
-                code = program.wait(60)
-            finally:
-                program.kill()
+    installation, emulator = serve_tenant(without_ray, wide_world())
+    terminal, theirs = pty.openpty()
+    os.set_blocking(terminal, False)
+    with subprocess.Popen(
+        [sys.executable, "-c", _RAYSYNC_ON_ITS_TERMINAL, "start", "--tenant", "takaro"],
+        env={**installation.environ, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as program:
+        try:
+            os.close(theirs)
+            wait_until(
+                lambda: (
+                    read_away(terminal) or program.poll() is not None or pages_read(emulator) >= 40
+                ),
+                60,
+            )
+            assert program.poll() is None
+            started = psutil.Process(program.pid).children(recursive=True)
+            os.close(terminal)
+            code = program.wait(60)
+        finally:
+            program.kill()
 
-        assert code == 130
-        assert here.query(STATUSES) == [{"status": "cancelled"}]
-        assert here.query(CLAIMED) == []
-        wait_until(lambda: not any(each.is_running() for each in started), 30)
+    assert code == 130
+    assert installation.query(STATUSES) == [{"status": "cancelled"}]
+    assert installation.query(CLAIMED) == []
+    wait_until(lambda: not any(process.is_running() for process in started), 30)
 
 
 def read_away(terminal: int) -> None:
@@ -121,35 +110,37 @@ def read_away(terminal: int) -> None:
 
 
 def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
-    installation: Installation,
+    installation: Installation, serve_tenant: ServeTenant
 ) -> None:
-    with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro") as program:
-            wait_for_pages(emulator, 40, program)
-            program.send_signal(signal.SIGINT)
-            program.send_signal(signal.SIGINT)
-            run = ended(program, 15)
+    installation, emulator = serve_tenant(installation, wide_world())
+    with installation.starting("--tenant", "takaro") as program:
+        wait_for_pages(emulator, 40, program)
+        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGINT)
+        run = ended(program, 15)
 
-        assert run.code == 130, run.err
-        assert "Traceback" not in run.err
-        assert "resume --job-id" in run.err
+    assert run.code == 130, run.err
+    assert "Traceback" not in run.err
+    assert "resume --job-id" in run.err
 
-        assert here.start("--tenant", "takaro").code == 0
-        here.assert_complete("takaro", emulator)
+    assert installation.start("--tenant", "takaro").code == 0
+    installation.assert_complete("takaro", emulator)
 
 
-def test_an_interrupt_while_ray_starts_is_one(without_ray: Installation) -> None:
-    with wide_guild(without_ray) as (here, emulator):
-        with here.starting("--tenant", "takaro") as program:
-            started = psutil.Process(program.pid)
-            wait_until(lambda: "dashboard.py" in commands_below(started), 60)
-            os.killpg(program.pid, signal.SIGINT)  # as a terminal does
-            run = ended(program, 30)
+def test_an_interrupt_while_ray_starts_is_one(
+    without_ray: Installation, serve_tenant: ServeTenant
+) -> None:
+    installation, emulator = serve_tenant(without_ray, wide_world())
+    with installation.starting("--tenant", "takaro") as program:
+        started = psutil.Process(program.pid)
+        wait_until(lambda: "dashboard.py" in commands_below(started), 60)
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        run = ended(program, 30)
 
-        assert run.code == 130, run.err
-        assert run.err.strip().splitlines()[-1] == "Interrupted."
-        assert "Traceback" not in run.err
-        assert emulator.log.entries == []
+    assert run.code == 130, run.err
+    assert run.err.strip().splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in run.err
+    assert emulator.log.entries == []
 
 
 def commands_below(process: psutil.Process) -> str:
@@ -160,76 +151,80 @@ def commands_below(process: psutil.Process) -> str:
 
 
 def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
-    installation: Installation,
+    installation: Installation, serve_tenant: ServeTenant
 ) -> None:
-    with wide_guild(installation) as (here, emulator):
-        slowly = here.with_environ(SYNC_GLOBAL_REQUESTS_PER_SECOND="8")  # while another one starts
-        with slowly.starting("--tenant", "takaro") as program:
-            wait_for_pages(emulator, 20, program)
-            (running,) = here.query("SELECT id::text FROM sync_jobs")
+    installation, emulator = serve_tenant(installation, wide_world())
+    slowly = installation.with_environ(
+        SYNC_GLOBAL_REQUESTS_PER_SECOND="8"
+    )  # while another one starts
+    with slowly.starting("--tenant", "takaro") as program:
+        wait_for_pages(emulator, 20, program)
+        (running,) = installation.query("SELECT id::text FROM sync_jobs")
 
-            refused = here.start("--tenant", "takaro")
-            first = ended(program)
+        refused = installation.start("--tenant", "takaro")
+        first = ended(program)
 
-        assert refused.code == 2
-        assert refused.out == ""
-        assert "Ray dashboard" not in refused.err, "it is told before Ray starts"
-        assert f"Job {running['id']} has been syncing this tenant since" in refused.err
-        assert "Traceback" not in refused.err
-        assert first.code == 0, first.err
-        here.assert_complete("takaro", emulator)
+    assert refused.code == 2
+    assert refused.out == ""
+    assert "Ray dashboard" not in refused.err, "it is told before Ray starts"
+    assert f"Job {running['id']} has been syncing this tenant since" in refused.err
+    assert "Traceback" not in refused.err
+    assert first.code == 0, first.err
+    installation.assert_complete("takaro", emulator)
 
 
 def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
-    installation: Installation,
+    installation: Installation, serve_tenant: ServeTenant
 ) -> None:
-    with wide_guild(installation) as (here, emulator):
-        emulator.faults = FaultScript(FaultRule(Action.PASS, route=MESSAGES, delay_s=0.5))
-        with here.starting("--tenant", "takaro", "--full", "--since", "2015-01-01") as program:
-            wait_for_pages(emulator, 40, program)
-            (job,) = here.query("SELECT id::text FROM sync_jobs")
-            cancelled = here.raysync("cancel", "--job-id", job["id"])
-            run = ended(program, 30)
-        assert cancelled.code == 0, cancelled.err
-        assert run.code == 130, run.err
-        assert here.query(STATUSES) == [{"status": "cancelled"}]
-        read = pages_read(emulator)
-        emulator.faults = FaultScript()
+    installation, emulator = serve_tenant(installation, wide_world())
+    emulator.faults = FaultScript(FaultRule(Action.PASS, route=MESSAGES, delay_s=0.5))
+    with installation.starting("--tenant", "takaro", "--full", "--since", "2015-01-01") as program:
+        wait_for_pages(emulator, 40, program)
+        (job,) = installation.query("SELECT id::text FROM sync_jobs")
+        cancelled = installation.raysync("cancel", "--job-id", job["id"])
+        run = ended(program, 30)
+    assert cancelled.code == 0, cancelled.err
+    assert run.code == 130, run.err
+    assert installation.query(STATUSES) == [{"status": "cancelled"}]
+    read = pages_read(emulator)
+    emulator.faults = FaultScript()
 
-        resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+    resumed = installation.raysync("resume", "--job-id", job["id"], "--json")
 
-        assert resumed.code == 0, resumed.err
-        assert resumed.job["job_id"] == job["id"]
-        since = datetime(2015, 1, 1, tzinfo=UTC)
-        assert here.query("SELECT status, sync_type, start_date FROM sync_jobs") == [
-            {"status": "completed", "sync_type": "full", "start_date": since}
-        ]
-        here.assert_complete("takaro", emulator)
-        whole = sum(-(-len(each.log.ids) // 100) for each in channels_of(emulator))
-        assert pages_read(emulator) < whole + read, "what was read is not read again"
-        actions = [each["action"] for each in here.query("SELECT action FROM audit_log")]
-        assert actions == ["start", "cancel", "resume"]
+    assert resumed.code == 0, resumed.err
+    assert resumed.job["job_id"] == job["id"]
+    since = datetime(2015, 1, 1, tzinfo=UTC)
+    assert installation.query("SELECT status, sync_type, start_date FROM sync_jobs") == [
+        {"status": "completed", "sync_type": "full", "start_date": since}
+    ]
+    installation.assert_complete("takaro", emulator)
+    whole = sum(-(-len(each.log.ids) // 100) for each in channels_of(emulator))
+    assert pages_read(emulator) < whole + read, "what was read is not read again"
+    actions = [each["action"] for each in installation.query("SELECT action FROM audit_log")]
+    assert actions == ["start", "cancel", "resume"]
 
-        again = here.raysync("resume", "--job-id", job["id"])
-        assert again.code == 2
-        assert "completed: there is nothing to resume" in again.err
-        late = here.raysync("cancel", "--job-id", job["id"])
-        assert late.code == 2
-        assert "completed: there is nothing to cancel" in late.err
+    again = installation.raysync("resume", "--job-id", job["id"])
+    assert again.code == 2
+    assert "completed: there is nothing to resume" in again.err
+    late = installation.raysync("cancel", "--job-id", job["id"])
+    assert late.code == 2
+    assert "completed: there is nothing to cancel" in late.err
 
 
 @pytest.mark.slow  # a cancelled job is resumed, and a killed driver's is gone on with, elsewhere
-def test_a_job_whose_driver_was_killed_is_resumed(installation: Installation) -> None:
-    with wide_guild(installation) as (here, emulator):
-        with here.starting("--tenant", "takaro") as program:
-            wait_for_pages(emulator, 40, program)
-            program.kill()
-            program.communicate()
-        (job,) = here.query("SELECT id::text, status FROM sync_jobs")
-        assert job["status"] == "running", "nobody was left to say otherwise"
+def test_a_job_whose_driver_was_killed_is_resumed(
+    installation: Installation, serve_tenant: ServeTenant
+) -> None:
+    installation, emulator = serve_tenant(installation, wide_world())
+    with installation.starting("--tenant", "takaro") as program:
+        wait_for_pages(emulator, 40, program)
+        program.kill()
+        program.communicate()
+    (job,) = installation.query("SELECT id::text, status FROM sync_jobs")
+    assert job["status"] == "running", "nobody was left to say otherwise"
 
-        resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+    resumed = installation.raysync("resume", "--job-id", job["id"], "--json")
 
-        assert resumed.code == 0, resumed.err
-        assert here.query(STATUSES) == [{"status": "completed"}]
-        here.assert_complete("takaro", emulator)
+    assert resumed.code == 0, resumed.err
+    assert installation.query(STATUSES) == [{"status": "completed"}]
+    installation.assert_complete("takaro", emulator)

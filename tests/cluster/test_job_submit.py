@@ -74,9 +74,9 @@ class OwnCluster:
     def arguments(self) -> str:
         """The command lines and titles of all processes of the cluster."""
         lines = []
-        for each in psutil.Process(self.head.pid).children(recursive=True):
+        for process in psutil.Process(self.head.pid).children(recursive=True):
             try:
-                lines.append(" ".join(each.cmdline()))
+                lines.append(" ".join(process.cmdline()))
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
         return "\n".join(lines)
@@ -104,14 +104,14 @@ def cluster(without_ray: Installation) -> Iterator[OwnCluster]:
         served(world) as emulator,
         tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory,
     ):
-        here = without_ray.for_emulator(emulator).with_environ(
+        installation = without_ray.for_emulator(emulator).with_environ(
             RAYSYNC_DATABASE_URL=plain_url,
             SYNC_MAX_CHANNEL_WORKERS="2",
             PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         )
-        here.add_tenant("takaro", guild_id)
-        with running_head(Path(directory), here.environ) as head:
-            yield OwnCluster(head, here, emulator)
+        installation.add_tenant("takaro", guild_id)
+        with running_head(Path(directory), installation.environ) as head:
+            yield OwnCluster(head, installation, emulator)
 
 
 def test_a_submitted_run_completes_and_shows_no_secret_anywhere(cluster: OwnCluster) -> None:
@@ -165,7 +165,7 @@ def test_a_job_that_ray_stops_is_seen_from_elsewhere_and_resumed(cluster: OwnClu
 
 def assert_names_tell_tenant_and_role(actors: str) -> None:
     rows: list[dict[str, Any]] = json.loads(actors)["data"]["result"]["result"]
-    names = {each["class_name"]: each["name"] for each in rows}
+    names = {row["class_name"]: row["name"] for row in rows}
 
     run = names["ProgressTracker"].removesuffix("/tracker")
     assert run.startswith("raysync/takaro/")
@@ -176,7 +176,7 @@ def assert_names_tell_tenant_and_role(actors: str) -> None:
 def assert_told_without_secrets(told: dict[str, str], word: str, place: str) -> None:
     """No secret is in *told*; *word* is, else this would look in the wrong places."""
     assert any(word in text for text in told.values())
-    assert any(place in each for each in told)
+    assert any(place in line for line in told)
     for where, text in told.items():
         for secret in SECRETS:
             assert secret not in text, where

@@ -1,4 +1,4 @@
-"""A token's budget is held across workers, ahead of time."""
+"""Workers together stay within a token's budget."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def test_ten_workers_at_the_true_limit_draw_no_429(installation: Installat
     (guild_id,) = world.guilds
     limits = Limits(global_form=Form.SLIDING_LOG)
     async with serve(world, limits=limits) as emulator, watched_loop() as stall:
-        here = installation.for_emulator(emulator)
-        await asyncio.to_thread(here.add_tenant, "takaro", guild_id)
+        installation = installation.for_emulator(emulator)
+        await asyncio.to_thread(installation.add_tenant, "takaro", guild_id)
 
-        run = await asyncio.to_thread(here.start, "--tenant", "takaro", "--workers", "10")
+        run = await asyncio.to_thread(installation.start, "--tenant", "takaro", "--workers", "10")
 
     assert run.code == 0, run.err
     assert emulator.counters.requests >= 400
-    most = most_in_a_second([each.at_s for each in emulator.log.entries])
+    most = most_in_a_second([entry.at_s for entry in emulator.log.entries])
     assert most <= MOST_PER_SECOND * (1 + stall.worst_s), stall
     stats = run.job["parallel_stats"]
     assert stats["total_api_calls"] == emulator.counters.requests
@@ -51,17 +51,19 @@ async def test_a_limit_stricter_than_believed_is_learned_once_and_kept(
     (guild_id,) = world.guilds
     routes = dict(OBSERVED_ROUTES) | {MESSAGES: RouteLimit(3, 5.0)}
     async with serve(world, limits=Limits(headers=headers, routes=routes)) as emulator:
-        here = installation.for_emulator(emulator)
-        await asyncio.to_thread(here.add_tenant, "takaro", guild_id)
+        installation = installation.for_emulator(emulator)
+        await asyncio.to_thread(installation.add_tenant, "takaro", guild_id)
 
-        first = await asyncio.to_thread(here.start, "--tenant", "takaro", "--full")
+        first = await asyncio.to_thread(installation.start, "--tenant", "takaro", "--full")
         refused = emulator.counters.by_status[429]
-        again = await asyncio.to_thread(here.start, "--tenant", "takaro", "--full")
+        again = await asyncio.to_thread(installation.start, "--tenant", "takaro", "--full")
 
     assert (first.code, again.code) == (0, 0), first.err + again.err
-    await asyncio.to_thread(here.assert_complete, "takaro", emulator)
+    await asyncio.to_thread(installation.assert_complete, "takaro", emulator)
     steps = {Headers.MASKED: 1, Headers.NONE: 2}  # from 5 to 3, told at once or step by step
     assert 1 <= refused <= 6 * steps[headers], "a channel is refused while its limit is learned"
     assert emulator.counters.by_status[429] == refused, "what was learned is known to the next run"
-    (learned,) = here.query('SELECT "limit", window_s FROM rate_limits WHERE route = %s', MESSAGES)
+    (learned,) = installation.query(
+        'SELECT "limit", window_s FROM rate_limits WHERE route = %s', MESSAGES
+    )
     assert learned == {"limit": 3, "window_s": 5.0}

@@ -1,4 +1,4 @@
-"""A cluster whose nodes die, are taken back or stop answering: the archive is true all the same."""
+"""Nodes that die, drain or hang: the archive stays correct."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from raysync.emulator import Emulator
-from tests.cluster.guilds import served, wide_world
+from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Installation, ended, ray_environ
 from tests.cluster.midrun import actor_processes, pages_read, wait_for_pages
 from tests.cluster.ray_head import RayHead, joined_node, kill_tree, running_head
@@ -36,7 +36,7 @@ class Nodes:
 
     head: RayHead
     pids: tuple[int, int]
-    here: Installation
+    installation: Installation
     emulator: Emulator
 
     def workers_on(self, number: int) -> list[psutil.Process]:
@@ -45,12 +45,9 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(without_ray: Installation) -> Iterator[Nodes]:
-    world = wide_world(CHANNELS, PAGES)
-    (guild_id,) = world.guilds
+def nodes(without_ray: Installation, serve_tenant: ServeTenant) -> Iterator[Nodes]:
     environ = ray_environ() | {"RAY_raylet_start_wait_time_s": "90"}
     with ExitStack() as stack:
-        emulator = stack.enter_context(served(world, LATENCY_S))
         directory = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True)
         )
@@ -58,41 +55,43 @@ def nodes(without_ray: Installation) -> Iterator[Nodes]:
         first, second = (
             stack.enter_context(joined_node(head, environ, raysync_worker=2)) for _ in range(2)
         )
-        here = without_ray.for_emulator(emulator).with_environ(
+        installation, emulator = serve_tenant(
+            without_ray,
+            wide_world(CHANNELS, PAGES),
+            LATENCY_S,
             RAY_ADDRESS=head.address,
             SYNC_WORKER_RESOURCE="raysync_worker",
             SYNC_MAX_CHANNEL_WORKERS="4",
             SYNC_CHANNEL_BATCH_SIZE="3",
             SYNC_RETRY_DELAY_MS="50",
         )
-        here.add_tenant("takaro", guild_id)
-        yield Nodes(head, (first, second), here, emulator)
+        yield Nodes(head, (first, second), installation, emulator)
 
 
 def busy_on_both(nodes: Nodes, program: subprocess.Popen[str]) -> None:
     """Wait until all four workers read, two on each node, and pages come in."""
-    wait_until(lambda: program.poll() is not None or reading(nodes.here) == 4, 90)
+    wait_until(lambda: program.poll() is not None or reading(nodes.installation) == 4, 90)
     wait_for_pages(nodes.emulator, pages_read(nodes.emulator) + 20, program)
 
 
-def reading(here: Installation) -> int:
+def reading(installation: Installation) -> int:
     """How many workers have claimed channels."""
-    (row,) = here.query("SELECT count(DISTINCT worker_id) FROM sync_progress")
+    (row,) = installation.query("SELECT count(DISTINCT worker_id) FROM sync_progress")
     return int(row["count"])
 
 
 def test_a_node_that_dies_in_mid_run_costs_time_only(nodes: Nodes) -> None:
-    with nodes.here.starting("--tenant", "takaro") as program:
+    with nodes.installation.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
         kill_tree(nodes.pids[1])
         run = ended(program, 200)
 
     assert run.code == 0, run.err
-    nodes.here.assert_complete("takaro", nodes.emulator)
+    nodes.installation.assert_complete("takaro", nodes.emulator)
 
 
 def test_a_node_that_is_taken_back_is_left_before_it_goes(nodes: Nodes) -> None:
-    with nodes.here.starting("--tenant", "takaro") as program:
+    with nodes.installation.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
         drain(nodes.head, nodes.workers_on(1)[0])
         wait_until(lambda: program.poll() is not None or not nodes.workers_on(1), 60)
@@ -100,15 +99,15 @@ def test_a_node_that_is_taken_back_is_left_before_it_goes(nodes: Nodes) -> None:
         run = ended(program, 200)
 
     assert run.code == 0, run.err
-    assert all(each["retry_count"] == 0 for each in run.job["channel_results"])
-    nodes.here.assert_complete("takaro", nodes.emulator)
+    assert all(channel["retry_count"] == 0 for channel in run.job["channel_results"])
+    nodes.installation.assert_complete("takaro", nodes.emulator)
 
 
 def drain(head: RayHead, process: psutil.Process) -> None:
     """Tell Ray that the node of *process* will be preempted in a minute."""
     with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/actors?detail=1") as answer:
         actors = json.load(answer)["data"]["result"]["result"]
-    (node_id,) = {each["node_id"] for each in actors if each["pid"] == process.pid}
+    (node_id,) = {actor["node_id"] for actor in actors if actor["pid"] == process.pid}
     script = (
         "from ray._raylet import GcsClient; import sys, time\n"
         "GcsClient(sys.argv[1]).drain_node(sys.argv[2], 2, 'spot', int(time.time()*1000)+60000)"
@@ -118,8 +117,8 @@ def drain(head: RayHead, process: psutil.Process) -> None:
 
 
 def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> None:
-    here = nodes.here.with_environ(SYNC_WORKER_TIMEOUT_S="4")
-    with here.starting("--tenant", "takaro") as program:
+    installation = nodes.installation.with_environ(SYNC_WORKER_TIMEOUT_S="4")
+    with installation.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
         hung = nodes.workers_on(0)[0]
         hung.send_signal(signal.SIGSTOP)
@@ -128,15 +127,15 @@ def test_a_worker_that_hangs_is_replaced_and_may_wake_up_later(nodes: Nodes) -> 
             hung.send_signal(signal.SIGCONT)
 
     assert run.code == 0, run.err
-    (most,) = here.query("SELECT max(attempts) FROM channel_sync_jobs")
+    (most,) = installation.query("SELECT max(attempts) FROM channel_sync_jobs")
     assert most["max"] > 1, "what it held was begun again elsewhere"
-    here.assert_complete("takaro", nodes.emulator)
+    installation.assert_complete("takaro", nodes.emulator)
 
 
 def test_a_run_whose_whole_cluster_dies_says_so_and_is_resumed(
     nodes: Nodes, ray_head: RayHead
 ) -> None:
-    with nodes.here.starting("--tenant", "takaro") as program:
+    with nodes.installation.starting("--tenant", "takaro") as program:
         busy_on_both(nodes, program)
         for each in (*nodes.pids, nodes.head.pid):
             kill_tree(each)
@@ -144,8 +143,10 @@ def test_a_run_whose_whole_cluster_dies_says_so_and_is_resumed(
 
     assert run.code == 1, run.err
     assert "Traceback" not in run.err
-    (job,) = nodes.here.query("SELECT id::text, status FROM sync_jobs")
-    elsewhere = nodes.here.with_environ(RAY_ADDRESS=ray_head.address, SYNC_WORKER_RESOURCE=None)
+    (job,) = nodes.installation.query("SELECT id::text, status FROM sync_jobs")
+    elsewhere = nodes.installation.with_environ(
+        RAY_ADDRESS=ray_head.address, SYNC_WORKER_RESOURCE=None
+    )
     resumed = elsewhere.raysync("resume", "--job-id", job["id"], "--json")
     assert resumed.code == 0, resumed.err
     elsewhere.assert_complete("takaro", nodes.emulator)

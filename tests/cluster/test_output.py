@@ -1,4 +1,4 @@
-"""A real run ends with its own exit code, wherever its result goes, and says why Ray fails."""
+"""Exit codes of real runs for every kind of output, and errors of Ray's start."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from raysync.emulator import GuildSpec, World, generate_guild
 from tests.cli.terminals import SETTINGS, Ended, Place, Setting, run_in
-from tests.cluster.guilds import served
-from tests.cluster.installation import TOKEN, Installation
+from tests.cluster.guilds import ServeTenant, served_tenant, tiny_world
+from tests.cluster.installation import Installation
 
 NAMES = ["ascii >full"]
 SLOW = ["pipe", "C, ascii", "ascii", "latin-1", ">full", ">closed", ">gone", "both closed"]
@@ -26,22 +25,19 @@ def setting_of(name: str) -> Setting:
 
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.parametrize("name", [*NAMES, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
-def test_a_good_run_ends_with_0(installation: Installation, name: str, as_json: bool) -> None:
+def test_a_good_run_ends_with_0(
+    installation: Installation, name: str, as_json: bool, serve_tenant: ServeTenant
+) -> None:
     if name in NAMES and as_json:
         pytest.skip("one run is enough for every day")
     setting = setting_of(name)
-    world = World(generate_guild(GuildSpec.tiny()))
-    world.add_bot(TOKEN)
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator)
-        here.add_tenant("takaro", guild_id)
-        arguments = ["start", "--tenant", "takaro", *(["--json"] if as_json else [])]
+    installation, emulator = serve_tenant(installation, tiny_world())
+    arguments = ["start", "--tenant", "takaro", *(["--json"] if as_json else [])]
 
-        ended = run_in(setting, arguments, environ=here.environ)
+    ended = run_in(setting, arguments, environ=installation.environ)
 
-        assert ended.code == 0, ended.stderr
-        here.assert_complete("takaro", emulator)
+    assert ended.code == 0, ended.stderr
+    installation.assert_complete("takaro", emulator)
     assert_harmless(ended)
     if setting.stdout is Place.PIPE:
         assert b"takaro" in ended.stdout
@@ -82,16 +78,12 @@ def test_too_few_open_files_are_said_with_what_to_do(without_ray: Installation, 
 
 
 def start_failing(installation: Installation, before: str) -> Ended:
-    world = World(generate_guild(GuildSpec.tiny()))
-    world.add_bot(TOKEN)
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator)
-        here.add_tenant("takaro", guild_id)
-        command = [sys.executable, "-m", "raysync", "start", "--tenant", "takaro"]
+    """Run `raysync start` after the shell command *before*."""
+    command = [sys.executable, "-m", "raysync", "start", "--tenant", "takaro"]
+    with served_tenant(installation, tiny_world()) as (installation, _):
         done = subprocess.run(
             ["/bin/sh", "-c", f'{before} exec "$@"', "sh", *command],
-            env=dict(here.environ),
+            env=dict(installation.environ),
             capture_output=True,
             timeout=100,
             check=False,

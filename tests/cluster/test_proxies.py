@@ -1,4 +1,4 @@
-"""Behind a proxy: Discord is asked through it, and Ray's own programs find each other without."""
+"""Behind a proxy: requests to Discord use it, and Ray's own processes do not."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ API = "http://discord.test/api/v10"
 def workers_below(pid: int) -> list[dict[str, str]]:
     """The environments of Ray's workers that a program has started."""
     found = []
-    for each in psutil.Process(pid).children(recursive=True):
+    for process in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.Error):
-            found.append(each.environ())
+            found.append(process.environ())
     return [each for each in found if "RAY_JOB_ID" in each]
 
 
@@ -41,7 +41,7 @@ def test_a_run_behind_a_proxy_asks_it_for_discord_and_for_nothing_else(
         parts = urlsplit(emulator.url)
         hosts = {"discord.test": (str(parts.hostname), int(parts.port or 0))}
         with proxy_thread(hosts, wants_password=True) as proxy:
-            here = without_ray.with_environ(
+            installation = without_ray.with_environ(
                 RAYSYNC_DISCORD_API_URL="http://Discord.test:80/api//v10/",
                 HTTP_PROXY=proxy.url_with_password,
                 HTTPS_PROXY=proxy.url,
@@ -50,26 +50,26 @@ def test_a_run_behind_a_proxy_asks_it_for_discord_and_for_nothing_else(
                 https_proxy=proxy.url,
                 NO_PROXY="elsewhere.example",
             )
-            here.add_tenant("takaro", guild_id)
-            with here.starting() as program:
+            installation.add_tenant("takaro", guild_id)
+            with installation.starting() as program:
                 wait_until(lambda: program.poll() is not None or workers_below(program.pid), 60)
                 workers = workers_below(program.pid)
                 done = ended(program)
 
             assert done.code == 0, done.err
-            here.assert_complete("takaro", emulator)
+            installation.assert_complete("takaro", emulator)
             asked = set(proxy.asked)
             counted = done.job["parallel_stats"]["total_api_calls"]
             assert counted == len(proxy.asked) == emulator.counters.requests
-    assert {each for each in asked if not each.startswith(f"GET {API}/")} == set()
+    assert {request for request in asked if not request.startswith(f"GET {API}/")} == set()
     assert PASSWORD not in done.out + done.err
     assert workers
-    for each in workers:
+    for worker in workers:
         exempt = {"elsewhere.example", "127.0.0.1", "localhost", "::1", "169.254.169.254"}
-        assert exempt <= set(each["NO_PROXY"].split(","))
-        assert each["no_proxy"] == each["NO_PROXY"]
-        assert "HTTP_PROXY" not in each, "it holds a password"
-        assert each["HTTPS_PROXY"] == proxy.url
+        assert exempt <= set(worker["NO_PROXY"].split(","))
+        assert worker["no_proxy"] == worker["NO_PROXY"]
+        assert "HTTP_PROXY" not in worker, "it holds a password"
+        assert worker["HTTPS_PROXY"] == proxy.url
 
 
 class JobServer:

@@ -1,43 +1,40 @@
-"""A malformed message in a run: stored, counted and named, and no reason to fail."""
+"""A malformed message is stored, counted and named, and does not fail the run."""
 
 from __future__ import annotations
 
 import json
 
-from raysync.emulator import GuildSpec, World, generate_guild
-from tests.cluster.guilds import served
-from tests.cluster.installation import TOKEN, Installation
+from tests.cluster.guilds import ServeTenant, tiny_world
+from tests.cluster.installation import Installation
 
 
 def test_a_malformed_message_is_counted_and_named_until_it_is_read_whole(
-    installation: Installation,
+    installation: Installation, serve_tenant: ServeTenant
 ) -> None:
-    world = World(generate_guild(GuildSpec.tiny()))
-    world.add_bot(TOKEN)
-    (guild_id,) = world.guilds
-    channel = next(each for each in world.channels.values() if each.type == 0 and each.log.ids)
+    world = tiny_world()
+    channel = next(
+        channel for channel in world.channels.values() if channel.type == 0 and channel.log.ids
+    )
     message_id = channel.log.ids[0]
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator)
-        here.add_tenant("takaro", guild_id)
-        emulator.edits.damage_message(channel.id, message_id, {"content": None, "flags": "x"})
-        named = {
-            "channel_id": str(channel.id),
-            "message_id": str(message_id),
-            "fields": ["content", "flags"],
-        }
+    installation, emulator = serve_tenant(installation, world)
+    emulator.edits.damage_message(channel.id, message_id, {"content": None, "flags": "x"})
+    named = {
+        "channel_id": str(channel.id),
+        "message_id": str(message_id),
+        "fields": ["content", "flags"],
+    }
 
-        run = here.start("--tenant", "takaro")
+    run = installation.start("--tenant", "takaro")
 
-        assert run.code == 0, run.err
-        assert run.job["status"] == "completed"
-        assert (run.job["quarantined"], run.job["quarantined_messages"]) == (1, [named])
-        (told,) = json.loads(here.raysync("status", "--json").out)["jobs"]
-        assert (told["quarantined"], told["quarantined_messages"]) == (1, [named])
+    assert run.code == 0, run.err
+    assert run.job["status"] == "completed"
+    assert (run.job["quarantined"], run.job["quarantined_messages"]) == (1, [named])
+    (told,) = json.loads(installation.raysync("status", "--json").out)["jobs"]
+    assert (told["quarantined"], told["quarantined_messages"]) == (1, [named])
 
-        emulator.edits.mend_message(channel.id, message_id)
-        mended = here.start("--tenant", "takaro", "--full")
+    emulator.edits.mend_message(channel.id, message_id)
+    mended = installation.start("--tenant", "takaro", "--full")
 
-        assert mended.code == 0, mended.err
-        assert (mended.job["quarantined"], mended.job["quarantined_messages"]) == (0, [])
-        here.assert_complete("takaro", emulator)
+    assert mended.code == 0, mended.err
+    assert (mended.job["quarantined"], mended.job["quarantined_messages"]) == (0, [])
+    installation.assert_complete("takaro", emulator)

@@ -1,4 +1,4 @@
-"""What Ray has read from the environment by the time a run begins."""
+"""Environment variables that Ray reads before a run starts."""
 
 from __future__ import annotations
 

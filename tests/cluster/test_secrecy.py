@@ -1,4 +1,4 @@
-"""No secret and nobody's name is left anywhere: after runs, crashes and errors of the program."""
+"""No secret and no personal data remains after runs, crashes and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.midrun import kill_all, pages_read
 from tests.cluster.secrecy import Search, below, dashboard_of, forms_of
 from tests.cluster.waiting import wait_until
-from tests.crowd import LIKE_PEOPLE, crowded_world, sought_people
+from tests.recognizable_people import PERSONAL_VALUE, values_of_people, world_of_recognizable_people
 
 TOKEN = "MTE4NzY1NDMyMTA5ODc2NTQzMg.GsEcRt.Qw3rTyUi0pAsDfGhJkLzXcVbNm1234567890xY"
 SECRET_KEY = "sEcReT-kEy/of+the secrecy tests, 7c1f9e02"
@@ -67,7 +67,7 @@ def program(directory: Path) -> Iterator[Installation]:
 
 
 def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directory: Path) -> None:
-    world = crowded_world(TOKEN)
+    world = world_of_recognizable_people(TOKEN)
     (guild_id,) = world.guilds
     secrets = {
         **forms_of("the token", TOKEN),
@@ -95,8 +95,8 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
         assert outputs[-1].code == 0, outputs[-1].err
         outputs += erring(program)
         messages = len(program.exported("takaro"))
-    for each in outputs:
-        search.text("what a command said", each.out + each.err)
+    for output in outputs:
+        search.text("what a command said", output.out + output.err)
     search.files(directory / name for name in ("home", "ray", "tmp"))
     search.database(program.database_url)
 
@@ -104,7 +104,7 @@ def test_no_secret_and_no_person_is_left_anywhere(program: Installation, directo
     assert messages > 200
     assert search.looked_at > 500, "it looked at nothing"
 
-    people = Search(sought_people(world), LIKE_PEOPLE)
+    people = Search(values_of_people(world), PERSONAL_VALUE)
     people.files(directory / name for name in ("home", "ray", "tmp"))
     people.database(program.database_url)
     for each in outputs:
@@ -136,7 +136,9 @@ def crash(program: Installation, emulator: Emulator, search: Search) -> None:
             search.command_lines([psutil.Process(run.pid), *started])
             search.environments(started)
             search.dashboard(dashboard_of(started))
-            workers = [each for each in started if _title(each).startswith("ray::ChannelSync")]
+            workers = [
+                process for process in started if _title(process).startswith("ray::ChannelSync")
+            ]
             assert kill_all(workers[:1]) == 1
             wait_for(emulator, pages_read(emulator) + 2, run)
             search.environments(below(run.pid))
@@ -144,9 +146,9 @@ def crash(program: Installation, emulator: Emulator, search: Search) -> None:
             out, err = run.communicate(timeout=60)
             search.text("what the killed run said", out + err)
         finally:
-            for each in started:
+            for process in started:
                 with suppress(psutil.NoSuchProcess):
-                    each.kill()
+                    process.kill()
     wait_until(lambda: not any(map(_lives, started)), 30)
 
 

@@ -1,4 +1,4 @@
-"""What is made of what Ray tells of a job, and what it is told."""
+"""Translation between Ray's job server and raysync's submissions."""
 
 from __future__ import annotations
 

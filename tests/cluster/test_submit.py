@@ -1,4 +1,4 @@
-"""`raysync submit` to a cluster that asks for Ray's token, as one does by default."""
+"""`raysync submit` to a cluster that requires Ray's token, which is the default."""
 
 from __future__ import annotations
 
@@ -107,18 +107,20 @@ def cluster(postgres_url: str, template_url: str) -> Iterator[Operator]:
         directory = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True)
         )
-        here = Installation(url, environ_of(url, f"{directory}/home")).for_emulator(emulator)
-        here = here.with_environ(
+        installation = Installation(url, environ_of(url, f"{directory}/home")).for_emulator(
+            emulator
+        )
+        installation = installation.with_environ(
             RAY_AUTH_MODE="token",
             RAY_AUTH_TOKEN=RAY_TOKEN,
             BEACON_TOKEN=BEACON_TOKEN,
             SYNC_MAX_CHANNEL_WORKERS="2",
             PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         )
-        here.add_tenant(TAKARO, takaro)
-        here.add_tenant(BEACON, beacon.id, "env:BEACON_TOKEN")
-        head = stack.enter_context(running_head(Path(directory), here.environ))
-        yield Operator(head, here, emulator)
+        installation.add_tenant(TAKARO, takaro)
+        installation.add_tenant(BEACON, beacon.id, "env:BEACON_TOKEN")
+        head = stack.enter_context(running_head(Path(directory), installation.environ))
+        yield Operator(head, installation, emulator)
 
 
 def test_ctrl_c_stops_the_job_cleanly_and_a_second_submission_is_refused_meanwhile(
@@ -230,9 +232,11 @@ def test_a_run_that_joins_with_no_token_or_another_says_so_at_once(
 def test_a_run_on_the_clusters_own_machine_joins_with_the_machines_token(
     cluster: Operator,
 ) -> None:
-    here = cluster.installation.with_environ(RAY_ADDRESS=cluster.head.address, RAY_AUTH_MODE=None)
+    installation = cluster.installation.with_environ(
+        RAY_ADDRESS=cluster.head.address, RAY_AUTH_MODE=None
+    )
 
-    run = here.start("--tenant=beacon")
+    run = installation.start("--tenant=beacon")
 
     assert run.code in (0, 3), run.err  # another test may have left it a dead letter
     assert run.job["parallel_stats"]["total_api_calls"] > 0

@@ -1,4 +1,4 @@
-"""What a run leaves in the database is what Discord holds: first, after changes, and at rest."""
+"""The archive equals Discord: after the first run, after changes, and without changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from raysync.emulator import Emulator
-from tests.cluster.guilds import MESSAGES, lively_world, served
+from tests.cluster.guilds import MESSAGES, ServeTenant, lively_world
 from tests.cluster.installation import TOKEN, Installation
 
 FAST = "400"
@@ -15,40 +15,36 @@ not: all 1,000 that it gives could not be used without a refusal."""
 
 
 def test_the_archive_follows_the_guild_and_a_run_with_nothing_new_reads_no_page(
-    installation: Installation,
+    installation: Installation, serve_tenant: ServeTenant
 ) -> None:
     world = lively_world()
     (guild_id,) = world.guilds
-    with served(world) as emulator:
-        installation = installation.for_emulator(emulator).with_environ(
-            SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST
-        )
-        installation.add_tenant("takaro", guild_id)
+    installation, emulator = serve_tenant(installation, world, SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST)
 
-        first = installation.start("--tenant", "takaro")
+    first = installation.start("--tenant", "takaro")
 
-        assert first.code == 0, first.err
-        assert first.job["status"] == "completed"
-        assert first.job["messages_processed"] == len(installation.exported("takaro"))
-        installation.assert_complete("takaro", emulator)
-        assert_reported(installation, first.job)
+    assert first.code == 0, first.err
+    assert first.job["status"] == "completed"
+    assert first.job["messages_processed"] == len(installation.exported("takaro"))
+    installation.assert_complete("takaro", emulator)
+    assert_reported(installation, first.job)
 
-        change_everything(emulator, guild_id)
-        second = installation.start("--tenant", "takaro")
+    change_everything(emulator, guild_id)
+    second = installation.start("--tenant", "takaro")
 
-        assert second.code == 0, second.err
-        installation.assert_complete("takaro", emulator)
+    assert second.code == 0, second.err
+    installation.assert_complete("takaro", emulator)
 
-        installation.read_minutes_later()
-        emulator.log.reset()
-        third = installation.start("--tenant", "takaro", "--lookback", "0")
+    installation.read_minutes_later()
+    emulator.log.reset()
+    third = installation.start("--tenant", "takaro", "--lookback", "0")
 
-        assert third.code == 0, third.err
-        assert emulator.counters.by_route[MESSAGES] == 0
-        others = [(each.route, each.scope) for each in emulator.log.entries if each.status != 200]
-        assert others == []
-        assert third.job["messages_processed"] == 0
-        installation.assert_complete("takaro", emulator)
+    assert third.code == 0, third.err
+    assert emulator.counters.by_route[MESSAGES] == 0
+    others = [(entry.route, entry.scope) for entry in emulator.log.entries if entry.status != 200]
+    assert others == []
+    assert third.job["messages_processed"] == 0
+    installation.assert_complete("takaro", emulator)
 
 
 def assert_reported(installation: Installation, job: dict[str, Any]) -> None:
@@ -59,8 +55,8 @@ def assert_reported(installation: Installation, job: dict[str, Any]) -> None:
     assert told["messages"] == job["messages_processed"]
     assert told["requests"] == job["parallel_stats"]["total_api_calls"]
     assert told["samples"] > 0
-    assert "drawn one by one" in page
-    assert "kept no visits" not in page
+    assert "drawn individually" in page
+    assert "stored no visits" not in page
 
 
 def change_everything(emulator: Emulator, guild_id: int) -> None:

@@ -1,10 +1,9 @@
-"""What changed on Discord while raysync was off: edits, deletions, news, channels that are gone."""
+"""Changes between runs: edits, deletions, new messages, deleted channels."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,7 @@ from raysync.emulator import (
     World,
     generate_guild,
 )
-from tests.cluster.guilds import MESSAGES, SPEED, served
+from tests.cluster.guilds import MESSAGES, SPEED, ServeTenant
 from tests.cluster.installation import TOKEN, Installation
 from tests.truth import Row, assert_same_archive, expected_rows
 
@@ -43,18 +42,14 @@ def recent_world(**changes: int) -> World:
 
 
 @pytest.fixture
-def here(installation: Installation) -> Iterator[tuple[Installation, Emulator]]:
+def synced(installation: Installation, serve_tenant: ServeTenant) -> tuple[Installation, Emulator]:
     """A tenant whose first sync is done."""
-    world = recent_world()
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        installed = installation.for_emulator(emulator).with_environ(
-            SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST
-        )
-        installed.add_tenant("takaro", guild_id)
-        run = installed.start("--tenant", "takaro")
-        assert run.code == 0, run.err
-        yield installed, emulator
+    installation, emulator = serve_tenant(
+        installation, recent_world(), SYNC_GLOBAL_REQUESTS_PER_SECOND=FAST
+    )
+    run = installation.start("--tenant", "takaro")
+    assert run.code == 0, run.err
+    return installation, emulator
 
 
 def truth(emulator: Emulator) -> list[Row]:
@@ -66,9 +61,9 @@ def keys(rows: list[Row]) -> set[tuple[str, str]]:
     return {(row["channel_id"], row["id"]) for row in rows}
 
 
-def assert_follows(installed: Installation, before: list[Row], after: list[Row]) -> None:
+def assert_follows(installation: Installation, before: list[Row], after: list[Row]) -> None:
     """All that is there as it is, and all that was there and is gone marked, and as it was."""
-    exported = installed.exported("takaro")
+    exported = installation.exported("takaro")
     gone = keys(before) - keys(after)
     alive = [row for row in exported if row["deleted_at"] is None]
     marked = [{**row, "deleted_at": None} for row in exported if row["deleted_at"] is not None]
@@ -83,7 +78,7 @@ def change(emulator: Emulator, edits: int, deletes: int, posts: int) -> None:
     world = emulator.world
     (guild_id,) = world.guilds
     channels = [each for each in world.readable_channels(TOKEN, guild_id) if each.log.ids]
-    every = [(each.id, message_id) for each in channels for message_id in each.log.ids]
+    every = [(channel.id, message_id) for channel in channels for message_id in channel.log.ids]
     chosen = dice.sample(every, edits + deletes)
     for channel_id, message_id in chosen[:edits]:
         emulator.edits.edit_message(channel_id, message_id, f"edited: {message_id}")
@@ -95,91 +90,95 @@ def change(emulator: Emulator, edits: int, deletes: int, posts: int) -> None:
 
 @pytest.mark.slow  # tests/emulator/test_follows.py and tests/property find them, too
 def test_every_edit_and_deletion_in_the_look_back_is_found(
-    here: tuple[Installation, Emulator],
+    synced: tuple[Installation, Emulator],
 ) -> None:
-    installed, emulator = here
+    installation, emulator = synced
     before = truth(emulator)
-    newest = [each.log.ids[-1] for each in emulator.world.channels.values() if each.log.ids]
+    newest = [
+        channel.log.ids[-1] for channel in emulator.world.channels.values() if channel.log.ids
+    ]
     change(emulator, edits=100, deletes=100, posts=40)
     for channel in list(emulator.world.channels.values())[:2]:  # the newest ones too
         if channel.log.ids and channel.log.ids[-1] in newest:
             emulator.edits.delete_message(channel.id, channel.log.ids[-1])
     after = truth(emulator)
 
-    run = installed.start("--tenant", "takaro", "--lookback", ALWAYS)
+    run = installation.start("--tenant", "takaro", "--lookback", ALWAYS)
 
     assert run.code == 0, run.err
     gone = len(keys(before) - keys(after))
     assert run.job["messages_deleted"] == gone
     assert run.job["messages_edited"] == 100
     assert run.job["messages_added"] == len(keys(after) - keys(before))
-    assert_follows(installed, before, after)
-    versions = installed.query("SELECT count(*) AS kept, count(raw) AS whole FROM message_versions")
+    assert_follows(installation, before, after)
+    versions = installation.query(
+        "SELECT count(*) AS kept, count(raw) AS whole FROM message_versions"
+    )
     assert versions == [{"kept": 100, "whole": 100}]
 
-    again = installed.start("--tenant", "takaro", "--lookback", ALWAYS)
+    again = installation.start("--tenant", "takaro", "--lookback", ALWAYS)
 
     assert (again.job["messages_deleted"], again.job["messages_edited"]) == (0, 0)
-    assert_follows(installed, before, after)
-    installed.read_minutes_later()
+    assert_follows(installation, before, after)
+    installation.read_minutes_later()
     emulator.log.reset()
-    rest = installed.start("--tenant", "takaro", "--lookback", "0")
+    rest = installation.start("--tenant", "takaro", "--lookback", "0")
     assert rest.code == 0, rest.err
     assert emulator.counters.by_route[MESSAGES] == 0, "a deleted newest message is not news"
 
 
 def test_old_changes_are_found_within_the_predicted_number_of_runs(
-    here: tuple[Installation, Emulator],
+    synced: tuple[Installation, Emulator],
 ) -> None:
-    installed, emulator = here
+    installation, emulator = synced
     before = truth(emulator)
     change(emulator, edits=60, deletes=60, posts=0)
     after = truth(emulator)
-    pages = sum(len(each.log.ids) // 99 + 1 for each in emulator.world.channels.values())
+    pages = sum(len(channel.log.ids) // 99 + 1 for channel in emulator.world.channels.values())
     requests = pages // 2 + 2
     for _ in range(2):
         arguments = ("--lookback", "0", "--reconcile-requests", str(requests))
-        run = installed.start("--tenant", "takaro", *arguments)
+        run = installation.start("--tenant", "takaro", *arguments)
         assert run.code == 0, run.err
 
-    assert_follows(installed, before, after)
+    assert_follows(installation, before, after)
 
 
 def test_a_lost_permission_deletes_nothing_and_is_told(
-    here: tuple[Installation, Emulator],
+    synced: tuple[Installation, Emulator],
 ) -> None:
-    installed, emulator = here
+    installation, emulator = synced
     before = truth(emulator)
     (guild_id,) = emulator.world.guilds
-    channel = next(each for each in emulator.world.channels.values() if each.log.ids)
+    channel = next(channel for channel in emulator.world.channels.values() if channel.log.ids)
     emulator.edits.set_overwrite(channel.id, guild_id, deny=1 << 16)  # READ_MESSAGE_HISTORY
 
-    run = installed.start("--tenant", "takaro", "--full")
+    run = installation.start("--tenant", "takaro", "--full")
 
     assert run.code == 0, run.err
-    assert str(channel.id) in {each["channel_id"] for each in run.job["skipped"]}
+    assert str(channel.id) in {channel["channel_id"] for channel in run.job["skipped"]}
     assert run.job["messages_deleted"] == 0
-    assert_same_archive(before, installed.exported("takaro"))
+    assert_same_archive(before, installation.exported("takaro"))
 
 
 def test_a_channel_that_is_gone_is_marked_and_its_messages_are_kept(
-    here: tuple[Installation, Emulator],
+    synced: tuple[Installation, Emulator],
 ) -> None:
-    installed, emulator = here
+    installation, emulator = synced
     before = truth(emulator)
-    channel = next(each for each in emulator.world.channels.values() if each.log.ids)
+    channel = next(channel for channel in emulator.world.channels.values() if channel.log.ids)
     emulator.edits.delete_channel(channel.id)
 
-    run = installed.start("--tenant", "takaro")
+    run = installation.start("--tenant", "takaro")
 
     assert run.code == 0, run.err
     assert run.job["channels_deleted"] >= 1
     assert run.job["messages_deleted"] == 0
-    marked = installed.query(
+    marked = installation.query(
         "SELECT platform_channel_id AS id FROM channels WHERE deleted_at IS NOT NULL"
     )
     assert channel.id in {each["id"] for each in marked}
-    assert_same_archive(before, installed.exported("takaro"))
+    assert_same_archive(before, installation.exported("takaro"))
 
 
 def test_announcement_threads_that_the_list_lacks_are_found(installation: Installation) -> None:
@@ -187,18 +186,18 @@ def test_announcement_threads_that_the_list_lacks_are_found(installation: Instal
     (guild_id,) = world.guilds
     quirks = Quirks(announcement_archive_gap=True)
     with EmulatorThread(world, limits=Limits(speed=SPEED), quirks=quirks) as emulator:
-        installed = installation.for_emulator(emulator)
-        installed.add_tenant("takaro", guild_id)
+        installation = installation.for_emulator(emulator)
+        installation.add_tenant("takaro", guild_id)
 
-        run = installed.start("--tenant", "takaro")
+        run = installation.start("--tenant", "takaro")
 
         assert run.code == 0, run.err
-        installed.assert_complete("takaro", emulator)
+        installation.assert_complete("takaro", emulator)
 
 
-def test_verify_proves_names_and_mends(here: tuple[Installation, Emulator]) -> None:
-    installed, emulator = here
-    whole = installed.raysync("verify", "--tenant", "takaro", "--sample", "5")
+def test_verify_proves_names_and_mends(installation: tuple[Installation, Emulator]) -> None:
+    installation, emulator = synced
+    whole = installation.raysync("verify", "--tenant", "takaro", "--sample", "5")
 
     assert whole.code == 0, whole.err
     assert "proven complete" in whole.out
@@ -206,19 +205,19 @@ def test_verify_proves_names_and_mends(here: tuple[Installation, Emulator]) -> N
 
     channel = max(emulator.world.channels.values(), key=lambda each: len(each.log.ids))
     low, high = channel.log.ids[40], channel.log.ids[90]
-    installed.query(
+    installation.query(
         "WITH lost AS (DELETE FROM messages m USING channels c WHERE m.channel_id = c.id"
         " AND c.platform_channel_id = %s AND platform_message_id BETWEEN %s AND %s RETURNING 1)"
         " UPDATE sync_progress p SET coverage = coverage - int8multirange(int8range(%s, %s))"
         " FROM channels c WHERE p.channel_id = c.id AND c.platform_channel_id = %s RETURNING 1",
         channel.id, low, high, low, high + 1, channel.id,
     )  # fmt: skip
-    holed = installed.raysync("verify", "--tenant", "takaro")
+    holed = installation.raysync("verify", "--tenant", "takaro")
 
     assert holed.code == 1
     assert str(channel.id) in holed.out
 
-    mended = installed.raysync("verify", "--tenant", "takaro", "--repair")
+    mended = installation.raysync("verify", "--tenant", "takaro", "--repair")
 
     assert mended.code == 0, mended.out + mended.err
-    installed.assert_complete("takaro", emulator)
+    installation.assert_complete("takaro", emulator)

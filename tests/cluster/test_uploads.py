@@ -1,4 +1,4 @@
-"""Nothing of this machine goes to a cluster, but what a user names, and no secret with it."""
+"""Only files that a user names are uploaded to a cluster, and never a secret."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from ray._private import ray_constants
 from ray.job_submission import JobStatus
 
 from raysync.actors.uploads import nothing_uploaded
-from raysync.emulator import GuildSpec, World, generate_guild
 from raysync.errors import ConfigurationError
 from raysync.submission.jobs import SubmissionEnd, _end_of
 from raysync.submission.shipments import MOST_BYTES, checked_shipments
-from tests.cluster.guilds import served
-from tests.cluster.installation import RUN_LIMIT_S, TOKEN, Installation
+from tests.cluster.guilds import ServeTenant, tiny_world
+from tests.cluster.installation import RUN_LIMIT_S, Installation
 from tests.cluster.ray_head import RayHead
 from tests.cluster.test_submission import info
 
@@ -43,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def packages(head: RayHead) -> set[str]:
-    return {each.name for each in head.directory.rglob("_ray_pkg_*")}
+    return {path.name for path in head.directory.rglob("_ray_pkg_*")}
 
 
 def runtime_envs(head: RayHead) -> str:
@@ -52,27 +51,22 @@ def runtime_envs(head: RayHead) -> str:
 
 
 def test_a_run_under_uv_uploads_nothing_of_the_folder_it_is_started_in(
-    installation: Installation, ray_head: RayHead, folder: Path
+    installation: Installation, ray_head: RayHead, folder: Path, serve_tenant: ServeTenant
 ) -> None:
-    world = World(generate_guild(GuildSpec.tiny(60)))
-    world.add_bot(TOKEN)
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator)
-        here = here.with_environ(RAY_ENABLE_UV_RUN_RUNTIME_ENV=None)
-        here.add_tenant("takaro", next(iter(world.guilds)))
-        before = packages(ray_head)
-        # Ray looks for a process that is called so, among all ancestors
-        (folder / "uv").symlink_to(shutil.which("bash") or "/bin/bash")
-        (folder / "run").write_text(f"'{sys.executable}' -m raysync start --json; exit $?\n")
+    installation, _ = serve_tenant(installation, tiny_world(60), RAY_ENABLE_UV_RUN_RUNTIME_ENV=None)
+    before = packages(ray_head)
+    # Ray looks for a process that is called so, among all ancestors
+    (folder / "uv").symlink_to(shutil.which("bash") or "/bin/bash")
+    (folder / "run").write_text(f"'{sys.executable}' -m raysync start --json; exit $?\n")
 
-        done = subprocess.run(
-            [folder / "uv", "run"],
-            env=here.environ,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=RUN_LIMIT_S,
-        )
+    done = subprocess.run(
+        [folder / "uv", "run"],
+        env=installation.environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=RUN_LIMIT_S,
+    )
 
     assert done.returncode == 0, done.stderr
     assert packages(ray_head) == before

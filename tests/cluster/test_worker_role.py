@@ -1,4 +1,4 @@
-"""A run under the least privileged role: what it may do is what is needed."""
+"""Runs under the least privileged role, which suffices for them."""
 
 from __future__ import annotations
 

@@ -184,7 +184,8 @@ async def test_a_search_that_never_ends_is_an_error(quirks: dict[str, object]) -
 async def test_a_list_of_reactors_that_never_ends_is_an_error() -> None:
     world = make_world(users=150, text_messages=1)
     quirks = Quirks(ignored_cursors=frozenset({"after"}))
-    async with before_emulator(world, token=TOKEN, quirks=quirks) as setting:
+    people = Pseudonymizer(KEY)
+    async with before_emulator(world, token=TOKEN, identities=people, quirks=quirks) as setting:
         channel = setting.channel_of(0)
         (message_id,) = channel.log.ids
         for user_id in list(setting.guild.users)[:130]:

@@ -10,20 +10,20 @@ from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from tests.archive import Archive
 from tests.cluster.secrecy import Search
-from tests.crowd import LIKE_PEOPLE, crowded_world, sought_people
+from tests.recognizable_people import PERSONAL_VALUE, values_of_people, world_of_recognizable_people
 
 TOKEN = "a-token"
 
 
 async def test_nobody_is_in_a_dump_of_the_database(engine: AsyncEngine, database_url: str) -> None:
-    world = crowded_world(TOKEN)
+    world = world_of_recognizable_people(TOKEN)
     (guild_id,) = world.guilds
     with EmulatorThread(world) as emulator:
         archive = Archive(engine, emulator.url, TOKEN, 100)
         await archive.add(guild_id)
         end = await archive.run(SyncWindow(SyncType.FULL, extras=Extras(reactors=True)))
         rows = await archive.rows()
-    people = Search(sought_people(world), LIKE_PEOPLE)
+    people = Search(values_of_people(world), PERSONAL_VALUE)
     people.database(database_url)
 
     assert end.status is JobStatus.COMPLETED

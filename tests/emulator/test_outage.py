@@ -29,7 +29,7 @@ from raysync.sync.job_outcome import JobOutcome
 from raysync.sync.outage import OutageWatch
 from tests.archive import Archive
 from tests.cluster.waiting import wait_until
-from tests.heard import Heard
+from tests.outage_recorder import OutageRecorder
 from tests.small_disk import fill, make_room, small_disk, use_up_log_segments
 from tests.truth import assert_same_archive, expected_rows, exported_rows
 
@@ -49,7 +49,7 @@ class Run:
         self._engine = open_engine(self.url, pool_size=12, application_name="raysync tests")
         self._served = emulator
         self._world = world
-        self.heard = Heard()
+        self.recorder = OutageRecorder()
         (self.guild_id,) = world.guilds
 
     async def to_its_end(
@@ -64,7 +64,7 @@ class Run:
         await self.archive.add(self.guild_id)
         assert self.archive.tenant is not None
         server = EmbeddedServer(ServerKeeper(self.home))
-        watch = OutageWatch(SystemClock(), self.heard, server, PATIENCE_S)
+        watch = OutageWatch(SystemClock(), self.recorder, server, PATIENCE_S)
         async with TenantHolder(self._engine, watch.note).hold(self.archive.tenant.id):
             running = asyncio.create_task(self.archive.run(FULL))
             watching = asyncio.create_task(watch.watch())
@@ -77,7 +77,7 @@ class Run:
             if reason is not None and self.archive.job is not None:
                 self.archive.job.cancel(reason)
             end = await running
-            while self.heard.outages and not self.heard.lasted_s and reason is None:
+            while self.recorder.outages and not self.recorder.lasted_s and reason is None:
                 await asyncio.sleep(0.01)
             watching.cancel()
         return end, reason
@@ -133,8 +133,8 @@ async def test_a_killed_embedded_server_is_started_again_by_the_run_and_nothing_
             end, reason = await run.to_its_end(kill, after_pages=20)
 
             assert (end.status, reason) == (JobStatus.COMPLETED, None)
-            assert run.heard.outages
-            assert len(run.heard.lasted_s) == 1
+            assert run.recorder.outages
+            assert len(run.recorder.lasted_s) == 1
             await run.assert_complete()
 
 
@@ -164,7 +164,7 @@ async def test_a_server_that_somebody_stopped_is_not_started_under_his_hands() -
     with tempfile.TemporaryDirectory(prefix="raysync-home-") as directory:
         home = Path(directory)
         async with run_on(home) as run:
-            told = run.heard.outages
+            told = run.recorder.outages
 
             def stop_for_a_while() -> None:
                 stop_embedded(home)

@@ -1,4 +1,4 @@
-"""One fault in one phase of a run, and what became of it."""
+"""One fault in one phase of a run, and its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psycopg
 from raysync.emulator import Action, Emulator, FaultRule
 from raysync.emulator.faults import FaultScript
 from raysync.store.server.embedded import start_embedded, stop_embedded
-from tests.cluster.guilds import MESSAGES, served, wide_world
+from tests.cluster.guilds import MESSAGES, served_tenant, wide_world
 from tests.cluster.installation import Ended, Installation, ended
 from tests.cluster.midrun import actor_processes, kill_all, pages_read
 from tests.cluster.ray_head import RayHead
@@ -23,7 +23,7 @@ from tests.cluster.waiting import wait_until
 
 CHANNELS, PAGES = 16, 8
 AWAY_S = 5.0
-"""How long an outage lasts: longer than all the attempts of a request with these pauses."""
+"""Duration of an outage in seconds, longer than all retries of a request."""
 GUILD = "GET /guilds/{guild_id}/channels"
 
 _FILL_UP = """
@@ -38,18 +38,18 @@ _MAKE_ROOM = "DROP TRIGGER no_room ON messages; DROP FUNCTION no_room()"
 
 @dataclass(slots=True)
 class Scene:
-    """A run under way."""
+    """Run in progress."""
 
-    here: Installation
+    installation: Installation
     emulator: Emulator
     head: RayHead
-    home: Path  #: of the database server, which is this scene's own
+    home: Path  #: directory of the scene's own database server
     program: subprocess.Popen[str]
 
     def count(self, statement: str) -> int:
-        """What a query counts; nothing while the server is away."""
+        """Return the count of a query; 0 while the server is down."""
         try:
-            (row,) = self.here.query(statement)
+            (row,) = self.installation.query(statement)
         except psycopg.OperationalError:
             return 0
         return int(row["count"])
@@ -57,12 +57,12 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What became of a run."""
+    """Result of a run with a fault."""
 
     fault: str
     phase: str
     took_s: float  #: from the run's start to the archive's completion
-    repeated: int  #: pages that were read more often than once
+    repeated: int  #: pages that were read more than once
     went_on: bool  #: the same run survived; otherwise it ended cleanly and was resumed
 
 
@@ -99,7 +99,7 @@ def _take_database_away(scene: Scene) -> None:
 
 
 def _crash(home: Path) -> None:
-    """End the server as a power cut would: no checkpoint, no farewell to clients."""
+    """Stop the server like a power failure: without a checkpoint or notice to clients."""
     (pid_file,) = home.rglob("postmaster.pid")
     pid = int(pid_file.read_text().split()[0])
     with psycopg.connect(start_embedded(home), autocommit=True) as session:
@@ -119,10 +119,10 @@ def _spoil(action: Action, **how: float) -> Callable[[Scene], None]:
 
 
 def _fill_disk(scene: Scene) -> None:
-    with psycopg.connect(scene.here.database_url) as session:
+    with psycopg.connect(scene.installation.database_url) as session:
         session.execute(_FILL_UP)  # type: ignore[arg-type]
     wait_until(lambda: scene.program.poll() is not None, 60)
-    with psycopg.connect(scene.here.database_url) as session:
+    with psycopg.connect(scene.installation.database_url) as session:
         session.execute(_MAKE_ROOM)  # type: ignore[arg-type]
 
 
@@ -143,7 +143,7 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
 
 @contextmanager
 def own_database(directory: Path) -> Iterator[str]:
-    """A server that may be crashed."""
+    """Start a server that a test may crash."""
     try:
         yield start_embedded(directory)
     finally:
@@ -151,41 +151,40 @@ def own_database(directory: Path) -> Iterator[str]:
 
 
 def run_cell(fault: str, phase: str, installation: Installation, head: RayHead, home: Path) -> Cell:
-    """Strike in that phase, have the work completed, and compare the archive with the truth."""
+    """Cause a fault in a phase, complete the sync, and compare the archive with the truth."""
     world = wide_world(CHANNELS, PAGES)
-    (guild_id,) = world.guilds
-    with served(world) as emulator:
-        here = installation.for_emulator(emulator).with_environ(SYNC_RETRY_DELAY_MS="50")
-        here.add_tenant("takaro", guild_id)
+    with served_tenant(installation, world, SYNC_RETRY_DELAY_MS="50") as (installation, emulator):
         began_s = time.monotonic()
-        with here.starting("--tenant", "takaro") as program:
-            scene = Scene(here, emulator, head, home, program)
+        with installation.starting("--tenant", "takaro") as program:
+            scene = Scene(installation, emulator, head, home, program)
             wait_until(lambda: program.poll() is not None or PHASES[phase](scene), 60)
             assert program.poll() is None, program.communicate()
             FAULTS[fault](scene)
             run = ended(program)
         _assert_clean(run)
         if run.code != 0:
-            _resume(here)
+            _resume(installation)
         took_s = time.monotonic() - began_s
-        here.assert_complete("takaro", emulator)
-        assert here.query("SELECT count(*) FROM sync_jobs WHERE status = 'running'") == [
+        installation.assert_complete("takaro", emulator)
+        assert installation.query("SELECT count(*) FROM sync_jobs WHERE status = 'running'") == [
             {"count": 0}
         ]
-        assert here.query("SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL") == [
-            {"count": 0}
-        ]
-        read = sum(each.route == MESSAGES and each.status == 200 for each in emulator.log.entries)
+        assert installation.query(
+            "SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL"
+        ) == [{"count": 0}]
+        read = sum(
+            entry.route == MESSAGES and entry.status == 200 for entry in emulator.log.entries
+        )
         return Cell(fault, phase, took_s, read - CHANNELS * PAGES, run.code == 0)
 
 
 def _assert_clean(run: Ended) -> None:
-    """However it ended, no traceback; and where it failed, a sentence."""
+    """Assert a known exit code and no traceback."""
     assert "Traceback" not in run.err
     assert run.code in (0, 1, 130, -signal.SIGKILL), run.err + run.out
 
 
-def _resume(here: Installation) -> None:
-    (job,) = here.query("SELECT id::text FROM sync_jobs")
-    resumed = here.raysync("resume", "--job-id", job["id"], "--json")
+def _resume(installation: Installation) -> None:
+    (job,) = installation.query("SELECT id::text FROM sync_jobs")
+    resumed = installation.raysync("resume", "--job-id", job["id"], "--json")
     assert resumed.code == 0, resumed.err

@@ -1,4 +1,4 @@
-"""A database server of each test's own, and the table of what survived."""
+"""A database server for each test, and the table of results."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 import pytest
 
 from raysync.store.server import migrate
-from tests.cluster.conftest import ray_head
+from tests.cluster.conftest import serve_tenant
 from tests.cluster.installation import Installation, environ_of
 from tests.cluster.ray_head import RayHead
 from tests.faults.cells import Cell, own_database
 
-__all__ = ["ray_head"]
+__all__ = ["serve_tenant"]
 
 CELLS = pytest.StashKey[list[Cell]]()
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Where the server of this test lives; short, since its socket is in it."""
+    """Create the directory of the test's server; short, because it contains a socket."""
     with tempfile.TemporaryDirectory(prefix="rf-") as directory:
         yield Path(directory)
 
 
 @pytest.fixture
 def installation(home: Path, ray_head: RayHead, tmp_path: Path) -> Iterator[Installation]:
-    """On a server that may be crashed, and on the tests' Ray."""
+    """Return raysync on a server that may be crashed, and on the shared Ray head."""
     with own_database(home) as url:
         migrate.upgrade(url)
         environ = environ_of(url, str(tmp_path)) | {"RAY_ADDRESS": ray_head.address}
@@ -37,18 +37,18 @@ def installation(home: Path, ray_head: RayHead, tmp_path: Path) -> Iterator[Inst
 
 @pytest.fixture
 def cells(request: pytest.FixtureRequest) -> list[Cell]:
-    """Where a test says what became of its cell."""
+    """Return the list to which a test adds its result."""
     return request.config.stash.setdefault(CELLS, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print fault by phase: seconds, pages read again; * where the run ended and was resumed."""
+    """Print seconds and pages read again by fault and phase; * marks a run that was resumed."""
     cells = terminalreporter.config.stash.get(CELLS, [])
     if not cells:
         return
     terminalreporter.section("faults: seconds, pages read again (* ended, and resumed)")
-    for each in sorted(cells, key=lambda cell: (cell.fault, cell.phase)):
-        mark = " " if each.went_on else "*"
+    for cell in sorted(cells, key=lambda cell: (cell.fault, cell.phase)):
+        mark = " " if cell.went_on else "*"
         terminalreporter.write_line(
-            f"{each.fault:<20} {each.phase:<9} {each.took_s:6.1f} s {each.repeated:4} {mark}"
+            f"{cell.fault:<20} {cell.phase:<9} {cell.took_s:6.1f} s {cell.repeated:4} {mark}"
         )

@@ -1,4 +1,4 @@
-"""Whatever fails in whatever phase, no message is lost and none is there twice.
+"""Every fault in every phase: no message is lost, and none is stored twice.
 
 One phase of a few faults runs by default, all with `-m slow`; killed processes and signals have
 tests of their own in `tests/cluster`.

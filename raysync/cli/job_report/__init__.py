@@ -1,7 +1,7 @@
-"""One job after the fact, as a page that needs nothing beside itself.
+"""Report of one job as a self-contained HTML page.
 
-`figures` computes what there is to say, `rates` and `lanes` what there is to draw, `drawing` draws
-it as SVG, `tables` and `page` put it into HTML. All of it is pure: a `JobHistory` goes in, text
-comes out. Whatever did not come from this package is escaped by `markupsafe`: the names of
-channels are written by strangers.
+`figures`, `rates` and `lanes` compute, `drawing` and `picture` draw SVG, `sections` and `troubles`
+prepare the values for `templates/`, which hold the HTML and the sentences. All of it is pure: a
+`JobHistory` goes in, text comes out. Strangers choose the names of channels, so Jinja2
+(`rendering`) escapes every value in HTML, and `Markup.format` every value in SVG.
 """

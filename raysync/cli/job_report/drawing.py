@@ -1,7 +1,7 @@
-"""Charts as inline SVG: as wide as there is room, with text of one size on every screen.
+"""Charts as inline SVG: full width, with the same text size on every screen.
 
-Places across are in percent, heights in pixels. Colours are the style sheet's, by class; each
-picture has a title, and says in words what it shows.
+Horizontal positions are in percent, vertical ones in pixels. Classes of the style sheet set the
+colours. Each picture has a title and a description in words.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_40
 _DAY_S = 86_400
 
 
-def svg(name: str, title: str, said: str, height: float, parts: Sequence[Markup]) -> Markup:
-    """A picture called *name*, which is unique in the page; *said* is what it shows, in words."""
+def svg(name: str, title: str, description: str, height: float, parts: Sequence[Markup]) -> Markup:
+    """Return a picture; *name* is unique in the page, *description* is for screen readers."""
     return Markup(
         '<svg role="img" width="100%" height="{height:.0f}" '
         'aria-labelledby="{name}-title {name}-desc">'
-        '<title id="{name}-title">{title}</title><desc id="{name}-desc">{said}</desc>{parts}</svg>'
-    ).format(name=name, title=title, said=said, height=height, parts=Markup("").join(parts))
+        '<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>'
+        "{parts}</svg>"
+    ).format(
+        name=name, title=title, description=description, height=height, parts=Markup("").join(parts)
+    )
 
 
 def across(at_s: float, length_s: float) -> str:
-    """A moment's place from left to right, in percent."""
+    """Return the horizontal position of a moment, in percent."""
     return f"{100 * at_s / length_s:.2f}" if length_s > 0 else "0"
 
 
@@ -46,18 +49,18 @@ def rate_chart(
     limit: float | None = None,
     refusals: Sequence[tuple[float, int]] = (),
 ) -> Markup:
-    """Rates over time as an area, with the *limit* as a line and answers of 429 as marks."""
-    fastest = max((each.per_second for each in steps), default=0.0)
+    """Draw rates over time as an area, the *limit* as a line and 429 responses as marks."""
+    fastest = max((step.per_second for step in steps), default=0.0)
     top = nice_top(max(fastest, limit or 0.0))
     bottom = _PLOT_TOP + _PLOT_HEIGHT
-    said = f"At most {words.rate(fastest)} {unit}, over {words.seconds(length_s)}."
+    description = f"At most {words.rate(fastest)} {unit}, over {words.seconds(length_s)}."
     parts = [_levels(top, unit), _area(steps, length_s, top)]
     if limit is not None:
-        said += f" The limit is {words.rate(limit)} {unit}."
+        description += f" The limit is {words.rate(limit)} {unit}."
         parts.append(_limit(limit, top, unit))
     if refusals:
         hits = sum(count for _, count in refusals)
-        said += f" {words.counted(hits, 'answer')} of 429, marked on the time axis."
+        description += f" {words.counted(hits, '429 response')}, marked on the time axis."
     parts += [
         Markup('<circle class="refusal" cx="{}%" cy="{}" r="5"><title>{}</title></circle>').format(
             across(at_s, length_s), bottom, f"{words.clock(at_s)}: {count:,} × 429"
@@ -65,11 +68,11 @@ def rate_chart(
         for at_s, count in refusals
     ]
     parts.append(time_axis(length_s, bottom + 15))
-    return svg(name, title, said, bottom + AXIS_HEIGHT, parts)
+    return svg(name, title, description, bottom + AXIS_HEIGHT, parts)
 
 
 def shares_bar(name: str, title: str, parts: Sequence[tuple[str, str, float]]) -> Markup:
-    """What a whole is made of, as one bar; a part is a class, a label and seconds."""
+    """Draw the parts of a whole as one bar; a part is a class, a label and seconds."""
     whole = sum(size for _, _, size in parts) or 1.0
     drawn, left = [], 0.0
     for style, label, size in parts:
@@ -81,29 +84,29 @@ def shares_bar(name: str, title: str, parts: Sequence[tuple[str, str, float]]) -
             ).format(style, left, width, _BAR_HEIGHT, f"{label}: {words.seconds(size)}")
         )
         left += width
-    said = "; ".join(f"{label}: {words.seconds(size)}" for _, label, size in parts)
-    return svg(name, title, said, _BAR_HEIGHT, drawn)
+    description = "; ".join(f"{label}: {words.seconds(size)}" for _, label, size in parts)
+    return svg(name, title, description, _BAR_HEIGHT, drawn)
 
 
 def nice_top(highest: float) -> float:
-    """A round number above *highest*, by at least a twentieth: 50 above 47, 4,000 above 3,210."""
+    """Return a round number at least 5 % above *highest*: 50 for 47, 4,000 for 3,210."""
     if highest <= 0:
         return 1.0
     wanted = highest * 1.05
     power = 10.0 ** math.floor(math.log10(wanted))
     return float(
-        next(each for each in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if each * power >= wanted) * power
+        next(digit for digit in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if digit * power >= wanted) * power
     )
 
 
 def tick_step_s(length_s: float) -> int:
-    """How far apart the marks of a time axis are, so that they are few."""
-    fitting = (each for each in _TICKS_S if length_s / each <= _MOST_TICKS)
+    """Return the distance between marks of a time axis, in seconds, for at most six marks."""
+    fitting = (step_s for step_s in _TICKS_S if length_s / step_s <= _MOST_TICKS)
     return next(fitting, math.ceil(length_s / _MOST_TICKS / _DAY_S) * _DAY_S)
 
 
 def time_axis(length_s: float, baseline: float) -> Markup:
-    """The marks' labels, in time since the job began."""
+    """Draw the labels of the marks, in time since the job started."""
     step_s = tick_step_s(length_s)
     labels = []
     for number in range(int(length_s // step_s) + 1):
@@ -118,7 +121,7 @@ def time_axis(length_s: float, baseline: float) -> Markup:
 
 
 def time_lines(length_s: float, top: float, bottom: float) -> Markup:
-    """Lines from top to bottom at the marks of the time axis."""
+    """Draw vertical lines at the marks of the time axis."""
     step_s = tick_step_s(length_s)
     line = Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="{1:.0f}" y2="{2:.0f}"/>')
     return Markup("").join(
@@ -128,7 +131,7 @@ def time_lines(length_s: float, top: float, bottom: float) -> Markup:
 
 
 def _levels(top: float, unit: str) -> Markup:
-    """Lines at nothing, the half and the whole height, with what they mean."""
+    """Draw lines at zero, half and full height, with their labels."""
     line = Markup(
         '<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
         '<text class="level" x="0" y="{above:.1f}">{label}</text>'
@@ -153,12 +156,12 @@ def _height(level: float, top: float) -> float:
 
 
 def _area(steps: Sequence[Step], length_s: float, top: float) -> Markup:
-    """The rates in a picture of its own that is stretched to the width; its lines are not."""
+    """Draw the rates in a nested picture that is stretched to the width; line widths are not."""
     if not steps or length_s <= 0:
         return Markup("")
     points = [(steps[0].from_s, 0.0)]
-    for each in steps:
-        points += [(each.from_s, each.per_second), (each.until_s, each.per_second)]
+    for step in steps:
+        points += [(step.from_s, step.per_second), (step.until_s, step.per_second)]
     points.append((steps[-1].until_s, 0.0))
     outline = " ".join(
         f"{_PLOT_UNITS * min(at_s / length_s, 1.0):.1f},{_PLOT_UNITS * (1 - rate / top):.0f}"

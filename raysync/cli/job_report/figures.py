@@ -1,4 +1,4 @@
-"""What a job's report says in figures: how long, against which bound, and what cost the rest."""
+"""Figures of a job's report: duration, bound, and the causes of the time beyond the bound."""
 
 from __future__ import annotations
 
@@ -12,56 +12,55 @@ from raysync.cli.progress.channel_counts import ChannelCounts, counts_of_result,
 from raysync.cli.progress.status_view import seems_dead
 from raysync.models.events import ApiUsage
 from raysync.models.history import ChannelHistory, JobHistory
-from raysync.models.results import ParallelStats
+from raysync.models.results import ParallelStats, Verification
 from raysync.models.status import JobStatus, SyncType
 
 FULL_SHARE = 0.9
-"""Of the budget: a stretch that used less of it is not a full one. As `tail_s` has it."""
-_SHOWN_AS = {"tail": "unused at the end"}
-"""Labels of costs that would be another thing's name in prose: `tail_s` is a length of time."""
+"""Minimum share of the budget that a full second uses; the same for `tail_s`."""
+_SHOWN_AS = {"tail": "unused at the end", "not told": "unknown"}
+"""Labels for people where the JSON label is unclear: `tail_s` is a duration, not a cost."""
 _ROUNDED_S = 0.01
 _SHOWN_S = 0.05
 _PAGE = "GET /channels/{channel_id}/messages 200"
 
 
 class Bound(StrEnum):
-    """Which of Discord's limits a run could not beat."""
+    """Limit of Discord that bounds a run."""
 
-    BUDGET = "budget"  #: all requests together, at the token's budget
-    CHANNEL = "channel"  #: the largest channel, at one page a second
+    BUDGET = "budget"  #: the token's budget, shared by all requests
+    CHANNEL = "channel"  #: one page a second in the largest channel
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A part of a run's time that its bound did not ask for."""
+    """Part of a run's time beyond its bound."""
 
-    label: str  #: as `report --json` has it
+    label: str  #: as in `report --json`
     seconds: float
     why: str
 
     @property
     def shown(self) -> str:
-        """The label as people read it."""
+        """Label for people."""
         return _SHOWN_AS.get(self.label, self.label)
 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """How near a run came to its bound. Times in seconds."""
+    """Distance of a run from its bound. Times in seconds."""
 
     share: float
     ideal_s: float
     actual_s: float  #: from the first request to the last
     bound: Bound
     largest: ChannelHistory | None  #: the channel with the most requests
-    costs: tuple[
-        Cost, ...
-    ]  #: they add up to `actual_s` less `ideal_s`, but for what is too little to show
+    costs: tuple[Cost, ...]
+    """Their sum is `actual_s` less `ideal_s`, except for costs too small to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What was waited for, in seconds, summed over channels that wait side by side."""
+    """Waiting times in seconds, summed over channels that wait in parallel."""
 
     permit_s: float
     bucket_s: float
@@ -70,39 +69,45 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The main figures of a job."""
+    """Main figures of a job."""
 
-    status: str  #: "silent": it counts as running, and nobody has said so for long
+    status: str  #: "silent": recorded as running, but without a recent heartbeat
     is_over: bool
     sync_type: SyncType
-    began_at: datetime  #: of its last run
-    seen_at: datetime  #: its end, or its last sign of life
+    began_at: datetime  #: start of its last run
+    seen_at: datetime  #: its end, or its last heartbeat
     is_resumed: bool
-    is_cut_short: bool  #: it ended without a result
+    is_cut_short: bool  #: ended without a result
     messages: int
-    pages: int | None  #: answers to requests for pages; None: nothing told
+    pages: int | None  #: answered requests for pages; None: unknown
     requests: int
     rate_limit_encounters: int
-    budget_per_second: float | None  #: None: nothing was ever written of the job
-    startup_s: float | None  #: from its beginning to its first request
+    budget_per_second: float | None  #: None: the job has written no view
+    startup_s: float | None  #: from its start to its first request
     tail_s: float | None
     efficiency: Efficiency | None
     waits: Waits
-    channels: int  #: that were to be read
+    channels: int  #: channels to read
     completed: int
     failed: int
-    unchanged: int | None  #: None: told at the end
+    unchanged: int | None  #: None until the job ends
     skipped: int
-    counts: ChannelCounts  #: all that were found, by what came of them
+    counts: ChannelCounts  #: all channels found, by result
+    verification: Verification | None  #: None: not a verification, or not finished
+
+    @property
+    def is_verification(self) -> bool:
+        """True for a job that compares the archive with Discord instead of reading it."""
+        return self.sync_type is SyncType.VERIFY
 
     @property
     def took_s(self) -> float:
-        """From its beginning to its end, or to its last sign of life."""
+        """Seconds from its start to its end, or to its last heartbeat."""
         return max((self.seen_at - self.began_at).total_seconds(), 0.0)
 
 
 def figures_of(history: JobHistory, now: datetime) -> Figures:
-    """The figures of a job, whatever is known of it. *now* dates its last sign of life."""
+    """Compute a job's figures from all that is known. *now* dates its last heartbeat."""
     record, view, result = history.record, history.record.view, history.record.result
     is_over = record.status is not JobStatus.RUNNING
     began_at = view.started_at if view else record.started_at
@@ -132,6 +137,7 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         unchanged=result.channels_unchanged if result else None,
         skipped=len(result.skipped) if result else view.channels_skipped if view else 0,
         counts=_counts(history, is_over=is_over),
+        verification=result.verification if result else None,
     )
 
 
@@ -146,9 +152,9 @@ def _counts(history: JobHistory, *, is_over: bool) -> ChannelCounts:
 
 
 def _seen_at(history: JobHistory) -> datetime | None:
-    """When a job ended; None while it runs.
+    """Return when a job ended; None while it runs.
 
-    One whose process was killed is ended by whoever finds it, hours later: its samples know better.
+    A job whose process was killed is marked as ended hours later, so its last sample is closer.
     """
     record = history.record
     if record.completed_at is None or record.result is not None or not history.samples:
@@ -157,14 +163,14 @@ def _seen_at(history: JobHistory) -> datetime | None:
 
 
 def routes(usage: Mapping[str, ApiUsage]) -> list[tuple[str, int]]:
-    """How often each ``"METHOD /route status"`` was answered, the most frequent first."""
+    """Count the responses by ``"METHOD /route status"``, the most frequent first."""
     return _calls(usage).most_common()
 
 
 def _calls(usage: Mapping[str, ApiUsage]) -> Counter[str]:
     calls: Counter[str] = Counter()
-    for each in usage.values():
-        calls.update(each.calls)
+    for worker in usage.values():
+        calls.update(worker.calls)
     return calls
 
 
@@ -175,21 +181,21 @@ def _hits(history: JobHistory, stats: ParallelStats | None) -> int:
 
 
 def _startup_s(usage: Mapping[str, ApiUsage], began_at: datetime) -> float | None:
-    first = [each.first_request_at for each in usage.values() if each.first_request_at]
+    first = [worker.first_request_at for worker in usage.values() if worker.first_request_at]
     return max((min(first) - began_at).total_seconds(), 0.0) if first else None
 
 
 def _waits(usage: Collection[ApiUsage]) -> Waits:
     return Waits(
-        permit_s=sum(each.permit_wait_s for each in usage),
-        bucket_s=sum(each.bucket_wait_s for each in usage),
-        database_s=sum(each.store_s for each in usage),
+        permit_s=sum(worker.permit_wait_s for worker in usage),
+        bucket_s=sum(worker.bucket_wait_s for worker in usage),
+        database_s=sum(worker.store_s for worker in usage),
     )
 
 
 def largest_of(channels: Sequence[ChannelHistory]) -> ChannelHistory | None:
-    """The channel that took the most requests."""
-    return max(channels, key=lambda each: each.requests, default=None)
+    """Return the channel that took the most requests."""
+    return max(channels, key=lambda channel: channel.requests, default=None)
 
 
 def _efficiency(history: JobHistory, stats: ParallelStats | None) -> Efficiency | None:
@@ -210,31 +216,35 @@ def _efficiency(history: JobHistory, stats: ParallelStats | None) -> Efficiency 
         actual_s=stats.actual_s,
         bound=Bound.CHANNEL if is_by_channel else Bound.BUDGET,
         largest=largest,
-        costs=tuple(each for each in costs if each.seconds >= _SHOWN_S),
+        costs=tuple(cost for cost in costs if cost.seconds >= _SHOWN_S),
     )
 
 
 def _costs_of_channel(history: JobHistory, largest: ChannelHistory, lost_s: float) -> list[Cost]:
-    """Before the largest channel was begun, after it was read, and the pauses between."""
+    """Return the time before, between and after the largest channel's requests."""
     first = [u.first_request_at for u in history.usage.values() if u.first_request_at]
     last = [u.last_request_at for u in history.usage.values() if u.last_request_at]
     if not first or not last or largest.started_at is None:
-        return [Cost("not told", lost_s, "nothing is known of when the largest channel was read")]
+        return [Cost("not told", lost_s, "the times of the largest channel are not stored")]
     ended_at = largest.completed_at or max(last)
     before_s = min(max((largest.started_at - min(first)).total_seconds(), 0.0), lost_s)
     after_s = min(max((max(last) - ended_at).total_seconds(), 0.0), lost_s - before_s)
     return [
-        Cost("begun late", before_s, "from the first request until the largest channel was begun"),
-        Cost("pauses", lost_s - before_s - after_s, "of the largest channel, beyond its own limit"),
-        Cost("others after it", after_s, "after the largest channel's end, until the last request"),
+        Cost("begun late", before_s, "from the first request to the start of the largest channel"),
+        Cost(
+            "pauses",
+            lost_s - before_s - after_s,
+            "pauses of the largest channel beyond its rate limit",
+        ),
+        Cost("others after it", after_s, "from the largest channel's end to the last request"),
     ]
 
 
 def _costs_of_token(stats: ParallelStats, budget_per_second: float, lost_s: float) -> list[Cost]:
-    """Where the token's budget was not used: at first, at the end, and between."""
+    """Return the unused budget before, between and after the full seconds."""
     series = stats.time_spent.requests if stats.time_spent else None
     if series is None:
-        return [Cost("not told", lost_s, "the version that ran it did not keep when it asked")]
+        return [Cost("not told", lost_s, "the version that ran the job stored no request times")]
     whole = budget_per_second * series.bin_s
     full = [at for at, count in enumerate(series.requests) if count >= FULL_SHARE * whole]
     if not full:
@@ -243,7 +253,7 @@ def _costs_of_token(stats: ParallelStats, budget_per_second: float, lost_s: floa
     rise_s = min(sum(unused_s[: full[0]]), lost_s)
     tail_s = min(sum(unused_s[full[-1] + 1 :]), lost_s - rise_s)
     return [
-        Cost("rise", rise_s, "budget not used before the first full second"),
-        Cost("between", lost_s - rise_s - tail_s, "budget not used between full seconds"),
-        Cost("tail", tail_s, "budget not used after the last full second"),
+        Cost("rise", rise_s, "budget unused before the first full second"),
+        Cost("between", lost_s - rise_s - tail_s, "budget unused between full seconds"),
+        Cost("tail", tail_s, "budget unused after the last full second"),
     ]

@@ -1,8 +1,8 @@
-"""Who read which channel when, laid out in lanes: what a picture of the timeline draws.
+"""Layout of the timeline: which worker read which channel when.
 
-A worker reads several channels side by side, so it has a lane for each of them. What is too short
-to be seen is drawn together with its neighbours; how much that was, and what was left out, is
-told. However many channels there are, what is drawn is bounded.
+A worker reads several channels in parallel, so it has several lanes. Visits too short to see are
+merged with their neighbours. The timeline counts what it merges and omits. The number of blocks is
+bounded, however many channels there are.
 """
 
 from __future__ import annotations
@@ -18,27 +18,32 @@ from raysync.models.ids import ChannelId
 from raysync.models.work import VisitSpan
 
 MOST_WORKERS = 60
+"""Maximum number of workers in the timeline."""
 MOST_LANES = 12
-"""Of one worker. It is given ten channels at a time by default; spans of many visits overlap."""
+"""Maximum number of lanes per worker.
+
+A worker has ten slots by default, and spans of many visits overlap.
+"""
 MOST_BLOCKS = 1_500
+"""Maximum number of blocks in the timeline."""
 SHORTEST_SHARE = 1 / 600
-"""Of the whole time: shorter ones are drawn together, if they are neighbours."""
+"""Minimum duration of a block as a share of the job's; shorter neighbours are merged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of one lane; in seconds since the job began."""
+    """Part of a lane; times in seconds since the job started."""
 
     from_s: float
     until_s: float
-    channels: frozenset[ChannelId]  #: several: they are too short to be drawn one by one
+    channels: frozenset[ChannelId]  #: several if each is too short to draw
     visits: int
-    read_s: float  #: of its length, in visits
+    read_s: float  #: time within visits
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLanes:
-    """A worker, and what it read side by side."""
+    """Worker, and the channels that it read in parallel."""
 
     worker_id: str
     lanes: tuple[tuple[Block, ...], ...]
@@ -46,21 +51,21 @@ class WorkerLanes:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All of it, and what it does not show."""
+    """Timeline of all workers, and the number of channels that it omits."""
 
     length_s: float
     workers: tuple[WorkerLanes, ...]
     alone: frozenset[ChannelId]  #: channels with a block of their own
-    together: frozenset[ChannelId]  #: drawn only in blocks of several
-    not_drawn: int  #: channels that were read, and found no room
-    not_read: int  #: channels of which no visit is known
+    together: frozenset[ChannelId]  #: channels drawn only in merged blocks
+    not_drawn: int  #: channels that were read, without room in a lane
+    not_read: int  #: channels without a known visit
     workers_left_out: int
-    is_exact: bool  #: False: a version without visits; drawn from first to last
+    is_exact: bool  #: False: no visits stored, so drawn from first to last request
 
 
 @dataclass(slots=True)
 class _Lane:
-    """Blocks in the order of time that do not overlap."""
+    """Blocks in chronological order, without overlaps."""
 
     starts: list[float] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
@@ -82,16 +87,19 @@ class _Lane:
 def timeline(
     channels: Sequence[ChannelHistory], began_s: float, length_s: float
 ) -> Timeline | None:
-    """The timeline of a job that began at *began_s*, in Unix seconds; None: nothing was read."""
+    """Lay out the timeline of a job; None if no channel was read.
+
+    *began_s* is the job's start in Unix seconds, *length_s* its duration.
+    """
     by_worker: dict[str, list[tuple[int, Block]]] = defaultdict(list)
-    for each in channels:
-        for span in _spans(each, began_s + length_s):
-            block = _block(each.channel_id, span, began_s, length_s)
-            by_worker[span.worker_id].append((each.messages, block))
+    for channel in channels:
+        for span in _spans(channel, began_s + length_s):
+            block = _block(channel.channel_id, span, began_s, length_s)
+            by_worker[span.worker_id].append((channel.messages, block))
     if not by_worker or length_s <= 0:
         return None
-    busiest = sorted(by_worker, key=lambda each: -len(by_worker[each]))[:MOST_WORKERS]
-    workers = {each: _pack(by_worker[each]) for each in sorted(busiest, key=natural)}
+    busiest = sorted(by_worker, key=lambda worker: -len(by_worker[worker]))[:MOST_WORKERS]
+    workers = {worker: _pack(by_worker[worker]) for worker in sorted(busiest, key=natural)}
     drawn = _bounded(workers, length_s)
     alone = _channels(block for block in _blocks(drawn) if len(block.channels) == 1)
     together = _channels(_blocks(drawn)) - alone
@@ -104,12 +112,12 @@ def timeline(
         not_drawn=len(read) - len(alone) - len(together),
         not_read=len(channels) - len(read),
         workers_left_out=len(by_worker) - len(workers),
-        is_exact=all(each.visits is not None for each in channels),
+        is_exact=all(channel.visits is not None for channel in channels),
     )
 
 
 def _spans(channel: ChannelHistory, until_s: float) -> tuple[VisitSpan, ...]:
-    """Its visits; of a version that did not tell them, all of its time as if it were one."""
+    """Return a channel's visits, or its whole time as one visit if none are stored."""
     if channel.visits is not None:
         return channel.visits
     if channel.started_at is None or channel.worker_id is None:
@@ -120,28 +128,28 @@ def _spans(channel: ChannelHistory, until_s: float) -> tuple[VisitSpan, ...]:
 
 
 def _block(channel: ChannelId, span: VisitSpan, began_s: float, length_s: float) -> Block:
-    """The span within the picture: clocks of several machines may differ by a little."""
+    """Clip a span to the timeline: the clocks of several machines differ slightly."""
     from_s = min(max(span.began_s - began_s, 0.0), length_s)
     until_s = min(max(span.ended_s - began_s, from_s), length_s)
     return Block(from_s, until_s, frozenset({channel}), span.count, span.read_s)
 
 
 def _pack(blocks: Sequence[tuple[int, Block]]) -> tuple[tuple[Block, ...], ...]:
-    """The blocks in as few lanes as they need; beyond the most, those of large channels."""
-    by_time = [block for _, block in sorted(blocks, key=lambda each: each[1].from_s)]
+    """Pack blocks into few lanes; beyond the maximum, keep the largest channels."""
+    by_time = [block for _, block in sorted(blocks, key=lambda item: item[1].from_s)]
     lanes, left = _first_fit(by_time)
     if left:
-        by_size = [block for _, block in sorted(blocks, key=lambda each: -each[0])]
+        by_size = [block for _, block in sorted(blocks, key=lambda item: -item[0])]
         lanes, left = _first_fit(by_size)
-    return tuple(tuple(each.blocks) for each in lanes)
+    return tuple(tuple(lane.blocks) for lane in lanes)
 
 
 def _first_fit(blocks: Iterable[Block]) -> tuple[list[_Lane], int]:
-    """Lanes, and how many blocks found room in none."""
+    """Return the lanes and the number of blocks without room."""
     lanes: list[_Lane] = []
     left = 0
     for block in blocks:
-        lane = next((each for each in lanes if each.has_room(block)), None)
+        lane = next((found for found in lanes if found.has_room(block)), None)
         if lane is None:
             if len(lanes) == MOST_LANES:
                 left += 1
@@ -154,7 +162,7 @@ def _first_fit(blocks: Iterable[Block]) -> tuple[list[_Lane], int]:
 def _bounded(
     workers: dict[str, tuple[tuple[Block, ...], ...]], length_s: float
 ) -> dict[str, tuple[tuple[Block, ...], ...]]:
-    """What is short drawn together, coarser and coarser until it is few enough."""
+    """Merge short blocks, with a growing threshold, until there are few enough."""
     shortest_s = SHORTEST_SHARE * length_s
     while True:
         drawn = {
@@ -167,7 +175,7 @@ def _bounded(
 
 
 def _merged(lane: Sequence[Block], shortest_s: float) -> tuple[Block, ...]:
-    """Neighbours that are short, or of one channel, as one where little lies between them."""
+    """Merge close neighbours that are short or of the same channel."""
     merged: list[Block] = []
     for block in lane:
         before = merged[-1] if merged else None
@@ -201,7 +209,7 @@ def _channels(blocks: Iterable[Block]) -> frozenset[ChannelId]:
 
 
 def natural(worker_id: str) -> tuple[str, int, str]:
-    """What to sort workers by, so that worker-2 comes before worker-10."""
+    """Return a sort key that puts worker-2 before worker-10."""
     number = re.search(r"\d+$", worker_id)
     stem = worker_id[: number.start()] if number else worker_id
     return stem, int(number[0]) if number else 0, worker_id

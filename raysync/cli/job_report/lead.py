@@ -1,4 +1,4 @@
-"""A job in a sentence, for the page's head and for the terminal."""
+"""Summary of a job in a sentence, for the page's header and for the terminal."""
 
 from __future__ import annotations
 
@@ -6,20 +6,34 @@ from typing import Any
 
 from raysync.cli.job_report.figures import Bound, Efficiency, Figures
 from raysync.cli.output import words
+from raysync.cli.progress.summary import verified
 from raysync.models.history import JobHistory
-from raysync.models.status import SyncType
 
 
 def lead(figures: Figures) -> str:
-    """What was read, from how many channels, how long it took, and what it asked."""
-    read = "compared" if figures.sync_type is SyncType.VERIFY else "read"
+    """Return the messages, the duration, the channels and the requests of a job."""
+    verb = "compared" if figures.is_verification else "read"
     took = f"{words.seconds(figures.took_s)}{'' if figures.is_over else ' so far'}"
     parts = [
-        f"{words.counted(figures.messages, 'message')} {read} in {took}",
-        str(figures.counts),
+        f"{words.counted(figures.messages, 'message')} {verb} in {took}",
+        _proof(figures) if figures.is_verification else str(figures.counts),
+        f"{words.counted(figures.requests, 'request')}, {_refused(figures)}",
     ]
-    parts.append(f"{words.counted(figures.requests, 'request')}, {_refused(figures)}")
     return "; ".join(parts) + "."
+
+
+def _proof(figures: Figures) -> str:
+    """Return the channels of a verification, which proves them instead of reading them."""
+    found, counts = figures.verification, figures.counts
+    others = [
+        f"{words.count(number)} {label}"
+        for label, number in (("skipped", counts.skipped), ("failed", counts.failed))
+        if number
+    ]
+    if found is None:
+        return ", ".join([f"{words.counted(counts.total, 'channel')}, none proven yet", *others])
+    gaps = words.counted(len(found.gaps), "gap") if found.gaps else "no gap"
+    return ", ".join([f"{verified(found, 0)}, {gaps}", *others])
 
 
 def _refused(figures: Figures) -> str:
@@ -28,17 +42,20 @@ def _refused(figures: Figures) -> str:
 
 
 def bound_in_words(efficiency: Efficiency) -> str:
-    """The headline figure, and which limit bounds it."""
+    """Return the efficiency and the limit that bounds it, in a sentence."""
     by = "the token's budget" if efficiency.bound is Bound.BUDGET else "the largest channel"
     return (
-        f"Discord's limits alone, here {by}, ask for {words.seconds(efficiency.ideal_s)} from the "
-        f"first request to the last, and it took {words.seconds(efficiency.actual_s)}: "
-        f"efficiency {efficiency.share:.2f}."
+        f"Efficiency {efficiency.share:.2f}: from the first request to the last took "
+        f"{words.seconds(efficiency.actual_s)}, and Discord's limits (here {by}) allow "
+        f"{words.seconds(efficiency.ideal_s)} at best."
     )
 
 
 def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
-    """The main figures for a program; ids are strings, times ISO 8601 in UTC, None: not known."""
+    """Return the main figures for a program.
+
+    Ids are strings, times are ISO 8601 in UTC, and None means unknown.
+    """
     found, result = figures.efficiency, history.record.result
     return {
         "job_id": history.record.id,
@@ -60,7 +77,7 @@ def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
         "channels_skipped": figures.skipped,
         "channels_total": figures.counts.total,
         "channels_left": figures.counts.left,
-        "not_covered": [each.model_dump() for each in result.not_covered] if result else [],
+        "not_covered": [route.model_dump() for route in result.not_covered] if result else [],
         "quarantined": result.quarantined if result else 0,
         "unplaced": result.unplaced if result else 0,
         "startup_s": figures.startup_s and round(figures.startup_s, 3),

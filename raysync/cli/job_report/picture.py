@@ -1,4 +1,4 @@
-"""The timeline as a picture: workers one below the other, what each read side by side in lanes."""
+"""SVG picture of the timeline: workers from top to bottom, each with its lanes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from raysync.models.ids import ChannelId
 from raysync.models.status import ChannelJobStatus
 
 NAMED = 8
-"""So many of the largest channels have a colour of their own."""
+"""Number of largest channels with a colour of their own."""
 _HEIGHT = 900
 _LANE_HEIGHTS = (4, 18)
 _WORKER_HEIGHT = 22
-_LABELLED_SHARE, _LABELLED_HEIGHT = 0.09, 12  # of the width; in pixels
+_LABELLED_SHARE, _LABELLED_HEIGHT = 0.09, 12  # share of the width; pixels
 _SPARSE_SHARE = 0.75
 _NAME_LENGTH = 40
-_WIDE_SHARE = 0.3  # enough for a name on a phone
+_WIDE_SHARE = 0.3  # share of the width that fits a name on a phone
 _LEAST_WIDTH = 0.12  # in percent
 _HATCHING = Markup(
     '<defs><pattern id="hatching" width="6" height="6" patternUnits="userSpaceOnUse" '
@@ -31,24 +31,24 @@ _HATCHING = Markup(
 
 
 def largest_first(channels: Iterable[ChannelHistory]) -> list[ChannelHistory]:
-    """The channels that were read, those with the most messages first."""
-    read = [each for each in channels if each.messages]
-    return sorted(read, key=lambda each: (-each.messages, each.channel_id))
+    """Sort the channels that were read by messages, in descending order."""
+    read = [channel for channel in channels if channel.messages]
+    return sorted(read, key=lambda channel: (-channel.messages, channel.channel_id))
 
 
 def styles_of(channels: Sequence[ChannelHistory]) -> dict[ChannelId, str]:
-    """The classes of those channels that are not like all others."""
+    """Return the style class of each channel that has its own: the largest, and the failed."""
     named = enumerate(largest_first(channels)[:NAMED], start=1)
-    styles = {each.channel_id: f"c{number}" for number, each in named}
-    failed = (each for each in channels if each.status is ChannelJobStatus.FAILED)
-    return styles | {each.channel_id: "failed" for each in failed}
+    styles = {channel.channel_id: f"c{number}" for number, channel in named}
+    failed = (channel for channel in channels if channel.status is ChannelJobStatus.FAILED)
+    return styles | {channel.channel_id: "failed" for channel in failed}
 
 
 def timeline_picture(timeline: Timeline, channels: Sequence[ChannelHistory]) -> Markup:
-    """The picture, of bounded height and size."""
-    names = {each.channel_id: each for each in channels}
+    """Draw the timeline, with a bounded height and size."""
+    by_id = {channel.channel_id: channel for channel in channels}
     styles = styles_of(channels)
-    lanes = sum(len(each.lanes) for each in timeline.workers)
+    lanes = sum(len(worker.lanes) for worker in timeline.workers)
     room = _HEIGHT - _WORKER_HEIGHT * len(timeline.workers)
     lane_height = min(max(room // lanes, _LANE_HEIGHTS[0]), _LANE_HEIGHTS[1])
     bottom = AXIS_HEIGHT + len(timeline.workers) * _WORKER_HEIGHT + lanes * lane_height
@@ -64,12 +64,12 @@ def timeline_picture(timeline: Timeline, channels: Sequence[ChannelHistory]) -> 
         drawn.append(Markup('<text class="worker" x="0" y="{}">{}</text>').format(y - 5, label))
         for lane in worker.lanes:
             drawn += [
-                _drawn(each, timeline.length_s, y, lane_height, names, styles) for each in lane
+                _drawn(block, timeline.length_s, y, lane_height, by_id, styles) for block in lane
             ]
             y += lane_height
     drawn.append(time_axis(timeline.length_s, bottom + 15))
-    title = "Which worker read which channel when"
-    return svg("timeline", title, _in_words(timeline), bottom + AXIS_HEIGHT, drawn)
+    title = "Channels by worker over time"
+    return svg("timeline", title, _description(timeline), bottom + AXIS_HEIGHT, drawn)
 
 
 def _drawn(
@@ -94,7 +94,7 @@ def _drawn(
         y,
         max(100 * share, _LEAST_WIDTH),
         lane_height - 1,
-        _told(block, name, None if others else channels[first]),
+        _tooltip(block, name, None if others else channels[first]),
     )
     if others or share < _LABELLED_SHARE or lane_height < _LABELLED_HEIGHT:
         return rect
@@ -122,43 +122,45 @@ def _name(channel: ChannelHistory) -> str:
     return f"#{name}" if len(name) <= _NAME_LENGTH else f"#{name[: _NAME_LENGTH - 1]}…"
 
 
-def _told(block: Block, name: str, channel: ChannelHistory | None) -> str:
-    """What a pointer that rests on the block is told."""
+def _tooltip(block: Block, name: str, channel: ChannelHistory | None) -> str:
+    """Return the tooltip of a block."""
     when = f"{words.clock(block.from_s)} to {words.clock(block.until_s)}"
     visits = words.counted(block.visits, "visit")
-    told = f"{name}: {when}, {visits}, {words.seconds(block.read_s)} of reading"
+    tooltip = f"{name}: {when}, {visits}, {words.seconds(block.read_s)} of reading"
     if channel is None:
-        return told
-    return f"{told}; {words.counted(channel.messages, 'message')} in all, {channel.status.value}"
+        return tooltip
+    return (
+        f"{tooltip}; {words.counted(channel.messages, 'message')} in total, {channel.status.value}"
+    )
 
 
-def _in_words(timeline: Timeline) -> str:
-    """What the picture shows, for those who do not see it, and below it for all."""
+def _description(timeline: Timeline) -> str:
+    """Return the content of the picture in words, for screen readers."""
     workers = words.counted(len(timeline.workers), "worker")
     return " ".join([f"{workers} over {words.seconds(timeline.length_s)}.", *caption(timeline)])
 
 
 def caption(timeline: Timeline) -> list[str]:
-    """How many channels are drawn how, and what is left out."""
-    told = [f"{words.counted(len(timeline.alone), 'channel')} drawn one by one."]
+    """Return how the channels are drawn, and how many are omitted, in sentences."""
+    sentences = [f"{words.counted(len(timeline.alone), 'channel')} drawn individually."]
     if any(
-        _is_sparse(each) for worker in timeline.workers for lane in worker.lanes for each in lane
+        _is_sparse(block) for worker in timeline.workers for lane in worker.lanes for block in lane
     ):
-        told.append("A paler block stands for several visits and the pauses between them.")
+        sentences.append("A paler block shows several visits and the pauses between them.")
     if timeline.together:
-        told.append(
-            f"{words.counted(len(timeline.together), 'channel')} read too briefly to be seen "
-            "alone, drawn together in hatched blocks."
+        sentences.append(
+            f"{words.counted(len(timeline.together), 'channel')} too short to draw "
+            "individually, merged into hatched blocks."
         )
     if timeline.not_drawn:
-        told.append(f"{words.counted(timeline.not_drawn, 'smaller channel')} not drawn.")
+        sentences.append(f"{words.counted(timeline.not_drawn, 'smaller channel')} not drawn.")
     if timeline.not_read:
-        told.append(f"{words.counted(timeline.not_read, 'channel')} not read.")
+        sentences.append(f"{words.counted(timeline.not_read, 'channel')} not read.")
     if timeline.workers_left_out:
-        told.append(f"{words.counted(timeline.workers_left_out, 'more worker')} not drawn.")
+        sentences.append(f"{words.counted(timeline.workers_left_out, 'more worker')} not drawn.")
     if not timeline.is_exact:
-        told.append(
-            "The version that ran the job kept no visits: a channel is drawn from when it was "
-            "begun to its end, as if one worker had read it all the while."
+        sentences.append(
+            "The version that ran the job stored no visits: a channel is drawn from its start to "
+            "its end, as if its last worker had read it without a pause."
         )
-    return told
+    return sentences

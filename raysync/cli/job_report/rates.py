@@ -1,4 +1,4 @@
-"""Rates over a job's time, in as many steps as a picture can show."""
+"""Rates over a job's duration, in at most as many steps as a chart can show."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from raysync.models.results import RequestSeries
 from raysync.models.samples import JobSample
 
 MOST_STEPS = 240
+"""Maximum number of steps in a chart."""
 LEAST_STEP_S = 2.0
-"""Workers report twice a second and samples are taken once: a shorter step would show that beat."""
+"""Minimum duration of a step, in seconds.
+
+Workers report twice a second and samples are taken once a second, so shorter steps would oscillate.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stretch of time with one rate; in seconds since the job began."""
+    """Period with one rate; times in seconds since the job started."""
 
     from_s: float
     until_s: float
@@ -31,16 +35,19 @@ class _Sum:
 
 
 def messages_per_second(samples: Sequence[JobSample], began_at: datetime) -> tuple[Step, ...]:
-    """Messages read, from samples."""
-    return _steps(_at(each, began_at, each.messages) for each in samples)
+    """Return the rate of messages read, from samples."""
+    return _steps(_at(sample, began_at, sample.messages) for sample in samples)
 
 
 def requests_per_second(
     samples: Sequence[JobSample], series: RequestSeries | None, began_at: datetime
 ) -> tuple[Step, ...]:
-    """Requests answered: by the exact *series* that a finished job has, else from samples."""
+    """Return the rate of requests answered, from the exact *series* or else from samples.
+
+    Only a finished job has a series.
+    """
     if series is None:
-        return _steps(_at(each, began_at, each.requests) for each in samples)
+        return _steps(_at(sample, began_at, sample.requests) for sample in samples)
     first_s = (series.first_at - began_at).total_seconds()
     together = -(-len(series.requests) // MOST_STEPS)
     steps = []
@@ -53,8 +60,8 @@ def requests_per_second(
 
 
 def refusals(samples: Sequence[JobSample], began_at: datetime) -> tuple[tuple[float, int], ...]:
-    """When answers of 429 came, and how many of them; in seconds since the job began."""
-    sums = [_at(each, began_at, each.rate_limit_encounters) for each in samples]
+    """Return the time of 429 responses, in seconds since the job started, and their number."""
+    sums = [_at(sample, began_at, sample.rate_limit_encounters) for sample in samples]
     return tuple(
         (later.at_s, later.count - earlier.count)
         for earlier, later in pairwise([_Sum(0.0, 0), *sums])
@@ -67,29 +74,29 @@ def _at(sample: JobSample, began_at: datetime, count: int) -> _Sum:
 
 
 def _steps(sums: Iterable[_Sum]) -> tuple[Step, ...]:
-    """The growth between sums that are far enough apart.
+    """Return the growth between sums that are at least one step apart.
 
-    A tracker that was started anew may know less than the one before for a moment: no growth.
+    A restarted tracker may briefly report less than the one before, which counts as no growth.
     """
     known = [_Sum(0.0, 0), *sums]
     least_s = max(known[-1].at_s / MOST_STEPS, LEAST_STEP_S)
     steps, start = [], known[0]
-    for each in known[1:]:
-        length_s = each.at_s - start.at_s
-        if length_s < least_s and each is not known[-1]:
+    for total in known[1:]:
+        length_s = total.at_s - start.at_s
+        if length_s < least_s and total is not known[-1]:
             continue
         if length_s > 0:
-            growth = max(each.count - start.count, 0)
-            steps.append(Step(start.at_s, each.at_s, growth / length_s))
-            start = each
+            growth = max(total.count - start.count, 0)
+            steps.append(Step(start.at_s, total.at_s, growth / length_s))
+            start = total
     return _with_whole_end(steps, least_s)
 
 
 def _with_whole_end(steps: list[Step], least_s: float) -> tuple[Step, ...]:
-    """A rest that is too short for a rate of its own belongs to the step before."""
+    """Merge a last step that is too short for a rate of its own into the step before."""
     if len(steps) < 2 or steps[-1].until_s - steps[-1].from_s >= least_s / 2:
         return tuple(steps)
     before, rest = steps[-2:]
     length_s = rest.until_s - before.from_s
-    count = sum(each.per_second * (each.until_s - each.from_s) for each in (before, rest))
+    count = sum(step.per_second * (step.until_s - step.from_s) for step in (before, rest))
     return (*steps[:-2], Step(before.from_s, rest.until_s, count / length_s))

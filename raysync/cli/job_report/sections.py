@@ -1,4 +1,4 @@
-"""The parts of the page, from its figures to what went wrong."""
+"""Sections of the page about a job's figures and times: values for the templates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from raysync.cli.job_report import rates
 from raysync.cli.job_report.drawing import rate_chart, shares_bar
-from raysync.cli.job_report.figures import Bound, Efficiency, Figures, routes
-from raysync.cli.job_report.lanes import natural, timeline
-from raysync.cli.job_report.lead import bound_in_words
+from raysync.cli.job_report.figures import Bound, Figures, routes
+from raysync.cli.job_report.lanes import Timeline, natural, timeline
+from raysync.cli.job_report.lead import bound_in_words, lead
 from raysync.cli.job_report.picture import caption, largest_first, styles_of, timeline_picture
-from raysync.cli.job_report.tables import code, more, paragraph, section, table
+from raysync.cli.job_report.rendering import Cell, Row, minute, render, second
 from raysync.cli.output import words
 from raysync.cli.progress.status_view import fate_of_driver
 from raysync.models.events import ApiUsage
@@ -18,256 +18,193 @@ from raysync.models.history import ChannelHistory, JobHistory
 from raysync.models.status import JobStatus
 
 SHOWN_ROWS = 20
-"""Of a table that has a row for each channel, worker or route."""
+"""Maximum number of rows in a table with a row per channel, worker or route."""
+_IDEAL = "minimum that Discord's limits allow"
 
 
-def notices(history: JobHistory, figures: Figures) -> Markup:
-    """What must be known before the figures are read."""
+def header(history: JobHistory, figures: Figures) -> Markup:
+    """Render the title, the notices and the main figures."""
     record = history.record
-    told: list[str] = []
+    is_stopped = record.status in (JobStatus.FAILED, JobStatus.CANCELLED)
+    can_resume = is_stopped or figures.status == "silent"
+    return render(
+        "header",
+        tenant=record.tenant,
+        status=figures.status,
+        lead=lead(figures),
+        facts=[
+            ("Sync type", figures.sync_type.value),
+            ("Started", second(figures.began_at)),
+            ("Duration" if figures.is_over else "So far", words.seconds(figures.took_s)),
+            ("Job", record.id),
+        ],
+        notices=_notices(history, figures),
+        resume_command=f"raysync resume --job-id {record.id}" if can_resume else "",
+        key_figures=_key_figures(figures),
+    )
+
+
+def _notices(history: JobHistory, figures: Figures) -> list[str]:
+    """Return what a reader must know before the figures."""
+    record = history.record
+    notices: list[str] = []
     if record.error:
-        told.append(words.printable(record.error))
+        notices.append(record.error)
     if figures.status == "silent":
-        silent = words.seconds(record.heartbeat_age_s)
-        fate = (
-            fate_of_driver(record)
-            if record.is_abandoned
-            else f"Nobody has spoken for this job for {silent}: its process has probably died."
-        )
-        told.append(f"{fate} What was stored stays.")
+        notices.append(f"{fate_of_driver(record)} The stored messages are safe.")
     elif not figures.is_over:
-        told.append("The job is running: this page shows how far it had come.")
-    if record.status in (JobStatus.FAILED, JobStatus.CANCELLED) or figures.status == "silent":
-        command = code(f"raysync resume --job-id {record.id}")
-        told.append(Markup("To go on with it: {}").format(command))
+        notices.append("The job is running: this page shows its progress so far.")
     if figures.is_cut_short:
-        told.append(
-            "It ended without a word, as when its process is killed: all is told up to the last "
-            "that was heard of it."
+        notices.append(
+            "The job ended without a final report, for example because its process was killed. "
+            "The figures end at its last report."
         )
     if figures.is_resumed:
-        told.append(
-            f"The job was begun at {record.started_at:%Y-%m-%d %H:%M} UTC and resumed: counts, "
-            "times and pictures are of its last run."
+        notices.append(
+            f"The job was started at {minute(record.started_at)} and resumed later. All counts, "
+            "times and charts are of its last run."
         )
-    return Markup("\n").join(paragraph(each, "notice") for each in told)
+    return notices
 
 
-def key_figures(figures: Figures) -> Markup:
-    """The figures that one looks for first."""
-    found = figures.efficiency
-    shown: list[tuple[str, str]] = [
-        ("Messages", words.count(figures.messages)),
-        ("Pages", "–" if figures.pages is None else words.count(figures.pages)),
-        ("Requests", words.count(figures.requests)),
-        ("Answers of 429", words.count(figures.rate_limit_encounters)),
-        (
-            "Channels",
-            Markup("{:,} <small>of {:,}</small>").format(
-                figures.counts.synced, figures.counts.total
-            ),
-        ),
-        ("Efficiency", "–" if found is None else f"{found.share:.2f}"),
+def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
+    """Return label, value and whole ("" without one) of the main figures."""
+    efficiency = figures.efficiency
+    return [
+        ("Messages", words.count(figures.messages), ""),
+        ("Pages", "–" if figures.pages is None else words.count(figures.pages), ""),
+        ("Requests", words.count(figures.requests), ""),
+        ("429 responses", words.count(figures.rate_limit_encounters), ""),
+        _channels(figures),
+        ("Efficiency", "–" if efficiency is None else f"{efficiency.share:.2f}", ""),
     ]
-    return Markup('<dl class="key">{}</dl>').format(
-        Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*each) for each in shown)
-    )
+
+
+def _channels(figures: Figures) -> tuple[str, str, str]:
+    proof = figures.verification
+    if proof is not None:
+        return "Channels proven", words.count(proof.proven), words.count(proof.channels)
+    counts = figures.counts
+    if figures.is_verification:
+        return "Channels", words.count(counts.total), ""
+    return "Channels", words.count(counts.synced), words.count(counts.total)
 
 
 def efficiency(figures: Figures) -> Markup:
-    """How near the run came to its bound, and what cost the rest."""
+    """Render how near the run came to its bound, and the causes of the difference."""
     found = figures.efficiency
     if found is None:
-        why = (
-            "It is told when the job has ended."
-            if not figures.is_over
-            else ("It takes an end and two requests, and this job lacks one of them.")
-        )
-        return section("efficiency", "Efficiency", [paragraph(f"Not known. {why}", "quiet")])
-    costs = [("cost-" + str(at), each) for at, each in enumerate(found.costs, start=1)]
-    ideal = "what Discord's limits ask for"
+        return render("efficiency", efficiency=None, is_over=figures.is_over)
+    costs = [(f"cost-{number}", cost) for number, cost in enumerate(found.costs, start=1)]
+    whole_s = found.ideal_s + sum(cost.seconds for cost in found.costs)
     bar = shares_bar(
         "costs",
-        "What the time from the first request to the last was made of",
-        [("ideal", ideal, found.ideal_s), *((s, each.shown, each.seconds) for s, each in costs)],
+        "Time from the first request to the last, by part",
+        [
+            ("ideal", _IDEAL, found.ideal_s),
+            *((style, cost.shown, cost.seconds) for style, cost in costs),
+        ],
     )
-    whole_s = found.ideal_s + sum(each.seconds for each in found.costs)
-    rows = [
-        _part("ideal", "the bound", found.ideal_s, whole_s, ideal),
-        *(_part(style, each.shown, each.seconds, whole_s, each.why) for style, each in costs),
-    ]
-    headings = ("part", ">time", ">share", "what it is")
-    parts = [
-        paragraph(bound_in_words(found)),
-        paragraph(_which_bound(found, figures)),
-        Markup('<div class="bar">{}</div>').format(bar),
-        table("What the time was made of", headings, rows),
-        paragraph(_around(figures), "quiet"),
-    ]
-    return section("efficiency", "Efficiency", parts)
+    return render(
+        "efficiency",
+        efficiency=found,
+        sentence=bound_in_words(found),
+        is_bound_by_budget=found.bound is Bound.BUDGET or found.largest is None,
+        requests=figures.requests,
+        budget=f"{figures.budget_per_second or 0:,g}",
+        bar=bar,
+        rows=[
+            _part("ideal", "the bound", found.ideal_s, whole_s, _IDEAL),
+            *(_part(style, cost.shown, cost.seconds, whole_s, cost.why) for style, cost in costs),
+        ],
+        startup_s=figures.startup_s,
+        tail_s=figures.tail_s,
+    )
 
 
-def _part(style: str, label: str, seconds: float, whole_s: float, why: str) -> tuple[object, ...]:
-    key = Markup('<span class="key-{} swatch"></span>{}').format(style, label)
+def _part(style: str, label: str, seconds: float, whole_s: float, why: str) -> Row:
     share = f"{100 * seconds / whole_s:.1f} %" if whole_s else "–"
-    return key, words.seconds(seconds), share, why
-
-
-def _which_bound(found: Efficiency, figures: Figures) -> str:
-    budget = f"{figures.budget_per_second or 0:,g} requests a second"
-    if found.bound is Bound.BUDGET or found.largest is None:
-        return f"The token's budget rules: {figures.requests:,} requests at {budget}."
-    return (
-        f"The largest channel rules: #{words.printable(found.largest.name)} took "
-        f"{words.counted(found.largest.requests, 'request')}, and a channel gives about a page a "
-        f"second, however many workers there are. At the token's {budget}, the run's "
-        f"{figures.requests:,} requests would have taken less."
-    )
-
-
-def _around(figures: Figures) -> str:
-    told = []
-    if figures.startup_s is not None:
-        told.append(f"Start-up, before the first request: {words.seconds(figures.startup_s)}.")
-    if figures.tail_s is not None:
-        told.append(
-            f"Last stretch, with less than nine tenths of the budget in use: "
-            f"{words.seconds(figures.tail_s)}."
-        )
-    return " ".join(told)
+    return Cell(label, swatch=style), words.seconds(seconds), share, why
 
 
 def over_time(history: JobHistory, figures: Figures) -> Markup:
-    """Messages and requests a second, against the limit."""
+    """Render messages and requests per second, with the limit."""
     result = history.record.result
     spent = result.parallel_stats.time_spent if result else None
+    series = spent.requests if spent else None
     messages = rates.messages_per_second(history.samples, figures.began_at)
-    requests = rates.requests_per_second(
-        history.samples, spent.requests if spent else None, figures.began_at
-    )
-    ends = [each[-1].until_s for each in (messages, requests) if each]
+    requests = rates.requests_per_second(history.samples, series, figures.began_at)
+    ends = [steps[-1].until_s for steps in (messages, requests) if steps]
     length_s = max([figures.took_s, *ends])
-    parts = []
-    if requests:
-        refused = rates.refusals(history.samples, figures.began_at)
-        parts += [
-            Markup("<h3>Requests answered each second</h3>"),
-            rate_chart(
-                "requests",
-                "Requests answered each second, against the token's limit",
-                requests,
-                length_s,
-                "requests/s",
-                figures.budget_per_second,
-                refused,
-            ),
-        ]
-    if messages:
-        parts += [
-            Markup("<h3>Messages read each second</h3>"),
-            rate_chart("messages", "Messages read each second", messages, length_s, "messages/s"),
-        ]
-    parts.append(paragraph(_of_samples(history, bool(spent and spent.requests)), "quiet"))
-    return section("over-time", "Over time", parts)
+    request_chart = requests and rate_chart(
+        "requests",
+        "Requests answered per second, with the token's limit",
+        requests,
+        length_s,
+        "requests/s",
+        figures.budget_per_second,
+        rates.refusals(history.samples, figures.began_at),
+    )
+    message_chart = messages and rate_chart(
+        "messages", "Messages read per second", messages, length_s, "messages/s"
+    )
+    return render(
+        "over_time",
+        request_chart=request_chart,
+        message_chart=message_chart,
+        samples=len(history.samples),
+        is_exact=bool(series),
+    )
 
 
-def _of_samples(history: JobHistory, is_exact: bool) -> str:
-    if not history.samples:
-        lacking = "messages" if is_exact else "messages and requests"
-        return (
-            f"No samples of {lacking} were kept: the version that ran the job kept none, or it "
-            "ended before the first."
-        )
-    kept = f"Across is the time since the job began. From {len(history.samples):,} samples"
-    return f"{kept}; requests are counted by the second." if is_exact else f"{kept}."
-
-
-def who_read_what(history: JobHistory, figures: Figures) -> Markup:
-    """The timeline of channels over workers."""
+def timeline_of_channels(history: JobHistory, figures: Figures) -> Markup:
+    """Render the timeline of channels by worker."""
     found = timeline(history.channels, figures.began_at.timestamp(), figures.took_s)
     if found is None:
-        return section("timeline", "Who read what", [paragraph("No channel was read.", "quiet")])
+        return render("timeline", picture=None)
+    return render(
+        "timeline",
+        caption=caption(found),
+        legend=_legend(history, found),
+        picture=timeline_picture(found, history.channels),
+    )
+
+
+def _legend(history: JobHistory, found: Timeline) -> list[tuple[str, str]]:
+    """Return the style and the label of each colour in the timeline."""
     styles = styles_of(history.channels)
-    named = [each for each in largest_first(history.channels) if each.channel_id in styles]
     entries = [
-        (styles[each.channel_id], f"#{words.printable(each.name)} ({each.messages:,})")
-        for each in named
-        if styles[each.channel_id] != "failed"
+        (styles[channel.channel_id], f"#{channel.name} ({channel.messages:,})")
+        for channel in largest_first(history.channels)
+        if styles.get(channel.channel_id, "failed") != "failed"
     ]
     drawn = found.alone | found.together
     if drawn - styles.keys():
         entries.append(("other", "other channels"))
     if found.together:
-        entries.append(("several", "several channels, each too brief to be seen"))
-    if any(styles.get(each) == "failed" for each in drawn):
-        entries.append(("failed", "given up"))
-    legend = Markup("").join(
-        Markup('<li><span class="key-{} swatch"></span>{}</li>').format(*each) for each in entries
-    )
-    told = (
-        "Each worker reads several channels side by side, and a channel that waits for its limit "
-        "gives its place to another: so it comes back, to the same worker or to another. "
-    )
-    parts = [
-        paragraph(told + " ".join(caption(found)), "quiet"),
-        Markup('<ul class="legend" aria-label="Colours">{}</ul>').format(legend),
-        timeline_picture(found, history.channels),
-    ]
-    return section("who-read-what", "Who read what", parts)
+        entries.append(("several", "several channels, each too short to draw"))
+    if any(styles.get(channel_id) == "failed" for channel_id in drawn):
+        entries.append(("failed", "failed"))
+    return entries
 
 
 def waits(history: JobHistory, figures: Figures) -> Markup:
-    """What was waited for, in all and by worker."""
+    """Render the waiting times, in total and by worker."""
     if not history.usage:
         return Markup("")
-    waited = figures.waits
-    requests = max(figures.requests, 1)
-    rows = [
-        (
-            "the token's budget",
-            words.seconds(waited.permit_s),
-            _each(waited.permit_s, requests),
-            "for a permit: all workers share the token's requests",
-        ),
-        (
-            "channels' own limits",
-            words.seconds(waited.bucket_s),
-            _each(waited.bucket_s, requests),
-            "for a channel's bucket, while it held its place",
-        ),
-        (
-            "the database",
-            words.seconds(waited.database_s),
-            _each(waited.database_s, requests),
-            "for claims and pages to be written",
-        ),
-    ]
-    parts = [
-        paragraph(
-            "Channels wait side by side: these are sums over them, and do not add up to the "
-            "run's length.",
-            "quiet",
-        ),
-        table("Waited for", ("what", ">in all", ">a request", "meaning"), rows),
-        table(
-            "By worker",
-            ("worker", ">requests", ">429", ">permits", ">channels' limits", ">database"),
-            [_of_worker(name, history.usage[name]) for name in sorted(history.usage, key=natural)][
-                :SHOWN_ROWS
-            ],
-        ),
-        more(len(history.usage), SHOWN_ROWS, "worker"),
-    ]
-    return section("waits", "What was waited for", parts)
+    workers = sorted(history.usage, key=natural)[:SHOWN_ROWS]
+    return render(
+        "waits",
+        waits=figures.waits,
+        requests=figures.requests,
+        workers=[_worker_row(worker, history.usage[worker]) for worker in workers],
+        workers_total=len(history.usage),
+    )
 
 
-def _each(seconds: float, number: int) -> str:
-    return f"{1000 * seconds / number:,.1f} ms"
-
-
-def _of_worker(name: str, usage: ApiUsage) -> tuple[object, ...]:
+def _worker_row(worker_id: str, usage: ApiUsage) -> Row:
     return (
-        words.printable(name),
+        worker_id,
         words.count(sum(usage.calls.values())),
         words.count(sum(usage.rate_limit_hits.values())),
         words.seconds(usage.permit_wait_s),
@@ -277,32 +214,17 @@ def _of_worker(name: str, usage: ApiUsage) -> tuple[object, ...]:
 
 
 def slowest(history: JobHistory, figures: Figures) -> Markup:
-    """The channels that took longest."""
-    begun = [each for each in history.channels if each.started_at is not None]
-    if not begun:
+    """Render the channels with the longest duration."""
+    started = [channel for channel in history.channels if channel.started_at is not None]
+    if not started:
         return Markup("")
-    by_length = sorted(begun, key=lambda each: -_length_s(each, figures))
-    headings = (
-        "channel",
-        "=status",
-        ">took",
-        ">reading",
-        ">visits",
-        ">messages",
-        ">requests",
-        ">asked again",
-        "last worker",
+    by_length = sorted(started, key=lambda channel: -_length_s(channel, figures))
+    return render(
+        "slowest",
+        rows=[_channel_row(channel, figures) for channel in by_length[:SHOWN_ROWS]],
+        total=len(started),
+        job_id=history.record.id,
     )
-    rows = [_of_channel(each, figures) for each in by_length[:SHOWN_ROWS]]
-    told = "A channel is begun when its first visit is, and gives its place away between visits."
-    parts = [
-        paragraph(told, "quiet"),
-        table("Channels that took longest", headings, rows),
-        more(
-            len(begun), SHOWN_ROWS, "channel", f"raysync status --job-id {history.record.id} --all"
-        ),
-    ]
-    return section("slowest", "Slowest channels", parts)
 
 
 def _length_s(channel: ChannelHistory, figures: Figures) -> float:
@@ -311,28 +233,25 @@ def _length_s(channel: ChannelHistory, figures: Figures) -> float:
     return ((channel.completed_at or figures.seen_at) - channel.started_at).total_seconds()
 
 
-def _of_channel(channel: ChannelHistory, figures: Figures) -> tuple[object, ...]:
+def _channel_row(channel: ChannelHistory, figures: Figures) -> Row:
     visits = channel.visits or ()
     return (
-        f"#{words.printable(channel.name)}",
+        f"#{channel.name}",
         channel.status.value.replace("_", " "),
         words.seconds(_length_s(channel, figures)),
-        words.seconds(sum(each.read_s for each in visits)) if visits else "–",
-        words.count(sum(each.count for each in visits)) if visits else "–",
+        words.seconds(sum(visit.read_s for visit in visits)) if visits else "–",
+        words.count(sum(visit.count for visit in visits)) if visits else "–",
         words.count(channel.messages),
         words.count(channel.requests),
         words.count(channel.retry_count),
-        words.printable(channel.worker_id or "–"),
+        channel.worker_id or "–",
     )
 
 
-def asked(history: JobHistory) -> Markup:
-    """What was asked of Discord, by route and answer."""
+def requests_by_route(history: JobHistory) -> Markup:
+    """Render the responses of Discord by route and status."""
     found = routes(history.usage)
     if not found:
         return Markup("")
-    rows = [
-        (code(words.printable(route)), words.count(number)) for route, number in found[:SHOWN_ROWS]
-    ]
-    parts = [table("Requests by route and status", ("route", ">answers"), rows)]
-    return section("asked", "What was asked", [*parts, more(len(found), SHOWN_ROWS, "route")])
+    rows = [(Cell(code=route), words.count(number)) for route, number in found[:SHOWN_ROWS]]
+    return render("routes", rows=rows, total=len(found))

@@ -16,7 +16,7 @@ from raysync.errors import (
 from raysync.models.outage import Outage, ServerState
 from raysync.sync.outage import SILENCE_S, OutageWatch
 from raysync.sync.retry import OUTAGE_PAUSE_S, Retrier, RetryPolicy
-from tests.heard import Heard
+from tests.outage_recorder import OutageRecorder
 from tests.virtual_time import LoopClock, run_virtual
 
 HOURS_S = 7_200.0
@@ -41,9 +41,9 @@ class Server:
         self.answers += 1
 
 
-def seen(server: Server | None, away_s: float) -> tuple[Heard, RaysyncError | None]:
+def seen(server: Server | None, away_s: float) -> tuple[OutageRecorder, RaysyncError | None]:
     """Watch a database that is down from the fifth second on; return the reports and the end."""
-    heard = Heard()
+    heard = OutageRecorder()
 
     async def scenario() -> RaysyncError | None:
         watch = OutageWatch(LoopClock(), heard, server, HOURS_S)
@@ -88,7 +88,7 @@ def test_a_run_ends_before_its_channels_give_up_one_by_one() -> None:
 
     async def scenario() -> bool:
         policy, clock = RetryPolicy(max_attempts=1), LoopClock()
-        watch = OutageWatch(clock, Heard(), None, policy.run_outage_s)
+        watch = OutageWatch(clock, OutageRecorder(), None, policy.run_outage_s)
         asking = asyncio.create_task(Retrier(policy, clock)(ask))
         await asyncio.sleep(50)  # a statement may take so long until it fails
         watch.note(None)
@@ -139,7 +139,7 @@ def test_an_outage_of_a_server_stopped_on_purpose_is_reported_as_such() -> None:
 def test_a_job_that_begins_meanwhile_waits_for_the_end_of_the_outage_or_the_run() -> None:
     async def scenario() -> list[float]:
         loop, stopping, at_s = asyncio.get_running_loop(), asyncio.Event(), []
-        watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
+        watch = OutageWatch(LoopClock(), OutageRecorder(), None, HOURS_S)
         await watch.answers(stopping)
         at_s.append(loop.time())
         for end in (lambda: watch.note(None), stopping.set):
@@ -154,7 +154,7 @@ def test_a_job_that_begins_meanwhile_waits_for_the_end_of_the_outage_or_the_run(
 
 def test_a_job_that_begins_queries_the_database_itself_after_silence() -> None:
     async def scenario() -> float:
-        watch = OutageWatch(LoopClock(), Heard(), None, HOURS_S)
+        watch = OutageWatch(LoopClock(), OutageRecorder(), None, HOURS_S)
         watch.note("away")
         await watch.answers(asyncio.Event())
         return asyncio.get_running_loop().time()
@@ -163,7 +163,7 @@ def test_a_job_that_begins_queries_the_database_itself_after_silence() -> None:
 
 
 def test_a_reconnection_at_once_is_no_outage() -> None:
-    heard = Heard()
+    heard = OutageRecorder()
 
     async def scenario() -> None:
         watch = OutageWatch(LoopClock(), heard, None, HOURS_S)
@@ -181,7 +181,7 @@ def test_a_reconnection_at_once_is_no_outage() -> None:
 
 @pytest.mark.parametrize("outages", [1, 2])
 def test_each_outage_is_reported_separately(outages: int) -> None:
-    heard = Heard()
+    heard = OutageRecorder()
 
     async def scenario() -> None:
         watch = OutageWatch(LoopClock(), heard, None, HOURS_S)

@@ -1,4 +1,4 @@
-"""A run as an operator's tools see it: Prometheus, the dashboard's queries, the alerts, the log."""
+"""A run in Prometheus, the dashboard, the alerts and the log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from raysync.sync import metrics
 from raysync.sync.metrics import Kind
-from tests.cluster.guilds import served, wide_world
+from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.prometheus import Prometheus, program, running_prometheus
 from tests.cluster.ray_head import RayHead, running_head
 from tests.cluster.waiting import wait_until
-from tests.watching import DEPLOY, alert_queries, panel_queries
+from tests.monitoring import DEPLOY, alert_queries, panel_queries
 
 
 def promtool(*arguments: str) -> None:
@@ -56,25 +56,26 @@ def head(tmp_path: Path) -> Iterator[RayHead]:
 
 @pytest.mark.timeout(240)
 def test_a_run_shows_in_every_panel_once_and_vanishes(
-    without_ray: Installation, head: RayHead, tmp_path: Path
+    without_ray: Installation, head: RayHead, tmp_path: Path, serve_tenant: ServeTenant
 ) -> None:
-    world = wide_world(channels=8, pages=12)
-    (guild_id,) = world.guilds
-    with served(world) as emulator, running_prometheus(head, tmp_path) as prometheus:
-        here = without_ray.for_emulator(emulator).with_environ(
-            RAY_ADDRESS=head.address, SYNC_MAX_CHANNEL_WORKERS="2", SYNC_LOG_FORMAT="json"
-        )
-        here.add_tenant("takaro", guild_id)
+    installation, _ = serve_tenant(
+        without_ray,
+        wide_world(channels=8, pages=12),
+        RAY_ADDRESS=head.address,
+        SYNC_MAX_CHANNEL_WORKERS="2",
+        SYNC_LOG_FORMAT="json",
+    )
+    with running_prometheus(head, tmp_path) as prometheus:
         began_s = time.time()
-        with here.starting() as running:
+        with installation.starting() as running:
             result = ended(running)
         assert result.code == 0, result.err
         ended_s = time.time()
 
         assert_all_is_counted_once(prometheus, result)
         assert_every_metric_is_there(prometheus)
-        for each in panel_queries():
-            assert prometheus.samples(each.expression, began_s, ended_s + 5), each
+        for query in panel_queries():
+            assert prometheus.samples(query.expression, began_s, ended_s + 5), query
         assert_alerts_are_well_and_silent(prometheus, began_s, ended_s)
         wait_until(lambda: prometheus.value("ray_raysync_jobs_running == 1") is None)
         assert_log_lines_tell_their_place(head, result)
@@ -96,7 +97,7 @@ def assert_all_is_counted_once(prometheus: Prometheus, result: Ended) -> None:
 
     with suppress(AssertionError):  # what differs is told below
         wait_until(lambda: all(counted(each.exported) == sum_ for each, sum_ in wanted.items()))
-    assert {each: counted(each.exported) for each in wanted} == wanted
+    assert {metric: counted(metric.exported) for metric in wanted} == wanted
     pages = counted(metrics.PAGES.exported)
     assert pages is not None
     assert pages >= 8 * 12
@@ -104,18 +105,18 @@ def assert_all_is_counted_once(prometheus: Prometheus, result: Ended) -> None:
 
 
 def assert_every_metric_is_there(prometheus: Prometheus) -> None:
-    for each in metrics.ALL:
-        name = each.exported + ("_bucket" if each.kind is Kind.HISTOGRAM else "")
+    for metric in metrics.ALL:
+        name = metric.exported + ("_bucket" if metric.kind is Kind.HISTOGRAM else "")
         found = prometheus.get("query", query=f"count_over_time({name}[3m])")["result"]
         assert found, f"{name} is not there"
-        assert set(each.labels) <= found[0]["metric"].keys()
+        assert set(metric.labels) <= found[0]["metric"].keys()
 
 
 def assert_alerts_are_well_and_silent(
     prometheus: Prometheus, began_s: float, ended_s: float
 ) -> None:
-    for each in alert_queries():
-        prometheus.samples(each.expression, began_s, ended_s)
+    for query in alert_queries():
+        prometheus.samples(query.expression, began_s, ended_s)
     (group,) = prometheus.get("rules")["groups"]
     assert {each["health"] for each in group["rules"]} == {"ok"}
     assert prometheus.samples('ALERTS{alertstate="firing"}', began_s, ended_s + 5) == []
@@ -124,7 +125,7 @@ def assert_alerts_are_well_and_silent(
 def assert_log_lines_tell_their_place(head: RayHead, result: Ended) -> None:
     lines = [json.loads(line) for line in result.err.splitlines()]
     assert {"ray_ready", "job_started", "job_progress", "job_ended"} <= {
-        each.get("event") for each in lines
+        line.get("event") for line in lines
     }
     written = [
         json.loads(line)
@@ -133,17 +134,17 @@ def assert_log_lines_tell_their_place(head: RayHead, result: Ended) -> None:
         for line in path.read_text().splitlines()
         if line.startswith("{")
     ]
-    ends = [each for each in written if each.get("event") == "channel_ended"]
+    ends = [line for line in written if line.get("event") == "channel_ended"]
     assert len(ends) == 8
-    for each in ends:
-        assert (each["tenant"], each["job_id"]) == ("takaro", result.job["job_id"])
-        assert each["worker_id"] in ("worker-0", "worker-1")
-        assert each["channel_id"].isdigit()
+    for end in ends:
+        assert (end["tenant"], end["job_id"]) == ("takaro", result.job["job_id"])
+        assert end["worker_id"] in ("worker-0", "worker-1")
+        assert end["channel_id"].isdigit()
 
 
 def assert_the_dashboard_is_beside_rays_own(head: RayHead, dashboards: Path) -> None:
     """Ray has Grafana read the folder that was named, and has left in it what was there."""
-    names = {each.name for each in dashboards.iterdir()}
+    names = {path.name for path in dashboards.iterdir()}
     assert {"raysync.json", "default_grafana_dashboard.json"} <= names
     grafana = head.directory / "session_latest" / "metrics" / "grafana"
     (provider,) = (grafana / "provisioning" / "dashboards").iterdir()

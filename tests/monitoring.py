@@ -1,4 +1,4 @@
-"""What deploy/ asks of Prometheus: the queries of dashboard and alerts."""
+"""Queries of the dashboard and the alerts in deploy/."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ DEPLOY = Path(__file__).parent.parent / "deploy"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One expression, and whose it is."""
+    """PromQL expression, and the panel or alert that it belongs to."""
 
     owner: str
     expression: str
 
     @property
     def names(self) -> set[str]:
-        """The metrics that it reads."""
+        """Names of the metrics that it reads."""
         return set(re.findall(r"\bray_\w+", self.expression))
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard, as Grafana reads it."""
+    """Read the dashboard as Grafana does."""
     read: dict[str, Any] = json.loads((DEPLOY / "grafana" / "raysync.json").read_text())
     return read
 
 
 def panel_queries(every_s: int = 10) -> list[Query]:
-    """The dashboard's, with all tenants chosen and a rate's stretch of *every_s*."""
+    """Return the dashboard's queries for all tenants, with a rate interval of *every_s*."""
     return [
         Query(
             panel["title"],
@@ -45,11 +45,11 @@ def panel_queries(every_s: int = 10) -> list[Query]:
 
 
 def alerts() -> list[dict[str, Any]]:
-    """The rules of the alerts."""
+    """Return the alerting rules."""
     read = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
     return [rule for group in read["groups"] for rule in group["rules"]]
 
 
 def alert_queries() -> list[Query]:
-    """The alerts' expressions."""
+    """Return the alerts' queries."""
     return [Query(rule["alert"], rule["expr"]) for rule in alerts()]

@@ -9,7 +9,7 @@ import pytest
 
 from raysync.sync import metrics
 from raysync.sync.metrics import Kind, Metric
-from tests.watching import Query, alert_queries, alerts, dashboard, panel_queries
+from tests.monitoring import Query, alert_queries, alerts, dashboard, panel_queries
 
 DOCS = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
 OF_RAY = {"ray_component_cpu_percentage"}

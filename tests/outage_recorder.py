@@ -1,12 +1,12 @@
-"""What a run's observer is told of outages of the database."""
+"""Recorder of database outages, for tests of a run's observer."""
 
 from __future__ import annotations
 
 from raysync.models.outage import Outage
 
 
-class Heard:
-    """Satisfies `OutageObserver`, and remembers."""
+class OutageRecorder:
+    """`OutageObserver` that remembers its calls."""
 
     def __init__(self) -> None:
         self.outages: list[Outage] = []
