@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check lint format types contracts audit test slow bench demo constraints wheel
+.PHONY: help check lint format types contracts audit test slow bench demo docs constraints wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench:  ## The benchmarks; they print figures and assert none
 
 demo:  ## The demo: an emulated guild, synced before your eyes
 	uv run raysync demo
+
+docs:  ## Generate the command reference of docs/cli.md
+	uv run python -m tests.command_reference
 
 constraints:  ## Resolve anew and pin what comes out
 	uv run python .ci/constraints.py
