@@ -58,11 +58,11 @@ def section(leaf: Leaf) -> str:
     """Return the heading, the help text and the options of one command."""
     context = typer.Context(leaf.command, info_name=leaf.words)
     records = [
-        record
+        (_PLAIN_TYPE.sub("", record[0].strip()), _TAGS.sub(" ", record[1]))
         for param in leaf.command.get_params(context)
         if "--help" not in param.opts and (record := param.get_help_record(context))
     ]
-    rows = [row(f"`{_PLAIN_TYPE.sub('', name.strip())}`", _TAGS.sub(" ", text)) for name, text in records]
+    rows = [row(f"`{name}`", text) for name, text in records]
     parts = [f"### {leaf.words}\n", *(f"{paragraph}\n" for paragraph in paragraphs(leaf))]
     return "\n".join([*parts, table(("option", "meaning"), rows)] if rows else parts)
 
