@@ -218,7 +218,7 @@ def test_a_folder_that_is_far_too_large_names_what_is(checkout: Path) -> None:
 def test_what_is_remote_is_the_clusters_matter_and_what_is_not_there_a_sentence() -> None:
     assert checked_shipments({"working_dir": "https://example.org/code.zip"}) == []
     assert checked_shipments({}) == []
-    with pytest.raises(ConfigurationError, match="/not/there .* does not exist"):
+    with pytest.raises(ConfigurationError, match=r"/not/there .* does not exist"):
         checked_shipments({"working_dir": "/not/there"})
 
 
