@@ -23,12 +23,12 @@ from raysync.store.archive.channels import ChannelStore
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.privacy.suppressions import people_rules
 from raysync.store.tenants import TenantStore
-from raysync.sync.channel import ChannelSync
-from raysync.sync.channel_ports import ChannelPorts
-from raysync.sync.job import SyncJob
-from raysync.sync.job_inputs import JobPorts, JobScope
-from raysync.sync.job_outcome import JobOutcome
-from raysync.sync.planner import GuildPlanner
+from raysync.sync.channels.channel import ChannelSync
+from raysync.sync.channels.ports import ChannelPorts
+from raysync.sync.job.inputs import JobPorts, JobScope
+from raysync.sync.job.job import SyncJob
+from raysync.sync.job.outcome import JobOutcome
+from raysync.sync.planning.planner import GuildPlanner
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.worker.job_extras import JobExtras
 

@@ -25,7 +25,7 @@ from raysync.models.permits import Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.limiter import Report
 from raysync.reasons import reason_of
-from raysync.sync.metering import TenantFigures
+from raysync.sync.progress.metering import TenantFigures
 from raysync.worker.channel_worker import Watch
 from raysync.worker.secrets import JobSecrets
 

@@ -13,7 +13,7 @@ from typing import Any
 from ray.util import metrics as ray_metrics
 
 from raysync.models.durations import BOUNDS_S
-from raysync.sync.metrics import Kind, Metric
+from raysync.sync.progress.metrics import Kind, Metric
 
 BEAT_S = 1.0
 """Seconds between updates of gauges. Ray's report period is 10 s, and at least 1 s."""

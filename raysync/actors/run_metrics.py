@@ -8,7 +8,7 @@ from raysync.actors.handles import RemoteTracker
 from raysync.actors.metrics import RayMetrics, beat
 from raysync.models.ids import JobId
 from raysync.pool.dispatch import Dispatcher
-from raysync.sync.metering import RunMeter
+from raysync.sync.progress.metering import RunMeter
 
 
 class RunMetrics:

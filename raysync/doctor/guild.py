@@ -11,8 +11,8 @@ from raysync.errors import ConfigurationError, ContentIntentError
 from raysync.models.checks import Check
 from raysync.models.entities import BotIdentity, Tenant
 from raysync.models.work import UNDOCUMENTED
-from raysync.sync.partition import partition_readable
-from raysync.sync.planner import GuildPlanner
+from raysync.sync.planning.partition import partition_readable
+from raysync.sync.planning.planner import GuildPlanner
 
 SHOWN_CHANNELS = 20
 _PERMISSION_NAMES: Mapping[str, str] = {

@@ -35,7 +35,7 @@ from raysync.pool.members import WorkerPort
 from raysync.pool.policies import FailurePolicy, ScalingPolicy
 from raysync.pool.slots import Slot, SlotPool
 from raysync.pool.workers import WorkerPool
-from raysync.sync.metering import PoolFigures
+from raysync.sync.progress.metering import PoolFigures
 from raysync.sync.retry import failure_of
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import asyncio
 from raysync.actors.handles import RemoteTracker
 from raysync.errors import RaysyncError
 from raysync.models.ids import JobId
-from raysync.sync.job import SyncJob
+from raysync.sync.job.job import SyncJob
 from raysync.worker.secrets import JobSecrets
 
 

@@ -38,10 +38,10 @@ from raysync.settings import Settings
 from raysync.signals import handlers_restored
 from raysync.store.connection.engine import Engine
 from raysync.store.jobs.lease import TenantHolder
-from raysync.sync.archives import LISTINGS_AT_ONCE
 from raysync.sync.outage import OutageWatch
+from raysync.sync.planning.archives import LISTINGS_AT_ONCE
+from raysync.sync.results.unstarted import failed_result, unbegun_result
 from raysync.sync.retry import RetryPolicy
-from raysync.sync.unstarted import failed_result, unbegun_result
 from raysync.worker.channel_worker import ChannelWorker
 
 _log = logging.getLogger(__name__)

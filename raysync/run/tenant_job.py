@@ -40,11 +40,11 @@ from raysync.store.jobs.lease import JobLease, TenantHolder
 from raysync.store.jobs.lifecycle import JobStore
 from raysync.store.privacy.suppressions import people_rules
 from raysync.sync.final_write import flush_best_effort, write_despite_outage
-from raysync.sync.job import SyncJob
-from raysync.sync.job_inputs import JobPorts, JobScope
-from raysync.sync.planner import GuildPlanner
+from raysync.sync.job.inputs import JobPorts, JobScope
+from raysync.sync.job.job import SyncJob
+from raysync.sync.planning.planner import GuildPlanner
+from raysync.sync.results.summary import summarize
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
-from raysync.sync.summary import summarize
 from raysync.worker.channel_worker import ChannelWorker
 
 _log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from raysync.models.ids import GuildId
 from raysync.store.archive.blobs import open_blob_store
 from raysync.store.archive.extras import ExtrasStore
 from raysync.store.connection.engine import Engine
-from raysync.sync.extras import Extra
-from raysync.sync.files import Files
-from raysync.sync.reactors import Reactors
+from raysync.sync.channels.extras import Extra
+from raysync.sync.channels.files import Files
+from raysync.sync.channels.reactors import Reactors
 
 
 class JobExtras:

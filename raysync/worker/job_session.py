@@ -21,8 +21,8 @@ from raysync.ratelimit.policies import PAGES
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.connection.engine import Engine
 from raysync.store.limits.learned import LimitStore
-from raysync.sync.channel import ChannelSync
-from raysync.sync.channel_ports import ChannelPorts
+from raysync.sync.channels.channel import ChannelSync
+from raysync.sync.channels.ports import ChannelPorts
 from raysync.sync.retry import Retrier, RetryPolicy
 from raysync.worker.job_extras import JobExtras
 from raysync.worker.limit_memory import LimitMemory

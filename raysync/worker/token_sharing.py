@@ -13,8 +13,8 @@ from raysync.ratelimit.share_keeper import ShareKeeper
 from raysync.ratelimit.shares import ShareLedger, TokenShare
 from raysync.store.connection.engine import open_engine
 from raysync.store.limits.token_shares import TokenShares
-from raysync.sync import metrics
-from raysync.sync.metrics import MetricSink
+from raysync.sync.progress import metrics
+from raysync.sync.progress.metrics import MetricSink
 
 WATCH_S = 30.0
 """Seconds that a call of `stopped` stays open: the process that called may have died."""

@@ -12,9 +12,9 @@ from raysync.errors import UnknownJobError, safe_message
 from raysync.models.events import ApiUsage, ChannelRow, JobHeader, JobView, WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.samples import JobSample
-from raysync.sync.metering import JobMeter
-from raysync.sync.metrics import MetricSink
-from raysync.sync.progress import ProgressBoard
+from raysync.sync.progress.board import ProgressBoard
+from raysync.sync.progress.metering import JobMeter
+from raysync.sync.progress.metrics import MetricSink
 
 _log = logging.getLogger(__name__)
 

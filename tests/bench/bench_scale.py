@@ -29,7 +29,7 @@ from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
 from raysync.pool.fair_queue import FairQueue
 from raysync.ratelimit.governor import Governor
-from raysync.sync.progress import ProgressBoard
+from raysync.sync.progress.board import ProgressBoard
 from tests.bench.figures import aligned, machine
 from tests.bench.scale_model import Shape
 from tests.bench.scale_run import ScaleRun, simulate

@@ -1,7 +1,8 @@
 """Workers and lists for runs that are too large to simulate every step of the engine.
 
 They replace the engine, the limiters and the reporters. A visit reads as much as
-`raysync.sync.reading` does: one page if the channel's size is unknown, else what its bucket holds.
+`raysync.sync.channels.reading` does: one page if the channel's size is unknown, else what its
+bucket holds.
 Permits come from the real governor, with one request for all pages of a visit; each page is one
 wait.
 """

@@ -51,14 +51,14 @@ from raysync.ratelimit.permits import PermitPool
 from raysync.ratelimit.policies import PAGES
 from raysync.run.requests import OWN_CONNECTIONS
 from raysync.run.views import VIEW_PERIOD_S, VIEWS_PER_S
-from raysync.sync.channel import ChannelSync
-from raysync.sync.channel_ports import ChannelPorts
-from raysync.sync.job import SyncJob
-from raysync.sync.job_inputs import JobPorts, JobScope
-from raysync.sync.permissions import Permission
-from raysync.sync.planner import GuildPlanner
+from raysync.sync.channels.channel import ChannelSync
+from raysync.sync.channels.ports import ChannelPorts
+from raysync.sync.job.inputs import JobPorts, JobScope
+from raysync.sync.job.job import SyncJob
+from raysync.sync.planning.permissions import Permission
+from raysync.sync.planning.planner import GuildPlanner
+from raysync.sync.results.summary import summarize
 from raysync.sync.retry import Retrier, RetryPolicy
-from raysync.sync.summary import summarize
 from raysync.worker.reporting import JobReporter
 from raysync.worker.tracked_jobs import TrackedJobs
 from tests.bench.scale_coarse import CoarsePermits, CoarseWorker

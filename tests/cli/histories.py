@@ -16,7 +16,7 @@ from raysync.models.results import ParallelStats, RequestSeries, SyncJobResult, 
 from raysync.models.samples import JobSample
 from raysync.models.status import ChannelJobStatus, FailureClass, JobStatus, SyncType
 from raysync.models.work import Failure, SyncWindow, VisitSpan
-from raysync.sync.visits import with_visit
+from raysync.sync.channels.visits import with_visit
 from tests.cli.samples import JOB_ID, STARTED, job_result, job_view
 
 BUDGET = 48.0

@@ -16,7 +16,7 @@ from raysync.cli.progress.plain import PlainObserver, progress_line
 from raysync.errors import TokenRejectedError
 from raysync.models.outage import Outage
 from raysync.models.results import Verification
-from raysync.sync.unstarted import failed_result
+from raysync.sync.results.unstarted import failed_result
 from tests.cli.samples import (
     JOB_ID,
     STARTED,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from raysync.sync import metrics
-from raysync.sync.metrics import Kind
+from raysync.sync.progress import metrics
+from raysync.sync.progress.metrics import Kind
 from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Ended, Installation, ended, ray_environ
 from tests.cluster.prometheus import Prometheus, program, running_prometheus

@@ -31,8 +31,8 @@ from raysync.emulator.world.reactions import emoji_key, reactor_ids
 from raysync.models.extras import Extras, ExtraTally, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.files import FAILURES_IN_A_ROW
-from raysync.sync.reactors import LISTS_AT_ONCE
+from raysync.sync.channels.files import FAILURES_IN_A_ROW
+from raysync.sync.channels.reactors import LISTS_AT_ONCE
 from tests.archive import KEY, Archive
 
 TOKEN = "a-token"

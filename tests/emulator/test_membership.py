@@ -22,7 +22,7 @@ from raysync.emulator import (
 from raysync.emulator.faults import FaultScript
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.job_outcome import JobOutcome
+from raysync.sync.job.outcome import JobOutcome
 from tests.archive import Archive
 
 TOKEN = "a-token"

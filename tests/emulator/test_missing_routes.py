@@ -27,7 +27,7 @@ from raysync.emulator.generator.spec import Rates
 from raysync.models.extras import Extras, FileRules
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
-from raysync.sync.job_outcome import JobOutcome
+from raysync.sync.job.outcome import JobOutcome
 from tests.archive import Archive
 
 TOKEN = "a-token"

@@ -25,7 +25,7 @@ from raysync.store.jobs.lease import TenantHolder, hold_tenant
 from raysync.store.server import migrate
 from raysync.store.server.embedded import embedded_running, start_embedded, stop_embedded
 from raysync.store.server.embedded_keeper import ServerKeeper
-from raysync.sync.job_outcome import JobOutcome
+from raysync.sync.job.outcome import JobOutcome
 from raysync.sync.outage import OutageWatch
 from tests.archive import Archive
 from tests.cluster.waiting import wait_until

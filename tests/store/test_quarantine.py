@@ -21,7 +21,7 @@ from raysync.store.archive.export import export_lines
 from raysync.store.archive.forwards import WithoutCopies
 from raysync.store.archive.pages import PostgresPages
 from raysync.store.archive.quarantine import quarantine_of
-from raysync.sync.rescue import write_page
+from raysync.sync.channels.rescue import write_page
 from tests.store.rows import NOON, add_channel, add_tenant, channel, message, page, task
 
 CAT = Attachment(1, "cat.png", 2048, "image/png", "https://cdn/cat.png")

@@ -33,7 +33,7 @@ def logger(name: str) -> tuple[logging.Logger, Kept]:
 
 
 def test_a_line_tells_its_place_in_fields_and_ids_as_strings() -> None:
-    log, kept = logger("raysync.sync.channel")
+    log, kept = logger("raysync.sync.channels.channel")
     with log_place(tenant="takaro", job_id="job-1"), log_place(channel_id=2**60 + 1):
         log.warning("asked %s", "again", extra={"event": "retried", "attempt": 2})
     log.info("outside")
@@ -42,7 +42,7 @@ def test_a_line_tells_its_place_in_fields_and_ids_as_strings() -> None:
     assert line.pop("time").endswith("+00:00")
     assert line == {
         "level": "warning",
-        "logger": "raysync.sync.channel",
+        "logger": "raysync.sync.channels.channel",
         "message": "asked again",
         "event": "retried",
         "role": "worker",
@@ -63,7 +63,7 @@ def test_what_a_record_says_itself_overrules_its_place() -> None:
     assert (kept.lines[0]["job_id"], kept.lines[0]["worker_id"]) == ("inner", "worker-9")
 
 
-@pytest.mark.parametrize("name", ["asyncio", "raysync.sync.channel"])
+@pytest.mark.parametrize("name", ["asyncio", "raysync.sync.channels.channel"])
 def test_an_exception_is_told_by_its_class_and_place_and_not_by_what_it_quotes(name: str) -> None:
     log, kept = logger(name)
     try:

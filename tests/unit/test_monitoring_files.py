@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from raysync.sync import metrics
-from raysync.sync.metrics import Kind, Metric
+from raysync.sync.progress import metrics
+from raysync.sync.progress.metrics import Kind, Metric
 from tests.monitoring import Query, alert_queries, alerts, dashboard, panel_queries
 
 DOCS = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()

@@ -13,7 +13,7 @@ from raysync.errors import PayloadError
 from raysync.models.entities import Attachment, Overwrite, Reaction, Role
 from raysync.models.ids import ChannelKey, GuildId, UserId
 from raysync.models.work import IdRange, StoredChannel
-from raysync.sync.estimate import is_unchanged
+from raysync.sync.planning.estimate import is_unchanged
 from tests.unit.discord_api.payloads import ALICE_ID, BOB_ID, CHANNEL_ID, message, user
 
 FULL, PSEUDONYMOUS = FullIdentity(), Pseudonymizer(b"k" * 32)

@@ -21,8 +21,8 @@ from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.in_flight_limit import InFlightLimit
 from raysync.ratelimit.limiter import WorkerLimiter
 from raysync.ratelimit.permits import PermitPool
-from raysync.sync.channel import ChannelSync
-from raysync.sync.channel_ports import ChannelPorts
+from raysync.sync.channels.channel import ChannelSync
+from raysync.sync.channels.ports import ChannelPorts
 from raysync.sync.retry import RetryPolicy
 from tests.unit.sync.fakes import FakePages, make_message, make_task, snowflakes
 from tests.virtual_time import LoopClock, run_virtual

@@ -27,8 +27,8 @@ from raysync.models.work import (
     PageReceipt,
     PageWrite,
 )
-from raysync.sync.channel import ChannelSync
-from raysync.sync.channel_ports import ChannelPorts
+from raysync.sync.channels.channel import ChannelSync
+from raysync.sync.channels.ports import ChannelPorts
 from raysync.sync.retry import RetryPolicy
 from raysync.sync.window import union
 from tests.virtual_time import LoopClock

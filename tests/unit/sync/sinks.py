@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from raysync.sync.metrics import Kind, Metric
+from raysync.sync.progress.metrics import Kind, Metric
 
 
 class FakeSink:

@@ -21,7 +21,7 @@ from raysync.models.events import ChannelProgress
 from raysync.models.ids import MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTask, Claim, IdRange
-from raysync.sync.page import Bounds, first_cursor, judge
+from raysync.sync.channels.page import Bounds, first_cursor, judge
 from raysync.sync.retry import RetryPolicy
 from raysync.sync.window import cursor_below
 from tests.unit.sync.fakes import (

@@ -20,7 +20,7 @@ from raysync.cli.progress.summary import job_summary
 from raysync.errors import AccessDeniedError
 from raysync.models.ids import ChannelKey
 from raysync.models.work import DeadLetterNote, Recheck, StoredChannel
-from raysync.sync.summary import summarize
+from raysync.sync.results.summary import summarize
 from tests.cli.histories import channel, finished
 from tests.unit.sync.test_job import HEADER, HIDDEN, FakeGuild, Stage, make_channel
 from tests.virtual_time import run_virtual

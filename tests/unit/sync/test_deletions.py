@@ -10,7 +10,7 @@ from raysync.errors import ContentIntentError, PayloadError
 from raysync.models.ids import MAX_SNOWFLAKE, TIMESTAMP_SHIFT, MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus, FailureClass, SyncType
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.page import Bounds, judge
+from raysync.sync.channels.page import Bounds, judge
 from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,

@@ -10,7 +10,7 @@ import pytest
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
 from raysync.models.status import SyncType
-from raysync.sync.efficiency import efficiency, ideal_s
+from raysync.sync.progress.efficiency import efficiency, ideal_s
 from tests.virtual_time import LoopClock
 
 HEADER = JobHeader(JobId("job"), "takaro", SyncType.FULL, LoopClock.start, 48.0)

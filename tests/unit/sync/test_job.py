@@ -56,14 +56,14 @@ from raysync.models.work import (
     StoredChannel,
     SyncWindow,
 )
-from raysync.sync.job import SyncJob
-from raysync.sync.job_inputs import JobPorts, JobScope
-from raysync.sync.job_outcome import JobOutcome
-from raysync.sync.permissions import Permission
-from raysync.sync.planner import GuildPlanner
-from raysync.sync.progress import ProgressBoard
+from raysync.sync.job.inputs import JobPorts, JobScope
+from raysync.sync.job.job import SyncJob
+from raysync.sync.job.outcome import JobOutcome
+from raysync.sync.planning.permissions import Permission
+from raysync.sync.planning.planner import GuildPlanner
+from raysync.sync.progress.board import ProgressBoard
+from raysync.sync.results.summary import summarize
 from raysync.sync.retry import Retrier, RetryPolicy, failure_of
-from raysync.sync.summary import summarize
 from tests.unit.sync.fakes import snowflakes
 from tests.virtual_time import LoopClock, run_virtual
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from raysync.errors import GuildUnavailableError, PermanentError, RetryableError
-from raysync.sync.membership import Membership
-from raysync.sync.planner import GuildPlanner, Survey
+from raysync.sync.job.membership import Membership
+from raysync.sync.planning.planner import GuildPlanner, Survey
 from raysync.sync.retry import Retrier, RetryPolicy
 from tests.unit.sync.test_job import GUILD, FakeGuild
 from tests.virtual_time import LoopClock, run_virtual

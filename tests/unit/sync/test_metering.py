@@ -9,10 +9,10 @@ from raysync.models.durations import BOUNDS_S, DurationMeter, Durations
 from raysync.models.events import ApiUsage, JobHeader, WorkerReport, Written
 from raysync.models.ids import JobId
 from raysync.models.status import SyncType
-from raysync.sync import metrics
-from raysync.sync.metering import JobMeter, PoolFigures, RunMeter, TenantFigures
-from raysync.sync.metrics import Kind
-from raysync.sync.progress import ProgressBoard
+from raysync.sync.progress import metrics
+from raysync.sync.progress.board import ProgressBoard
+from raysync.sync.progress.metering import JobMeter, PoolFigures, RunMeter, TenantFigures
+from raysync.sync.progress.metrics import Kind
 from tests.unit.sync.fakes import make_task
 from tests.unit.sync.sinks import FakeSink
 from tests.unit.sync.test_progress import HandClock

@@ -11,7 +11,7 @@ from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, ChannelId, ChannelKey, MessageId, snowflake_at
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import IdRange, StoredChannel
-from raysync.sync.estimate import is_unchanged
+from raysync.sync.planning.estimate import is_unchanged
 from tests.unit.sync.fakes import FakeHistory, FakePages, ids_of, snowflakes
 from tests.unit.sync.test_job import make_channel
 from tests.unit.sync.test_ties import TiedHistory, at, sync

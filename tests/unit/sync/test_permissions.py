@@ -7,7 +7,7 @@ import pytest
 from raysync.models import channel_types
 from raysync.models.entities import BotMember, Channel, Guild, Overwrite, Role, ThreadState
 from raysync.models.ids import ChannelId, GuildId, UserId
-from raysync.sync.permissions import Permission, reason_unreadable
+from raysync.sync.planning.permissions import Permission, reason_unreadable
 
 GUILD, BOT, ROLE = GuildId(100), UserId(7), 200
 READ = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY

@@ -15,7 +15,7 @@ from raysync.models.extras import Extras, ExtraTally
 from raysync.models.ids import ChannelId, JobId
 from raysync.models.status import ChannelJobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask
-from raysync.sync.progress import ProgressBoard
+from raysync.sync.progress.board import ProgressBoard
 from tests.unit.sync.fakes import make_task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from raysync.models.ids import ChannelId, JobId
 from raysync.models.results import SyncJobResult
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import ChannelOutcome, ChannelTally
-from raysync.sync.job_outcome import JobOutcome
-from raysync.sync.summary import summarize
+from raysync.sync.job.outcome import JobOutcome
+from raysync.sync.results.summary import summarize
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = JobHeader(JobId("7"), "takaro", SyncType.FULL, NOW, 48.0, 1.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raysync.models.events import ApiUsage
 from raysync.models.rates import MOST_BINS, RateMeter, RequestRate, merged
-from raysync.sync.timing import tail_s, time_spent
+from raysync.sync.progress.timing import tail_s, time_spent
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOON_S = int(NOON.timestamp())

@@ -14,7 +14,7 @@ from raysync.models.entities import Message
 from raysync.models.ids import MAX_SNOWFLAKE, NOWHERE, ChannelId, MessageId
 from raysync.models.status import ChannelJobStatus
 from raysync.models.work import ChannelOutcome, IdRange
-from raysync.sync.page import Bounds, judge
+from raysync.sync.channels.page import Bounds, judge
 from tests.unit.sync.fakes import (
     WHOLE,
     FakeHistory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from raysync.models.work import VisitSpan
-from raysync.sync.visits import MOST_VISITS, with_visit
+from raysync.sync.channels.visits import MOST_VISITS, with_visit
 
 
 def visit(began_s: float, length_s: float = 1.0, worker: str = "worker-0") -> VisitSpan:

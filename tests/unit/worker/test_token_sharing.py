@@ -9,7 +9,7 @@ import pytest
 from raysync.errors import BannedError, LedgerUnknownError
 from raysync.models.permits import Demand, Sharer
 from raysync.ratelimit.refusals import BAN
-from raysync.sync import metrics
+from raysync.sync.progress import metrics
 from raysync.worker.token_sharing import IDLE_END_S, WATCH_S, TokenSharing
 from tests.unit.sync.sinks import FakeSink
 from tests.virtual_time import LoopClock, run_virtual

@@ -1,0 +1,1 @@
+"""The sync of one channel: its reading, its pages, and its extras."""

@@ -1,0 +1,1 @@
+"""One tenant's job: the channels that it admits, and the verdict on those that are gone."""

@@ -1,0 +1,1 @@
+"""The public result of a job, and the figures of a run."""
