@@ -41,8 +41,8 @@ class RateLimitGovernor:
         self, fingerprint: str, sealed_database_url: bytes, invalid_stop: int
     ) -> None:
         """Share a token by way of a database; see `TokenSharing.connect`. Idempotent."""
-        url = self._inbox.open(sealed_database_url).decode()
-        self._tokens.connect(fingerprint, url, invalid_stop)
+        self._tokens.stop_at(invalid_stop)  # even if the URL was sealed for an earlier governor
+        self._tokens.connect(fingerprint, self._inbox.open(sealed_database_url).decode())
 
     async def lease(
         self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float

@@ -49,7 +49,7 @@ _ADVICE: Final = {
     401: "Copy the token again (Discord Developer Portal, your application, Bot, Reset Token), and",
     403: (
         "Check with `raysync doctor` whether the bot is still in the server, with its role. Then "
-        "read the dead letters with `raysync dead-letters retry`, and"
+        "read the channels that were given up again with `raysync dead-letters retry`, and"
     ),
     429: (
         "Look for other programs that use this token or this address, and for a proxy or firewall "

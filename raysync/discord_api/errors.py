@@ -102,7 +102,7 @@ def translate(error: Exception, what: str, url: str, proxy: Proxy | None = None)
         case NotJsonError():
             return RetryableError(f"{what}: the answer is not Discord's JSON{_through(proxy)}.")
         case aiohttp.ClientPayloadError() | ValueError():
-            return RetryableError(f"{what}: the answer was cut short.")
+            return RetryableError(f"{what}: the answer was cut short, or is no valid JSON.")
         case _ if isinstance(error, _UNREADABLE):
             return RetryableError(f"{what}: the answer could not be read.")
         case _:

@@ -27,9 +27,7 @@ def seconds_in(value: Any) -> float | None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if (
-        isinstance(value, str) and "_" in value
-    ):  # float() accepts 1_000, which no other language writes
+    if isinstance(value, str) and "_" in value:  # float() accepts 1_000, which no header holds
         return None
     try:
         number = float(value)

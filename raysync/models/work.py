@@ -200,7 +200,7 @@ class ChannelOutcome:
     retry_count: int  #: number of retried requests
     failure: Failure | None = None
     parked: Parked | None = None
-    is_worker_full: bool = False  #: its worker could use a higher in-flight limit
+    is_worker_full: bool = False  #: its worker is short of in-flight places or of CPU
     visits: tuple[VisitSpan, ...] = ()  #: of the whole job
 
 

@@ -33,6 +33,6 @@ that others use the resource. Honest answers bring it back to full speed.
 Refusals cost more than time: 10,000 answers of 401, 403 or 429 in ten minutes ban the address.
 The `Governor` counts them over all tokens and stops long before.
 
-All of this takes the time as an argument; only `permits`, `leases`, `bucket_queues` and `limiter`
-wait.
+All of this takes the time as an argument; only `permits`, `leases`, `bucket_queues`,
+`in_flight_limit`, `limiter`, `slow` and `share_keeper` wait.
 """

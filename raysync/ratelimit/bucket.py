@@ -71,7 +71,7 @@ class Bucket:
         self._level: LeakyLevel | None = None
 
     def delay_s(self, policy: RoutePolicy | None, now_s: float) -> float:
-        """Return the seconds until another request may start; infinite before a `finish`."""
+        """Return the seconds until the next request may start; infinite if it needs a `finish`."""
         blocked_s = max(0.0, self._blocked_until_s - now_s)
         if policy is None:
             return blocked_s

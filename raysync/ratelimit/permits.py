@@ -88,9 +88,10 @@ class PermitPool:
                 return await future
         except TimeoutError:
             self._give_back(future)
+            late = self._leases.lapses_in_a_row
             raise PermitUnavailableError(
-                f"No permit within {self._max_wait_s:.0f} s, so no request was sent to Discord. "
-                f"The last {self._leases.lapses_in_a_row} permits came too late."
+                f"No permit within {self._max_wait_s:.0f} s, so no request was sent to Discord."
+                + (f" Permits that came too late, in a row: {late}." if late else "")
             ) from None
         except asyncio.CancelledError:
             self._give_back(future)

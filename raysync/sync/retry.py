@@ -46,9 +46,8 @@ class RetryPolicy:
     max_attempts: int = 6
     base_s: float = 1.0  #: upper bound of the first pause; doubles with each attempt
     cap_s: float = 60.0  #: upper bound of every pause, unless Discord asks for a longer one
-    total_s: float = (
-        660.0  #: no attempt starts later; the longest pause of a rate limit fits in once
-    )
+    #: no attempt starts later; the longest pause of a rate limit fits in once
+    total_s: float = 660.0
     outage_s: float = 7_200.0  #: maximum wait for the end of an outage
 
     @property

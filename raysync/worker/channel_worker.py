@@ -36,8 +36,8 @@ Watch = Callable[[], Awaitable[RunStoppedError | None]]
 """Wait that returns why no request may be sent any more; None: call it again."""
 ObserveFor = Callable[[str], Report]
 """Factory of the report of a 401, 403 or 429, from a token's fingerprint."""
-BAN_RETRY_S = 10.0
-"""Seconds between failures of the waiting requests, during a ban."""
+FORBIDDEN_RETRY_S = 10.0
+"""Seconds between failures of the waiting requests, while requests are forbidden."""
 
 
 class ChannelWorker:
@@ -84,7 +84,7 @@ class ChannelWorker:
             return self._sessions[secrets.job_id]
         with log_place(tenant=secrets.tenant, job_id=secrets.job_id):
             session = await self._open_session(secrets, attempts)
-            _log.info("logged in", extra={"event": "job_open_session"})
+            _log.info("logged in", extra={"event": "job_opened"})
         self._sessions[secrets.job_id] = session
         return session
 
@@ -133,7 +133,7 @@ class ChannelWorker:
     def _limiter(self, secrets: JobSecrets) -> WorkerLimiter:
         """Return a limiter of the job's own, which counts its requests; jobs share no channel."""
         if self._watching is None:
-            self._watching = asyncio.create_task(self._stop_on_ban())
+            self._watching = asyncio.create_task(self._stop_when_forbidden())
         self._tokens[secrets.job_id] = name = secrets.token_fingerprint
         if name not in self._permits:
             self._permits[name] = PermitPool(
@@ -146,14 +146,14 @@ class ChannelWorker:
             known=[pages_at(secrets.channel_pages_per_second)],
         )
 
-    async def _stop_on_ban(self) -> None:
-        """Stop all requests as soon as this address is banned."""
+    async def _stop_when_forbidden(self) -> None:
+        """Stop all requests as soon as they are forbidden: by a ban, or to prevent one."""
         while True:
             reason = await self._watch()
             if reason is not None:
                 for permits in self._permits.values():
                     permits.stop(reason)
-                await asyncio.sleep(BAN_RETRY_S)
+                await asyncio.sleep(FORBIDDEN_RETRY_S)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""

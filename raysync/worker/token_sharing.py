@@ -43,12 +43,12 @@ class TokenSharing:
         """Count the process that asks for the public key as a request: it will need permits."""
         self._greeted_s = self._clock.monotonic_s()
 
-    def connect(self, fingerprint: str, database_url: str, invalid_stop: int) -> None:
-        """Share a token with all governors that use this database. Idempotent.
-
-        After *invalid_stop* refusals no request is permitted any more, with any token.
-        """
+    def stop_at(self, invalid_stop: int) -> None:
+        """Permit no request any more after *invalid_stop* refusals, with any token."""
         self._governor.stop_at(invalid_stop)
+
+    def connect(self, fingerprint: str, database_url: str) -> None:
+        """Share a token with all governors that use this database. Idempotent."""
         self._keeper.connect(fingerprint, database_url)
 
     def lease(self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float) -> Lease:

@@ -270,7 +270,7 @@ def test_a_refused_channel_becomes_a_dead_letter_that_cools_down_and_is_tried_ag
     emulator.log.reset()
     again = installation.start("--tenant", "takaro")
     assert again.code == 3, "it is still not in the archive"
-    assert "no run reads it before" in again.job["errors"][0]["error"]
+    assert "runs of the whole guild leave it out" in again.job["errors"][0]["error"]
     asked = {each.major_id for each in emulator.log.entries if each.route == MESSAGES}
     assert str(broken) not in asked, "and is not asked for in each run"
 

@@ -16,7 +16,9 @@ from raysync.sync.retry import Retrier
 MANY_BLANK = 5
 """Number of blank messages in one page that is no coincidence."""
 CURSORS_OF_ONE_PAGE = 4
-"""Number of cursors tried for one page: a cut page may be cut again for the same cursor."""
+"""Number of cursors tried for one page: a cut page may be cut again for the same cursor.
+
+Neighbouring cursors request the same page."""
 WITHHELD = (
     "Discord sends every message of a page empty, though it says that the bot has the Message "
     "Content intent. So the channel is not read further, and stored messages keep their content. "

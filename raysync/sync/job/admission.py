@@ -110,8 +110,8 @@ class Admission:
             self.ledger.not_read.add(channel.id)
             self.ledger.cooling.add(channel.id)
             message = (
-                f"An earlier run gave this channel up, so no run reads it before "
-                f"{letter.cools_until:%Y-%m-%d %H:%M} UTC. To read it now, run "
+                f"An earlier run gave this channel up, so runs of the whole guild leave it out "
+                f"until {letter.cools_until:%Y-%m-%d %H:%M} UTC. To read it now, run "
                 f"`raysync dead-letters retry`. The reason was: {letter.message}"
             )
             self.ledger.troubles.append(Trouble(channel.id, message))

@@ -1,7 +1,7 @@
 """Reach of a run: the stored channels that it can read, known before their threads are listed.
 
-Old messages are compared again in these channels alone. Requests for the others would fail in every
-run.
+Old messages are compared again in these channels alone. The share of the request
+budget that is planned for the others would be lost in every run.
 """
 
 from __future__ import annotations

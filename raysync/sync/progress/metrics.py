@@ -145,7 +145,7 @@ WORKERS = Metric(
 WAITING = Metric(
     "raysync_channels_waiting",
     Kind.GAUGE,
-    "Channels that wait for a worker's slot",
+    "Channels that could be read now, but wait for a worker's slot",
     ("tenant",),
 )
 WORKERS_LOST = Metric(
