@@ -23,8 +23,11 @@ from raysync.store.server.embedded import start_embedded, stop_embedded
 if TYPE_CHECKING:
     from tests.cluster.ray_head import RayHead
 
-# nohup ignores SIGHUP, and the programs that tests start would inherit that.
+# nohup ignores SIGHUP, a shell ignores SIGINT for its background jobs, and the programs that tests
+# start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = Path(__file__).parent
 

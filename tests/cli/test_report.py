@@ -146,7 +146,7 @@ def test_a_running_job_is_told_as_far_as_it_has_come():
 def test_a_job_that_nobody_speaks_for_is_said_to_be_silent():
     text = page_of(unfinished(finished(busy_guild(20)), heartbeat_age_s=300.0)).text
 
-    assert "The job's last sign of life is 5 min 0 s old" in text
+    assert "last heartbeat is 5 min 0 s old" in text
     assert f"raysync resume --job-id {JOB_ID}" in text
 
 

@@ -195,7 +195,7 @@ def test_announcement_threads_that_the_list_lacks_are_found(installation: Instal
         installation.assert_complete("takaro", emulator)
 
 
-def test_verify_proves_names_and_mends(installation: tuple[Installation, Emulator]) -> None:
+def test_verify_proves_names_and_mends(synced: tuple[Installation, Emulator]) -> None:
     installation, emulator = synced
     whole = installation.raysync("verify", "--tenant", "takaro", "--sample", "5")
 
