@@ -30,6 +30,11 @@ DEMO = "demo"
 KEY_FILE = "secret.key"
 _ALWAYS_SECRET = frozenset({"RAYSYNC_DATABASE_URL", "RAYSYNC_SECRET_KEY"})
 
+_NO_REPLACEMENT = (
+    "A stored token cannot be replaced. Removing the tenant and adding it again with its token "
+    "would also delete its stored messages."
+)
+
 
 def secret_key(settings: Settings) -> bytes:
     """Return the installation's secret: ``RAYSYNC_SECRET_KEY``, or the embedded database's.
@@ -98,7 +103,7 @@ def another_key(slug: str) -> ConfigurationError:
     return ConfigurationError(
         f"The pseudonyms of {slug} were made under another RAYSYNC_SECRET_KEY: set that one again. "
         f"If it is lost for good, `raysync privacy accept-key --tenant {slug}` continues under "
-        "this one. People in the archive, or forgotten, are not recognized then."
+        "this one. People then get new pseudonyms, and forgotten people are stored again."
     )
 
 
@@ -150,7 +155,7 @@ def resolve_token(
         )
     elif kind in (STORED, DEMO) and sealed is not None:
         token = _unseal_stored(sealed, secret)
-        missing = "The stored token is empty: remove the tenant and add it again."
+        missing = f"The stored token is empty. {_NO_REPLACEMENT}"
     else:
         raise TokenUnavailableError(
             "The tenant has no usable token reference: remove it and add it again with "
@@ -181,8 +186,8 @@ def _unseal_stored(sealed: bytes, secret: bytes) -> str:
         return _token_box(secret).decrypt(sealed).decode()
     except CryptoError:
         raise TokenUnavailableError(
-            "The stored token was sealed under another RAYSYNC_SECRET_KEY: set that key again, or "
-            "remove the tenant and add it with its token."
+            "The stored token was sealed under another RAYSYNC_SECRET_KEY: set that key again. "
+            + _NO_REPLACEMENT
         ) from None
 
 

@@ -36,8 +36,8 @@ _VIOLATED = {
         "The guild {guild} belongs to a tenant already: `raysync tenant list` shows which."
     ),
     "ck_tenants_slug": (
-        "{slug} is no slug: use up to 63 lower-case letters, digits, - and _, with a letter or "
-        "digit first and last."
+        "{slug} is not a valid slug: use up to 63 lower-case letters, digits, - and _, with a "
+        "letter or digit first and last."
     ),
 }
 _KEPT_BY_CHANNEL = (message_attachments, message_emoji_reactions, message_versions, messages)

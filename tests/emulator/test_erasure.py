@@ -589,9 +589,9 @@ async def test_a_rotation_that_was_cut_short_goes_on_and_renames_nothing_twice(
             with pytest.raises(CutError):
                 await cutting(stage.office, after).rotate(SETTINGS)
         assert (await stage.office.generations()).is_unfinished
-        with pytest.raises(ConfigurationError, match="half rotated"):
+        with pytest.raises(ConfigurationError, match="rotation of the pseudonyms of"):
             await stage.archive.run(PLAIN)
-        with pytest.raises(ConfigurationError, match="half rotated"):
+        with pytest.raises(ConfigurationError, match="rotation of the pseudonyms of"):
             await stage.office.forget_user(min(old))
 
         assert await stage.office.rotate(SETTINGS) == 1

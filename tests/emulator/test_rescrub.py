@@ -178,7 +178,7 @@ async def test_it_waits_for_no_run_and_a_rotation_comes_first(
 
         with pytest.raises(CutError):
             await stage.office(cutting).rotate(stage.settings)
-        with pytest.raises(ConfigurationError, match="half rotated"):
+        with pytest.raises(ConfigurationError, match="rotation of the pseudonyms of"):
             await stage.office().rescrub(stage.settings)
 
 

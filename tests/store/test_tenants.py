@@ -53,7 +53,7 @@ async def test_a_taken_guild_is_named(engine: AsyncEngine) -> None:
 
 @pytest.mark.parametrize("slug", ["", "Takaro", "-a", "a-", "a b", "a/b", "x" * 64, "ä"])
 async def test_what_is_no_slug_is_refused(engine: AsyncEngine, slug: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no slug"):
+    with pytest.raises(ConfigurationError, match="is not a valid slug"):
         await add_tenant(engine, slug)
 
 

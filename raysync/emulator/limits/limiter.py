@@ -59,7 +59,10 @@ class Limiter:
         return Admission(None, self._headers(own, name))
 
     def banned(self, address: str) -> Reply | None:
-        """Return Cloudflare's answer while the address is banned, else None."""
+        """Return Cloudflare's answer while the address is banned, else None.
+
+        It has neither `Via` nor any of Discord's headers.
+        """
         until_s = self._banned_until_s.get(address)
         if until_s is None or not self.limits.enabled:
             return None

@@ -40,7 +40,7 @@ _UNENCODED: Final = (
     "password."
 )
 _NO_TEXT: Final = (
-    f"The database URL cannot be read: it contains bytes that are no text. Use {LOOKS_LIKE}."
+    f"The database URL cannot be read: it contains bytes that are not UTF-8. Use {LOOKS_LIKE}."
 )
 
 

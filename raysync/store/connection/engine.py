@@ -31,7 +31,7 @@ Engine = AsyncEngine
 """Pool of connections, under the name that the layers above use."""
 POOL_TIMEOUT_S = 30
 NO_TIMEOUT: Final = text("SET LOCAL statement_timeout = 0")
-"""Statement that lifts the timeout until the transaction ends: it may read a whole archive."""
+"""Statement that lifts the timeout of a transaction that may read a whole archive."""
 
 _LIMITS = "54"
 """SQLSTATE class for values that are too large or too deep. psycopg calls them operational."""

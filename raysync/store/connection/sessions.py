@@ -28,7 +28,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 
 CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 60
-"""Limit of one statement. A sync's take milliseconds; a longer one waits for ever."""
+"""Limit of one statement. A sync's take milliseconds: one that reaches it would wait for ever."""
 
 EMBEDDED_DATABASE: Final = "raysync"
 _MARK: Final = ("fallback_application_name", "raysync-embedded")

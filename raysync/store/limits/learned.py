@@ -25,7 +25,8 @@ _BELIEVED: ColumnElement[Any] = case(
     ),
     else_=literal_column("interval '1 day'"),
 )
-"""Time until a limit expires. A limit from a refusal lasts a week if obeying it costs little.
+"""Time until a limit expires. A limit from a refusal lasts a week if obeying it costs little,
+because obeying hides it: no answer repeats it.
 
 A day is enough for the rest: the next answer repeats what a header said, an inferred limit was
 never stated, and less than one request in five seconds is more likely a mistake than a limit.

@@ -95,7 +95,7 @@ async def people_rules(engine: AsyncEngine, tenant: Tenant, now: datetime) -> Pe
             rows = (await connection.execute(_GENERATIONS, {"tenant_id": tenant.id})).all()
     if any(row.completed_at is None for row in rows):
         raise ConfigurationError(
-            f"The pseudonyms of {tenant.slug} are half rotated: finish the rotation first with "
+            f"A rotation of the pseudonyms of {tenant.slug} is unfinished: finish it first with "
             f"`raysync privacy rotate --tenant {tenant.slug}`."
         )
     listed = await SuppressionStore(engine, tenant.id).list()

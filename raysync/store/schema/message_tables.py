@@ -121,7 +121,7 @@ message_attachments = Table(
     Column("blob_key", Text),
     Column("blob_error", Text),  # why the last download failed
     Column("blob_attempts", Integer, nullable=False, server_default="0"),
-    Column("blob_retry_at", Moment),  # time of the next download
+    Column("blob_retry_at", Moment),  # earliest time of the next download
     created_at(),
     updated_at(),
 )

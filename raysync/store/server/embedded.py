@@ -176,7 +176,7 @@ def _start(data_dir: Path) -> str:
     if url is None:
         raise DatabaseUnavailableError(
             f"The embedded PostgreSQL under {data_dir} stopped right after its start: "
-            f"see {data_dir / LOG} for the reason."
+            f"{data_dir / LOG} may have the reason."
         )
     return url
 

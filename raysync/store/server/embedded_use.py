@@ -44,7 +44,7 @@ def in_use(home: Path) -> Iterator[None]:
             if time.monotonic() > deadline_s:
                 raise DatabaseUnavailableError(
                     f"Another command has been stopping the embedded PostgreSQL under {home} for "
-                    f"{STOPPED_WITHIN_S:.0f} s: wait for it to end, then run this again."
+                    f"{STOPPED_WITHIN_S:.0f} s: check whether it hangs, then run this again."
                 )
             time.sleep(_LOOK_EVERY_S)
         yield
