@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -57,7 +58,8 @@ _DATABASE_MARK: Final = "PG_VERSION"
 """File in each data directory of PostgreSQL."""
 _EXPORT_KEYS: Final = ({"channel_id", "author"}, {"channel_id", "kind"}, {"url", "token"})
 """Keys in `raysync export`, in `raysync privacy export`, and in the emulator's ready file."""
-_REPORT_MARK: Final = b"Made by raysync"
+_REPORT_MARK: Final = re.compile(rb"Made by raysync (?!{)")
+"""Footer of a report; its template in raysync's own checkout has a placeholder there."""
 _HOW_TO_EXCLUDE: Final = (
     "Exclude what a run does not need, with a line in .rayignore or with `excludes` in the file of "
     "--runtime-env (see jobs/runtime_env.yaml)."
@@ -188,7 +190,7 @@ def _rest(opened: Any) -> str:
 def _ends_as_report(file: Path) -> bool:
     with file.open("rb") as opened:
         opened.seek(max(_size(file) - _TAIL_BYTES, 0))
-        return _REPORT_MARK in opened.read()
+        return _REPORT_MARK.search(opened.read()) is not None
 
 
 def _is_export_line(text: str) -> bool:

@@ -303,7 +303,7 @@ def faults_of(command: Command, setting: Setting, ended: Ended) -> list[str]:
         if (
             command.kind is Kind.WORKS
             and setting.stdout is not Place.PIPE
-            and "Not all of the result can be shown" not in said
+            and "The result is not shown completely" not in said
         ):
             found.append("not said that the result is not shown")
     if setting.stdout is Place.PIPE:

@@ -208,7 +208,7 @@ def test_a_cancelled_job_is_resumed_with_all_it_was_begun_with(
     assert "completed: there is nothing to resume" in again.err
     late = installation.raysync("cancel", "--job-id", job["id"])
     assert late.code == 2
-    assert "completed: there is nothing to cancel" in late.err
+    assert "completed already, so there is nothing to cancel" in late.err
 
 
 @pytest.mark.slow  # a cancelled job is resumed, and a killed driver's is gone on with, elsewhere
