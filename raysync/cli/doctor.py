@@ -10,7 +10,7 @@ import typer
 from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json
-from raysync.cli.output.hints import as_invoked
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def _labelled(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     rotate_command = command_line("privacy", "rotate", "--tenant", shown["tenant"])
     rescrub_command = command_line("privacy", "rescrub", "--tenant", shown["tenant"])
     yield "tenant", shown["tenant"]
-    yield "people are stored", shown["privacy"]
+    yield "authors are stored", shown["privacy"]
     rotations = words.counted(shown["key_generation"], "time")
     last = f", last at {_minute(shown['rotated_at'])}" if shown["rotated_at"] else ""
     yield "pseudonyms were changed", f"{rotations}{last}"

@@ -14,7 +14,7 @@ from raysync.cli.confirmation import require_confirmation
 from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json, say
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.privacy.tenant_privacy import with_privacy
 
@@ -62,7 +62,7 @@ def rescrub(
         except RaysyncError as error:  # the other tenants are not affected
             if tenant is not None:
                 raise
-            say(as_invoked(f"{slug} was not rewritten. {error}"))
+            say(f"{slug} was not rewritten. {error}")
     if as_json:
         listed = [{"tenant": slug, **asdict(counts)} for slug, counts in done.items()]
         print_json(json.dumps({"rescrubbed": listed}, indent=2))
