@@ -36,14 +36,18 @@ def report(
         ),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="Report this tenant's latest job.")
+        str | None,
+        typer.Option(
+            metavar="SLUG",
+            help="Report this tenant's latest job. [default: the latest job of any tenant]",
+        ),
     ] = None,
     html: Annotated[
         str | None,
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write the whole report as an HTML page, to stdout for -.",
+            help="Write the whole report as an HTML page, to stdout for -. [default: print text]",
         ),
     ] = None,
     as_json: Annotated[

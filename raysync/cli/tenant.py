@@ -34,7 +34,13 @@ _Slug = Annotated[str, typer.Argument(metavar="SLUG", help="Short name of the te
 
 @app.command()
 def add(
-    slug: _Slug,
+    slug: Annotated[
+        str,
+        typer.Argument(
+            metavar="SLUG",
+            help="Short name of the tenant: lower-case letters, digits, - and _.",
+        ),
+    ],
     guild: Annotated[
         int,
         typer.Option(

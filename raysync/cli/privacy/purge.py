@@ -34,8 +34,8 @@ def purge(
 ) -> None:
     """Erase messages past their retention, now.
 
-    A run does the same at its end, so a tenant with a running sync is left to it. Without --yes
-    the command shows first what would be erased, and asks if there is anything.
+    A tenant with a running sync is skipped: its run purges at its end. Without --yes the command
+    shows what would be erased, and asks before it erases.
     """
     slugs = [tenant] if tenant is not None else asyncio.run(all_slugs())
     if not yes:

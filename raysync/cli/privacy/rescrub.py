@@ -35,11 +35,12 @@ def rescrub(
     yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Apply today's privacy rules to rows of earlier ones.
+    """Rewrite rows that were stored under earlier privacy rules.
 
     Ids of people that earlier rules left in texts and payloads become the pseudonyms that a run
-    would give them. Discord is not asked. Without --yes the command shows first how many messages
-    there are to check. If interrupted, run the same command again to continue.
+    would give them. No request is sent to Discord. Give exactly one of --tenant and --all. Without
+    --yes the command shows first how many messages there are to check. If interrupted, run the
+    same command again to continue.
     """
     from raysync.errors import RaysyncError
 
