@@ -263,7 +263,7 @@ class UnknownJobError(SyncError):
 
 
 class LedgerUnknownError(SyncError):
-    """The governor has restarted and does not know yet which database shares the token."""
+    """The governor restarted and does not know yet through which database the token is shared."""
 
 
 class RunStoppedError(SyncError):

@@ -101,9 +101,8 @@ def _reason_in(text: str) -> str:
     if marks:  # YAML names the position last, and the problem before it
         problems = [line for line in lines if not line[0].isspace()]
         return f"{problems[-1].strip()} ({marks[-1]})" if problems else marks[-1]
-    if (
-        len(lines) > 1 and not lines[-1][0].isspace()
-    ):  # Ray lists the actor's ids before the cause of death
+    # Ray lists the actor's ids before the cause of death
+    if len(lines) > 1 and not lines[-1][0].isspace():
         lines = [line for line in lines if not _FIELD.match(line)]
     return _joined([line.strip() for line in lines])
 

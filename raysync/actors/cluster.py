@@ -82,9 +82,8 @@ class RunActors:
             max_concurrency=GOVERNOR_CALLS,
         ).remote(log_format)
         self._governor = governor
-        self._greeting = (
-            governor.public_key.remote()
-        )  # now, because an idle governor may be about to end
+        # now, because an idle governor may be about to end
+        self._greeting = governor.public_key.remote()
         self._tracker: Any = ProgressTrackerActor.options(
             name=f"raysync/{label}/tracker",
             namespace=NAMESPACE,

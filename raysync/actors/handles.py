@@ -107,9 +107,8 @@ class RemoteTracker:
             self._restarts += 1
             self._resending = asyncio.create_task(self.open())
             self._resending.add_done_callback(take_note)
-        await asyncio.shield(
-            self._resending
-        )  # other calls wait for it too, if this one is cancelled
+        # other calls wait for it too, if this one is cancelled
+        await asyncio.shield(self._resending)
 
     async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
         self._tasks += tasks

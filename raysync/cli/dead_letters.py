@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Show and retry channels that a run gave up.",
+    help="Show and retry dead letters: channels that a run gave up.",
 )
 
 _Channels = Annotated[
@@ -39,7 +39,9 @@ _Channels = Annotated[
 
 @app.command("list")
 def list_(
-    tenant: options.Tenant,
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="List the dead letters of this tenant.")
+    ],
     as_json: options.AsJson = False,
 ) -> None:
     """List the channels that were given up.
@@ -73,14 +75,14 @@ def list_(
 
 @app.command()
 def show(
-    tenant: options.Tenant,
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Show a dead letter of this tenant.")],
     channel: Annotated[
         int,
         typer.Option("--channel", parser=params.snowflake, metavar="ID", help="Show this channel."),
     ],
     as_json: options.AsJson = False,
 ) -> None:
-    """Show all details of one channel."""
+    """Show why one channel was given up."""
     (letter,) = _chosen(asyncio.run(_letters(tenant)), [channel])
     if as_json:
         print_json(json.dumps(_as_json(letter), indent=2))
@@ -91,11 +93,13 @@ def show(
 
 @app.command()
 def retry(
-    tenant: options.Tenant,
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="Retry the dead letters of this tenant.")
+    ],
     channel: _Channels = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Retry the channels now, even those in their cooldown of some days.
+    """Retry the channels now, even those in their cooldown (3 days after Discord refused them).
 
     Exit codes: as for `raysync start`.
     """

@@ -10,7 +10,7 @@ import typer
 from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json
-from raysync.cli.output.hints import as_invoked
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.output.streams import keep_exit_code
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ def doctor(
         bool, typer.Option("--json", help="Print the checks as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Check everything a sync needs, and say how to fix it.
+    """Check everything a sync needs, and say how to fix what is wrong.
 
-    Checks database, schema, disk, clocks and Ray. For each tenant it checks token, intents, guild,
-    the permissions that channels lack, abandoned jobs, and channels that were given up.
+    Checks the database, its schema, disks, clocks, Ray, the secret key, the proxy and the rate
+    limits that were learned. For each tenant it checks the token, intents, guild, missing
+    permissions, abandoned jobs, channels that were given up, and unfinished erasures.
 
     Exit codes: 0 nothing fails, 1 something fails.
     """

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from raysync.cli.output.console import print_line, say
-from raysync.cli.output.hints import as_invoked
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.output.streams import ReaderGoneError, StdoutError, guarded_streams
 from raysync.cli.output.words import printable
 from raysync.errors import RaysyncError
@@ -76,7 +76,7 @@ class RaysyncGroup(TyperGroup):
     def _end(sentence: str, error: BaseException, debug: bool, code: int) -> typer.Exit:
         if debug:
             print_line("".join(traceback.format_exception(error)).rstrip(), err=True)
-        say(as_invoked(sentence))
+        say(sentence)
         return typer.Exit(code)
 
 

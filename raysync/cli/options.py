@@ -58,7 +58,8 @@ Lookback = Annotated[
     typer.Option(
         parser=params.duration,
         metavar="DURATION",
-        help="Read messages up to this age again, for edits, as in 7d, 12h or 0. [default: 7d]",
+        help="Read messages up to this age again, to find edits and deletions, as in 7d, 12h or 0. "
+        "[default: 7d]",
     ),
 ]
 
@@ -77,8 +78,8 @@ WithReactors = Annotated[
     bool,
     typer.Option(
         "--reactors",
-        help="Read also who reacted, where counts have changed. Costs one request or more for "
-        "each emoji of a message.",
+        help="Also read who reacted, where counts have changed; at least one request per emoji of "
+        "a message.",
     ),
 ]
 
@@ -120,8 +121,6 @@ Workers = Annotated[
         help="Start at most N worker processes. [default: SYNC_MAX_CHANNEL_WORKERS, or 10]",
     ),
 ]
-
-Tenant = Annotated[str, typer.Option("--tenant", metavar="SLUG", help="Use this tenant.")]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Go ahead without asking.")]
 

@@ -13,14 +13,13 @@ from raysync.cli import params
 from raysync.cli.job_liveness import load_settled
 from raysync.cli.output import words
 from raysync.cli.output.console import out, print_json, raw_stdout, say
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.output.hints import command_line, suggest
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.output.private_file import private_file, target
 from raysync.errors import ConfigurationError, RaysyncError
 
 if TYPE_CHECKING:
-    from raysync.cli.job_report.figures import Figures
     from raysync.models.history import JobHistory
-    from raysync.models.records import JobRecord
 
 STDOUT = "-"
 
@@ -37,14 +36,18 @@ def report(
         ),
     ] = None,
     tenant: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="Report this tenant's latest job.")
+        str | None,
+        typer.Option(
+            metavar="SLUG",
+            help="Report this tenant's latest job. [default: the latest job of any tenant]",
+        ),
     ] = None,
     html: Annotated[
         str | None,
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write the whole report as an HTML page, to stdout for -.",
+            help="Write the whole report as an HTML page, to stdout for -. [default: print text]",
         ),
     ] = None,
     as_json: Annotated[
@@ -97,14 +100,11 @@ def _print_text(history: JobHistory, now: datetime) -> None:
     from raysync.cli.job_report.figures import figures_of
     from raysync.cli.job_report.lead import bound_in_words, lead
     from raysync.cli.progress.summary import not_covered
-    from raysync.models.status import SyncType
 
     record, figures = history.record, figures_of(history, now)
     why = f": {as_invoked(words.printable(record.error)).rstrip('.')}" if record.error else ""
-    is_verification = record.window.sync_type is SyncType.VERIFY
-    went = _verification(record, figures) if is_verification else lead(figures)
-    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {went}")
-    if figures.efficiency is not None and not is_verification:
+    out().print(f"{record.tenant}: job {record.id} {figures.status}{why}. {lead(figures)}")
+    if figures.efficiency is not None and not figures.is_verification:
         out().print(bound_in_words(figures.efficiency))
     for missing in not_covered(record.result) if record.result else ():
         out().print(f"Not covered: {missing}")
@@ -112,15 +112,6 @@ def _print_text(history: JobHistory, now: datetime) -> None:
         "Write the whole report as a page:",
         command_line("report", "--job-id", record.id, "--html", "report.html"),
     )
-
-
-def _verification(record: JobRecord, figures: Figures) -> str:
-    """Return what a verification proved: it reads no messages, except those of its sample."""
-    from raysync.cli.progress.summary import verified
-
-    found = verified(record.result.verification if record.result else None, figures.messages)
-    took = f"{words.seconds(figures.took_s)}{'' if figures.is_over else ' so far'}"
-    return f"Verified in {took}: {found}; {words.counted(figures.requests, 'request')}."
 
 
 def _print_json(history: JobHistory, now: datetime) -> None:

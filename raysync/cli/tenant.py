@@ -17,7 +17,7 @@ from raysync.cli.confirmation import require_confirmation
 from raysync.cli.find_tenants import all_tenants, find_tenant
 from raysync.cli.output import words
 from raysync.cli.output.console import out, plain_table, print_json, say
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.privacy.key_marks import store_key_marks
 from raysync.models.audit import AuditAction
 from raysync.models.entities import Privacy, TenantStatus
@@ -34,7 +34,13 @@ _Slug = Annotated[str, typer.Argument(metavar="SLUG", help="Short name of the te
 
 @app.command()
 def add(
-    slug: _Slug,
+    slug: Annotated[
+        str,
+        typer.Argument(
+            metavar="SLUG",
+            help="Short name of the tenant: lower-case letters, digits, - and _.",
+        ),
+    ],
     guild: Annotated[
         int,
         typer.Option(
@@ -98,10 +104,8 @@ def add(
     _warn_of_token_source(token_env, token_file)
     if unchecked is not None:
         suggest(
-            as_invoked(
-                f"Note: it is not known whether the bot is in guild {guild}. {unchecked} "
-                "Check it later:"
-            ),
+            f"Note: it is not known whether the bot is in guild {guild}. {unchecked} "
+            "Check it later:",
             command_line("doctor", "--tenant", slug),
         )
 
@@ -152,7 +156,7 @@ def _sealed_from_stdin(settings: Settings) -> tuple[str, bytes, str]:
 
 def _warn_of_token_source(variable: str | None, file: Path | None) -> None:
     if variable is not None and not os.environ.get(variable):
-        say(as_invoked(f"Note: {variable} is not set here. Set it where `raysync start` runs."))
+        say(f"Note: {variable} is not set here. Set it where `raysync start` runs.")
     if file is not None:
         from raysync.credentials import readable_by_others
 

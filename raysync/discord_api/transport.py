@@ -151,9 +151,8 @@ class Transport:
         Route.BASE = self.base_url
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         client = discord.Client(
-            intents=discord.Intents(
-                guilds=True
-            ),  # without intents it warns; they have no effect without a gateway
+            # without intents it warns; they have no effect without a gateway
+            intents=discord.Intents(guilds=True),
             max_messages=None,
             http_trace=self._gate.trace_config(),
             max_ratelimit_timeout=_LONGEST_PAUSE_S,

@@ -51,7 +51,10 @@ async def check_guild(client: DiscordClient, tenant: Tenant) -> list[Check]:
             None if readable else "Give the bot a role that may view channels.",
         ),
     ]
-    checks += [tenant_check(tenant, "guild", WARN, f"Of {trouble}") for trouble in survey.troubles]
+    checks += [
+        tenant_check(tenant, "guild", WARN, f"Not read completely: {trouble}")
+        for trouble in survey.troubles
+    ]
     reasons = Counter(channel.reason for channel in partition.skipped)
     for reason, count in reasons.most_common():
         skipped = [channel for channel in partition.skipped if channel.reason == reason]

@@ -88,9 +88,8 @@ class Dispatcher:
         except asyncio.CancelledError:
             if work.serving is not None and not work.serving.done():
                 work.serving.cancel()
-                await asyncio.wait(
-                    [work.serving]
-                )  # it reports progress until it releases the channel
+                # it reports progress until it releases the channel
+                await asyncio.wait([work.serving])
             if work.parked is not None:
                 work.parked.cancel()
                 self._parked -= 1

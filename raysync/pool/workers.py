@@ -138,7 +138,7 @@ class WorkerPool:
 
     def _release(self, member: Member) -> None:
         self._members.move(member, WorkerState.GONE)
-        _log.info("let go of %s", member.worker.worker_id, extra={"event": "worker_released"})
+        _log.info("released %s", member.worker.worker_id, extra={"event": "worker_released"})
         task = asyncio.create_task(member.worker.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -5,8 +5,8 @@ last tick, written when its run has ended. So a schedule that was killed during 
 tick, and missed ticks lead to one run, not to many.
 
 A schedule refuses at its start what only its operator can correct: a tenant that does not exist, a
-missing token or key. It waits for what ends by itself: a database outage, another job of the
-tenant, a pause.
+missing token or key. It waits for what ends by itself: an outage of the database or of Discord,
+another job of the tenant, a pause.
 """
 
 from __future__ import annotations

@@ -335,7 +335,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 @contextmanager
 def _explained(address: str, proxy: Proxy | None, what: str = "cannot be used") -> Iterator[None]:
-    """Translate the client's errors into a ConfigurationError with an advice."""
+    """Translate the client's errors into a ConfigurationError with advice."""
     try:
         yield
     except AuthenticationError:

@@ -71,9 +71,8 @@ class ChannelWorker:
         self._tokens: dict[JobId, str] = {}  # fingerprint of the token whose permits a job uses
         self._sessions: dict[JobId, JobSession] = {}
         self._engines: dict[str, Engine] = {}
-        self._routes: defaultdict[str, KnownRoutes] = defaultdict(
-            KnownRoutes
-        )  # by the API's address
+        # by the API's address
+        self._routes: defaultdict[str, KnownRoutes] = defaultdict(KnownRoutes)
 
     async def open_job(self, secrets: JobSecrets, attempts: int | None = None) -> JobSession:
         """Log in and connect for a job. Idempotent.

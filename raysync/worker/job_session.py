@@ -81,9 +81,9 @@ class JobSession:
         policy = self._policy
         if attempts is not None:
             policy = replace(policy, max_attempts=attempts, outage_s=0.0)
-        again = Retrier(policy, SystemClock())
-        self._limiter.learn(await again(self._memory.recall))
-        await again(self.client.login)
+        retry = Retrier(policy, SystemClock())
+        self._limiter.learn(await retry(self._memory.recall))
+        await retry(self.client.login)
 
     def usage(self) -> ApiUsage:
         """Return this session's requests, waits and writes."""

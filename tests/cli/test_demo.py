@@ -15,7 +15,7 @@ import pytest
 
 from raysync.cli.demo import command as demo
 from raysync.cli.demo.emulator_process import DemoEmulatorError, start_emulator
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.invocation import invocation
 from raysync.store.server.embedded import stop_embedded
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import typer
 
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.app import app
+from raysync.cli.output.console import say
+from raysync.cli.output.hints import command_line, suggest
+from raysync.cli.output.invocation import COMMANDS, as_invoked
 from tests.cli.samples import JOB_ID
 
 RESUME = ("resume", "--job-id", JOB_ID)
@@ -32,6 +36,12 @@ def test_every_command_is_named_as_it_was_started(invocation):
     assert as_invoked(command_line("status")) == command_line("status"), "named once only"
 
 
+def test_every_registered_command_is_recognized():
+    registered = typer.main.get_command(app).commands
+
+    assert sorted(COMMANDS.split("|")) == sorted(registered)
+
+
 @pytest.mark.parametrize(
     "sentence",
     [
@@ -54,6 +64,12 @@ def test_a_suggested_command_is_never_wrapped(invocation, monkeypatch, capsys):
 
     *_, last = capsys.readouterr().err.splitlines()
     assert last == f"  {invocation} resume --job-id {JOB_ID}"
+
+
+def test_every_sentence_names_commands_as_they_were_started(invocation, capsys):
+    say("The schema is older. Run `raysync db upgrade`.")
+
+    assert capsys.readouterr().err == f"The schema is older. Run `{invocation} db upgrade`.\n"
 
 
 def test_an_error_of_a_lower_layer_names_the_command_as_it_was_started(

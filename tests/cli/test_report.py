@@ -19,7 +19,7 @@ from raysync.cli.job_report import rates
 from raysync.cli.job_report.drawing import nice_top, tick_step_s
 from raysync.cli.job_report.figures import Bound, figures_of
 from raysync.cli.job_report.lanes import MOST_BLOCKS, MOST_LANES, timeline
-from raysync.cli.job_report.lead import as_json
+from raysync.cli.job_report.lead import as_json, bound_in_words
 from raysync.cli.job_report.page import page
 from raysync.cli.job_report.picture import caption
 from raysync.models.events import ApiUsage
@@ -109,6 +109,15 @@ def test_the_largest_channel_bounds_a_run_that_it_outlasts():
     assert {cost.label: cost.seconds for cost in found.costs} == pytest.approx(
         {"begun late": 5.0, "pauses": 15.0, "others after it": 3.0}
     )
+    assert [cost.shown for cost in found.costs] == [
+        "largest channel started late",
+        "pauses of the largest channel",
+        "other channels afterwards",
+    ]
+    assert bound_in_words(found) == (
+        "Efficiency 0.60: the time from the first request to the last was 58.0 s; Discord's limits "
+        "(here the largest channel) allow 35.0 s at best."
+    )
     assert "The largest channel was the limit: #channel-1 took 40 requests" in page_of(history).text
 
 
@@ -146,7 +155,7 @@ def test_a_running_job_is_told_as_far_as_it_has_come():
 def test_a_job_that_nobody_speaks_for_is_said_to_be_silent():
     text = page_of(unfinished(finished(busy_guild(20)), heartbeat_age_s=300.0)).text
 
-    assert "last heartbeat is 5 min 0 s old" in text
+    assert "The job's last heartbeat is 5 min 0 s old" in text
     assert f"raysync resume --job-id {JOB_ID}" in text
 
 
@@ -524,7 +533,7 @@ def test_the_page_is_written_whole_or_to_stdout(run, job, tmp_path):
         (["--job-id", "00000000-0000-4000-8000-00000000dead"], 2, "raysync status"),
         (["--tenant", "nobody"], 2, "nobody"),
         (["--html", "/nowhere/at/all.html"], 2, "Cannot write in /nowhere/at"),
-        (["--html", "/tmp"], 2, "it is no file"),
+        (["--html", "/tmp"], 2, "it is a directory. Name a file."),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(run, job, arguments, code, says):

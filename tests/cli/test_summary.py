@@ -52,7 +52,7 @@ def test_the_summary_tells_channels_that_were_begun_from_those_that_were_not():
 
     text = text_of(job_result(status="cancelled", channel_results=left))
 
-    assert "2 not finished, 1 not begun" in text
+    assert "2 not finished, 1 not started" in text
 
 
 def test_no_efficiency_is_claimed_for_a_run_that_asked_nothing():

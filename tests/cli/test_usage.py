@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from raysync.cli.error_handling import RaysyncGroup
+from raysync.store.archive.dead_letters import COOL_DOWN_DAYS
 
 GUILD = "123456789012345678"
 TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtKj"
@@ -137,6 +138,12 @@ def test_the_root_names_its_version(run):
     from raysync import __version__
 
     assert run("--version").stdout == f"raysync {__version__}\n"
+
+
+def test_the_help_of_retry_names_the_cooldown(run):
+    told = " ".join(run("dead-letters", "retry", "--help").stdout.split())
+
+    assert f"cooldown ({COOL_DOWN_DAYS} days after" in told
 
 
 def test_every_command_explains_itself(run):

@@ -9,7 +9,7 @@ import pytest
 
 from raysync.cli.report import _print_text
 from raysync.cli.runs.verify import _show, exit_code
-from raysync.models.results import CoverageGap, Verification
+from raysync.models.results import CoverageGap, SkippedChannel, Verification
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
 from tests.cli.histories import channel, finished, with_result
@@ -58,11 +58,16 @@ def test_what_the_api_has_no_route_for_is_told_and_is_no_gap(
 def test_the_report_of_a_verification_says_what_is_proven_and_counts_no_unchanged_channels(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    history = with_result(finished([channel(1)]), verification=verification(is_news=False))
+    skipped = [SkippedChannel(channel_id="2", name="d", reason="no permission")]
+    history = with_result(
+        finished([channel(1)]), verification=verification(is_news=False), skipped=skipped
+    )
     record = replace(history.record, window=SyncWindow(SyncType.VERIFY))
 
     _print_text(replace(history, record=record), AT)
 
     printed = capsys.readouterr().out
-    assert "0 of 1 channel proven complete" in printed
+    assert "compared in" in printed
+    assert "0 of 1 channel proven complete, 1 gap, 1 skipped; " in printed
+    assert "none answered with 429" in printed
     assert "unchanged" not in printed

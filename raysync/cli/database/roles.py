@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from raysync.settings import Settings
     from raysync.store.server.roles import Granted
 
-_Role = Annotated[str, typer.Option(metavar="NAME", help="Use this database role.")]
-_Tenant = Annotated[str, typer.Option(metavar="SLUG", help="Let the role see this tenant.")]
+_GrantedRole = Annotated[
+    str, typer.Option("--role", metavar="NAME", help="Grant the rights to this database role.")
+]
+_RevokedRole = Annotated[
+    str, typer.Option("--role", metavar="NAME", help="Revoke the rights of this database role.")
+]
 
 
-def grant_analyst(tenant: _Tenant, role: _Role) -> None:
+def grant_analyst(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Let the role see this tenant.")],
+    role: _GrantedRole,
+) -> None:
     """Let a database role read one tenant.
 
     The role reads the tables, where row-level security hides other tenants, and the views of the
@@ -40,7 +47,10 @@ def grant_analyst(tenant: _Tenant, role: _Role) -> None:
     _explain_login(settings, role, granted)
 
 
-def revoke_analyst(tenant: _Tenant, role: _Role) -> None:
+def revoke_analyst(
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Revoke access to this tenant.")],
+    role: _RevokedRole,
+) -> None:
     """Revoke what grant-analyst granted.
 
     The role itself stays, and sees nothing.
@@ -51,7 +61,7 @@ def revoke_analyst(tenant: _Tenant, role: _Role) -> None:
     say(f"{role} can no longer read {tenant}. The role itself still exists.")
 
 
-def grant_worker(role: _Role) -> None:
+def grant_worker(role: _GrantedRole) -> None:
     """Let a database role run syncs, and nothing else.
 
     The role reads and writes what runs need, for every tenant. It cannot change the schema, or add
@@ -66,7 +76,7 @@ def grant_worker(role: _Role) -> None:
     _explain_login(settings, role, granted)
 
 
-def revoke_worker(role: _Role) -> None:
+def revoke_worker(role: _RevokedRole) -> None:
     """Revoke what grant-worker granted.
 
     The role itself stays, and may do nothing.

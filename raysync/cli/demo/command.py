@@ -18,7 +18,7 @@ import typer
 
 from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.output.console import out
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.invocation import invocation
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.runs.start import exit_code, observer
 from raysync.signals import ending_signals, leave_closed_terminal

@@ -10,7 +10,7 @@ import typer
 
 from raysync.cli.emulator.plan import EmulatorPlan
 from raysync.cli.output.console import print_line
-from raysync.cli.output.hints import invocation
+from raysync.cli.output.invocation import invocation
 from raysync.cli.output.private_file import target, write_private
 from raysync.signals import call_at_end
 

@@ -49,7 +49,7 @@ def about_skipped(reason: str, tenant: str) -> tuple[str, str]:
     doctor = f"raysync doctor --tenant {tenant}"
     if UNDOCUMENTED in reason:
         return (
-            "This version cannot read Discord's data of the channel. Upgrade raysync; see",
+            "This version cannot read Discord's data about the channel. Upgrade raysync; see",
             doctor,
         )
     found = _PERMISSION.search(reason)

@@ -17,7 +17,15 @@ from raysync.models.status import JobStatus, SyncType
 
 FULL_SHARE = 0.9
 """Minimum share of the budget that a full second uses; the same for `tail_s`."""
-_SHOWN_AS = {"tail": "unused at the end", "not told": "unknown"}
+_SHOWN_AS = {
+    "begun late": "largest channel started late",
+    "pauses": "pauses of the largest channel",
+    "others after it": "other channels afterwards",
+    "rise": "unused at the start",
+    "between": "unused in between",
+    "tail": "unused at the end",
+    "not told": "unknown",
+}
 """Labels for people where the JSON label is unclear: `tail_s` is a duration, not a cost."""
 _ROUNDED_S = 0.01
 _SHOWN_S = 0.05

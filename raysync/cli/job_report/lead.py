@@ -45,8 +45,8 @@ def bound_in_words(efficiency: Efficiency) -> str:
     """Return the efficiency and the limit that bounds it, in a sentence."""
     by = "the token's budget" if efficiency.bound is Bound.BUDGET else "the largest channel"
     return (
-        f"Efficiency {efficiency.share:.2f}: from the first request to the last took "
-        f"{words.seconds(efficiency.actual_s)}, and Discord's limits (here {by}) allow "
+        f"Efficiency {efficiency.share:.2f}: the time from the first request to the last was "
+        f"{words.seconds(efficiency.actual_s)}; Discord's limits (here {by}) allow "
         f"{words.seconds(efficiency.ideal_s)} at best."
     )
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.table import Table
 
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.output.streams import OutputStream, RawOutput, is_lost, is_unicode
 from raysync.visible import ascii_json, in_json, visible
 
@@ -53,8 +54,11 @@ def err() -> Console:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence on stderr. On a terminal, long sentences wrap at words."""
-    err().print(sentence, soft_wrap=not sys.stderr.isatty())
+    """Print a sentence on stderr, with commands named as the user starts raysync.
+
+    On a terminal, long sentences wrap at words.
+    """
+    err().print(as_invoked(sentence), soft_wrap=not sys.stderr.isatty())
 
 
 def print_line(line: str, *, err: bool = False) -> None:

@@ -35,9 +35,7 @@ def target(output: str) -> Path:
         why = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"Cannot write to {output}: {why}.") from None
     if is_directory:
-        raise ConfigurationError(
-            f"Cannot write to {path}: it is no file but is a directory. Name a file."
-        )
+        raise ConfigurationError(f"Cannot write to {path}: it is a directory. Name a file.")
     return path
 
 

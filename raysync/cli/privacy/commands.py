@@ -41,7 +41,8 @@ _Age = Annotated[
         "--max-age",
         parser=params.duration_or_none,
         metavar="DURATION|none",
-        help="Erase messages older than this, and never read them again. none keeps them for ever.",
+        help="Erase messages older than this, and never read them again. none keeps them for ever. "
+        "[default: unchanged]",
     ),
 ]
 _Deleted = Annotated[
@@ -50,13 +51,19 @@ _Deleted = Annotated[
         "--purge-deleted-after",
         parser=params.duration_or_none,
         metavar="DURATION|none",
-        help="Empty a message this long after a run found it deleted on Discord. none never does.",
+        help="Erase the content of a message this long after a run found it deleted on Discord. "
+        "none never does. [default: unchanged]",
     ),
 ]
 
 
 @app.command()
-def show(tenant: options.Tenant, as_json: options.AsJson = False) -> None:
+def show(
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="Show the personal data of this tenant.")
+    ],
+    as_json: options.AsJson = False,
+) -> None:
     """Show which personal data is kept, how much, and for how long."""
     shown = asyncio.run(with_privacy(tenant, _shown))
     if as_json:
@@ -73,7 +80,7 @@ def _labelled(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     rotate_command = command_line("privacy", "rotate", "--tenant", shown["tenant"])
     rescrub_command = command_line("privacy", "rescrub", "--tenant", shown["tenant"])
     yield "tenant", shown["tenant"]
-    yield "people are stored", shown["privacy"]
+    yield "authors are stored", shown["privacy"]
     rotations = words.counted(shown["key_generation"], "time")
     last = f", last at {_minute(shown['rotated_at'])}" if shown["rotated_at"] else ""
     yield "pseudonyms were changed", f"{rotations}{last}"
@@ -122,12 +129,14 @@ async def _shown(privacy: TenantPrivacy) -> dict[str, Any]:
 
 @app.command()
 def retention(
-    tenant: options.Tenant,
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="Show or change the retention of this tenant.")
+    ],
     max_age: _Age = None,
     purge_deleted_after: _Deleted = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Set how long messages are kept, or show it.
+    """Show how long messages are kept, or change it.
 
     The retention applies at the end of each run, and with `raysync privacy purge`.
     """
@@ -175,7 +184,11 @@ def _length(length: timedelta | None, none: str, before: str = "") -> str:
 
 
 @app.command()
-def rotate(tenant: options.Tenant) -> None:
+def rotate(
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="Rotate the pseudonyms of this tenant.")
+    ],
+) -> None:
     """Give everybody a new pseudonym, in all stored data.
 
     Without the key nobody can link old and new pseudonyms. If interrupted, run the same command
@@ -194,10 +207,12 @@ app.command()(rescrub)
 
 @app.command("accept-key")
 def accept_key(
-    tenant: options.Tenant,
+    tenant: Annotated[
+        str, typer.Option(metavar="SLUG", help="Accept the new key for this tenant.")
+    ],
     yes: options.Yes = False,
 ) -> None:
-    """Continue under another secret key; the old key is lost.
+    """Continue under a new secret key, after the old one was lost.
 
     From the next run on, everybody has another pseudonym than in the stored data. Users who were
     forgotten are not recognized: forget them again by their ids.
@@ -214,7 +229,7 @@ def accept_key(
 
 @app.command()
 def export(
-    tenant: options.Tenant,
+    tenant: Annotated[str, typer.Option(metavar="SLUG", help="Export data of this tenant.")],
     user: Annotated[
         str,
         typer.Option(

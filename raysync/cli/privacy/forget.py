@@ -38,7 +38,8 @@ _Gone = Annotated[
     typer.Option(
         "--without-place",
         metavar="DIR-or-URL",
-        help="Do not look for attachments here: the place no longer exists. Repeat it for several.",
+        help="Do not look for attachments in this folder or URL, because it no longer exists. "
+        "Repeat it for several.",
     ),
 ]
 
@@ -66,7 +67,8 @@ def forget(
         bool, typer.Option("--list", help="List the users and channels that were forgotten.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Store the user or the channel again in later runs.")
+        bool,
+        typer.Option("--undo", help="With --user or --channel: store it again in later runs."),
     ] = False,
     attachments: _Moved = None,
     without_places: _Gone = None,
@@ -75,9 +77,9 @@ def forget(
 ) -> None:
     """Erase a user, a channel or a tenant permanently.
 
-    Without --yes the command shows first what would be erased. Later runs do not store it again.
-    --undo ends that, and the next `raysync start --full` reads it again. If interrupted, run the
-    same command again to continue.
+    Give exactly one of --user, --channel, --all and --list. Without --yes the command shows first
+    what would be erased. Later runs do not store it again. --undo ends that, and the next
+    `raysync start --full` reads it again. If interrupted, run the same command again to continue.
     """
     if (user is not None) + (channel is not None) + all_ + list_ != 1:
         raise typer.BadParameter("Give exactly one of --user, --channel, --all and --list.")

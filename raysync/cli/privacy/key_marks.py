@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from raysync.cli.output.console import say
-from raysync.cli.output.hints import as_invoked
 
 if TYPE_CHECKING:
     from raysync.models.entities import Tenant
@@ -29,12 +28,10 @@ async def store_key_marks(settings: Settings, engine: Engine, tenants: Iterable[
         secret = secret_key(settings)
     except ConfigurationError:
         say(
-            as_invoked(
-                "Note: RAYSYNC_SECRET_KEY is not set here, so the key of the tenants is not "
-                "recorded, and worker roles may not record it. Before the first run of each "
-                "tenant, run `raysync privacy accept-key --tenant SLUG` once, as the owner of the "
-                "tables and with that key."
-            )
+            "Note: RAYSYNC_SECRET_KEY is not set here, so the key of the tenants is not recorded, "
+            "and worker roles may not record it. Before the first run of each tenant, run "
+            "`raysync privacy accept-key --tenant SLUG` once, as the owner of the tables and with "
+            "that key."
         )
         return
     marks = {tenant.id: key_mark(secret, tenant.guild_id) for tenant in pseudonymous}

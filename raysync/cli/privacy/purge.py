@@ -16,7 +16,6 @@ from raysync.cli.error_handling import EXIT_FAILED
 from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json, say
-from raysync.cli.output.hints import as_invoked
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.privacy.tenant_privacy import with_privacy
 
@@ -35,8 +34,8 @@ def purge(
 ) -> None:
     """Erase messages past their retention, now.
 
-    A run does the same at its end, so a tenant with a running sync is left to it. Without --yes
-    the command shows first what would be erased, and asks if there is anything.
+    A tenant with a running sync is skipped: its run purges at its end. Without --yes the command
+    shows what would be erased, and asks before it erases.
     """
     slugs = [tenant] if tenant is not None else asyncio.run(all_slugs())
     if not yes:
@@ -76,12 +75,12 @@ def _for_each(
         except JobRunningError as error:
             if is_alone:
                 raise
-            say(as_invoked(f"{slug} was not purged now: its run does it at the end. {error}"))
+            say(f"{slug} was not purged now: its run does it at the end. {error}")
         except RaysyncError as error:  # the other tenants are not affected
             if is_alone:
                 raise
             failed = True
-            say(as_invoked(f"{slug} was not purged. {error}"))
+            say(f"{slug} was not purged. {error}")
     return done, failed
 
 

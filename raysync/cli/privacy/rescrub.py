@@ -14,7 +14,7 @@ from raysync.cli.confirmation import require_confirmation
 from raysync.cli.find_tenants import all_slugs
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json, say
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.output.hints import command_line, suggest
 from raysync.cli.output.streams import keep_exit_code
 from raysync.cli.privacy.tenant_privacy import with_privacy
 
@@ -35,11 +35,12 @@ def rescrub(
     yes: options.Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Apply today's privacy rules to rows of earlier ones.
+    """Rewrite rows that were stored under earlier privacy rules.
 
     Ids of people that earlier rules left in texts and payloads become the pseudonyms that a run
-    would give them. Discord is not asked. Without --yes the command shows first how many messages
-    there are to check. If interrupted, run the same command again to continue.
+    would give them. No request is sent to Discord. Give exactly one of --tenant and --all. Without
+    --yes the command shows first how many messages there are to check. If interrupted, run the
+    same command again to continue.
     """
     from raysync.errors import RaysyncError
 
@@ -62,7 +63,7 @@ def rescrub(
         except RaysyncError as error:  # the other tenants are not affected
             if tenant is not None:
                 raise
-            say(as_invoked(f"{slug} was not rewritten. {error}"))
+            say(f"{slug} was not rewritten. {error}")
     if as_json:
         listed = [{"tenant": slug, **asdict(counts)} for slug, counts in done.items()]
         print_json(json.dumps({"rescrubbed": listed}, indent=2))

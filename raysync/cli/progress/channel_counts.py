@@ -9,6 +9,9 @@ from raysync.cli.output import words
 from raysync.models.events import JobView
 from raysync.models.results import SyncJobResult
 
+_SHOWN_AS = {"not_begun": "not started", "left_alone": "in cooldown"}
+"""Labels for people where a field is named otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelCounts:
@@ -37,7 +40,7 @@ class ChannelCounts:
         """Return the counts that are not 0, as ``9 synced``."""
         counts = {name: getattr(self, name) for name in self.__slots__}
         return [
-            f"{words.count(number)} {name.replace('_', ' ')}"
+            f"{words.count(number)} {_SHOWN_AS.get(name, name.replace('_', ' '))}"
             for name, number in counts.items()
             if number or name == "synced"
         ]

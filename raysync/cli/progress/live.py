@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli.output import words
-from raysync.cli.output.hints import as_invoked, say_dashboard, say_started
+from raysync.cli.output.hints import say_dashboard, say_started
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.models.events import ChannelView, JobView

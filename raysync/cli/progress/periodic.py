@@ -81,4 +81,4 @@ class PeriodicObserver(ABC):
 
     @abstractmethod
     def _report_failure(self, view: JobView, channel: ChannelView) -> None:
-        """Report that a channel was given up. It has its failure."""
+        """Report that a channel was given up. `channel.failure` is set."""

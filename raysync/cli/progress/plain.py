@@ -7,7 +7,8 @@ from collections.abc import Callable
 from rich.console import Console
 
 from raysync.cli.output import words
-from raysync.cli.output.hints import as_invoked, say_dashboard, say_started
+from raysync.cli.output.hints import say_dashboard, say_started
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.progress import outage_messages
 from raysync.cli.progress.channel_counts import counts_of_view
 from raysync.cli.progress.live import totals

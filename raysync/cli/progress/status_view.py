@@ -13,7 +13,8 @@ from rich.text import Text
 
 from raysync.cli.output import words
 from raysync.cli.output.console import plain_table
-from raysync.cli.output.hints import as_invoked, command_line
+from raysync.cli.output.hints import command_line
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.progress.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.progress.summary import (
     efficiency_line,

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raysync.cli.output import words
-from raysync.cli.output.hints import as_invoked, command_line
+from raysync.cli.output.hints import command_line
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.progress.channel_counts import counts_of_result
 from raysync.models.results import (
     ChannelError,
@@ -207,7 +208,7 @@ def not_covered(job: SyncJobResult) -> list[str]:
 def _not_covered(missing: NotCoveredRoute) -> str:
     channels = missing.channels
     affected = f" ({words.counted(channels, 'channel')})" if channels else ""
-    return words.printable(f"{missing.what}{affected}: {missing.reason}")
+    return as_invoked(words.printable(f"{missing.what}{affected}: {missing.reason}"))
 
 
 def _errors(errors: Sequence[ChannelError]) -> list[str]:

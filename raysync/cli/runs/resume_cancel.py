@@ -23,21 +23,19 @@ if TYPE_CHECKING:
 CANCEL_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.2
 
-_JobId = Annotated[
-    str, typer.Option("--job-id", parser=params.job_id, metavar="ID", help="Use this job.")
-]
-
 
 def resume(
-    job_id: _JobId,
+    job_id: Annotated[
+        str, typer.Option(parser=params.job_id, metavar="ID", help="Continue this job.")
+    ],
     workers: options.Workers = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
     """Continue a job that stopped, in the foreground.
 
-    The job was cancelled, failed, is partial, or its driver was killed. In a partial job some
-    channels failed: they are tried again. The job keeps the options that it was started with, and
-    reads nothing again that it has stored.
+    Give a job that was cancelled, failed, ended as partial, or whose process was killed. The
+    failed channels of a partial job are tried again. The job keeps the options that it was started
+    with, and reads nothing again that it has stored.
 
     Exit codes: as for `raysync start`.
     """
@@ -50,10 +48,14 @@ def resume(
     raise typer.Exit(exit_code(result))
 
 
-def cancel(job_id: _JobId) -> None:
+def cancel(
+    job_id: Annotated[
+        str, typer.Option(parser=params.job_id, metavar="ID", help="Cancel this job.")
+    ],
+) -> None:
     """Cancel a running job, on whatever machine it runs.
 
-    What it has stored stays, and it can be resumed.
+    Stored messages stay, and `raysync resume` can continue the job.
 
     Exit codes: 0 it has ended, 1 it has not ended within a minute, 2 it was not running.
     """

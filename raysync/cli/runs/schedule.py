@@ -17,7 +17,6 @@ import typer
 from raysync.cli import params
 from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output.console import say
-from raysync.cli.output.hints import as_invoked
 from raysync.cli.runs.remote_command import parse_command, refuse_secrets
 from raysync.operators import operator_name
 from raysync.signals import call_at_end
@@ -80,7 +79,7 @@ def schedule(
     period = Period(every, min(every / 10, MAX_JITTER) if jitter is None else jitter)
     ledger = _DatabaseLedger(read_settings(), shlex.join(words), slugs)
     for note in asyncio.run(ledger.require_runnable()):
-        say(as_invoked(note))
+        say(note)
     repeated = Schedule(period, ledger, runs.run, SystemClock(), say, require=ledger.require)
     asyncio.run(runs.repeat_until_signalled(repeated))
     if runs.is_interrupted:

@@ -40,7 +40,7 @@ def start(
     workers: options.Workers = None,
     as_json: options.ResultAsJson = False,
 ) -> None:
-    """Sync tenants now, in the foreground.
+    """Sync tenants (Discord servers) now, in the foreground.
 
     Ctrl-C ends the run cleanly; a second Ctrl-C ends it at once. Nothing that was stored is lost.
 

@@ -53,7 +53,7 @@ def submit(
         str | None,
         typer.Option(
             metavar="DIR-or-URL",
-            help="Send this checkout to the nodes, if raysync is not installed there. "
+            help="Send this checkout of raysync to the nodes, if raysync is not installed there. "
             "[default: send nothing]",
         ),
     ] = None,
@@ -61,7 +61,8 @@ def submit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Use the Ray runtime environment in this file. It must hold no secrets.",
+            help="Use the Ray runtime environment in this file. It must hold no secrets. "
+            "[default: none]",
         ),
     ] = None,
     as_json: Annotated[
@@ -72,9 +73,9 @@ def submit(
 
     The command is start, resume, verify, dead-letters or doctor.
 
-    The cluster has its own tokens, database address and secret key; none is sent. Of this machine
-    only what --working-dir or --runtime-env names is sent. It is refused if it holds keys, exports
-    or raysync's own folder.
+    The cluster has its own tokens, database address and secret key; none is sent. Only the files
+    that --working-dir or --runtime-env names are sent from this machine. Folders with keys, exports
+    or raysync's own data are refused.
 
     The job's log, with the output of the command, is shown on stderr. Ctrl-C stops the job
     cleanly; a second Ctrl-C stops waiting, and the job goes on.
@@ -119,7 +120,7 @@ def _order(
 
 
 def _submit(order: JobOrder, address: str | None) -> ClusterJobs:
-    """Submit a job, unless one of the same tenant runs. Return the cluster's jobs."""
+    """Submit a job, unless one for the same tenants or job runs. Return the cluster's jobs."""
     from raysync.submission.jobs import ClusterJobs
 
     jobs = ClusterJobs.at(address)
@@ -156,7 +157,7 @@ def _submission_id(metadata: Mapping[str, str]) -> str:
 
 
 def _refuse_second(jobs: ClusterJobs, metadata: Mapping[str, str]) -> None:
-    """Raise JobRunningError if a job of the same tenant runs on the cluster.
+    """Raise JobRunningError if one for the same tenants or job runs on the cluster.
 
     The database allows only one as well; this fails before the job is submitted.
     """
@@ -170,8 +171,8 @@ def _refuse_second(jobs: ClusterJobs, metadata: Mapping[str, str]) -> None:
             and "doctor" not in (metadata["raysync"], other["raysync"])
         ):
             raise JobRunningError(
-                f"Job {submission_id} on {jobs.address} already runs for the same tenant. Wait for "
-                f"it (`ray job logs --follow {submission_id}`), or stop it "
+                f"Job {submission_id} on {jobs.address} already runs for the same tenants or job. "
+                f"Wait for it (`ray job logs --follow {submission_id}`), or stop it "
                 f"(`ray job stop {submission_id}`)."
             )
 

@@ -10,7 +10,8 @@ from raysync.cli import options
 from raysync.cli.error_handling import EXIT_FAILED, EXIT_INTERRUPTED
 from raysync.cli.output import words
 from raysync.cli.output.console import print_json
-from raysync.cli.output.hints import as_invoked, command_line, suggest
+from raysync.cli.output.hints import command_line, suggest
+from raysync.cli.output.invocation import as_invoked
 from raysync.cli.runs.start import run
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def verify(
             min=0,
             max=100_000,
             metavar="N",
-            help="Also read N random pages again, and correct what differs from the archive.",
+            help="Also read N random pages again, and correct the archive where it differs.",
         ),
     ] = 0,
     as_json: options.ResultAsJson = False,
@@ -40,7 +41,7 @@ def verify(
     The archive records the ranges of message ids that were read. They are compared with the newest
     message that Discord reports for each channel and thread.
 
-    What the API has no route for is listed as not covered, and is no gap.
+    Data for which the API has no route is listed as not covered, and does not count as a gap.
 
     Exit codes: 0 no gap, 1 gaps or a failure, 2 usage or configuration, 130 interrupted.
     """
@@ -57,7 +58,7 @@ def verify(
         if job.status in ("cancelled", "failed"):
             options_ = ["--repair"] * repair + ["--sample", str(sample)] * bool(sample)
             command = command_line("verify", "--tenant", tenant, *options_)
-            suggest(f"The verification was {job.status} before its end. Verify again:", command)
+            suggest(f"The verification ended early ({job.status}). Verify again:", command)
     raise typer.Exit(exit_code(job))
 
 

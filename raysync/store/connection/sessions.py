@@ -184,9 +184,8 @@ async def connect(
     try:
         _require_utf8(connection.info)
         with _permitted(connection.info):
-            async with asyncio.timeout(
-                CONNECT_TIMEOUT_S
-            ):  # a pooler may have no free server connection
+            # a pooler may have no free server connection
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await connection.execute(_preparation(connection.info.server_version, timeout_s))
     except TimeoutError:
         await connection.close()

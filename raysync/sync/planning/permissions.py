@@ -50,8 +50,8 @@ def unreadable_roles(guild: Guild, member: BotMember) -> list[str]:
         return []
     named = f" ({', '.join(str(role_id) for role_id in sorted(missing))})" if of_guild else ""
     message = (
-        f"the bot's roles: not all of them can be read{named}. Such a role counts as granting "
-        "nothing, so the bot may be able to read more channels than were read."
+        f"the bot's roles: some cannot be read{named}. Such a role counts as granting nothing, "
+        "so the bot may be able to read more channels than were read."
     )
     return [message]
 

@@ -26,7 +26,7 @@ from tests.unit.sync.test_job import HEADER, HIDDEN, FakeGuild, Stage, make_chan
 from tests.virtual_time import run_virtual
 
 KINDS = ("read", "unchanged", "skipped", "failed", "cooling")
-_COUNTED = re.compile(r"([\d,]+) (synced|unchanged|skipped|failed|to go|not \w+|left alone)")
+_COUNTED = re.compile(r"([\d,]+) (synced|unchanged|skipped|failed|to go|not \w+|in cooldown)")
 _TOTAL = re.compile(r"([\d,]+)\+?(?: channels?)?(?::| \()")
 
 
