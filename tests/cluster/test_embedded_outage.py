@@ -63,9 +63,10 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_one_completes_it(
                 assert "Traceback" not in run.err
                 assert run.job["status"] == "failed"
                 (error,) = [error["error"] for error in run.job["errors"]]
-                assert "disk is full (PANIC: " in error
-                assert f"Make room under {disk}/postgres" in error
-                assert "PostgreSQL has not answered since" in run.err
+                assert "disk is full" in error
+                if "PANIC: " in error:  # else a statement was refused before the server ended
+                    assert f"Make room under {disk}/postgres" in error
+                    assert "PostgreSQL has not answered since" in run.err
                 make_room(disk)
 
                 again = own.start("--tenant", "takaro")

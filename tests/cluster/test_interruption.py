@@ -150,6 +150,7 @@ def commands_below(process: psutil.Process) -> str:
     return ""
 
 
+@pytest.mark.slow  # tests/store/test_jobs.py refuses it, tests/cluster/test_submit.py with Ray
 def test_a_second_run_for_the_tenant_is_refused_while_the_first_goes_on(
     installation: Installation, serve_tenant: ServeTenant
 ) -> None:

@@ -144,6 +144,7 @@ def test_old_changes_are_found_within_the_predicted_number_of_runs(
     assert_follows(installation, before, after)
 
 
+@pytest.mark.slow  # tests/emulator/test_membership.py and tests/unit/sync do so without Ray
 def test_a_lost_permission_deletes_nothing_and_is_told(
     synced: tuple[Installation, Emulator],
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_lost_permission_deletes_nothing_and_is_told(
     assert_same_archive(before, installation.exported("takaro"))
 
 
+@pytest.mark.slow  # tests/unit/sync/test_job.py and tests/property do so without Ray
 def test_a_channel_that_is_gone_is_marked_and_its_messages_are_kept(
     synced: tuple[Installation, Emulator],
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 
+import pytest
 from sqlalchemy import make_url
 
 from tests.cluster.guilds import served, wide_world
@@ -12,6 +13,7 @@ from tests.cluster.installation import Installation, ended
 from tests.cluster.midrun import wait_for_pages
 
 
+@pytest.mark.slow  # tests/emulator/test_worker_role.py does so without Ray
 def test_a_worker_role_begins_a_run_ends_it_goes_on_and_verifies(
     installation: Installation,
 ) -> None:

@@ -50,7 +50,7 @@ READ_HISTORY = 1 << 16
 DAY_MS = 86_400_000
 LOOKBACK = SyncWindow(SyncType.INCREMENTAL, lookback_s=7 * 86_400.0)
 FULL = SyncWindow(SyncType.FULL)
-QUICK, SLOW = 80, 3_000
+QUICK, SLOW = 40, 3_000
 STEPS = 14
 
 NOW_MS = int(time.time() * 1000)
