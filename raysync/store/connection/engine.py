@@ -121,12 +121,13 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, psycopg.Error) as error:
-        if _is_disk_full(_cause_of(error)):
-            raise DatabaseFullError(
-                "The run stopped because the database's disk is full; everything stored is kept. "
-                "Make room there, then continue with `raysync resume`."
-            ) from None
         denied = _cause_of(error)
+        if _is_disk_full(denied):
+            reason = f" ({reason_of(denied)})" if denied is not None else ""
+            raise DatabaseFullError(
+                f"The run stopped: the database's disk is full{reason}. Everything stored is kept. "
+                "Make room on the database server, then continue with `raysync resume`."
+            ) from None
         if isinstance(denied, psycopg.errors.InsufficientPrivilege):
             refusal = (
                 "The database does not allow this to the role that raysync connects as: "
