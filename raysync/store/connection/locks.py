@@ -221,12 +221,11 @@ class LockHolder:
     async def _connect(self) -> None:
         connection = await connect_alone(self._engine, self._application_name)
         try:
-            row = await (await connection.execute(_BACKEND)).fetchone()
+            ((pid, start),) = await _answer(connection, _BACKEND)
         except BaseException:
             await connection.close()
             raise
-        if row is not None:
-            self._connection, self._backend = connection, {"pid": row[0], "start": row[1]}
+        self._connection, self._backend = connection, {"pid": pid, "start": start}
 
     async def _close(self) -> None:
         if self._watching is not None:
@@ -306,9 +305,35 @@ class LockHolder:
     async def _query(self, statement: str, values: Any) -> list[Any]:
         if self._connection is None:
             raise psycopg.OperationalError("there is no connection")
-        async with asyncio.timeout(LOOK_TIMEOUT_S):
-            answer = await self._connection.execute(statement.encode(), values)
-            return await answer.fetchall() if answer.description else []
+        return await _answer(self._connection, statement, values)
+
+
+async def _answer(connection: _Connection, statement: str, values: Any = None) -> list[Any]:
+    """Return the rows of *statement*. Close the connection if there are none in time.
+
+    Cancelling is not enough: psycopg then waits for the answer without a limit, and a server that
+    hangs sends none.
+
+    Raises:
+        TimeoutError: no answer within `LOOK_TIMEOUT_S`.
+        psycopg.Error: the server refused, or is gone.
+    """
+
+    async def rows() -> list[Any]:
+        cursor = await connection.execute(statement.encode(), values)
+        return await cursor.fetchall() if cursor.description else []
+
+    query = asyncio.create_task(rows())
+    try:
+        await asyncio.wait({query}, timeout=LOOK_TIMEOUT_S)
+        if not query.done():
+            raise TimeoutError
+        return query.result()
+    finally:
+        if not query.done():
+            await connection.close()
+            query.cancel()
+            query.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 @asynccontextmanager

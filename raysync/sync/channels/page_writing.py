@@ -10,6 +10,9 @@ from raysync.sync.channels.rescue import write_page
 from raysync.sync.ports import PageStore
 from raysync.sync.retry import Retrier
 
+LAST_WRITE_S = 5.0
+"""Seconds that a cancelled reading waits for the page that is being written."""
+
 
 class PageWriter:
     """Writes the pages of one claim in order."""
@@ -28,10 +31,19 @@ class PageWriter:
         self._writing = asyncio.create_task(self.write(page))
 
     async def finish(self) -> None:
-        """Wait for the page that is being written; raise its error."""
+        """Wait for the page that is being written; raise its error.
+
+        A cancelled task waits for `LAST_WRITE_S` only: while the database is away, the page would
+        be retried for hours. An unwritten page is read again by the next run.
+        """
         writing, self._writing = self._writing, None
-        if writing is not None:
-            await writing
+        if writing is None:
+            return
+        reader = asyncio.current_task()
+        if reader is not None and reader.cancelling():
+            await asyncio.wait({writing}, timeout=LAST_WRITE_S)
+            writing.cancel()
+        await writing
 
     async def write(self, page: PageWrite) -> None:
         """Write *page* and count what it changed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -354,6 +355,34 @@ def test_a_cancelled_channel_gives_its_claim_back() -> None:
 
     assert pages.holder is None
     assert [each.status for each in pages.released] == [ChannelJobStatus.PENDING]
+
+
+def test_a_cancelled_channel_waits_for_no_database_that_is_away() -> None:
+    class SlowHistory(FakeHistory):
+        fetched = 0
+
+        async def fetch_after(self, *request: Any) -> Any:
+            self.fetched += 1
+            if self.fetched > 1:  # the first page is being written meanwhile
+                await asyncio.sleep(600)
+            return await super().fetch_after(*request)
+
+    history, pages = SlowHistory(), FakePages()
+    history.post(*snowflakes(25))
+    pages.errors = [StoreUnavailableError("away") for _ in range(2_000)]
+
+    async def scenario() -> float:
+        engine = channel_sync(history, pages, 10)
+        running = asyncio.create_task(engine.run(make_task(), lambda _: None))
+        await asyncio.sleep(60)
+        running.cancel()
+        cancelled_s = asyncio.get_running_loop().time()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return asyncio.get_running_loop().time() - cancelled_s
+
+    assert run_virtual(scenario()) < 30
+    assert pages.rows == {}
 
 
 def test_progress_holds_the_share_of_time_that_is_read() -> None:
