@@ -94,7 +94,7 @@ class Proxies:
 
     @property
     def are_set(self) -> bool:
-        """Whether any variable names a proxy."""
+        """True if any variable names a proxy."""
         return any(name.upper() != _EXEMPT for name in self.variables)
 
     @property

@@ -46,12 +46,12 @@ class BucketHeaders:
 
     @property
     def is_claim(self) -> bool:
-        """Whether the headers describe a bucket, and are no mask."""
+        """True if the headers describe a bucket, and are no mask."""
         return self.limit is not None and self.reset_after_s is not None and self.limit < MASK_LIMIT
 
     @property
     def is_believable(self) -> bool:
-        """Whether a window of this length may exist."""
+        """True if a window of this length may exist."""
         return self.reset_after_s is None or self.reset_after_s <= LONGEST_WINDOW_S
 
 

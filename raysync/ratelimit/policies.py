@@ -72,7 +72,7 @@ class RoutePolicy:
 
     @property
     def is_believable(self) -> bool:
-        """Whether the limit may be true of a route; a configured one always is."""
+        """True if the limit may be true of a route; a configured one always is."""
         is_limit = 1 <= self.limit < MASK_LIMIT and 0 < self.window_s <= ROUTE_WINDOW_S
         return is_limit or self.source is PolicySource.PRIOR
 

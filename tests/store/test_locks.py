@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -170,6 +171,25 @@ async def test_one_connection_holds_all_tenants_of_a_process(
     free = "SELECT count(*) FROM locks WHERE num_nulls(VARIADIC ARRAY[holder, host]) = 2"
     assert owner.execute(free).fetchone() == (30,)
     await until(lambda: owner.execute(DRIVERS).fetchall() == [])
+
+
+async def test_a_server_process_that_hangs_is_noted_and_left(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    owner: psycopg.Connection[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "LOOK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(locks, "CANCEL_TIMEOUT_S", 0.3)
+    reasons: list[str | None] = []
+    async with TenantHolder(engine, reasons.append).hold(tenant.id):
+        ((pid,),) = owner.execute("SELECT backend_pid FROM locks WHERE holder IS NOT NULL")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await until(lambda: any(reasons))
+            await until(lambda: reasons[-1] is None)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_tenant_is_held_once_also_within_a_process(
