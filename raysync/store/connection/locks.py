@@ -40,8 +40,6 @@ LOOK_EVERY_S: Final = 1.0
 RETAKE_EVERY_S: Final = 1.0
 LOOK_TIMEOUT_S: Final = 10.0
 """Seconds before a connection that does not answer is replaced, well before a lease expires."""
-CANCEL_TIMEOUT_S: Final = 2.0
-"""Seconds that a cancelled query may take to end before its connection is closed."""
 WAIT_S: Final = 2
 """Longest wait in seconds for a transaction that has locked a row."""
 
@@ -311,34 +309,16 @@ class LockHolder:
 
 
 async def _answer(connection: _Connection, statement: str, values: Any = None) -> list[Any]:
-    """Return the rows of *statement*. Close the connection if the server does not answer.
-
-    Cancelling is not enough: psycopg then waits for the answer without a limit, and a server that
-    hangs sends none. A cancelled caller leaves the connection open: other leases depend on it.
+    """Return the rows of *statement*.
 
     Raises:
-        TimeoutError: no answer within `LOOK_TIMEOUT_S`.
+        TimeoutError: no answer within `LOOK_TIMEOUT_S`. psycopg needs some more seconds to give
+            the query up.
         psycopg.Error: the server refused, or is gone.
     """
-
-    async def rows() -> list[Any]:
-        cursor = await connection.execute(statement.encode(), values)
-        return await cursor.fetchall() if cursor.description else []
-
-    query = asyncio.create_task(rows())
-    try:
-        await asyncio.wait({query}, timeout=LOOK_TIMEOUT_S)
-        if query.done():
-            return query.result()
-        await connection.close()
-        raise TimeoutError
-    finally:
-        if not query.done():
-            query.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            query.cancel()
-            await asyncio.wait({query}, timeout=CANCEL_TIMEOUT_S)
-            if not query.done():
-                await connection.close()
+    async with asyncio.timeout(LOOK_TIMEOUT_S):
+        answer = await connection.execute(statement.encode(), values)
+        return await answer.fetchall() if answer.description else []
 
 
 @asynccontextmanager
