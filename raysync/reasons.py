@@ -17,7 +17,8 @@ MORE_OPEN_FILES: Final = (
 """Advice for a process that has too many open files."""
 
 _MAX_CHARACTERS: Final = 500
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])?")
+"""Escape sequence of a terminal: a colour, a cursor's movement, a title."""
 _QUOTES: Final = re.compile(
     r"^\s*(?:\[SQL:|\[parameters:|\(Background on this error|DETAIL:|CONTEXT:|QUERY:|STATEMENT:"
     r"|LINE \d+:)",
@@ -161,7 +162,7 @@ def _joined(lines: list[str]) -> str:
 
 def _shortened(reason: str) -> str:
     """Return one line of bounded length; of a long text, keep the beginning and the end."""
-    line = " ".join(reason.split())
+    line = " ".join(_COLOUR.sub("", reason).split())
     if len(line) > _MAX_CHARACTERS:
         line = f"{line[: _MAX_CHARACTERS // 2].rstrip()} … {line[-_MAX_CHARACTERS // 2 :].lstrip()}"
     return line.rstrip(". ")

@@ -134,6 +134,20 @@ def test_the_line_that_says_why_is_kept(text, reason):
     assert reason_of(RuntimeError(text)) == (reason or "RuntimeError")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mit is \x1b[1;4mbroken\x1b[0m",
+        "\x1b[38;5;196mit is\x1b[K broken\x1b[m",
+        "\x1b]0;a title\x07it is \x1b]8;;http://a\x1b\\broken\x1b]8;;\x1b\\",
+        "it is\x1b[?25h broken\x1b",
+    ],
+)
+def test_a_reason_has_no_codes_for_a_terminal(text):
+    assert reason_of(text) == reason_of(ValueError(text)) == "it is broken"
+    assert reason_of(psycopg.OperationalError(text)) == "it is broken"
+
+
 def test_of_what_is_long_the_end_stays():
     reason = reason_of("It failed:\n" + "\n".join("x" * 70 for _ in range(40)) + "\nfor this")
 
