@@ -54,8 +54,7 @@ def secret_key(settings: Settings) -> bytes:
 
 def _kept_key(path: Path) -> bytes:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_once(path)
+        write_secret_once(path)
         key = path.read_bytes().strip()
     except OSError as error:
         raise ConfigurationError(
@@ -69,10 +68,14 @@ def _kept_key(path: Path) -> bytes:
     return key
 
 
-def _write_once(path: Path) -> None:
-    """Create the key file completely or not at all, also with concurrent attempts."""
+def write_secret_once(path: Path) -> None:
+    """Write a random secret of 64 hexadecimal digits, which only the owner can read, if none is.
+
+    The file is complete or not there, also with concurrent attempts.
+    """
     if path.exists():
         return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -82,7 +85,7 @@ def _write_once(path: Path) -> None:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
-        pass  # another command was first, and its key is used
+        pass  # another command was first, and its secret is used
     finally:
         draft.unlink()
 

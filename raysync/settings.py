@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     def _in_one_spelling(cls, value: str) -> str:
         return normalized(value)
 
+    @field_validator("ray_address")
+    @classmethod
+    def _none_if_local(cls, value: str | None) -> str | None:
+        return None if value == "local" else value  # Ray's word for a Ray of one's own
+
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

@@ -1,8 +1,7 @@
 """Ray actors as thin shells over plain classes, and the Ray cluster that they run on.
 
 Only this package and `submission/` import Ray. Ray reads some environment variables once, at its
-import, so this package sets them before its modules import Ray. On a cluster, Ray's token is the
-user's responsibility.
+import, so this package sets them before its modules import Ray.
 """
 
 import os
@@ -13,5 +12,3 @@ if not has_shipped_folder():
     # Under `uv run`, Ray would upload the current folder with all its files, and each worker would
     # build an environment of its own in that copy.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-if not os.environ.get("RAY_ADDRESS"):
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's own default, but without its warning

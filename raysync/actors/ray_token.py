@@ -1,121 +1,139 @@
-"""Ray's authentication token: whether a cluster requires it, and whether this process sends it.
+"""Ray's authentication token: which token this process uses, and whether it sends one.
 
-Without RAY_AUTH_MODE, Ray's client sends no token to a named address, and reports only a failed
-connection, half a minute later. So raysync asks the cluster first, which takes milliseconds.
+Ray reads RAY_AUTH_MODE at its import. Without it, Ray's client sends no token to a named address,
+and reports only a failed connection, half a minute later. So raysync asks the cluster first, which
+takes milliseconds, and sets the mode by the answer.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import ray._raylet
 
+from raysync.credentials import write_secret_once
 from raysync.errors import ConfigurationError
 
-ANSWER_S: Final = 5.0
+TOKEN_FILE: Final = "ray_auth_token"  # noqa: S105 a name
+"""Name of the file, under RAYSYNC_HOME, with the token of local Rays."""
 _MODE: Final = "RAY_AUTH_MODE"
-_TOKEN_VARIABLES: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-_TOKEN_FILE: Final = "~/.ray/auth_token"  # noqa: S105 a path
-_CHANNEL_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+_TOKEN: Final = "RAY_AUTH_TOKEN"  # noqa: S105 a variable's name
+_TOKEN_PATH: Final = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 a variable's name
+_DEFAULT_PATH: Final = "~/.ray/auth_token"
 
 
-def require_token(address: str) -> None:
-    """Configure this process to send Ray's token if the cluster at *address* requires one.
+def use_own_token(home: Path) -> None:
+    """Protect a local Ray by a token of raysync's, unless RAY_AUTH_MODE is disabled.
 
-    A cluster on this machine gets it automatically; another one only with RAY_AUTH_MODE=token.
+    Ray itself would write `~/.ray/auth_token`, which turns on authentication for every later
+    `ray start` of the user.
 
     Raises:
-        ConfigurationError: the cluster requires a token that is not sent, or accepts none.
+        ConfigurationError: the token cannot be stored under *home*.
     """
-    is_required = _refuses(address, None)
-    if is_required is None:
+    if _mode() == "disabled":
         return
-    mode = os.environ.get(_MODE, "").lower()
-    if not is_required and mode == "token":
-        raise ConfigurationError(
-            f"The Ray cluster at {address} uses no token, but RAY_AUTH_MODE is token: its actors "
-            "would refuse to work. Unset RAY_AUTH_MODE, or start the cluster with a token "
-            "(docs/cluster.md)."
-        )
-    if not is_required:
-        return
-    token = _own_token()
-    is_sent = mode == "token" or (not mode and _is_here(address))
-    if not is_sent or token is None or _refuses(address, token):
-        raise ConfigurationError(about_token(address))
-    if not mode:
-        os.environ[_MODE] = "token"
-        config: Any = ray._raylet  # noqa: SLF001 it has read the variable at its import
-        config.Config.initialize("")
-
-
-def _refuses(address: str, token: str | None) -> bool | None:
-    """Return whether the cluster refuses that token; None where it gives no answer."""
-    if "://" in address or not address.rpartition(":")[2].isdecimal():
-        return None
-    import grpc  # here, because a local run does not need it
-    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
-
-    messages: Any = gcs_service_pb2  # generated: without types
-    stubs: Any = gcs_service_pb2_grpc
-    sent = () if token is None else (("authorization", f"Bearer {token}"),)
-    with grpc.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
-        stub = stubs.NodeInfoGcsServiceStub(channel)
-        try:
-            stub.CheckAlive(messages.CheckAliveRequest(), timeout=ANSWER_S, metadata=sent)
-        except grpc.RpcError as error:
-            is_refusal = error.code() == grpc.StatusCode.UNAUTHENTICATED
-            return True if is_refusal else None
-    return False
-
-
-def _is_here(address: str) -> bool:
-    """Return whether *address* is of this machine: sockets bind to no other address."""
-    host = address.rpartition(":")[0].strip("[]")
+    path = home / TOKEN_FILE
     try:
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    except ValueError:
-        return host == "localhost"
-    with socket.socket(family, socket.SOCK_STREAM) as own:
-        try:
-            own.bind((host, 0))
-        except OSError:
-            return False
+        write_secret_once(path)
+        is_usable = bool(path.read_bytes().strip())
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot store the token of a local Ray in {path}: {error.strerror}. Set RAYSYNC_HOME "
+            "to a directory of your own."
+        ) from None
+    if not is_usable:
+        raise ConfigurationError(f"{path} holds no token. Delete it, and the next run writes one.")
+    os.environ.pop(_TOKEN, None)  # Ray prefers it to the file
+    os.environ[_TOKEN_PATH] = str(path)
+    _send()
+
+
+def follow_cluster(address: str, accepts: Callable[[str | None], bool]) -> str | None:
+    """Send Ray's token from now on if the cluster requires it; return the token that is sent.
+
+    *accepts* asks the cluster with that token, or without any.
+
+    Raises:
+        ConfigurationError: the cluster requires a token that is not here, or accepts none.
+    """
+    if accepts(None):
+        if _mode() == "token":
+            raise ConfigurationError(
+                f"The Ray cluster at {address} uses no token, but RAY_AUTH_MODE is token: its "
+                "actors would refuse to work. Unset RAY_AUTH_MODE, or start the cluster with a "
+                "token (docs/cluster.md)."
+            )
+        return None
+    token = _own_token()
+    if token is None or _mode() == "disabled" or not accepts(token):
+        raise ConfigurationError(about_token(address))
+    _send()
+    return token
+
+
+def send_if_undecided() -> bool:
+    """Send this machine's token from now on; return False if there is none, or a mode is set."""
+    if _mode() or _own_token() is None:
+        return False
+    _send()
     return True
+
+
+def about_token(address: str) -> str:
+    """Return an error text for a cluster that got no token, or refused the one it got."""
+    if _mode() == "disabled":
+        return (
+            f"The Ray cluster at {address} requires its token, but RAY_AUTH_MODE is disabled, so "
+            "none is sent. Unset RAY_AUTH_MODE."
+        )
+    if _own_token() is not None:
+        return (
+            f"The Ray cluster at {address} refuses the token in {source()}. Use the token that the "
+            "cluster was started with (`ray get-auth-token` shows it there)."
+        )
+    path = os.environ.get(_TOKEN_PATH)
+    where = f"RAY_AUTH_TOKEN_PATH names no readable token ({path})" if path else "there is none"
+    return (
+        f"The Ray cluster at {address} requires its token, and here {where}. Put the token into "
+        f"{path or _DEFAULT_PATH} or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the cluster)."
+    )
+
+
+def source() -> str:
+    """Return the variable or the file from which Ray takes its token."""
+    if os.environ.get(_TOKEN):
+        return _TOKEN
+    return os.environ.get(_TOKEN_PATH) or _DEFAULT_PATH
+
+
+def is_sent() -> bool:
+    """Return whether this process uses Ray's token."""
+    return _mode() == "token"
+
+
+def _mode() -> str:
+    return os.environ.get(_MODE, "").lower()
+
+
+def _send() -> None:
+    """Use the token from now on: Ray has read the mode at its import, and may know a token."""
+    os.environ[_MODE] = "token"
+    raylet: Any = ray._raylet  # noqa: SLF001 Ray's own setup of tokens does the same
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _own_token() -> str | None:
     """Return the token that Ray finds on this machine."""
-    if token := os.environ.get("RAY_AUTH_TOKEN"):
-        return token
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN_FILE).expanduser()
+    if token := os.environ.get(_TOKEN):
+        return token.strip()
+    path = Path(os.environ.get(_TOKEN_PATH) or _DEFAULT_PATH).expanduser()
     try:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
     return token or None
-
-
-def about_token(address: str) -> str:
-    """Return an error text for a cluster that got no token, or refused the one it got."""
-    if os.environ.get(_MODE, "").lower() != "token":
-        return (
-            f"The Ray cluster at {address} requires its token. Set RAY_AUTH_MODE=token, and put "
-            "the token into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on "
-            "the cluster)."
-        )
-    sources = [name for name in _TOKEN_VARIABLES if os.environ.get(name)]
-    if _own_token() is None:
-        return (
-            f"RAY_AUTH_MODE is token, but there is no token for the Ray cluster at {address}. Put "
-            "it into ~/.ray/auth_token or RAY_AUTH_TOKEN (`ray get-auth-token` shows it on the "
-            "cluster)."
-        )
-    return (
-        f"The Ray cluster at {address} refuses the token in {(*sources, _TOKEN_FILE)[0]}. Use the "
-        "token that the cluster was started with."
-    )

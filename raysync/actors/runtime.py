@@ -11,14 +11,15 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray.exceptions import AuthenticationError
 
-from raysync.actors.listener import reason_unreachable
-from raysync.actors.ray_token import require_token
+from raysync.actors.ray_token import is_sent, source, use_own_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
@@ -61,15 +62,16 @@ class RayRuntime:
 
     is_local: bool  #: this process started it, and will end it
     dashboard_url: str | None
-    needs_token: bool  #: the dashboard requires the token of this machine's Ray
+    token_source: str | None  #: variable or file with the dashboard's token; None without one
     submission_id: str | None  #: id of a submitted run in `ray job`
 
 
 def connect(
-    address: str | None, *, dashboard: bool = True, hidden: Collection[str] = ()
+    address: str | None, home: Path, *, dashboard: bool = True, hidden: Collection[str] = ()
 ) -> RayRuntime:
     """Join the cluster at *address*, or start a local one where it is None.
 
+    The token of a local Ray lies under *home*, so that the user's own Ray keeps its own.
     Processes of a local Ray inherit this environment without the variables *hidden*: several
     programs could report the environment, and none of them needs a secret. Ray's own connections
     use no proxy: a proxy cannot reach this machine's loopback, and a cloud's metadata server would
@@ -77,20 +79,25 @@ def connect(
     Ray installs a handler of SIGTERM, so raysync's handlers must be installed later.
 
     Raises:
-        ConfigurationError: no server answers at *address*, or it refuses the connection.
+        ConfigurationError: no server answers at *address*, or this process cannot join it.
         KeyboardInterrupt: SIGINT arrived during the call.
     """
-    if address is not None:
-        _require_listener(address)
-        require_token(address)
+    is_local = address is None
+    if address is None:
+        use_own_token(home)
+        joined = "local"
+    else:
+        from raysync.actors.joining import require_joinable  # here: a local run needs no gRPC
+
+        joined = require_joinable(address).address
     options: dict[str, Any] = {
-        "address": address or "local",
+        "address": joined,
         "namespace": NAMESPACE,
         "log_to_driver": False,  # workers log to files; results carry what the user must know
         "logging_level": logging.WARNING,
         "configure_logging": False,
     }
-    if address is None:
+    if is_local:
         options |= {
             "include_dashboard": dashboard,
             "dashboard_host": "127.0.0.1",
@@ -101,7 +108,7 @@ def connect(
         with (
             asked_directly(_own_hosts()),
             _without(hidden),
-            nothing_uploaded(address),
+            nothing_uploaded(),
             _interrupted_after(),
             hangups_blocked(),
         ):
@@ -109,14 +116,14 @@ def connect(
     except ConfigurationError:
         ray.shutdown()  # Ray has joined the cluster already
         raise
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
+    except (ConnectionError, RuntimeError, OSError, ValueError, AuthenticationError) as error:
+        where = "a local Ray" if is_local else f"the Ray cluster at {joined}"
         raise ConfigurationError(f"Cannot use {where}: {_why(error)}") from error
     url = context.dashboard_url
     return RayRuntime(
-        is_local=address is None,
+        is_local=is_local,
         dashboard_url=f"http://{url}" if url else None,
-        needs_token=os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
+        token_source=source() if is_sent() else None,
         submission_id=_submission_id(),
     )
 
@@ -165,19 +172,6 @@ def _without(variables: Collection[str]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
-
-
-def _require_listener(address: str) -> None:
-    """Raise ConfigurationError where no server listens; Ray itself would wait for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():  # a word of Ray's, such as "auto"
-        return
-    reason = reason_unreachable(host.strip("[]"), int(port))
-    if reason is not None:
-        raise ConfigurationError(
-            f"Cannot connect to the Ray cluster at {address}: {reason}. Check that the cluster "
-            "runs and that RAY_ADDRESS is correct."
-        )
 
 
 def _keep_off_stdout() -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from ray._common.runtime_env_uri import parse_uri
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 
 from raysync.actors.shipped import JOB_CONFIG, has_shipped_folder
 from raysync.errors import ConfigurationError
 
 _UV: Final = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 _HOOK: Final = "RAY_RUNTIME_ENV_HOOK"
-_DRIVER: Final = "ray._private.worker"
-_CLIENT: Final = "ray.util.client.worker"
-"""Modules in which Ray uploads: as a driver, and as a client of one."""
 _UPLOADS: Final = ("upload_working_dir_if_needed", "upload_py_modules_if_needed")
 
 
@@ -40,8 +37,8 @@ def _is_uri(text: str) -> bool:
 
 
 @contextmanager
-def nothing_uploaded(address: str | None) -> Iterator[None]:
-    """Prevent uploads of local files while Ray joins the cluster at *address*.
+def nothing_uploaded() -> Iterator[None]:
+    """Prevent uploads of local files while Ray joins a cluster.
 
     Ray finds folders to upload in several ways that the user may not know: `uv run` as an ancestor
     of this process, a hook, a job's configuration in the environment. All of them end in the
@@ -50,20 +47,17 @@ def nothing_uploaded(address: str | None) -> Iterator[None]:
     Raises:
         ConfigurationError: Ray would upload a local path.
     """
-    places = [import_module(_DRIVER)]
-    if address is not None and address.startswith("ray://"):
-        places.append(import_module(_CLIENT))
-    kept = [(place, name, getattr(place, name)) for place in places for name in _UPLOADS]
+    kept = [(name, getattr(ray_worker, name)) for name in _UPLOADS]
     has_uv = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
     ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = has_uv and _is_uv_requested()
     try:
-        for place, name, upload in kept:
-            setattr(place, name, _checked(upload))
+        for name, upload in kept:
+            setattr(ray_worker, name, _checked(upload))
         yield
     finally:
         ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = has_uv
-        for place, name, upload in kept:
-            setattr(place, name, upload)
+        for name, upload in kept:
+            setattr(ray_worker, name, upload)
 
 
 def _checked(upload: Any) -> Any:

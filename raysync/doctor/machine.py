@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from raysync.credentials import (
     KEY_FILE,
@@ -92,21 +90,25 @@ def check_proxy(settings: Settings) -> list[Check]:
 
 
 async def check_ray(settings: Settings) -> Check:
-    """Check that the Ray cluster of the settings accepts connections."""
+    """Check that this machine can join the Ray cluster of the settings."""
     address = settings.ray_address
-    if not address or address in ("local", "auto"):
+    if address is None:
         return Check(name="ray", status=OK, says="A run starts its own Ray.")
-    parts = urlsplit(address if "//" in address else f"//{address}")
+    from raysync.actors.joining import require_joinable  # here, because Ray takes a second
+
     try:
-        _, writer = await asyncio.wait_for(
-            asyncio.open_connection(parts.hostname, parts.port or 6379), 5.0
-        )
-        writer.close()
-    except (OSError, TimeoutError, ValueError, socket.gaierror):
+        head = await asyncio.to_thread(require_joinable, address)
+    except ConfigurationError as error:
+        return Check(name="ray", status=FAIL, says=str(error))
+    if head.ray_version is None:
         return Check(
             name="ray",
             status=FAIL,
-            says=f"No Ray cluster answers at RAY_ADDRESS ({address}).",
-            advice="Start it (`ray start --head`, `ray up cluster.yaml`), or unset RAY_ADDRESS.",
+            says=f"The Ray cluster at RAY_ADDRESS ({address}) does not answer in time.",
+            advice="Check its head: `ray status` there, its load and its memory.",
         )
-    return Check(name="ray", status=OK, says=f"RAY_ADDRESS ({address}) accepts connections.")
+    return Check(
+        name="ray",
+        status=OK,
+        says=f"This machine can join RAY_ADDRESS ({address}): Ray {head.ray_version}.",
+    )

@@ -86,13 +86,13 @@ async def run_sync(
         await require_any(engine, tenants, keys.missing)
         await check_vault(request.extras, tenants)
         room = await room_of(engine, request, settings, len(tenants))
-        runtime = connect(settings.ray_address, hidden=keys.variables)
+        runtime = connect(settings.ray_address, settings.home, hidden=keys.variables)
         on_ray()
         try:
             bound = bound_to_here(settings, request.extras, tenants)
             if not runtime.is_local:
                 await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
-            observer.ray_ready(runtime.dashboard_url, runtime.needs_token)
+            observer.ray_ready(runtime.dashboard_url, runtime.token_source)
             run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
             return await run.sync_all(tenants, stop)
         finally:

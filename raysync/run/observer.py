@@ -14,8 +14,8 @@ from raysync.models.results import SyncJobResult
 class RunObserver(Protocol):
     """Observer of a run, for a terminal or a log."""
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
-        """Receive the dashboard's URL once Ray has started."""
+    def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
+        """Receive the dashboard's URL, and where its token is, once Ray has started."""
         ...
 
     def started(self, tenant: str, job_id: JobId) -> None:

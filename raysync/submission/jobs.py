@@ -20,7 +20,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raysync.actors.listener import reason_unreachable
 from raysync.actors.nodes import HOW_TO_INSTALL
-from raysync.actors.ray_token import about_token
+from raysync.actors.ray_token import about_token, send_if_undecided
 from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
 from raysync.errors import ConfigurationError, OutOfSightError
 from raysync.models.secret_texts import has_password, looks_like_token
@@ -47,6 +47,7 @@ _SIGNAL_BASE = 128  # shells add it to the signal's number for an exit code
 
 logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
 logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
+logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # about_token() says more
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,16 @@ class _Client(JobSubmissionClient):
         return super()._do_request(method, endpoint, proxies=self._proxies, **given)
 
 
+def _connected(address: str, proxy: Proxy | None) -> _Client:
+    """Return a client, which sends Ray's token if the cluster requires it and it is here."""
+    try:
+        return _Client(address, proxy)
+    except AuthenticationError:
+        if not send_if_undecided():
+            raise
+    return _Client(address, proxy)
+
+
 class ClusterJobs:
     """Jobs of one cluster."""
 
@@ -101,10 +112,11 @@ class ClusterJobs:
         """
         found = address or _address_of_environment()
         shown = _without_password(found)
+        _refuse_other_schemes(found, shown)
         proxy = _way_to(found)
         _require_listener(found, shown, proxy)
         with _explained(shown, proxy), _no_other_address(found):
-            client = _Client(found, proxy)
+            client = _connected(found, proxy)
         return cls(shown, client, proxy)
 
     def submit(self, order: JobOrder, report: Callable[[str], object] = lambda _: None) -> None:
@@ -291,6 +303,17 @@ def _no_other_address(address: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def _refuse_other_schemes(address: str, shown: str) -> None:
+    """Raise ConfigurationError for an address of Ray Client, or of something else."""
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme not in _PORTS:
+        what = "an address of Ray Client" if scheme == "ray" else "no address of a dashboard"
+        raise ConfigurationError(
+            f"{shown} is {what}, but jobs are submitted to the cluster's dashboard. Name it with "
+            "--address http://HOST:8265 or RAY_API_SERVER_ADDRESS."
+        )
 
 
 def _without_password(address: str) -> str:

@@ -15,6 +15,7 @@ from raysync.models.ids import JobId
 from raysync.models.permits import Demand, Sharer, Use
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.permits import PermitPool
+from raysync.settings import home
 from raysync.worker.secrets import JobSecrets
 from tests.bench.figures import machine
 
@@ -47,7 +48,7 @@ def secrets_of(database_url: str, token: str) -> JobSecrets:
 
 
 async def test_permits_through_an_actor(database_url: str) -> None:
-    connect(None, dashboard=False)
+    connect(None, home(), dashboard=False)
     print(f"\n{machine()}")
     try:
         governor = RateLimitGovernorActor.options(num_cpus=0, max_concurrency=20_000).remote()

@@ -56,7 +56,7 @@ class HandTime:
 def test_a_run_is_told_from_its_beginning_to_its_figures(log: Lines) -> None:
     time = HandTime()
     with LogObserver(time.monotonic_s) as observer:
-        observer.ray_ready("http://127.0.0.1:8265", needs_token=False)
+        observer.ray_ready("http://127.0.0.1:8265", token_source=None)
         observer.started("takaro", JOB_ID)
         observer.progress([job_view(3)])
         observer.progress([job_view(3)])

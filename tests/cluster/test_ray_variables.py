@@ -22,7 +22,7 @@ print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV, os.environ.get("RAY_AUTH_MODE
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        pytest.param({}, "False token", id="a-local-ray-leaves-uv-alone-and-asks-for-its-token"),
+        pytest.param({}, "False None", id="a-local-ray-leaves-uv-alone"),
         pytest.param({"RAY_AUTH_MODE": "disabled"}, "False disabled", id="what-is-set-stays"),
         pytest.param({"RAY_ADDRESS": "10.0.0.1:6379"}, "False None", id="a-cluster-gets-no-folder"),
         pytest.param(
@@ -45,7 +45,7 @@ _INHERITANCE = """
 import os, pathlib, psutil
 from raysync.actors.runtime import connect, disconnect
 
-connect(None, dashboard=False, hidden=["A_SECRET", "NOT_SET"])
+connect(None, pathlib.Path(os.environ["HOME"]), dashboard=False, hidden=["A_SECRET", "NOT_SET"])
 found = set()
 for each in psutil.Process().children(recursive=True):
     try:

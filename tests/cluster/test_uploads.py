@@ -89,7 +89,7 @@ def test_whoever_tells_ray_of_a_folder_nothing_of_it_is_uploaded(
     named = json.loads(json.dumps(runtime_env).replace("FOLDER", str(folder)))
 
     with (
-        nothing_uploaded("127.0.0.1:6379"),
+        nothing_uploaded(),
         pytest.raises(ConfigurationError, match=r"uploads only what.*--working-dir") as refused,
     ):
         ray_worker.upload_working_dir_if_needed(named, True, None)
@@ -101,7 +101,7 @@ def test_whoever_tells_ray_of_a_folder_nothing_of_it_is_uploaded(
 def test_what_was_shipped_with_a_job_is_used_as_it_is() -> None:
     shipped = {"working_dir": "gcs://_ray_pkg_1.zip", "py_modules": ["gcs://_ray_pkg_2.zip"]}
 
-    with nothing_uploaded("127.0.0.1:6379"):
+    with nothing_uploaded():
         found = ray_worker.upload_py_modules_if_needed(dict(shipped), True, None)
         assert ray_worker.upload_working_dir_if_needed(found, True, None) == shipped
 
@@ -111,7 +111,7 @@ def test_rays_own_functions_are_back_afterwards(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     before = ray_worker.upload_working_dir_if_needed
 
-    with nothing_uploaded(None):
+    with nothing_uploaded():
         assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV is False
     assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV is True
     assert ray_worker.upload_working_dir_if_needed is before

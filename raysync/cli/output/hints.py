@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 
 from raysync.cli.output.console import print_line, say
-from raysync.cli.output.invocation import UNDER_UV, invocation
+from raysync.cli.output.invocation import invocation
 from raysync.models.ids import JobId
 
 
@@ -29,8 +29,7 @@ def say_started(console: Console, tenant: str, job_id: JobId) -> None:
     console.print(f"  {command}", soft_wrap=True)
 
 
-def say_dashboard(console: Console, url: str, needs_token: bool) -> None:
-    """Print the address of Ray's dashboard, and how to get its token."""
-    ray = "uv run ray" if invocation() == UNDER_UV else "ray"
-    hint = f" (its token: `{ray} get-auth-token`)" if needs_token else ""
+def say_dashboard(console: Console, url: str, token_source: str | None) -> None:
+    """Print the address of Ray's dashboard, and where its token is."""
+    hint = f" (its token is in {token_source})" if token_source else ""
     console.print(f"Ray dashboard: {url}{hint}", soft_wrap=True)

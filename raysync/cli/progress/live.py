@@ -212,10 +212,10 @@ class LiveObserver:
     def __exit__(self, *_exc: object) -> None:
         self._live.stop()
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+    def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
         self._phase = "Looking up which channels the bot can read …"
         if dashboard_url:
-            say_dashboard(self._console, dashboard_url, needs_token)
+            say_dashboard(self._console, dashboard_url, token_source)
 
     def started(self, tenant: str, job_id: JobId) -> None:
         say_started(self._console, tenant, job_id)

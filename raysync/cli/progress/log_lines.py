@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 class LogObserver(PeriodicObserver):
     """Observer that logs the start, the progress and the end of each job."""
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+    def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
+        needs_token = token_source is not None
         _write("ray_ready", "Ray is ready", dashboard_url=dashboard_url, needs_token=needs_token)
 
     def started(self, tenant: str, job_id: JobId) -> None:

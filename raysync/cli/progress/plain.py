@@ -67,9 +67,9 @@ class PlainObserver(PeriodicObserver):
             for tenant in self._running:
                 self._print(f"{tenant}: failed")
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
+    def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
         if dashboard_url:
-            say_dashboard(self._console, dashboard_url, needs_token)
+            say_dashboard(self._console, dashboard_url, token_source)
 
     def started(self, tenant: str, job_id: JobId) -> None:
         self._running.append(tenant)

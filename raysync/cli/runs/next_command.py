@@ -110,8 +110,8 @@ class StartedJobs:
     observer: RunObserver
     jobs: dict[str, JobId] = field(default_factory=dict)  #: by tenant
 
-    def ray_ready(self, dashboard_url: str | None, needs_token: bool) -> None:
-        self.observer.ray_ready(dashboard_url, needs_token)
+    def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
+        self.observer.ray_ready(dashboard_url, token_source)
 
     def started(self, tenant: str, job_id: JobId) -> None:
         self.jobs[tenant] = job_id
