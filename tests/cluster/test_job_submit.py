@@ -50,9 +50,7 @@ class OwnCluster:
         self, entrypoint: Sequence[str] = ENTRYPOINT, submission: str = SUBMISSION
     ) -> subprocess.Popen[str]:
         """`ray job submit`, run by somebody who knows none of the secrets."""
-        grace = json.dumps({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}})
-        options = ["--submission-id", submission, "--runtime-env-json", grace]
-        return self._ray_job("submit", *options, "--", *entrypoint)
+        return self._ray_job("submit", "--submission-id", submission, "--", *entrypoint)
 
     def stop(self) -> None:
         """`ray job stop`, which returns when the job has ended."""
@@ -107,6 +105,7 @@ def cluster(without_ray: Installation) -> Iterator[OwnCluster]:
         installation = without_ray.for_emulator(emulator).with_environ(
             RAYSYNC_DATABASE_URL=plain_url,
             SYNC_MAX_CHANNEL_WORKERS="2",
+            RAY_JOB_STOP_WAIT_TIME_S="60",  # as cluster.yaml sets it
             PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         )
         installation.add_tenant("takaro", guild_id)

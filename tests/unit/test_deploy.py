@@ -62,14 +62,19 @@ FROM_SECRET = fields(
     name=TEXT,
     valueFrom=fields("secretKeyRef", secretKeyRef=fields("name key", name=TEXT, key=TEXT)),
 )
-PLAIN = fields("name value", name={"const": "SYNC_WORKER_RESOURCE"}, value={"const": RESOURCE})
+STOP_WAIT = ("RAY_JOB_STOP_WAIT_TIME_S", "60")
+"""Variable of a head, and the seconds that `ray job stop` gives a run to end cleanly."""
+PLAIN = [
+    fields("name value", name={"const": name}, value={"const": value})
+    for name, value in [("SYNC_WORKER_RESOURCE", RESOURCE), STOP_WAIT]
+]
 CONTAINER = fields(
     "name image resources securityContext",
     name=TEXT,
     image=TEXT,
     resources=fields("requests limits", requests=QUANTITIES, limits=QUANTITIES),
     securityContext=SECURITY,
-    env=many({"oneOf": [FROM_SECRET, PLAIN]}),
+    env=many({"oneOf": [FROM_SECRET, *PLAIN]}),
 )
 POD = fields(
     "spec",
@@ -203,6 +208,7 @@ def test_a_job_runs_a_command_that_there_is_and_scales_from_nothing(job: Any) ->
     assert workers["minReplicas"] == 0
     (head,) = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
     assert {"name": "SYNC_WORKER_RESOURCE", "value": RESOURCE} in head["env"]
+    assert dict(zip(("name", "value"), STOP_WAIT, strict=True)) in head["env"]
     assert resources == {RESOURCE: 4}
     assert yaml.safe_load(job["runtimeEnvYAML"]) == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}
 
@@ -236,6 +242,37 @@ def test_a_prometheus_may_be_let_in_to_the_metrics_and_nothing_else() -> None:
 
     jsonschema.validate(told, SCHEMAS["networkpolicy.yaml"])
     assert told["spec"]["ingress"][-1]["ports"] == [{"protocol": "TCP", "port": 8080}]
+
+
+LAUNCHED = [ROOT / "cluster.yaml", *sorted(DEPLOY.glob("cluster-*.yaml"))]
+PYTHON, UV = "3.11.18", "0.13.9"
+"""Of all nodes: Ray compares Python to the patch, and uv finds and downloads it."""
+
+
+@pytest.mark.parametrize("path", LAUNCHED, ids=lambda path: path.name)
+def test_a_launched_head_gives_jobs_time_to_end_cleanly(path: Path) -> None:
+    (start,) = [
+        each
+        for each in yaml.safe_load(path.read_text())["head_start_ray_commands"]
+        if "ray start" in each
+    ]
+    exported, _, started = start.partition("; set +a;")
+
+    assert exported.startswith("set -a; ")
+    assert "=".join(STOP_WAIT) in exported.split("; ")
+    assert " ray start --head " in started
+
+
+@pytest.mark.parametrize("path", LAUNCHED, ids=lambda path: path.name)
+def test_launched_nodes_have_one_python_and_one_uv(path: Path) -> None:
+    setup = yaml.safe_load(path.read_text())["setup_commands"]
+
+    assert [each for each in setup if "pip install" in each and "/uv/bin/pip" in each] == [
+        f"~/uv/bin/pip install --quiet uv=={UV}"
+    ]
+    (venv,) = [each for each in setup if "uv venv" in each]
+    assert set(re.findall(r"\d+\.\d+[.\d]*", venv)) == {PYTHON}
+    assert venv.startswith('test "$(~/venv/bin/python -V)" = '), "an older one is replaced"
 
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
