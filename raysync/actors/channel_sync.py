@@ -52,7 +52,7 @@ class ChannelSyncActor:
         """Return the public key to which secrets are sealed, and the id of the node."""
         return self._inbox.public_key(), ray.get_runtime_context().get_node_id()
 
-    @ray.method(concurrency_group=PROBES)
+    @ray.method(concurrency_group=PROBES, enable_task_events=False)
     async def pulse(self) -> float:
         """Return the heartbeat's age in seconds, even while the event loop is blocked."""
         return self._heartbeat.age_s()

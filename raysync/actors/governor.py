@@ -44,18 +44,21 @@ class RateLimitGovernor:
         self._tokens.stop_at(invalid_stop)  # even if the URL was sealed for an earlier governor
         self._tokens.connect(fingerprint, self._inbox.open(sealed_database_url).decode())
 
+    @ray.method(enable_task_events=False)  # too many for the dashboard's list of tasks
     async def lease(
         self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float
     ) -> Lease:
         """Grant permits for one token; see `Governor.lease`. Raises LedgerUnknownError."""
         return self._tokens.lease(fingerprint, sharer, demand, per_second)
 
+    @ray.method(enable_task_events=False)
     async def observe(
         self, fingerprint: str, status: int, scope: str | None, retry_after_s: float | None
     ) -> None:
         """Count an answer of 401, 403 or 429."""
         self._tokens.observe(fingerprint, status, scope, retry_after_s)
 
+    @ray.method(enable_task_events=False)
     async def stopped(self) -> RunStoppedError | None:
         """Return the reason as soon as requests are forbidden; None after a while."""
         return await self._tokens.stopped()

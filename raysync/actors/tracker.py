@@ -53,9 +53,11 @@ class ProgressTracker:
     async def planned(self, job_id: JobId) -> None:
         self._tracked().board(job_id).planned()
 
+    @ray.method(enable_task_events=False)  # too many for the dashboard's list of tasks
     async def report(self, report: WorkerReport) -> None:
         self._tracked().report(report)
 
+    @ray.method(enable_task_events=False)
     async def settle(self, job_id: JobId, outcome: ChannelOutcome) -> None:
         self._tracked().board(job_id).settle(outcome)
 
@@ -65,6 +67,7 @@ class ProgressTracker:
     async def under_way(self, job_id: JobId) -> Mapping[ChannelId, ChannelProgress]:
         return self._tracked().board(job_id).under_way()
 
+    @ray.method(enable_task_events=False)
     async def view(self, job_id: JobId, busiest: int) -> JobView:
         return self._tracked().board(job_id).view(busiest)
 

@@ -60,3 +60,15 @@ def test_only_frozen_values_cross_an_actor(shell: type) -> None:
 
     assert ours
     assert changeable == set()
+
+
+def test_only_calls_that_say_something_are_tasks_of_the_dashboard() -> None:
+    """Ray lists each call otherwise: thousands of permits would hide the channels' visits."""
+    left_out = {
+        method.__name__
+        for shell in SHELLS
+        for method in methods(shell)
+        if getattr(method, "__ray_enable_task_events__", True) is False
+    }
+
+    assert left_out == {"lease", "observe", "stopped", "report", "settle", "view", "pulse"}
