@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raysync.actors.listener import reason_unreachable
 from raysync.actors.nodes import HOW_TO_INSTALL
-from raysync.actors.ray_token import about_token, send_if_undecided
+from raysync.actors.ray_token import about_token, is_sent, send_if_undecided
 from raysync.discord_api.proxies import Proxy, is_loopback, proxies_here
 from raysync.errors import ConfigurationError, OutOfSightError
 from raysync.models.secret_texts import has_password, looks_like_token
@@ -154,6 +155,11 @@ class ClusterJobs:
         """Stop a job, which has `STOP_WAIT_S` to end cleanly."""
         with _explained(self.address, self._proxy):
             self._client.stop_job(submission_id)
+
+    def command(self, verb: str, *arguments: str) -> str:
+        """Return a command line of Ray's own client for this cluster."""
+        mode = "RAY_AUTH_MODE=token " if is_sent() else ""
+        return mode + shlex.join(["ray", "job", verb, "--address", self.address, *arguments])
 
     async def follow(self, submission_id: str, write: Callable[[str], object]) -> SubmissionEnd:
         """Pass the job's log to *write* as it arrives, until the job has ended; return its end.

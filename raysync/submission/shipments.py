@@ -44,6 +44,7 @@ _SECRET_NAMES: Final = (
     ".pgpass",
     ".git-credentials",
     "auth_token",
+    "ray_auth_token",
     # exports and dumps
     "*.jsonl",
     "*.jsonl.*",

@@ -325,7 +325,7 @@ def test_the_timers_service_runs_a_command_that_there_is_and_ends_it_cleanly() -
     assert problem_of(words) is None
     assert service["KillMode"] == "mixed"
     home = f"/var/lib/{service['StateDirectory']}"
-    assert f"HOME={home}" in service["Environment"].split(), "where a local Ray keeps its token"
+    assert f"HOME={home}" in service["Environment"].split(), "the user has no other"
     assert service["SuccessExitStatus"] == "130"
     assert timer["Persistent"] == "yes"
 

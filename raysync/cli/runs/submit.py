@@ -172,8 +172,8 @@ def _refuse_second(jobs: ClusterJobs, metadata: Mapping[str, str]) -> None:
         ):
             raise JobRunningError(
                 f"Job {submission_id} on {jobs.address} already runs for the same tenants or job. "
-                f"Wait for it (`ray job logs --follow {submission_id}`), or stop it "
-                f"(`ray job stop {submission_id}`)."
+                f"Wait for it (`{jobs.command('logs', '--follow', submission_id)}`), or stop it "
+                f"(`{jobs.command('stop', submission_id)}`)."
             )
 
 
