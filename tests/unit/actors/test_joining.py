@@ -6,43 +6,26 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import ray
-from ray._raylet import AuthenticationTokenLoader, Config, get_authentication_mode
+from ray._raylet import AuthenticationTokenLoader
 
 from raysync.actors import joining
 from raysync.actors.joining import Head, require_joinable
 from raysync.actors.ray_token import TOKEN_FILE, about_token, source, use_own_token
 from raysync.errors import ConfigurationError
+from tests.unit.actors.conftest import keep_token, sends_token
 from tests.unit.actors.fake_head import FakeHead, serving
 
 TOKEN = "the-token-of-this-cluster-" + "x" * 20
 OTHER = "the-token-of-another-cluster-" + "x" * 20
+pytestmark = pytest.mark.usefixtures("own_home")
+
 PYTHON = ".".join(map(str, sys.version_info[:3]))
-VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS")
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Give each test a home without a token, and Ray its own mode back afterwards."""
-    with monkeypatch.context() as patch:
-        for name in VARIABLES:
-            patch.setenv(name, "")  # recorded, so that it is restored if the test sets it
-            patch.delenv(name)
-        patch.setenv("HOME", str(tmp_path))
-        _reread()
-        yield tmp_path
-    _reread()
-
-
-def _reread() -> None:
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def head(
@@ -51,17 +34,8 @@ def head(
     return FakeHead(token, ray_version, python)
 
 
-def keep_token(home: Path, token: str) -> None:
-    (home / ".ray").mkdir()
-    (home / ".ray/auth_token").write_text(f"{token}\n")
-
-
-def sends_token() -> bool:
-    return bool(get_authentication_mode())
-
-
-def test_a_head_without_a_token_is_joined_and_is_sent_none(bare: Path) -> None:
-    keep_token(bare, TOKEN)
+def test_a_head_without_a_token_is_joined_and_is_sent_none(own_home: Path) -> None:
+    keep_token(own_home, TOKEN)
     fake = head()
     with serving(fake) as address:
         assert require_joinable(address) == Head(address, ray.__version__, PYTHON)
@@ -70,8 +44,8 @@ def test_a_head_without_a_token_is_joined_and_is_sent_none(bare: Path) -> None:
     assert not sends_token()
 
 
-def test_a_head_with_a_token_gets_it_from_now_on(bare: Path) -> None:
-    keep_token(bare, TOKEN)
+def test_a_head_with_a_token_gets_it_from_now_on(own_home: Path) -> None:
+    keep_token(own_home, TOKEN)
     fake = head(TOKEN)
     with serving(fake) as address:
         assert require_joinable(address) == Head(address, ray.__version__, PYTHON)
@@ -201,9 +175,11 @@ def test_a_head_too_busy_to_answer_is_left_to_ray(monkeypatch: pytest.MonkeyPatc
         assert require_joinable(address) == Head(address)
 
 
-def test_a_local_ray_has_a_token_of_its_own(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_ray_has_a_token_of_its_own(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", OTHER)
-    home = bare / "not/yet"
+    home = own_home / "not/yet"
     use_own_token(home)
     token = (home / TOKEN_FILE).read_text()
     use_own_token(home)
@@ -214,33 +190,33 @@ def test_a_local_ray_has_a_token_of_its_own(bare: Path, monkeypatch: pytest.Monk
     assert AuthenticationTokenLoader.instance().get_raw_token() == token
     assert source() == str(home / TOKEN_FILE)
     assert "RAY_AUTH_TOKEN" not in os.environ
-    assert not (bare / ".ray").exists()
+    assert not (own_home / ".ray").exists()
 
 
 def test_a_local_ray_has_no_token_where_none_is_wanted(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    use_own_token(bare / "home")
+    use_own_token(own_home / "home")
 
-    assert list(bare.iterdir()) == []
+    assert list(own_home.iterdir()) == []
     assert not sends_token()
 
 
-def test_a_home_that_takes_no_token_is_a_sentence(bare: Path) -> None:
-    (bare / "file").write_text("")
+def test_a_home_that_takes_no_token_is_a_sentence(own_home: Path) -> None:
+    (own_home / "file").write_text("")
 
     with pytest.raises(ConfigurationError, match=r"Cannot store the token.*Set RAYSYNC_HOME"):
-        use_own_token(bare / "file")
+        use_own_token(own_home / "file")
 
 
 def test_the_source_of_a_refused_token_is_the_one_that_ray_prefers(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_token(bare, OTHER)
+    keep_token(own_home, OTHER)
     assert "in ~/.ray/auth_token" in about_token("a:1")
-    (bare / "more").write_text(OTHER)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(bare / "more"))
-    assert f"in {bare / 'more'}" in about_token("a:1")
+    (own_home / "more").write_text(OTHER)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(own_home / "more"))
+    assert f"in {own_home / 'more'}" in about_token("a:1")
     monkeypatch.setenv("RAY_AUTH_TOKEN", OTHER)
     assert "in RAY_AUTH_TOKEN." in about_token("a:1")
