@@ -47,6 +47,12 @@ class Head:
     ray_version: str | None = None  #: None if the head did not answer in time
     python_version: str | None = None  #: None if the head does not say
 
+    @property
+    def versions(self) -> str:
+        """The known versions, for a sentence."""
+        python = f" with Python {self.python_version}" if self.python_version else ""
+        return f"Ray {self.ray_version}{python}"
+
 
 def require_joinable(named: str) -> Head:
     """Return the head at *named*, which this process can join; send Ray's token if required.
@@ -184,12 +190,7 @@ def _require_same_versions(head: Head) -> None:
     if head.ray_version in (None, ours.ray_version) and is_same_python:
         return
     raise ConfigurationError(
-        f"The Ray cluster at {head.address} runs {_versions(head)}, and this is {_versions(ours)}. "
+        f"The Ray cluster at {head.address} runs {head.versions}, and this is {ours.versions}. "
         "Ray needs the same versions of both on all machines, the patch of Python's included. Use "
         "the cluster's versions here, or run on the cluster: `raysync submit` (docs/cluster.md)."
     )
-
-
-def _versions(head: Head) -> str:
-    python = f" with Python {head.python_version}" if head.python_version else ""
-    return f"Ray {head.ray_version}{python}"

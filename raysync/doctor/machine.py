@@ -110,5 +110,5 @@ async def check_ray(settings: Settings) -> Check:
     return Check(
         name="ray",
         status=OK,
-        says=f"This machine can join RAY_ADDRESS ({address}): Ray {head.ray_version}.",
+        says=f"This machine can join RAY_ADDRESS ({address}): {head.versions}.",
     )

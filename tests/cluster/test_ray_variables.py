@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -41,33 +42,42 @@ def test_ray_is_told_before_it_is_imported(more: dict[str, str], told: str) -> N
     assert told == done.stdout.strip()
 
 
-_INHERITANCE = """
-import os, pathlib, psutil
+_LOCAL_RAY = """
+import os, pathlib, psutil, ray
 from raysync.actors.runtime import connect, disconnect
 
-connect(None, pathlib.Path(os.environ["HOME"]), dashboard=False, hidden=["A_SECRET", "NOT_SET"])
+home = pathlib.Path(os.environ["RAYSYNC_HOME"])
+runtime = connect(None, home, dashboard=False, hidden=["A_SECRET", "NOT_SET"])
 found = set()
 for each in psutil.Process().children(recursive=True):
     try:
         held = pathlib.Path(f"/proc/{each.pid}/environ").read_bytes()
     except OSError:
         continue
-    found |= {name for name in (b"A_SECRET", b"HARMLESS") if name in held}
-print(sorted(found), os.environ["A_SECRET"])
+    found |= {name for name in (b"A_SECRET", b"HARMLESS", b"RAY_AUTH_TOKEN=") if name in held}
+print(sorted(found), os.environ["A_SECRET"], ray.get(ray.remote(lambda: "works").remote()))
+print(runtime.token_source)
 disconnect()
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
-def test_what_a_local_ray_starts_inherits_no_secret() -> None:
+def test_a_local_ray_inherits_no_secret_and_leaves_the_users_own_ray_alone(tmp_path: Path) -> None:
+    """`~/.ray/auth_token` would turn on the token for every later `ray start` of the user."""
     environ = ray_environ() | {"A_SECRET": "hunter2", "HARMLESS": "x"}
+    environ |= {"HOME": str(tmp_path), "RAYSYNC_HOME": str(tmp_path / "raysync")}
+    environ |= {"RAY_AUTH_TOKEN": "the-token-of-some-cluster"}
+    del environ["RAY_AUTH_MODE"]
     done = subprocess.run(
-        [sys.executable, "-c", _INHERITANCE],
+        [sys.executable, "-c", _LOCAL_RAY],
         env=environ,
         capture_output=True,
         text=True,
         check=False,
     )
 
+    token = tmp_path / "raysync/ray_auth_token"
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[b'HARMLESS'] hunter2"
+    assert done.stdout.splitlines() == ["[b'HARMLESS'] hunter2 works", str(token)]
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert not (tmp_path / ".ray/auth_token").exists()

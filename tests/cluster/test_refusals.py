@@ -152,6 +152,13 @@ def test_a_ray_address_nobody_listens_on(small: tuple[Installation, Emulator, in
     assert_refused(run, f"127.0.0.1:{port}")
 
 
+def test_an_address_of_ray_client(small: tuple[Installation, Emulator, int]) -> None:
+    installation, _, _ = small
+    run = installation.with_environ(RAY_ADDRESS="ray://10.0.0.1:10001").start("--tenant", "takaro")
+
+    assert_refused(run, "Ray Client", "raysync submit --address http://HOST:8265")
+
+
 def test_a_cluster_that_asks_for_no_token_where_one_would_be_sent(
     small: tuple[Installation, Emulator, int],
 ) -> None:

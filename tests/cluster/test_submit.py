@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import ray
 from sqlalchemy import make_url
 
 from raysync.emulator import (
@@ -66,7 +68,8 @@ class Operator:
         return ("--address", self.head.dashboard_url)
 
     def submitting(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        known = ray_environ() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": RAY_TOKEN}
+        known = ray_environ() | {"RAY_AUTH_TOKEN": RAY_TOKEN}
+        del known["RAY_AUTH_MODE"]  # the dashboard says whether it requires the token
         return subprocess.Popen(
             [sys.executable, "-m", "raysync", "submit", *self._to, *arguments],
             env=known | NOT_THERE | environ,
@@ -188,28 +191,29 @@ def test_an_unknown_tenant_is_2_there_and_here(cluster: Operator) -> None:
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Set RAY_AUTH_MODE=token", id="no-mode"),
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Unset RAY_AUTH_MODE", id="none-sent"),
+        pytest.param({"RAY_AUTH_TOKEN": ""}, "here there is none", id="no-token-here"),
         pytest.param(
             {"RAY_AUTH_TOKEN": OTHER_TOKEN}, "refuses the token in RAY_AUTH_TOKEN", id="another"
         ),
     ],
 )
 def test_a_token_that_is_missing_or_wrong_is_a_sentence(
-    cluster: Operator, environ: dict[str, str], sentence: str
+    cluster: Operator, tmp_path: Path, environ: dict[str, str], sentence: str
 ) -> None:
-    run = cluster.submit("--", "start", "--tenant=takaro", **environ)
+    run = cluster.submit("--", "start", "--tenant=takaro", **{"HOME": str(tmp_path)} | environ)
 
     assert (run.code, run.out) == (2, "")
     assert sentence in run.err
-    assert "Traceback" not in run.err
+    assert len(run.err.splitlines()) == 1, "and no line of Ray's own"
     assert OTHER_TOKEN not in run.err
 
 
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        pytest.param({"RAY_AUTH_TOKEN": None}, "Set RAY_AUTH_MODE=token", id="no-token-here"),
-        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Set RAY_AUTH_MODE=token", id="none-sent"),
+        pytest.param({"RAY_AUTH_TOKEN": None}, "here there is none", id="no-token-here"),
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, "Unset RAY_AUTH_MODE", id="none-sent"),
         pytest.param(
             {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": OTHER_TOKEN},
             "refuses the token in RAY_AUTH_TOKEN",
@@ -221,21 +225,33 @@ def test_a_run_that_joins_with_no_token_or_another_says_so_at_once(
     cluster: Operator, tmp_path: Path, environ: dict[str, str | None], sentence: str
 ) -> None:
     joining = {"RAY_ADDRESS": cluster.head.address, "RAY_AUTH_MODE": None, "HOME": str(tmp_path)}
-    run = cluster.installation.with_environ(**joining | environ).start("--tenant=takaro")
+    installation = cluster.installation.with_environ(**joining | environ)
+    run = installation.start("--tenant=takaro")
 
     assert (run.code, run.out) == (2, "")
     assert sentence in run.err
     assert len(run.err.splitlines()) == 1, "Ray's own warnings would be twenty"
     assert OTHER_TOKEN not in run.err
 
+    (check,) = ray_checks(installation)
+    assert check["status"] == "fail"
+    assert sentence in check["says"]
 
-def test_a_run_on_the_clusters_own_machine_joins_with_the_machines_token(
-    cluster: Operator,
-) -> None:
+
+def ray_checks(installation: Installation) -> list[dict[str, Any]]:
+    """What `raysync doctor` says of the cluster."""
+    found = json.loads(installation.raysync("doctor", "--json").out)
+    return [check for check in found["checks"] if check["name"] == "ray"]
+
+
+def test_a_run_that_joins_sends_the_token_that_the_head_asks_for(cluster: Operator) -> None:
     installation = cluster.installation.with_environ(
         RAY_ADDRESS=cluster.head.address, RAY_AUTH_MODE=None
     )
 
+    (check,) = ray_checks(installation)
+    assert check["status"] == "ok"
+    assert f"Ray {ray.__version__} with Python {platform.python_version()}" in check["says"]
     run = installation.start("--tenant=beacon")
 
     assert run.code in (0, 3), run.err  # another test may have left it a dead letter

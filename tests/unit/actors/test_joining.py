@@ -18,6 +18,7 @@ from raysync.actors import joining
 from raysync.actors.joining import Head, require_joinable
 from raysync.actors.ray_token import TOKEN_FILE, about_token, source, use_own_token
 from raysync.errors import ConfigurationError
+from raysync.settings import read_settings
 from tests.unit.actors.conftest import keep_token, sends_token
 from tests.unit.actors.fake_head import FakeHead, serving
 
@@ -191,6 +192,17 @@ def test_a_local_ray_has_a_token_of_its_own(
     assert source() == str(home / TOKEN_FILE)
     assert "RAY_AUTH_TOKEN" not in os.environ
     assert not (own_home / ".ray").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "joined"), [("local", None), ("", None), ("auto", "auto"), ("a:1", "a:1")]
+)
+def test_rays_word_for_a_local_ray_joins_nothing(
+    monkeypatch: pytest.MonkeyPatch, address: str, joined: str | None
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+
+    assert read_settings().ray_address == joined
 
 
 def test_a_local_ray_has_no_token_where_none_is_wanted(
