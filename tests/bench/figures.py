@@ -34,6 +34,7 @@ class Run:
 
     requests: list[LogEntry]  #: never empty, oldest first
     cpu: CpuTimes
+    began_s: float  #: start of the command, in Unix seconds
     wall_s: float  #: the whole command, from its start to its end
     messages: int  #: rows in the database, all of them compared with the emulator's
     jobs: list[dict[str, Any]]  #: as raysync told them; none of the baseline

@@ -131,7 +131,7 @@ class Laboratory:
         group: str,
     ) -> Ended:
         discord.reset()
-        started_s = time.monotonic()
+        started_s, began_s = time.monotonic(), time.time()
         said = self.home / f"{group}.log"
         with (
             said.open("w") as errors,
@@ -148,7 +148,9 @@ class Laboratory:
         wall_s, requests = time.monotonic() - started_s, discord.log()
         if program.returncode != 0:
             raise BenchError(f"{group}: exit code {program.returncode}\n{said.read_text()[-4000:]}")
-        return Ended(out, wall_s, lambda copied, jobs: Run(requests, cpu(), wall_s, copied, jobs))
+        return Ended(
+            out, wall_s, lambda copied, jobs: Run(requests, cpu(), began_s, wall_s, copied, jobs)
+        )
 
     @contextmanager
     def _database(self) -> Iterator[str]:
