@@ -15,6 +15,8 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from raysync.store.connection.engine import open_engine
 from raysync.store.server import migrate
@@ -30,6 +32,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = Path(__file__).parent
+ALL_TESTS = "not bench and not slow"  # as pyproject.toml says
+TIERS_WITH_RAY = frozenset({"cluster", "faults", "packaging"})
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run all tests in two processes.
+
+    Chosen tests run in this process, where a debugger works; so do benchmarks, which need quiet.
+    """
+    is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return 2 if is_all and config.option.markexpr == ALL_TESTS else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return OneRayAtATime(config, log)
+
+
+class OneRayAtATime(LoadScopeScheduling):
+    """Give all tests with Ray to one process, and the others file by file to whichever is free.
+
+    Tests with Ray mostly wait, for half of the time that all tests take. Two Rays at a time would
+    not fit two cores.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return "ray" if Path(path).parts[1] in TIERS_WITH_RAY else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
