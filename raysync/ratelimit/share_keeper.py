@@ -57,9 +57,18 @@ class ShareKeeper:
         """Renew due shares, and wait until the ledgers are written."""
         while self._renewing:  # these were decided before this call
             await asyncio.wait(self._renewing.values())
-        self._renew_due()
-        if self._renewing:
-            await asyncio.wait(self._renewing.values())
+        for _ in range(2):  # a smaller share is used with one renewal, and written with the next
+            self._renew_due()
+            if self._renewing:
+                await asyncio.wait(self._renewing.values())
+
+    async def close(self) -> None:
+        """Stop renewals under way, and close the ledgers."""
+        renewing = list(self._renewing.values())
+        for renewal in renewing:
+            renewal.cancel()
+        await asyncio.gather(*renewing, return_exceptions=True)
+        await asyncio.gather(*(ledger.close() for ledger in self._ledgers.values()))
 
     def _renew_due(self) -> None:
         for token, share in self._shares.items():
