@@ -53,14 +53,15 @@ class ShareKeeper:
             self._renew_due()
             await asyncio.sleep(BEAT_S)
 
+    async def settle(self) -> None:
+        """Wait until no renewal is under way."""
+        while self._renewing:
+            await asyncio.wait(self._renewing.values())
+
     async def write_down(self) -> None:
         """Renew due shares, and wait until the ledgers are written."""
-        while self._renewing:  # these were decided before this call
-            await asyncio.wait(self._renewing.values())
-        for _ in range(2):  # a smaller share is used with one renewal, and written with the next
-            self._renew_due()
-            if self._renewing:
-                await asyncio.wait(self._renewing.values())
+        self._renew_due()
+        await self.settle()
 
     async def close(self) -> None:
         """Stop renewals under way, and close the ledgers."""

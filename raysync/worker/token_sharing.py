@@ -101,6 +101,8 @@ class TokenSharing:
     async def give_up_shares(self) -> None:
         """Release all tokens to the governors of other clusters: this cluster is about to end."""
         self._governor.give_up_shares()
+        await self._keeper.settle()  # a renewal that was decided before takes the share again
+        self._governor.give_up_shares()
         await self._keeper.write_down()
 
     async def renew_for_ever(self) -> None:
