@@ -137,6 +137,7 @@ class _Run:
                 self._clock,
                 self._active,
                 self._governor,
+                lambda: self._planning.in_flight_at(settings.global_requests_per_second),
                 on_ray,
             )
         )

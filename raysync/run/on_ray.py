@@ -35,8 +35,12 @@ class OnRay:
         bound: str | None,
         clock: Clock,
         active: ActiveJobs,
+        in_flight: Callable[[], float],
     ) -> None:
-        """Start the actors, and the first worker. Requires a running event loop."""
+        """Start the actors, and the first worker. Requires a running event loop.
+
+        *in_flight* returns the number of requests in flight that use the tokens' budgets up.
+        """
         self.runtime = runtime
         slots = settings.channel_batch_size
         self.actors = RunActors(
@@ -52,7 +56,9 @@ class OnRay:
             lambda number: self.actors.spawn(number, self._secrets_of(active)),
             slots,
             clock,
-            (LocalScaling if runtime.is_local else ClusterScaling)(room.workers, slots),
+            LocalScaling(room.workers, slots, in_flight)
+            if runtime.is_local
+            else ClusterScaling(room.workers, slots),
             self.actors.new_slot_pool,
         )
         self.metrics = RunMetrics(self.dispatcher, active.trackers)

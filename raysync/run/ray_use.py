@@ -36,6 +36,7 @@ class RayPlan:
     clock: Clock
     active: ActiveJobs
     governor: DriverGovernor
+    in_flight: Callable[[], float]  #: requests in flight that use the tokens' budgets up
     on_ray: Callable[[], None]  #: called once Ray has started, which touches signal handlers
 
 
@@ -109,7 +110,14 @@ class RayUse:
         plan = self._plan
         plan.observer.ray_ready(runtime.dashboard_url, runtime.token_source)
         return OnRay(
-            runtime, plan.settings, plan.keys, plan.room, plan.bound, plan.clock, plan.active
+            runtime,
+            plan.settings,
+            plan.keys,
+            plan.room,
+            plan.bound,
+            plan.clock,
+            plan.active,
+            plan.in_flight,
         )
 
     def channels_of(self, job: JobTracker, header: JobHeader) -> JobChannels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 from bisect import bisect_left
@@ -184,7 +185,7 @@ def test_no_second_of_a_hand_over_holds_more_than_the_budget(
     ended_s = hand_over_s + workers_after_s + 6.0
     last = sum(at_s > ended_s - 2.0 for at_s in arrived_s)
     assert last >= 0.9 * 2.0 * RATE, "the shared governor has all of the token in the end"
-    gaps_s = [later - earlier for earlier, later in zip(arrived_s, arrived_s[1:], strict=False)]
+    gaps_s = [later - earlier for earlier, later in itertools.pairwise(arrived_s)]
     assert max(gaps_s) < 2 * QUIET_S + 0.5
 
 
