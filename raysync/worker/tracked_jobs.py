@@ -91,9 +91,9 @@ class TrackedJobs:
         self._closed.add(job_id)
 
     def drop(self, job_id: JobId) -> None:
-        """Stop tracking the job without a flush: another tracker has all of it."""
-        del self._boards[job_id]
-        self._meters.pop(job_id).close()
+        """Stop tracking a job without a flush: another tracker has all of it. Idempotent."""
+        if self._boards.pop(job_id, None) is not None:
+            self._meters.pop(job_id).close()
         self._closed.add(job_id)
 
     async def end(self) -> None:

@@ -99,6 +99,24 @@ def test_the_other_tracker_gets_everything_once_and_what_comes_meanwhile() -> No
     assert (view.channels_total, view.messages, view.planning) == (3, 40, False)
 
 
+def test_a_job_may_begin_at_the_other_tracker() -> None:
+    """On a cluster there is one from the start."""
+    ours, theirs = FakeStore(), FakeStore()
+
+    async def scenario() -> None:
+        own = TrackedJobs(ours, FakeSink())
+        tracker = JobTracker("takaro", OwnTracker(HEADER, own))
+        await tracker.hand_over(OwnTracker(HEADER, TrackedJobs(theirs, FakeSink())))
+        await tracker.plan([make_task(1)], [])
+        await tracker.close()
+        await own.end()
+
+    run_virtual(scenario())
+
+    assert ours.saved == []
+    assert [view.channels_total for view, _ in theirs.saved] == [1]
+
+
 def test_a_run_imports_no_ray_before_it_needs_ray() -> None:
     """`import ray` takes half a second of a core, and its processes seconds."""
     code = "import raysync.run.driver, sys; print(sorted(m for m in sys.modules if m == 'ray'))"
