@@ -161,15 +161,13 @@ class RayUse:
 
     async def close(self) -> None:
         """End the actors, and leave Ray."""
-        is_joined = self._present is not None
         if self._joining is not None:
             await asyncio.wait([self._joining])
-            is_joined = self._joining.exception() is None
         try:
             if self._present is not None:
                 await self._present.close()
         finally:
-            if is_joined:
+            if self._joining is not None or self._present is not None:
                 from raysync.run.on_ray import leave
 
                 leave()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raysync.emulator import Edits, Emulator
+from raysync.emulator import Emulator
 from tests.cluster.arrivals import most_in_a_second
 from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Ended, Installation
@@ -22,12 +22,6 @@ def assert_within_limits(emulator: Emulator) -> None:
     assert most_in_a_second(at_s) <= MOST_PER_SECOND
 
 
-def shape(ended: Ended) -> dict[str, object]:
-    """Return the keys of a result, and those of its parts."""
-    job = ended.job
-    return {key: sorted(value) if isinstance(value, dict) else None for key, value in job.items()}
-
-
 def sessions(directory: Path) -> list[Path]:
     """Return the folders that Ray has made: one for each start."""
     return [path for path in directory.glob("ray/session_*") if not path.is_symlink()]
@@ -37,18 +31,16 @@ def test_a_run_plans_before_ray_is_there_and_an_unchanged_guild_needs_no_ray(
     without_ray: Installation, serve_tenant: ServeTenant, short_path: Path
 ) -> None:
     installation, emulator = serve_tenant(
-        without_ray.with_environ(RAY_TMPDIR=str(short_path)), wide_world(16, 4)
+        without_ray.with_environ(RAY_TMPDIR=str(short_path)), wide_world(16, 3)
     )
-    emulator_seen: list[int] = []
-
     with installation.starting("--tenant", "takaro") as program:
         wait_until(lambda: program.poll() is not None or bool(emulator.log.entries), 60)
-        emulator_seen.append(len(sessions(short_path)))
+        at_first = len(sessions(short_path))
         out, err = program.communicate(timeout=100)
 
     assert program.returncode == 0, err
     first = Ended(program.returncode, out, err)
-    assert emulator_seen == [0], "Ray starts once something is to be read"
+    assert at_first == 0, "Ray starts once something is to be read"
     assert len(sessions(short_path)) == 1
     assert "Ray dashboard: http" in first.err
     installation.assert_complete("takaro", emulator)
@@ -56,30 +48,24 @@ def test_a_run_plans_before_ray_is_there_and_an_unchanged_guild_needs_no_ray(
     counted = first.job["parallel_stats"]["total_api_calls"]
     assert counted == emulator.counters.requests, "the planner's requests are counted, too"
 
-    installation.read_minutes_later()
-    installation.start("--tenant", "takaro")  # reads once more what was new
-    before, requests = len(sessions(short_path)), emulator.counters.requests
+    requests = emulator.counters.requests
     unchanged = installation.start("--tenant", "takaro")
 
     assert unchanged.code == 0, unchanged.err
-    assert len(sessions(short_path)) == before, "nothing is to be read"
+    assert len(sessions(short_path)) == 1, "nothing is to be read"
     assert "Ray dashboard" not in unchanged.err
-    assert unchanged.job["channels_unchanged"] == first.job["channels_total"]
+    assert unchanged.job["channels_processed"] == 0
+    assert unchanged.job["channels_unchanged"] == first.job["channels_processed"]
     assert unchanged.job["parallel_stats"]["total_api_calls"] == (
         emulator.counters.requests - requests
     )
-    assert shape(unchanged) == shape(first)
+    assert unchanged.job.keys() == first.job.keys()
     stored = installation.query(
         "SELECT status, result IS NOT NULL AS has_result FROM sync_jobs"
         " ORDER BY created_at DESC LIMIT 1"
     )
     assert stored == [{"status": "completed", "has_result": True}]
     assert_within_limits(emulator)
-    (guild,) = emulator.world.guilds.values()
-    channel = next(channel for channel in guild.channels.values() if channel.type == 0)
-    Edits(emulator.world).post_message(channel.id, "news")
-    assert installation.start("--tenant", "takaro").code == 0
-    installation.assert_complete("takaro", emulator)
 
 
 @pytest.fixture
