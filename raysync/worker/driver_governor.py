@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -23,6 +24,8 @@ _T = TypeVar("_T")
 
 DRIVER: Final = "driver"
 """Id of a run's driver among its workers, which share permits."""
+RELEASE_S: Final = 2.0
+"""Timeout for the release of tokens to other governors."""
 HAND_OVER_RETRY_S: Final = 1.0
 """Seconds between attempts to reach the governor that takes over."""
 
@@ -101,7 +104,9 @@ class OwnGovernor:
 
     async def close(self) -> None:
         """Release all tokens to other governors, and close the connections."""
-        await self._tokens.give_up_shares()
+        with suppress(TimeoutError):  # without a database, the shares expire by themselves
+            async with asyncio.timeout(RELEASE_S):
+                await self._tokens.give_up_shares()
         self._renewing.cancel()
         await asyncio.wait([self._renewing])
         await self._tokens.close()

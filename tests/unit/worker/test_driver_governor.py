@@ -23,7 +23,7 @@ from raysync.ratelimit.permits import PermitPool
 from raysync.ratelimit.refusals import BAN
 from raysync.ratelimit.shares import Decide
 from raysync.worker.channel_worker import Watch
-from raysync.worker.driver_governor import HAND_OVER_RETRY_S, DriverGovernor
+from raysync.worker.driver_governor import HAND_OVER_RETRY_S, RELEASE_S, DriverGovernor
 from raysync.worker.secrets import JobSecrets
 from raysync.worker.token_sharing import TokenSharing
 from tests.unit.sync.sinks import FakeSink
@@ -250,6 +250,23 @@ def test_too_many_refusals_before_and_after_the_hand_over_add_up() -> None:
         with pytest.raises(RunStoppedError):
             await lease(Demand(1))
         shared.renewing.cancel()
+
+    run_virtual(scenario())
+
+
+def test_without_a_database_the_end_does_not_wait_for_it() -> None:
+    class Stuck(Ledger):
+        async def renew(self, token: str, governor: str, valid_s: float, decide: Decide) -> None:
+            await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        ledger = Stuck()
+        governor = DriverGovernor(Sharer("run", "driver"), LoopClock(), lambda _: ledger)
+        governor.lease_for(secrets())
+        await asyncio.sleep(1.0)
+        began_s = LoopClock().monotonic_s()
+        await governor.close()
+        assert LoopClock().monotonic_s() - began_s <= RELEASE_S
 
     run_virtual(scenario())
 
