@@ -15,7 +15,7 @@ from raysync.models.permits import Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.worker.channel_worker import ChannelWorker
 from raysync.worker.heartbeat import Heartbeat
-from raysync.worker.secrets import opened
+from raysync.worker.secrets import export_proxies, opened
 
 PROBES = "probes"
 """Name of a concurrency group, which has its own thread."""
@@ -59,7 +59,9 @@ class ChannelSyncActor:
 
     async def open_job(self, sealed: bytes) -> None:
         """Log in for a job. Raises the errors of Discord and of the database."""
-        await self._worker.open_job(opened(self._inbox, sealed))
+        secrets = opened(self._inbox, sealed)
+        export_proxies(secrets)
+        await self._worker.open_job(secrets)
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Run one visit of a channel; a failure is an outcome, too."""

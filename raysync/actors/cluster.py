@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -13,18 +13,19 @@ from ray.util import ActorPool
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
-from raysync.actors.handles import RemoteTracker, lease_from, observe_by, report_to, watch_by
+from raysync.actors.handles import RemoteTracker, lease_from, observe_by, watch_by
 from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.tracker import ProgressTrackerActor
 from raysync.logs import LogFormat
-from raysync.models.events import JobHeader, WorkerReport
+from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
-from raysync.models.permits import Sharer
+from raysync.models.permits import Demand, Lease, Sharer
 from raysync.pool.slots import SlotPool
 from raysync.ratelimit.limiter import Report
-from raysync.worker.channel_worker import LeaseFor, Watch
+from raysync.worker.channel_worker import Watch
+from raysync.worker.driver_governor import DRIVER
 from raysync.worker.secrets import JobSecrets
 
 WORKER_CPUS = 0.02
@@ -124,9 +125,9 @@ class RunActors:
             self._require_nodes,
         )
 
-    def lease_for(self, worker_id: str) -> LeaseFor:
+    def lease_for(self, secrets: JobSecrets) -> Callable[[Demand], Awaitable[Lease]]:
         """Return the function by which a client in this process leases permits."""
-        return lambda secrets: lease_from(self._governor, self._sharer(worker_id), secrets)
+        return lease_from(self._governor, self._sharer(DRIVER), secrets)
 
     def observe_for(self, fingerprint: str) -> Report:
         """Return the function by which a client in this process reports refusals."""
@@ -136,15 +137,9 @@ class RunActors:
         """Return the function that tells this process when requests are forbidden."""
         return watch_by(self._governor)
 
-    async def report(self, report: WorkerReport) -> None:
-        """Send a report of a client in this process to the tracker."""
-        await report_to(self._tracker)(report)
-
-    async def track(self, header: JobHeader, database_url: str) -> RemoteTracker:
-        """Open a job at the tracker."""
-        tracker = RemoteTracker(self._tracker, header, database_url)
-        await tracker.open()
-        return tracker
+    def tracker_of(self, header: JobHeader, database_url: str) -> RemoteTracker:
+        """Return the port of the tracker for a job, which is not open there yet."""
+        return RemoteTracker(self._tracker, header, database_url)
 
     def _sharer(self, worker_id: str) -> Sharer:
         return Sharer(self._label, worker_id)

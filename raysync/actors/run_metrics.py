@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from raysync.actors.handles import RemoteTracker
 from raysync.actors.metrics import RayMetrics, beat
 from raysync.models.ids import JobId
 from raysync.pool.dispatch import Dispatcher
 from raysync.sync.progress.metering import RunMeter
+from raysync.worker.job_tracker import JobTracker
 
 
 class RunMetrics:
     """Meter over the dispatcher and the running jobs' trackers."""
 
-    def __init__(self, dispatcher: Dispatcher, trackers: Mapping[JobId, RemoteTracker]) -> None:
+    def __init__(self, dispatcher: Dispatcher, trackers: Mapping[JobId, JobTracker]) -> None:
         self._dispatcher = dispatcher
         self._trackers = trackers
         self._meter = RunMeter(RayMetrics())

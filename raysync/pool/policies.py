@@ -6,6 +6,7 @@ Values and small classes without Ray; the pool and the dispatcher receive them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,20 +38,27 @@ class ScalingPolicy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalScaling:
-    """Scaling on one machine: one worker more, up to *size*, when a worker is saturated.
+    """Scaling on one machine: as many workers as the latency asks for, then one at a time.
 
-    A process takes a second of a core to come up. Where no worker is saturated, the tokens are
-    used to their limits already.
+    A worker has at most *slots* requests in flight. So the tokens' budgets at the latency of the
+    requests so far tell how many workers it takes, and these are started together. Beyond them,
+    another one is started when a worker is saturated: a process takes a second of a core to come
+    up, and where no worker is saturated, the tokens are used to their limits already.
     """
 
     size: int
     slots: int
+    in_flight: Callable[[], float] = lambda: 0.0  #: requests in flight that use the budgets up
 
     def change(self, load: PoolLoad, /) -> int:
-        """Return 0 or 1; see `ScalingPolicy`."""
+        """Return the number of workers to start, never below 0; see `ScalingPolicy`."""
         present = load.alive + load.starting
-        is_short = present < min(self.size, math.ceil(load.channels / self.slots))
-        return int(is_short and not load.starting and (load.is_saturated or not present))
+        most = min(self.size, math.ceil(load.channels / self.slots))
+        asked_for = min(math.ceil(self.in_flight() / self.slots), most)
+        if present < asked_for:
+            return asked_for - present
+        is_short = present < most and not load.starting
+        return int(is_short and (load.is_saturated or not present))
 
 
 class ClusterScaling:

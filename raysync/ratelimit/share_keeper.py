@@ -53,13 +53,23 @@ class ShareKeeper:
             self._renew_due()
             await asyncio.sleep(BEAT_S)
 
+    async def settle(self) -> None:
+        """Wait until no renewal is under way."""
+        while self._renewing:
+            await asyncio.wait(self._renewing.values())
+
     async def write_down(self) -> None:
         """Renew due shares, and wait until the ledgers are written."""
-        while self._renewing:  # these were decided before this call
-            await asyncio.wait(self._renewing.values())
         self._renew_due()
-        if self._renewing:
-            await asyncio.wait(self._renewing.values())
+        await self.settle()
+
+    async def close(self) -> None:
+        """Stop renewals under way, and close the ledgers."""
+        renewing = list(self._renewing.values())
+        for renewal in renewing:
+            renewal.cancel()
+        await asyncio.gather(*renewing, return_exceptions=True)
+        await asyncio.gather(*(ledger.close() for ledger in self._ledgers.values()))
 
     def _renew_due(self) -> None:
         for token, share in self._shares.items():

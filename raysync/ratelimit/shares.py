@@ -8,7 +8,7 @@ sum, whatever is late or lost:
   only *after* it has written a larger one. It uses nothing once the claim has expired by its own
   clock, which started before the ledger's.
 * Requests of another governor's former share may still be in flight. So a growth counts only
-  `QUIET_S` later, unless no other governor was there lately.
+  `QUIET_S` after another governor may last have used more than it claims now.
 
 Shares are whole numbers of requests per second, as Discord's limit is.
 """
@@ -38,8 +38,12 @@ _BUSY: Final = 0.8
 _SPARE: Final = 1.5
 """Share to request for each request that was sent lately."""
 
-Decide = Callable[[Sequence[ShareClaim], bool], ShareClaim]
-"""From the others' valid claims, and whether there were none lately, to the own claim."""
+Decide = Callable[[Sequence[ShareClaim], float], ShareClaim]
+"""From the others' valid claims to the own claim.
+
+The second argument is the seconds since another governor may last have used more than it claims
+now; infinity where there was none.
+"""
 
 
 class ShareLedger(Protocol):
@@ -47,6 +51,10 @@ class ShareLedger(Protocol):
 
     async def renew(self, token: str, governor: str, valid_s: float, decide: Decide) -> None:
         """Replace the governor's claim by the result of *decide* for the others' valid claims."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
         ...
 
 
@@ -81,7 +89,7 @@ class TokenShare:
         self._used_s: deque[float] = deque()
         self._claim = ShareClaim(0, 0)
         self._target = 0
-        self._alone = False
+        self._quiet_s = 0.0  # since another governor may last have used more than its claim
 
     def note_use(self, permits: int, now_s: float) -> None:
         """Record a request for permits, and the number granted."""
@@ -114,11 +122,11 @@ class TokenShare:
         """Return how to claim: see `ShareLedger`. Call `note_written` once the claim is written."""
         held, requested = self.usable(now_s), self._requested(now_s)
 
-        def claim(others: Sequence[ShareClaim], alone: bool) -> ShareClaim:
+        def claim(others: Sequence[ShareClaim], quiet_s: float) -> ShareClaim:
             room = max(self._whole - sum(other.granted for other in others), 0)
             asked = [other.requested for other in others]
             self._target = fair_share(self._whole, requested, asked) if requested else 0
-            self._alone = alone
+            self._quiet_s = quiet_s
             # a smaller share is used first, and written with the next renewal
             granted = max(min(self._target, room), held)
             self._coming = min(self._coming, granted)
@@ -133,10 +141,11 @@ class TokenShare:
         use = min(self._claim.granted, self._target)
         self._expires_s = asked_s + VALID_FOR_S
         self._due_s = now_s + self._pause_s(use)
-        if use <= held or self._alone:
+        wait_s = QUIET_S - self._quiet_s
+        if use <= held or wait_s <= 0:
             self._held, self._coming_s = use, math.inf
         elif self._coming_s == math.inf:
-            self._coming, self._coming_s = use, now_s + QUIET_S
+            self._coming, self._coming_s = use, now_s + wait_s
         else:
             self._coming = min(self._coming, use)  # a larger one would have to wait longer
 

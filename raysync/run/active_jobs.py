@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from raysync.actors.handles import RemoteTracker
 from raysync.errors import RaysyncError
+from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.sync.job.job import SyncJob
+from raysync.worker.job_tracker import JobTracker
 from raysync.worker.secrets import JobSecrets
 
 
@@ -19,7 +20,7 @@ class ActiveJobs:
 
     def __init__(self) -> None:
         self.secrets: dict[JobId, JobSecrets] = {}
-        self.trackers: dict[JobId, RemoteTracker] = {}
+        self.trackers: dict[JobId, JobTracker] = {}
         self.ending = asyncio.Event()
         self.ended_by: RaysyncError | None = None  #: None: the user ended the run
         self._jobs: dict[JobId, SyncJob] = {}
@@ -39,6 +40,12 @@ class ActiveJobs:
         """Cancel a job, if it is under way."""
         if job_id in self._jobs:
             self._jobs[job_id].cancel()
+
+    async def report(self, report: WorkerReport) -> None:
+        """Pass a report of the planner on to the job's tracker; ignore one after the job's end."""
+        tracker = self.trackers.get(report.job_id)
+        if tracker is not None:
+            await tracker.report(report)
 
     def end(self, reason: RaysyncError | None) -> None:
         """End all jobs: they fail for *reason*, or are cancelled where it is None."""

@@ -6,22 +6,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from raysync.actors.cluster import RunActors
-from raysync.actors.nodes import require_nodes, watch_draining_nodes
-from raysync.actors.run_metrics import RunMetrics
-from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.clock import SystemClock
 from raysync.database import embedded_server, open_store
 from raysync.errors import RaysyncError
 from raysync.logs import configure_logs
 from raysync.models.entities import Tenant
+from raysync.models.permits import Sharer
 from raysync.models.results import RunResult, SyncJobResult
-from raysync.pool.dispatch import Dispatcher
-from raysync.pool.policies import ClusterScaling, LocalScaling
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.interruption import until_signalled
 from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
+from raysync.run.ray_use import RayPlan, RayUse
 from raysync.run.requests import (
     Room,
     SyncRequest,
@@ -38,11 +34,15 @@ from raysync.settings import Settings
 from raysync.signals import handlers_restored
 from raysync.store.connection.engine import Engine
 from raysync.store.jobs.lease import TenantHolder
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.sync.outage import OutageWatch
 from raysync.sync.planning.archives import LISTINGS_AT_ONCE
 from raysync.sync.results.unstarted import failed_result, unbegun_result
 from raysync.sync.retry import RetryPolicy
 from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.driver_governor import DRIVER, DriverGovernor
+from raysync.worker.tracked_jobs import TrackedJobs
+from raysync.worker.unmeasured import NoMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ async def run_sync(
 ) -> RunResult:
     """Sync the tenants of *request*; *stop* ends the run cleanly, with resumable jobs.
 
-    *on_ray* is called once Ray has started and has installed its signal handlers.
+    *on_ray* installs the signal handlers. It is called before the first request, and again once Ray
+    has started, which replaces them.
 
     Raises:
         ConfigurationError: the run is impossible; raised before any request where that is known.
@@ -86,21 +87,13 @@ async def run_sync(
         await require_any(engine, tenants, keys.missing)
         await check_vault(request.extras, tenants)
         room = await room_of(engine, request, settings, len(tenants))
-        runtime = connect(settings.ray_address, settings.home, hidden=keys.variables)
-        on_ray()
-        try:
-            bound = bound_to_here(settings, request.extras, tenants)
-            if not runtime.is_local:
-                await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
-            observer.ray_ready(runtime.dashboard_url, runtime.token_source)
-            run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
-            return await run.sync_all(tenants, stop)
-        finally:
-            disconnect()
+        bound = bound_to_here(settings, request.extras, tenants)
+        run = _Run(request, settings, observer, engine, keys, room, bound, on_ray)
+        return await run.sync_all(tenants, stop)
 
 
 class _Run:
-    """One invocation: its actors, and a job for each tenant."""
+    """One invocation: its parts, and a job for each tenant."""
 
     def __init__(
         self,
@@ -108,75 +101,76 @@ class _Run:
         settings: Settings,
         observer: RunObserver,
         engine: Engine,
-        runtime: RayRuntime,
         keys: RunKeys,
         room: Room,
         bound: str | None,
+        on_ray: Callable[[], None],
     ) -> None:
         self._observer = observer
         self._keys = keys
-        self._is_local = runtime.is_local
+        self._is_local = settings.ray_address is None
+        self._on_ray = on_ray
         self._clock = SystemClock()
         self._active = ActiveJobs()
         policy = RetryPolicy(base_s=settings.retry_delay_ms / 1000)
         server = embedded_server(settings)
         self._outages = OutageWatch(self._clock, observer, server, policy.run_outage_s)
         self._turns = asyncio.Semaphore(room.tenants)  # first in, first out
-        slots = settings.channel_batch_size
-        self._actors = RunActors(
-            keys.label,
-            slots,
-            is_local=runtime.is_local,
-            worker_resource=settings.worker_resource if not runtime.is_local else None,
-            worker_timeout_s=settings.worker_timeout_s,
-            log_format=settings.log_format,
-            bound=bound if not runtime.is_local else None,
-        )
-        self._dispatcher = Dispatcher(
-            lambda number: self._actors.spawn(number, self._active.secrets.__getitem__),
-            slots,
-            self._clock,
-            (LocalScaling if runtime.is_local else ClusterScaling)(room.workers, slots),
-            self._actors.new_slot_pool,
-        )
-        self._metrics = RunMetrics(self._dispatcher, self._active.trackers)
+        self._governor = DriverGovernor(Sharer(keys.label, DRIVER), self._clock)
         self._planning = ChannelWorker(
-            "driver",
+            DRIVER,
             min(LISTINGS_AT_ONCE * room.tenants, MOST_LISTINGS_AT_ONCE),
-            self._actors.lease_for("driver"),
-            self._actors.observe_for,
-            self._actors.watch(),
-            self._actors.report,
+            self._governor.lease_for,
+            self._governor.observe_for,
+            self._governor.watch(),
+            self._active.report,
             connections=2,
+        )
+        self._tracked = TrackedJobs(JobStore(engine), NoMetrics())
+        self._ray = RayUse(
+            RayPlan(
+                settings,
+                keys,
+                room,
+                bound,
+                observer,
+                self._clock,
+                self._active,
+                self._governor,
+                lambda: self._planning.in_flight_at(settings.global_requests_per_second),
+                on_ray,
+            )
         )
         self._parts = RunParts(
             request,
             settings,
             observer,
             engine,
-            runtime.submission_id,
             keys,
             self._clock,
             policy,
             TenantHolder(engine, self._outages.note),
-            self._actors,
-            self._dispatcher,
+            self._ray,
             self._planning,
-            self._metrics,
+            self._tracked,
             self._active,
         )
 
     async def sync_all(self, tenants: Sequence[Tenant], stop: asyncio.Event) -> RunResult:
-        """Sync all tenants with one pool of workers, as many concurrently as there is room for."""
-        self._dispatcher.warm_up()
+        """Sync all tenants with one pool of workers, as many concurrently as there is room for.
+
+        Raises:
+            ConfigurationError: Ray cannot be used.
+        """
+        if self._is_local:
+            self._on_ray()  # signals end the run from now on, before there is a Ray
+        else:
+            await self._ray.join_cluster()
         background = [
             self._end_after(stop.wait),
             self._end_after(self._outages.watch),
             show_progress(self._active.trackers, self._observer),
         ]
-        if not self._is_local:
-            background.append(watch_draining_nodes(self._dispatcher.leave))
-        background.append(self._metrics.publish_for_ever())
         tasks = [asyncio.create_task(coroutine) for coroutine in background]
         jobs = [TenantJob(self._parts, tenant) for tenant in tenants]
         try:
@@ -187,6 +181,8 @@ class _Run:
             for task in tasks:
                 task.cancel()
             await self._close()
+        if self._ray.failure is not None and not stop.is_set():
+            raise self._ray.failure
         pairs = zip(jobs, ends, strict=True)
         return RunResult(jobs=[self._result(*pair, alone=len(jobs) == 1) for pair in pairs])
 
@@ -221,9 +217,11 @@ class _Run:
         self._active.end(ended_by if isinstance(ended_by, RaysyncError) else None)
 
     async def _close(self) -> None:
-        self._metrics.close()
-        await self._dispatcher.close()
-        await self._planning.close()
-        if self._is_local:
-            await self._actors.leave_tokens()
-        self._actors.end()
+        """End the workers first: their last reports and permits need the other parts."""
+        try:
+            await self._ray.end_workers()
+            await self._planning.close()
+            await self._tracked.end()
+            await self._governor.close()
+        finally:
+            await self._ray.close()

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from raysync.actors.cluster import RunActors
-from raysync.actors.run_metrics import RunMetrics
 from raysync.clock import Clock
 from raysync.errors import (
     DatabaseFullError,
@@ -24,13 +22,13 @@ from raysync.models.ids import JobId
 from raysync.models.results import SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.operators import operator_name
-from raysync.pool.dispatch import Dispatcher
 from raysync.privacy import TenantPrivacy
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.channel_names import with_names
 from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
 from raysync.run.quarantine import with_quarantine
+from raysync.run.ray_use import RayUse
 from raysync.run.requests import SyncRequest
 from raysync.settings import Settings
 from raysync.store.archive.channels import ChannelStore
@@ -46,6 +44,8 @@ from raysync.sync.planning.planner import GuildPlanner
 from raysync.sync.results.summary import summarize
 from raysync.sync.retry import Retrier, RetryPolicy, outage_of
 from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.job_tracker import JobTracker, OwnTracker
+from raysync.worker.tracked_jobs import TrackedJobs
 
 _log = logging.getLogger(__name__)
 
@@ -61,15 +61,13 @@ class RunParts:
     settings: Settings
     observer: RunObserver
     engine: Engine
-    submission_id: str | None  #: id of the run as a submitted job of the cluster
     keys: RunKeys
     clock: Clock
     policy: RetryPolicy
     holder: TenantHolder
-    actors: RunActors
-    dispatcher: Dispatcher
+    ray: RayUse
     planning: ChannelWorker  #: sessions of this process, which list the channels
-    metrics: RunMetrics
+    tracked: TrackedJobs  #: progress of the jobs that Ray's tracker does not have yet
     active: ActiveJobs
 
 
@@ -127,7 +125,7 @@ class TenantJob:
         return result
 
     async def _begin(self, lease: JobLease) -> JobId:
-        submission, resume = self._parts.submission_id, self._parts.request.resume
+        submission, resume = self._parts.ray.submission_id, self._parts.request.resume
         if resume is None:
             return await self._store.begin(lease.tenant_id, self._window, submission, lease.driver)
         return (await self._store.resume(resume, submission, lease.driver)).id
@@ -153,7 +151,8 @@ class TenantJob:
         """Plan the job, have its channels read, and return its result, which is not stored yet."""
         parts, job_id = self._parts, header.job_id
         secrets = parts.active.secrets[job_id]
-        tracker = await parts.actors.track(header, secrets.database_url.get_secret_value())
+        tracker = JobTracker(self.tenant.slug, OwnTracker(header, parts.tracked))
+        await parts.ray.track(tracker, header)
         parts.active.trackers[job_id] = tracker
         try:
             session = await parts.planning.open_job(secrets, FIRST_LOGIN_ATTEMPTS)
@@ -167,7 +166,7 @@ class TenantJob:
                 JobPorts(
                     planner=GuildPlanner(session.client.guilds, self.tenant.guild_id),
                     catalog=ChannelStore(parts.engine, self.tenant.id),
-                    dispatcher=parts.dispatcher,
+                    dispatcher=parts.ray.channels_of(tracker, header),
                     sink=tracker,
                     clock=parts.clock,
                     retry=Retrier(parts.policy, parts.clock, is_outage=is_outage),
@@ -181,7 +180,7 @@ class TenantJob:
                 end,
                 await tracker.usage(),
                 await tracker.under_way(),
-                parts.dispatcher.most_at_once,
+                parts.ray.most_at_once,
                 parts.clock.now(),
             )
             await self._write(tracker.close)
@@ -189,7 +188,7 @@ class TenantJob:
             await flush_best_effort(lambda: parts.planning.close_job(job_id), tracker.close)
             raise
         finally:
-            parts.metrics.publish()  # includes channels that failed since the last beat
+            parts.ray.publish_metrics()  # includes channels that failed since the last beat
             parts.active.discard(job_id)
             if not parts.active.ending.is_set():
                 await self._forget(job_id)
@@ -212,5 +211,5 @@ class TenantJob:
     async def _forget(self, job_id: JobId) -> None:
         """Close the job's client and session in this process and in each worker."""
         parts = self._parts
-        await asyncio.gather(parts.planning.close_job(job_id), parts.dispatcher.close_job(job_id))
+        await asyncio.gather(parts.planning.close_job(job_id), parts.ray.close_job(job_id))
         del parts.active.secrets[job_id]

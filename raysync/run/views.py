@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
-from raysync.actors.handles import RemoteTracker
 from raysync.errors import SyncError
 from raysync.models.ids import JobId
 from raysync.run.observer import RunObserver
+from raysync.worker.job_tracker import JobTracker
 
 VIEW_PERIOD_S = 0.5
 VIEWS_PER_S = 20.0
@@ -17,7 +17,7 @@ VIEWS_PER_S = 20.0
 SHOWN_CHANNELS = 30
 
 
-async def show_progress(trackers: Mapping[JobId, RemoteTracker], observer: RunObserver) -> None:
+async def show_progress(trackers: Mapping[JobId, JobTracker], observer: RunObserver) -> None:
     """Pass the views of all jobs in *trackers* to *observer*, without end."""
     while True:
         await asyncio.sleep(max(VIEW_PERIOD_S, len(trackers) / VIEWS_PER_S))

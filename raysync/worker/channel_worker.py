@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from raysync.clock import SystemClock
 from raysync.discord_api.routes import KnownRoutes
 from raysync.errors import RunStoppedError
 from raysync.logs import log_place
+from raysync.models.durations import Durations
 from raysync.models.events import WorkerReport
 from raysync.models.ids import JobId
 from raysync.models.permits import Demand, Lease
@@ -88,9 +88,6 @@ class ChannelWorker:
         return session
 
     async def _open_session(self, secrets: JobSecrets, attempts: int | None) -> JobSession:
-        if secrets.proxies is not None:  # for libraries of object stores; Ray did not pass it on
-            for name, value in secrets.proxies.variables.items():
-                os.environ.setdefault(name, value)
         engine = self._engine(secrets.database_url.get_secret_value())
         session = JobSession(
             secrets,
@@ -153,6 +150,16 @@ class ChannelWorker:
                 for permits in self._permits.values():
                     permits.stop(reason)
                 await asyncio.sleep(FORBIDDEN_RETRY_S)
+
+    def in_flight_at(self, per_second: float) -> float:
+        """Return the number of requests in flight at which each token makes *per_second*.
+
+        The answers so far tell how long a request takes; 0 before the first answer.
+        """
+        answers = [session.usage().answers.counts for session in self._sessions.values()]
+        counts = tuple(map(sum, zip(*filter(None, answers), strict=True)))
+        latency_s = Durations(counts).median_s() or 0.0
+        return len(self._permits) * per_second * latency_s
 
     async def sync_channel(self, task: ChannelTask) -> ChannelOutcome:
         """Sync one channel of a job that is open."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, field_serializer
 
 from raysync.credentials import SealedInbox, seal_for
@@ -51,6 +53,16 @@ class JobSecrets(BaseModel):
     def sealed_for(self, public_key: bytes) -> bytes:
         """Return the secrets sealed for the worker with that public key."""
         return seal_for(public_key, self.model_dump_json().encode())
+
+
+def export_proxies(secrets: JobSecrets) -> None:
+    """Set the driver's proxies in this worker, for libraries of object stores.
+
+    Never call this in the driver: Ray's processes inherit its environment, without passwords.
+    """
+    if secrets.proxies is not None:
+        for name, value in secrets.proxies.variables.items():
+            os.environ.setdefault(name, value)
 
 
 def opened(inbox: SealedInbox, sealed: bytes) -> JobSecrets:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from raysync.clock import Clock
 from raysync.errors import RunStoppedError
 from raysync.models.permits import Demand, Lease, Sharer
+from raysync.ratelimit.budget import QUIET_S, limit_of
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.share_keeper import ShareKeeper
 from raysync.ratelimit.shares import ShareLedger, TokenShare
@@ -30,12 +32,25 @@ class TokenSharing:
     several clusters share a token.
     """
 
-    def __init__(self, clock: Clock, sink: MetricSink) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        sink: MetricSink,
+        open_ledger: Callable[[str], ShareLedger] | None = None,
+        *,
+        is_first: bool = False,
+    ) -> None:
+        """Open the ledger of a database's URL by *open_ledger*; None: in that database.
+
+        *is_first* says that no earlier governor did this one's work, so that only those in the
+        ledger can have granted permits lately.
+        """
         self._clock = clock
         self._sink = sink
-        shares: dict[str, TokenShare] = {}
-        self._governor = Governor(clock.monotonic_s(), shares=shares)
-        self._keeper = ShareKeeper(shares, clock, _ledger)
+        self._shares: dict[str, TokenShare] = {}
+        started_s = clock.monotonic_s() - QUIET_S * is_first
+        self._governor = Governor(started_s, shares=self._shares)
+        self._keeper = ShareKeeper(self._shares, clock, open_ledger or _ledger)
         self._refused = asyncio.Event()
         self._greeted_s = clock.monotonic_s()
 
@@ -50,6 +65,11 @@ class TokenSharing:
     def connect(self, fingerprint: str, database_url: str) -> None:
         """Share a token with all governors that use this database. Idempotent."""
         self._keeper.connect(fingerprint, database_url)
+
+    def expect(self, fingerprint: str, per_second: float) -> None:
+        """Claim a share of a token before the first request for permits of it."""
+        share = self._shares.setdefault(fingerprint, TokenShare(limit_of(per_second)))
+        share.note_use(0, self._clock.monotonic_s())
 
     def lease(self, fingerprint: str, sharer: Sharer, demand: Demand, per_second: float) -> Lease:
         """Grant permits for one token; see `Governor.lease`. Raises LedgerUnknownError."""
@@ -81,11 +101,17 @@ class TokenSharing:
     async def give_up_shares(self) -> None:
         """Release all tokens to the governors of other clusters: this cluster is about to end."""
         self._governor.give_up_shares()
+        await self._keeper.settle()  # a renewal that was decided before takes the share again
+        self._governor.give_up_shares()
         await self._keeper.write_down()
 
     async def renew_for_ever(self) -> None:
         """Renew the shares of tokens."""
         await self._keeper.renew_for_ever()
+
+    async def close(self) -> None:
+        """Close the ledgers; `renew_for_ever` must have ended."""
+        await self._keeper.close()
 
     def publish_metrics(self) -> None:
         """Publish the refusals of this address, and their limit."""

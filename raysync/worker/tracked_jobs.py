@@ -90,6 +90,18 @@ class TrackedJobs:
         self._meters.pop(job_id).close()
         self._closed.add(job_id)
 
+    def drop(self, job_id: JobId) -> None:
+        """Stop tracking a job without a flush: another tracker has all of it. Idempotent."""
+        if self._boards.pop(job_id, None) is not None:
+            self._meters.pop(job_id).close()
+        self._closed.add(job_id)
+
+    async def end(self) -> None:
+        """Stop the periodic flushes."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.wait([self._flushing])
+
     async def _flush_for_ever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_PERIOD_S)

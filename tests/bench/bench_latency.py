@@ -1,8 +1,8 @@
 """Cost of a slow network: a smaller guild at 0, 100 and 300 ms per request.
 
-    uv run python tests/bench/bench_latency.py [--workers 4] [--latency-ms 0,100,300] [--repeat N]
+    uv run python tests/bench/bench_latency.py [--workers 10] [--latency-ms 0,100,300] [--repeat N]
 
-40 channels of 10 pages: enough of them under way to fill the budget at any of these latencies.
+60 channels of 20 pages: enough of them under way to fill the budget at any of these latencies.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if __name__ == "__main__":
 from raysync.emulator import GuildSpec
 from tests.bench.cases import Case, Options, options, print_cases
 
-CHANNELS, PAGES_EACH = 60, 10
+CHANNELS, PAGES_EACH = 60, 20
 TITLE = f"{CHANNELS} channels of {PAGES_EACH} pages"
 CASE = Case(GuildSpec.uniform(CHANNELS, PAGES_EACH * 100), CHANNELS, baseline_channels=3)
-DEFAULTS = Options(workers=(4,), latencies_ms=(0.0, 100.0, 300.0))
+DEFAULTS = Options(workers=(10,), latencies_ms=(0.0, 100.0, 300.0))
 
 
 @pytest.mark.timeout(900)

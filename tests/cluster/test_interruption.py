@@ -127,20 +127,48 @@ def test_a_second_interrupt_ends_it_at_once_and_costs_no_message(
     installation.assert_complete("takaro", emulator)
 
 
-def test_an_interrupt_while_ray_starts_is_one(
-    without_ray: Installation, serve_tenant: ServeTenant
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_signal_while_ray_starts_cancels_the_job_and_leaves_no_process(
+    without_ray: Installation, number: signal.Signals, serve_tenant: ServeTenant
 ) -> None:
     installation, emulator = serve_tenant(without_ray, wide_world())
     with installation.starting("--tenant", "takaro") as program:
         started = psutil.Process(program.pid)
-        wait_until(lambda: "dashboard.py" in commands_below(started), 60)
-        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        wait_until(lambda: "gcs_server" in commands_below(started), 60)
+        below = started.children(recursive=True)
+        if number is signal.SIGINT:
+            os.killpg(program.pid, number)  # as a terminal does
+        else:
+            program.send_signal(number)
+        run = ended(program, 60)
+
+    assert run.code == 130, run.err
+    assert run.job["status"] == "cancelled"
+    assert "Traceback" not in run.err
+    assert "***" not in run.err, "no dump of Ray's"
+    assert f"resume --job-id {run.job['job_id']}" in run.err
+    assert installation.query(STATUSES) == [{"status": "cancelled"}]
+    assert pages_read(emulator) == 0
+    wait_until(lambda: not any(process.is_running() for process in below), 30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_run_plans_cancels_the_job_without_ray(
+    without_ray: Installation, number: signal.Signals, serve_tenant: ServeTenant
+) -> None:
+    installation, emulator = serve_tenant(without_ray, wide_world(), 3.0)
+    with installation.starting("--tenant", "takaro") as program:
+        wait_until(lambda: emulator.counters.requests > 0, 60)
+        program.send_signal(number)
         run = ended(program, 30)
 
     assert run.code == 130, run.err
-    assert run.err.strip().splitlines()[-1] == "Interrupted."
+    assert run.job["status"] == "cancelled"
     assert "Traceback" not in run.err
-    assert emulator.log.entries == []
+    assert "Ray dashboard" not in run.err
+    assert installation.query(STATUSES) == [{"status": "cancelled"}]
 
 
 def commands_below(process: psutil.Process) -> str:

@@ -14,7 +14,7 @@ from tests.cluster.installation import ray_environ
 
 SHIPPED = '{"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}'
 TOLD = """
-import raysync.run.driver, os
+import raysync.run.on_ray, os
 from ray._private import ray_constants
 print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV, os.environ.get("RAY_AUTH_MODE"))
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +19,7 @@ from raysync.models.events import ApiUsage, JobHeader
 from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.permits import Demand, Lease
 from raysync.models.status import SyncType
-from raysync.models.work import ChannelTask, Skipped, SyncWindow
+from raysync.models.work import SyncWindow
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.driver import _Run
 from raysync.run.tenant_job import TenantJob
@@ -29,25 +29,13 @@ from raysync.store.server.health import refusals
 from raysync.store.tenants import TenantStore
 from raysync.sync.retry import RetryPolicy
 from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.job_tracker import JobTracker
 from raysync.worker.secrets import JobSecrets
 from raysync.worker.tracked_jobs import TrackedJobs
 from tests.unit.sync.sinks import FakeSink
 
 TOKEN = "a-token"
 DRIVER = "the tests"
-
-
-class TrackerHere:
-    """The run's tracker for one job, in this process."""
-
-    def __init__(self, jobs: TrackedJobs, job_id: JobId) -> None:
-        self._jobs, self._job_id = jobs, job_id
-
-    async def plan(self, tasks: Sequence[ChannelTask], skipped: Sequence[Skipped]) -> None:
-        self._jobs.board(self._job_id).plan(tasks, skipped)
-
-    async def close(self) -> None:
-        await self._jobs.close(self._job_id)
 
 
 class Here:
@@ -76,9 +64,8 @@ class Here:
     async def _report(self, report: Any) -> None:
         self._jobs.report(report)
 
-    async def track(self, header: JobHeader, _: str) -> TrackerHere:
-        self._jobs.open(header)
-        return TrackerHere(self._jobs, header.job_id)
+    async def track(self, tracker: JobTracker, _: JobHeader) -> None:
+        await tracker.open()
 
     async def run(self, tenant: Tenant, secrets: JobSecrets) -> None:
         parts: Any = SimpleNamespace(
@@ -86,10 +73,15 @@ class Here:
             engine=self._engine,
             clock=SystemClock(),
             policy=RetryPolicy(base_s=0.01),
-            actors=self,
-            dispatcher=SimpleNamespace(close_job=_nothing),
+            ray=SimpleNamespace(
+                track=self.track,
+                channels_of=lambda *_: None,
+                close_job=_nothing,
+                publish_metrics=lambda: None,
+                most_at_once=0,
+            ),
             planning=self._worker,
-            metrics=SimpleNamespace(publish=lambda: None),
+            tracked=self._jobs,
             active=ActiveJobs(),
         )
         parts.active.secrets[secrets.job_id] = secrets

@@ -16,6 +16,8 @@ from raysync.store.limits.token_shares import TokenShares
 WHOLE = 50
 AGE = text("UPDATE token_shares SET expires_at = expires_at - make_interval(secs => :age)")
 
+RELEASED = text("UPDATE token_shares SET updated_at = updated_at - make_interval(secs => :age)")
+
 
 @dataclass
 class Claimant:
@@ -99,6 +101,38 @@ async def test_who_stops_asking_gives_its_share_up(claimants: list[Claimant]) ->
         await staying.renew(now_s, permits=20)
 
     assert usable([leaving, staying], 14.75) == [0, WHOLE]
+
+
+@pytest.mark.parametrize(("ago_s", "waits_s"), [(0.0, QUIET_S), (1.0, QUIET_S - 1.0), (5.0, 0.0)])
+async def test_the_time_since_a_share_was_given_up_counts(
+    engine: AsyncEngine, claimants: list[Claimant], ago_s: float, waits_s: float
+) -> None:
+    """The next run need not wait for permits that lapsed while it started."""
+    leaving, coming, _ = claimants
+    await leaving.renew(0.0, permits=20)
+    leaving.share.give_up()
+    await leaving.renew(0.1)
+    async with engine.begin() as connection:
+        await connection.execute(RELEASED, {"age": ago_s})
+    await coming.renew(0.1 + ago_s, permits=0)
+
+    assert coming.share.usable(0.1 + ago_s) == (0 if waits_s else WHOLE)
+    assert coming.share.usable(0.1 + ago_s + waits_s + 0.01) == WHOLE
+
+
+async def test_a_share_that_is_still_used_does_not_count_as_given_up(
+    engine: AsyncEngine, claimants: list[Claimant]
+) -> None:
+    first, second, _ = claimants
+    await first.renew(0.0, permits=20)
+    await second.renew(0.5, permits=0)
+    await first.renew(1.0, permits=20)
+    await first.renew(1.0, permits=20)  # it claims 25 from now on
+    async with engine.begin() as connection:
+        await connection.execute(RELEASED, {"age": 5.0})
+    await second.renew(1.1, permits=0)
+
+    assert usable([first, second], 1.1 + QUIET_S - 0.01) == [25, 0]
 
 
 async def test_the_share_of_one_that_died_is_free_when_it_has_expired(

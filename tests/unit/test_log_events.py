@@ -14,6 +14,7 @@ EVENTS = {
     "claimed_again",
     "database_away",
     "database_back",
+    "hand_over_failed",
     "job_ended",
     "job_error",
     "job_opened",

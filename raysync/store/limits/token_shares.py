@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -23,7 +24,9 @@ _FORGET: Final = text(
     "expires_at < clock_timestamp() - make_interval(secs => :remembered)"
 )
 _OTHERS: Final = text(
-    "SELECT requested, granted, expires_at > clock_timestamp() AS valid FROM token_shares "
+    "SELECT requested, granted, expires_at > clock_timestamp() AS valid, "
+    "extract(epoch FROM clock_timestamp() - CASE granted WHEN 0 THEN updated_at ELSE expires_at "
+    "END)::double precision AS quiet_s FROM token_shares "
     "WHERE fingerprint = :token AND governor <> :governor"
 )
 _CLAIM: Final = text(
@@ -34,8 +37,12 @@ _CLAIM: Final = text(
     "granted = excluded.granted, expires_at = excluded.expires_at, updated_at = now()"
 )
 
-Decide = Callable[[Sequence[ShareClaim], bool], ShareClaim]
-"""Function from the other governors' valid claims, and whether there are no rows, to one's own."""
+Decide = Callable[[Sequence[ShareClaim], float], ShareClaim]
+"""Function from the other governors' valid claims to one's own.
+
+The second argument is the seconds since another governor may last have used more than its claim: a
+claim of 0 is written after its last use, and any other claim is used until it expires.
+"""
 
 
 class TokenShares:
@@ -56,6 +63,10 @@ class TokenShares:
             async with self._engine.begin() as connection:
                 await self._renew(connection, token, governor, valid_s, decide)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
     async def _renew(
         self,
         connection: AsyncConnection,
@@ -69,6 +80,6 @@ class TokenShares:
         await connection.execute(_FORGET, {"token": token, "remembered": REMEMBERED_S})
         rows = (await connection.execute(_OTHERS, names)).all()
         claims = [ShareClaim(row.requested, row.granted) for row in rows if row.valid]
-        own = decide(claims, not rows)
+        own = decide(claims, max(min((row.quiet_s for row in rows), default=math.inf), 0.0))
         values = {"requested": own.requested, "granted": own.granted, "valid": valid_s}
         await connection.execute(_CLAIM, names | values)

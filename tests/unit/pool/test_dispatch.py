@@ -119,9 +119,12 @@ class FakeCluster:
         self.spawned.append(FakeWorker(number, self))
         return self.spawned[-1]
 
-    def dispatcher(self, size: int, slots: int, *, is_local: bool = False) -> Dispatcher:
+    def dispatcher(
+        self, size: int, slots: int, *, is_local: bool = False, in_flight: float = 0.0
+    ) -> Dispatcher:
         self.slots = slots
-        scaling = LocalScaling(size, slots) if is_local else ClusterScaling(size, slots, 2)
+        local = LocalScaling(size, slots, lambda: in_flight)
+        scaling = local if is_local else ClusterScaling(size, slots, 2)
         return Dispatcher(self.spawn, slots, self.clock, scaling, RunActors.new_slot_pool)
 
 
@@ -334,6 +337,37 @@ def test_a_local_pool_grows_only_when_workers_are_saturated() -> None:
     run_virtual(run_all(cluster.dispatcher(4, 5, is_local=True), tasks))
 
     assert len(cluster.spawned) == 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "in_flight", "size", "workers"),
+    [
+        pytest.param(60, 48 * 0.3, 10, 3, id="as-the-latency-asks"),
+        pytest.param(60, 48 * 0.3, 2, 2, id="no-more-than-the-settings-allow"),
+        pytest.param(7, 48 * 0.3, 10, 2, id="no-more-than-there-is-to-read"),
+        pytest.param(60, 48 * 0.005, 10, 1, id="one-where-answers-are-quick"),
+        pytest.param(60, 0.0, 10, 1, id="one-before-any-answer"),
+    ],
+)
+def test_a_local_pool_starts_at_once_what_the_latency_asks_for(
+    channels: int, in_flight: float, size: int, workers: int
+) -> None:
+    cluster = FakeCluster()
+    dispatcher = cluster.dispatcher(size, 5, is_local=True, in_flight=in_flight)
+    spawned = []
+    tasks = [make_task(number, expected_pages=3.0) for number in range(channels)]
+
+    async def scenario() -> None:
+        dispatcher.warm_up()
+        running = asyncio.gather(*(dispatcher.run(task) for task in tasks))
+        await asyncio.sleep(cluster.start_s / 2)
+        spawned.append(len(cluster.spawned))
+        await running
+
+    run_virtual(scenario())
+
+    assert spawned == [workers], "before the first of them is up"
+    assert len(cluster.spawned) == workers
 
 
 def test_a_local_pool_starts_one_worker_at_a_time() -> None:

@@ -1,0 +1,114 @@
+"""Parts of a run that need Ray. Nothing imports this module before Ray is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from raysync.actors.cluster import RunActors
+from raysync.actors.in_thread import connect_in_thread
+from raysync.actors.nodes import require_nodes, watch_draining_nodes
+from raysync.actors.run_metrics import RunMetrics
+from raysync.actors.runtime import RayRuntime, connect, disconnect
+from raysync.clock import Clock
+from raysync.models.events import JobHeader
+from raysync.models.ids import JobId
+from raysync.pool.dispatch import Dispatcher
+from raysync.pool.policies import ClusterScaling, LocalScaling
+from raysync.run.active_jobs import ActiveJobs
+from raysync.run.keys import RunKeys
+from raysync.run.requests import Room
+from raysync.settings import Settings
+from raysync.worker.job_tracker import Tracker
+from raysync.worker.secrets import JobSecrets
+
+
+class OnRay:
+    """Actors, dispatcher and metrics of one run, on a Ray that this process has joined."""
+
+    def __init__(
+        self,
+        runtime: RayRuntime,
+        settings: Settings,
+        keys: RunKeys,
+        room: Room,
+        bound: str | None,
+        clock: Clock,
+        active: ActiveJobs,
+        in_flight: Callable[[], float],
+    ) -> None:
+        """Start the actors, and the first worker. Requires a running event loop.
+
+        *in_flight* returns the number of requests in flight that use the tokens' budgets up.
+        """
+        self.runtime = runtime
+        slots = settings.channel_batch_size
+        self.actors = RunActors(
+            keys.label,
+            slots,
+            is_local=runtime.is_local,
+            worker_resource=settings.worker_resource if not runtime.is_local else None,
+            worker_timeout_s=settings.worker_timeout_s,
+            log_format=settings.log_format,
+            bound=bound if not runtime.is_local else None,
+        )
+        self.dispatcher = Dispatcher(
+            lambda number: self.actors.spawn(number, self._secrets_of(active)),
+            slots,
+            clock,
+            LocalScaling(room.workers, slots, in_flight)
+            if runtime.is_local
+            else ClusterScaling(room.workers, slots),
+            self.actors.new_slot_pool,
+        )
+        self.metrics = RunMetrics(self.dispatcher, active.trackers)
+        background = [self.metrics.publish_for_ever()]
+        if not runtime.is_local:
+            background.append(watch_draining_nodes(self.dispatcher.leave))
+        self._background = [asyncio.create_task(coroutine) for coroutine in background]
+        self.dispatcher.warm_up()
+
+    @staticmethod
+    def _secrets_of(active: ActiveJobs) -> Callable[[JobId], JobSecrets]:
+        secrets: Mapping[JobId, JobSecrets] = active.secrets
+        return secrets.__getitem__
+
+    def tracker_of(self, header: JobHeader, database_url: str) -> Tracker:
+        """Return the port of the run's tracker for a job, which is not open there yet."""
+        return self.actors.tracker_of(header, database_url)
+
+    async def end_workers(self) -> None:
+        """Cancel what is read, whose progress is kept, and end the workers."""
+        for task in self._background:
+            task.cancel()
+        self.metrics.close()
+        await self.dispatcher.close()
+
+    async def close(self) -> None:
+        """End the other actors of the run; `end_workers` comes first."""
+        if self.runtime.is_local:
+            await self.actors.leave_tokens()
+        self.actors.end()
+
+
+def join_cluster(settings: Settings, keys: RunKeys) -> RayRuntime:
+    """Join the user's cluster. Raises ConfigurationError."""
+    return connect(settings.ray_address, settings.home, hidden=keys.variables)
+
+
+def start_local(settings: Settings, keys: RunKeys) -> RayRuntime:
+    """Start a local Ray, in a thread beside the event loop. Raises ConfigurationError."""
+    return connect_in_thread(settings.home, hidden=keys.variables)
+
+
+async def check_nodes(settings: Settings, bound: str | None) -> None:
+    """Raise ConfigurationError where the cluster cannot do the run's work.
+
+    *bound* is the reason why workers may not run on other machines, if there is one.
+    """
+    await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
+
+
+def leave() -> None:
+    """Leave the cluster, or end a local Ray."""
+    disconnect()

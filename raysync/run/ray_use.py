@@ -1,0 +1,197 @@
+"""Use of Ray by a run: a cluster from the start, a local Ray once a channel is to be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysync.clock import Clock
+from raysync.models.events import JobHeader
+from raysync.models.ids import JobId
+from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.run.active_jobs import ActiveJobs
+from raysync.run.keys import RunKeys
+from raysync.run.observer import RunObserver
+from raysync.run.requests import Room
+from raysync.settings import Settings
+from raysync.worker.driver_governor import DriverGovernor
+from raysync.worker.job_tracker import JobTracker
+
+if TYPE_CHECKING:
+    from raysync.actors.runtime import RayRuntime
+    from raysync.run.on_ray import OnRay
+
+
+@dataclass(frozen=True, slots=True)
+class RayPlan:
+    """Everything that a run gives to Ray once it needs it."""
+
+    settings: Settings
+    keys: RunKeys
+    room: Room
+    bound: str | None  #: reason why workers may not run on other machines
+    observer: RunObserver
+    clock: Clock
+    active: ActiveJobs
+    governor: DriverGovernor
+    in_flight: Callable[[], float]  #: requests in flight that use the tokens' budgets up
+    on_ray: Callable[[], None]  #: called once Ray has started, which touches signal handlers
+
+
+class RayUse:
+    """The Ray of one run.
+
+    A local Ray takes seconds of two cores to start, and a second to end. So a run plans first,
+    and where nothing is to be read, it needs no Ray. `ray.init` cannot be cancelled: a run that
+    ends meanwhile waits for it.
+    """
+
+    def __init__(self, plan: RayPlan) -> None:
+        self._plan = plan
+        self._joining: asyncio.Task[RayRuntime] | None = None
+        self._starting: asyncio.Task[OnRay] | None = None
+        self._present: OnRay | None = None
+        self.failure: Exception | None = None  #: why Ray could not be used
+
+    async def join_cluster(self) -> None:
+        """Join the user's cluster, in this thread, where signals are handled.
+
+        Raises:
+            ConfigurationError: the cluster cannot be used.
+        """
+        from raysync.run.on_ray import check_nodes, join_cluster, leave
+
+        runtime = join_cluster(self._plan.settings, self._plan.keys)
+        self._plan.on_ray()
+        try:
+            await check_nodes(self._plan.settings, self._plan.bound)
+            self._present = self._begin(runtime)
+            await self._plan.governor.hand_over(self._present.actors)
+        except BaseException:
+            leave()
+            raise
+
+    async def started(self) -> OnRay:
+        """Return the run's Ray; start a local one if there is none yet.
+
+        Raises:
+            ConfigurationError: Ray cannot be used.
+        """
+        if self._starting is None and self._present is not None:
+            return self._present
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(_retrieve)
+        return await asyncio.shield(self._starting)  # other channels wait for it, too
+
+    async def _start(self) -> OnRay:
+        self._joining = asyncio.create_task(asyncio.to_thread(self._start_local))
+        self._joining.add_done_callback(_retrieve)
+        try:
+            runtime = await asyncio.shield(self._joining)
+        except Exception as error:
+            self.failure = error
+            raise
+        self._plan.on_ray()
+        present = self._present = self._begin(runtime)
+        await self._plan.governor.hand_over(present.actors)
+        return present
+
+    def _start_local(self) -> RayRuntime:
+        from raysync.run.on_ray import start_local
+
+        return start_local(self._plan.settings, self._plan.keys)
+
+    def _begin(self, runtime: RayRuntime) -> OnRay:
+        from raysync.run.on_ray import OnRay
+
+        plan = self._plan
+        plan.observer.ray_ready(runtime.dashboard_url, runtime.token_source)
+        return OnRay(
+            runtime,
+            plan.settings,
+            plan.keys,
+            plan.room,
+            plan.bound,
+            plan.clock,
+            plan.active,
+            plan.in_flight,
+        )
+
+    def channels_of(self, job: JobTracker, header: JobHeader) -> JobChannels:
+        """Return the dispatcher of one job's channels."""
+        return JobChannels(self, job, header, self._plan.keys.database_url)
+
+    async def track(self, tracker: JobTracker, header: JobHeader) -> None:
+        """Open a job at its tracker, which is one of Ray's where there is a Ray already."""
+        if self._present is None:
+            await tracker.open()
+        else:
+            url = self._plan.keys.database_url
+            await tracker.hand_over(self._present.tracker_of(header, url))
+
+    @property
+    def submission_id(self) -> str | None:
+        """Id of the run as a submitted job of the cluster."""
+        return None if self._present is None else self._present.runtime.submission_id
+
+    @property
+    def most_at_once(self) -> int:
+        """Maximum number of channels read at the same moment."""
+        return 0 if self._present is None else self._present.dispatcher.most_at_once
+
+    def publish_metrics(self) -> None:
+        """Publish the present values of the run's metrics, if Ray is there to export them."""
+        if self._present is not None:
+            self._present.metrics.publish()
+
+    async def close_job(self, job_id: JobId) -> None:
+        """Close the job's session in all workers; none of its channels may be in flight."""
+        if self._present is not None:
+            await self._present.dispatcher.close_job(job_id)
+
+    async def end_workers(self) -> None:
+        """End the workers, or a start of Ray that is under way."""
+        if self._starting is not None:
+            self._starting.cancel()
+        if self._present is not None:
+            await self._present.end_workers()
+
+    async def close(self) -> None:
+        """End the actors, and leave Ray."""
+        if self._joining is not None:
+            await asyncio.wait([self._joining])
+        try:
+            if self._present is not None:
+                await self._present.close()
+        finally:
+            if self._joining is not None or self._present is not None:
+                from raysync.run.on_ray import leave
+
+                leave()
+
+
+class JobChannels:
+    """Dispatcher of one job's channels; the first of them starts Ray."""
+
+    def __init__(
+        self, ray: RayUse, tracker: JobTracker, header: JobHeader, database_url: str
+    ) -> None:
+        self._ray = ray
+        self._tracker = tracker
+        self._header = header
+        self._database_url = database_url
+
+    async def run(self, task: ChannelTask) -> ChannelOutcome:
+        """See `ChannelDispatcher`. Workers' reports need the job at Ray's tracker first."""
+        present = await self._ray.started()
+        await self._tracker.hand_over(present.tracker_of(self._header, self._database_url))
+        return await present.dispatcher.run(task)
+
+
+def _retrieve(ending: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
+    if not ending.cancelled():
+        ending.exception()
