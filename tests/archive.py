@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from raysync.clock import SystemClock
+from raysync.clock import Clock, SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.people.pseudonyms import Identities, pseudonymizer_for
 from raysync.models.entities import Privacy, Tenant
@@ -121,6 +121,7 @@ class Archive:
         self._page_size = page_size
         self.key = KEY  #: key of its pseudonyms
         self.tenant: Tenant | None = None
+        self.clock: Clock = SystemClock()
         self.comes_back = True  #: whether a channel that gave its slot away continues
         self.job: SyncJob | None = None  #: the last job
 
@@ -138,7 +139,7 @@ class Archive:
     async def run(self, window: SyncWindow) -> JobOutcome:
         """One run to its end."""
         assert self.tenant is not None
-        clock, policy = SystemClock(), RetryPolicy(base_s=0.001)
+        clock, policy = self.clock, RetryPolicy(base_s=0.001)
         job_id = JobId(str(uuid.uuid4()))
         header = JobHeader(job_id, self.tenant.slug, window.sync_type, clock.now(), 48.0)
         rules = await people_rules(self._engine, self.tenant, clock.now())

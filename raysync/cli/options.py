@@ -74,6 +74,16 @@ ReconcileRequests = Annotated[
     ),
 ]
 
+ArchivesEvery = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=params.duration,
+        metavar="DURATION",
+        help="Compare each list of archived threads once in this time, and at once where there is "
+        "news, as in 6h, 1d or 0 (in every run). [default: 6h]",
+    ),
+]
+
 WithReactors = Annotated[
     bool,
     typer.Option(

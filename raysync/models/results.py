@@ -38,6 +38,15 @@ class NotCoveredRoute(_Result):
     channels: int | None  #: channels concerned; None: the route concerns the guild or the bot
 
 
+class ArchivedThreads(_Result):
+    """Comparison of the archived threads, which runs divide among them (`--archives-every`)."""
+
+    lists: int  #: lists of archived threads that the bot may request
+    compared: int  #: of these, compared in this run
+    unsettled: int  #: requested in this run, and not read to their end; the next run repeats them
+    compared_since: datetime | None  #: all others were compared since then; null: there are none
+
+
 class QuarantinedRecord(_Result):
     """Stored message with fields that could not be read."""
 
@@ -158,6 +167,7 @@ class SyncJobResult(_Result):
     errors: list[ChannelError]
     skipped: list[SkippedChannel]
     not_covered: list[NotCoveredRoute] = []  #: each route once
+    archived_threads: ArchivedThreads | None = None  #: null: a failed run, or of named channels
     started_at: datetime
     completed_at: datetime
     parallel_stats: ParallelStats

@@ -115,6 +115,27 @@ class ArchiveKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveRecord:
+    """State of a list of archived threads after the last run that compared all of it."""
+
+    compared_at: datetime | None  #: when that run requested the list; None: an earlier version did
+    archived_until: datetime | None = None  #: threads archived before it were read; None: no thread
+    last_message_id: MessageId | None = None  #: of the channel, as listed then
+    routes: str = ""  #: routes that were requested, which depend on permissions and on the type
+    missing: frozenset[ChannelId] = frozenset()  #: threads once active that no list named any more
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTally:
+    """Comparison of a guild's archived threads, as of the end of a run."""
+
+    lists: int  #: lists that the bot may request
+    compared: int  #: of these, compared in the run
+    unsettled: int  #: requested by the run, and not read to their end
+    since: datetime | None  #: every other list was compared since then; None: there is no other
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Range of a channel's ids that is not proven complete."""
 
@@ -131,6 +152,7 @@ class KnownChannel:
     id: ChannelId
     type: int
     parent_id: ChannelId | None
+    is_active: bool = False  #: a thread that was not archived when a list last named it
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +291,7 @@ class SyncWindow:
     reconcile_requests: int = 0  #: requests for comparing old pages beyond the look-back again
     sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
+    archives_every_s: float = 0.0  #: window for comparing lists of archived threads; 0: each run
 
     @property
     def is_whole(self) -> bool:

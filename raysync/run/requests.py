@@ -25,6 +25,13 @@ from raysync.store.tenants import TenantStore
 _log = logging.getLogger(__name__)
 
 DEFAULT_LOOKBACK_S = 7 * 86400.0
+DEFAULT_ARCHIVES_EVERY_S = 6 * 3600.0
+"""Window in which runs compare every list of archived threads, in seconds.
+
+An hourly run then requests a sixth of the lists. A thread that nobody archives by hand usually
+stays active for an hour or more after its last message. So an hourly run sees it active first, and
+requests its list once it is not. Runs that are six hours apart request every list.
+"""
 OWN_CONNECTIONS = 11
 """Connections of a run without workers: driver, planner, tracker, governor, tenants' leases."""
 TENANTS_PER_WORKER = 10
@@ -42,6 +49,7 @@ class SyncRequest:
     channels: frozenset[ChannelId] = field(default_factory=frozenset)
     lookback_s: float = DEFAULT_LOOKBACK_S
     reconcile_requests: int = 0
+    archives_every_s: float = DEFAULT_ARCHIVES_EVERY_S
     sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
     workers: int | None = None  #: None: the number in the settings
@@ -59,6 +67,7 @@ class SyncRequest:
             reconcile_requests=self.reconcile_requests,
             sample=self.sample,
             extras=self.extras,
+            archives_every_s=self.archives_every_s,
         )
 
     @property
@@ -92,6 +101,7 @@ async def as_begun(engine: Engine, request: SyncRequest) -> SyncRequest:
         reconcile_requests=window.reconcile_requests,
         sample=window.sample,
         extras=window.extras,
+        archives_every_s=window.archives_every_s,
     )
 
 

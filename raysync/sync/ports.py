@@ -11,6 +11,7 @@ from raysync.models.extras import Extras
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, UserId
 from raysync.models.work import (
     ArchiveKey,
+    ArchiveRecord,
     ChannelOutcome,
     ChannelTask,
     Claim,
@@ -147,15 +148,12 @@ class ChannelCatalog(Protocol):
         """Insert or update *channels* and return what is stored of each."""
         ...
 
-    async def listings(self) -> Mapping[ArchiveKey, datetime]:
-        """Return the watermark of each list of archived threads, a time of archival.
-
-        The threads archived before it were read to their end.
-        """
+    async def listings(self) -> Mapping[ArchiveKey, ArchiveRecord]:
+        """Return what is known of each list of archived threads that was compared before."""
         ...
 
-    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
-        """Advance the watermarks; an earlier time than the stored one changes nothing."""
+    async def note_listings(self, listings: Mapping[ArchiveKey, ArchiveRecord]) -> None:
+        """Store the comparisons of lists; an earlier watermark than the stored one stays out."""
         ...
 
     async def plan_rechecks(

@@ -84,7 +84,7 @@ class Laboratory:
         BenchError where what is stored and not marked as deleted is not what is served, unless
         *check* is False: in the middle of a sweep it is not yet.
         """
-        with self._database() as url:
+        with self.database() as url:
             installed = self._installed(discord, url, settings or {}, privacy)
 
             def start(*arguments: str, check: bool = True) -> Run:
@@ -99,7 +99,7 @@ class Laboratory:
     def walk(self, discord: DiscordProcess, channels: int) -> Run:
         """Copy the first channels of the first guild with the baseline."""
         guild = discord.guilds[0]
-        with self._database() as url:
+        with self.database() as url:
             command = [sys.executable, "-m", "tests.bench.baseline", "--url", discord.url]
             command += ["--token", guild.token, "--guild", str(guild.guild_id)]
             command += ["--channels", str(channels), "--database-url", _plain(url)]
@@ -153,7 +153,7 @@ class Laboratory:
         )
 
     @contextmanager
-    def _database(self) -> Iterator[str]:
+    def database(self) -> Iterator[str]:
         """Create a migrated database for one run."""
         name = f"bench_{uuid.uuid4().hex}"
         with psycopg.connect(self.server_url, autocommit=True) as session:

@@ -34,6 +34,8 @@ from raysync.models.results import SyncJobResult
 from raysync.models.samples import JobSample
 from raysync.models.status import SyncType
 from raysync.models.work import (
+    ArchiveKey,
+    ArchiveRecord,
     ChannelOutcome,
     ChannelTask,
     DeadLetterNote,
@@ -363,7 +365,7 @@ class Catalog:
         await self._archive.statement()
         return {}
 
-    async def listings(self) -> Mapping[Any, datetime]:
+    async def listings(self) -> Mapping[ArchiveKey, ArchiveRecord]:
         await self._archive.statement()
         return {}
 
@@ -374,8 +376,8 @@ class Catalog:
     async def mark_deleted(self, channels: Collection[ChannelId]) -> None:
         raise AssertionError("nothing is gone")
 
-    async def note_listings(self, until: Mapping[Any, datetime]) -> None:
-        raise AssertionError("there are no threads")
+    async def note_listings(self, listings: Mapping[ArchiveKey, ArchiveRecord]) -> None:
+        await self._archive.statement()
 
     async def note_rechecks(
         self, done: Mapping[ChannelKey, int | None], began_at: datetime

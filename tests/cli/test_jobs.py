@@ -64,8 +64,8 @@ def requested(monkeypatch):
         ),
         (
             "nightly.py",
-            ["--lookback=1d", "--reconcile-requests", "500"],
-            SyncRequest(lookback_s=86_400.0, reconcile_requests=500),
+            ["--lookback=1d", "--reconcile-requests", "500", "--archives-every", "2h"],
+            SyncRequest(lookback_s=86_400.0, reconcile_requests=500, archives_every_s=7200.0),
         ),
         (
             "verify.py",

@@ -57,6 +57,8 @@ REQUESTS = [
     SyncRequest(tenants=("a", "b"), sync_type=SyncType.FULL, workers=2),
     SyncRequest(tenants=("a",), sync_type=SyncType.INCREMENTAL, lookback_s=0.0),
     SyncRequest(tenants=("a",), lookback_s=3600.0, reconcile_requests=7),
+    SyncRequest(tenants=("a",), archives_every_s=0.0),
+    SyncRequest(tenants=("a",), archives_every_s=90.0),
     SyncRequest(
         tenants=("a",),
         since=datetime(2026, 1, 31, 12, tzinfo=UTC),

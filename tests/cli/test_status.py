@@ -25,7 +25,7 @@ from raysync.cli.progress.status_view import (
 )
 from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
 from raysync.models.records import JobRecord, LockRecord, Quarantine, QuarantinedMessage
-from raysync.models.results import Verification
+from raysync.models.results import ArchivedThreads, Verification
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.store.jobs.rows import view_json
@@ -392,6 +392,15 @@ def test_what_the_api_has_no_route_for_is_told_as_the_run_told_it():
     assert f"not covered: {NO_SEARCH.what}" in text_of(render_job(done, NOW))
     assert job_as_json(done)["not_covered"] == [NO_SEARCH.model_dump()]
     assert job_as_json(record(result=None))["not_covered"] == []
+
+
+def test_how_far_archived_threads_are_compared_is_told_as_the_run_told_it():
+    found = ArchivedThreads(lists=2_000, compared=340, unsettled=0, compared_since=None)
+    done = record(status=JobStatus.COMPLETED, result=job_result(archived_threads=found))
+
+    assert "340 of 2,000 lists in this run" in text_of(render_job(done, NOW))
+    assert job_as_json(done)["archived_threads"] == found.model_dump()
+    assert job_as_json(record(result=None))["archived_threads"] is None
 
 
 def test_what_could_not_be_read_whole_is_counted_and_named():

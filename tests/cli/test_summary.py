@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from rich.console import Console
 
 from raysync.cli.progress.summary import MAX_ERRORS, print_result
 from raysync.cli.runs.start import exit_code, show
-from raysync.models.results import RunResult
-from tests.cli.samples import NO_SEARCH, channel_error, failed_result, job_result
+from raysync.models.results import ArchivedThreads, RunResult
+from tests.cli.samples import NO_SEARCH, STARTED, channel_error, failed_result, job_result
 
 
 def text_of(*jobs) -> str:
@@ -120,3 +121,15 @@ def test_an_error_names_its_channel_and_one_that_was_forgotten_stays_nameless():
     assert "#gen[2Jeral (1001): AccessDeniedError" in text
     assert "channel 1002: AccessDeniedError" in text
     assert "\x1b" not in text
+
+
+def test_the_summary_says_within_which_time_archived_threads_are_compared():
+    since = STARTED - timedelta(hours=5, minutes=20)
+    found = ArchivedThreads(lists=2_000, compared=340, unsettled=2, compared_since=since)
+    all_of_them = ArchivedThreads(lists=9, compared=9, unsettled=0, compared_since=STARTED)
+
+    text = " ".join(text_of(job_result(archived_threads=found)).split())
+    assert "archived threads compared within 5 h 21 min: 340 of 2,000 lists in this run" in text
+    assert "2 not read to their end" in text
+    assert "archived threads" not in text_of(job_result(archived_threads=all_of_them))
+    assert "archived threads" not in text_of(job_result(archived_threads=None))

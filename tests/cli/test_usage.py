@@ -18,6 +18,8 @@ TOKEN = "MTA0NzE0OTk1NDM2NzE5MzA4OA.GQwW1x.R3yJ8vTn2kq0cZbXy7uWm4sLhPdEfAoIg9NtK
     [
         (["start", "--full", "--incremental"], "exclude each other"),
         (["start", "--full", "--lookback", "3d"], "--lookback does not go with --full"),
+        (["start", "--full", "--archives-every", "6h"], "--archives-every does not go with --full"),
+        (["start", "--channel", "1", "--archives-every", "0"], "--archives-every does not go"),
         (["start", "--since", "2026-02-01", "--until", "2026-01-01"], "must be before --until"),
         (["start", "--since", "yesterday"], "not an ISO date"),
         (["start", "--lookback", "7"], "not a duration"),

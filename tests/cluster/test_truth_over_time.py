@@ -22,7 +22,7 @@ from tests.truth import Row, assert_same_archive, expected_rows
 
 FAST = "1000"
 DAYS = 30
-ALWAYS = f"{DAYS + 10}d"
+ALWAYS = ("--lookback", f"{DAYS + 10}d", "--archives-every", "0")
 
 
 def recent_world(**changes: int) -> World:
@@ -103,7 +103,7 @@ def test_every_edit_and_deletion_in_the_look_back_is_found(
             emulator.edits.delete_message(channel.id, channel.log.ids[-1])
     after = truth(emulator)
 
-    run = installation.start("--tenant", "takaro", "--lookback", ALWAYS)
+    run = installation.start("--tenant", "takaro", *ALWAYS)
 
     assert run.code == 0, run.err
     gone = len(keys(before) - keys(after))
@@ -116,7 +116,7 @@ def test_every_edit_and_deletion_in_the_look_back_is_found(
     )
     assert versions == [{"kept": 100, "whole": 100}]
 
-    again = installation.start("--tenant", "takaro", "--lookback", ALWAYS)
+    again = installation.start("--tenant", "takaro", *ALWAYS)
 
     assert (again.job["messages_deleted"], again.job["messages_edited"]) == (0, 0)
     assert_follows(installation, before, after)

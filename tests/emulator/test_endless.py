@@ -148,7 +148,7 @@ async def test_lists_that_never_end_are_named_and_what_they_show_is_read(
         assert (
             await archive.query(
                 "SELECT 1 FROM thread_listings l JOIN channels c ON c.id = l.channel_id"
-                " WHERE c.tenant_id = :tenant"
+                " WHERE c.tenant_id = :tenant AND NOT l.is_private"
             )
             == []
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.models.ids import ChannelId, MessageId
-from raysync.models.work import ArchiveKey, IdRange
+from raysync.models.work import ArchiveKey, ArchiveRecord, IdRange
 from raysync.store.archive.channels import ChannelStore
 from raysync.store.archive.pages import PostgresPages
 from tests.hostile import plain_session
@@ -94,10 +96,30 @@ async def test_where_lists_of_threads_are_settled_only_moves_on(
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     await store.record([channel(1), channel(2)])
     public, private = ArchiveKey(ChannelId(1), False), ArchiveKey(ChannelId(1), True)
-    await store.note_listings({public: late, private: early})
-    await store.note_listings({public: early, ArchiveKey(ChannelId(9), False): early})
+    compared = ArchiveRecord(late, late, MessageId(5), "public", frozenset({ChannelId(7)}))
+    joined = ArchiveRecord(early, None, None, "joined")
+    await store.note_listings({public: compared, private: joined})
+    earlier = replace(compared, archived_until=early)
+    await store.note_listings({public: earlier, ArchiveKey(ChannelId(9), False): earlier})
 
-    assert await store.listings() == {public: late, private: early}
+    assert await store.listings() == {public: compared, private: joined}
+    await store.note_listings({public: ArchiveRecord(None)})
+    assert await store.listings() == {public: ArchiveRecord(None, late), private: joined}
+
+
+async def test_threads_that_a_list_last_named_as_active_are_known_as_active(
+    engine: AsyncEngine,
+) -> None:
+    store = ChannelStore(engine, (await add_tenant(engine)).id)
+    states: dict[int, Any] = {10: False, 11: True, 12: "odd"}
+    threads = [
+        replace(channel(i, metadata={"thread_metadata": {"archived": archived}}), type=11)
+        for i, archived in states.items()
+    ]
+    withheld = replace(channel(13, metadata={}), type=11)
+    await store.record([channel(1), *threads, withheld])
+
+    assert {known.id for known in await store.known() if known.is_active} == {10}
 
 
 async def test_a_channel_marked_as_deleted_is_known_no_more_until_it_is_listed(

@@ -30,6 +30,7 @@ WITHOUT_PEOPLE = {
     "sync_jobs": {"sync_type", "options", "status", "usage", "ray_job_id"},
     "channel_sync_jobs": {"worker_id", "status", "visits"},
     "sync_progress": {"status", "worker_id"},
+    "thread_listings": {"routes"},
     "dead_letters": {"failure_class", "error_class"},
     # operators and machines, who are not people of the archive
     "tenants": {"slug", "name", "status", "platform", "token_ref", "privacy", "settings"},

@@ -17,6 +17,7 @@ from raysync.cli.output.hints import command_line
 from raysync.cli.output.invocation import as_invoked
 from raysync.cli.progress.channel_counts import ChannelCounts, counts_of_result, counts_of_view
 from raysync.cli.progress.summary import (
+    archives_line,
     efficiency_line,
     not_covered,
     quarantine_line,
@@ -192,6 +193,8 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         lines.append(f"efficiency {efficiency_line(stats)}")
         lines += [f"{label}: {text}" for label, text in time_lines(stats.time_spent)]
     if record.result is not None:
+        archives = archives_line(record.result)
+        lines += [] if archives is None else [archives]
         lines += [f"skipped: {reason}" for reason in skip_reasons(record.result)]
         lines += [f"not covered: {missing}" for missing in not_covered(record.result)]
     if record.quarantine.messages:
@@ -285,6 +288,11 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "ray_job_id": record.ray_job_id,
         "skipped": [channel.model_dump() for channel in result.skipped] if result else [],
         "not_covered": [missing.model_dump() for missing in result.not_covered] if result else [],
+        "archived_threads": (
+            result.archived_threads.model_dump(mode="json")
+            if result and result.archived_threads
+            else None
+        ),
         "compared_since": record.compared_since and record.compared_since.isoformat(),
         "quarantined": record.quarantine.messages,
         "quarantined_messages": [

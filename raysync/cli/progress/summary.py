@@ -58,6 +58,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     stats = job.parallel_stats
     lines = [("channels", Text(_channels(job))), ("messages", Text(_messages(job)))]
     lines += [(label, Text(text)) for label, text in _extras(job)]
+    if (archives := archives_line(job)) is not None:
+        lines.append(("archives", Text(archives)))
     if job.quarantined:
         lines.append(("quarantined", Text(quarantine_line(job.quarantined, job.tenant), "yellow")))
     lines.append(("requests", Text(_requests(stats))))
@@ -115,6 +117,21 @@ def quarantine_line(messages: int, tenant: str) -> str:
     stored = f"{words.counted(messages, 'message')} stored with fields that could not be read"
     doctor = command_line("doctor", "--tenant", tenant)
     return f"{stored}. {doctor} says which, and what to do"
+
+
+def archives_line(job: SyncJobResult) -> str | None:
+    """Return how far the archived threads are compared; None if all were, or nothing is known."""
+    found = job.archived_threads
+    if found is None or found.compared == found.lists:
+        return None
+    done = f"{words.count(found.compared)} of {words.counted(found.lists, 'list')} in this run"
+    parts = [f"archived threads compared, {done}"]
+    if found.compared_since is not None:
+        age_s = max((job.completed_at - found.compared_since).total_seconds(), 0.0)
+        parts = [f"archived threads compared within {words.seconds(age_s)}: {done}"]
+    if found.unsettled:
+        parts.append(f"{words.count(found.unsettled)} not read to their end, repeated next time")
+    return "; ".join(parts)
 
 
 def _changes(job: SyncJobResult) -> str:

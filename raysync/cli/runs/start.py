@@ -33,6 +33,7 @@ def start(
     channel: options.Channels = None,
     lookback: options.Lookback = None,
     reconcile_requests: options.ReconcileRequests = 0,
+    archives_every: options.ArchivesEvery = None,
     reactors: options.WithReactors = False,
     attachments: options.Attachments = None,
     attachment_max_size: options.AttachmentMaxSize = None,
@@ -60,6 +61,11 @@ def start(
         "out, or leave those out.",
     )
     _refuse_if(
+        archives_every is not None and bool(full or since or until or channel),
+        "--archives-every does not go with --full, --since, --until or --channel, which compare "
+        "all lists of archived threads. Leave it out, or leave those out.",
+    )
+    _refuse_if(
         attachments is None and bool(attachment_max_size is not None or attachment_type),
         "--attachment-max-size and --attachment-type need --attachments DIR-or-URL. Give it, "
         "or leave them out.",
@@ -68,7 +74,7 @@ def start(
     from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
     from raysync.models.status import SyncType
-    from raysync.run.requests import DEFAULT_LOOKBACK_S, SyncRequest
+    from raysync.run.requests import DEFAULT_ARCHIVES_EVERY_S, DEFAULT_LOOKBACK_S, SyncRequest
 
     files = None
     if attachments is not None:
@@ -81,6 +87,9 @@ def start(
         channels=frozenset(ChannelId(channel_id) for channel_id in channel or ()),
         lookback_s=DEFAULT_LOOKBACK_S if lookback is None else lookback.total_seconds(),
         reconcile_requests=reconcile_requests,
+        archives_every_s=(
+            DEFAULT_ARCHIVES_EVERY_S if archives_every is None else archives_every.total_seconds()
+        ),
         extras=Extras(reactors, files),
         workers=workers,
     )

@@ -1,9 +1,20 @@
 """Edits of threads."""
 
 from raysync.emulator.edits.base import WorldEdits
-from raysync.emulator.world.entities import THREAD_TYPES, ChannelType, Thread
-from raysync.emulator.world.message_payloads import HAS_THREAD
+from raysync.emulator.world.entities import (
+    POST_PARENT_TYPES,
+    THREAD_TYPES,
+    Channel,
+    ChannelType,
+    Thread,
+)
+from raysync.emulator.world.message_payloads import HAS_THREAD, THREAD_CREATED, text_message
 from raysync.emulator.world.messages import MessageLog
+from raysync.emulator.world.payloads import user_payload
+from raysync.emulator.world.snowflakes import made_at_ms
+
+_OLDER_MS = 60_000
+"""Age from which a message is an older one. Discord's is undocumented, and "very small"."""
 
 
 class ThreadEdits(WorldEdits):
@@ -16,7 +27,11 @@ class ThreadEdits(WorldEdits):
         kind: int = ChannelType.PUBLIC_THREAD,
         message_id: int | None = None,
     ) -> int:
-        """Create a thread and return its id. With *message_id*, start it from that message."""
+        """Create a thread and return its id. With *message_id*, start it from that message.
+
+        A post is its forum's last message from then on. A public thread from an older message is
+        announced in its channel; other threads leave no message there.
+        """
         if kind not in THREAD_TYPES:
             raise ValueError(f"not a type of thread: {kind}; use {sorted(map(int, THREAD_TYPES))}")
         parent, now_ms = self.world.channels[channel_id], self.world.clock.now_ms()
@@ -30,6 +45,10 @@ class ThreadEdits(WorldEdits):
             flags = parent.log.payload(message_id)["flags"] | HAS_THREAD
             self.change(channel_id, message_id, {"flags": flags})
         guild.threads[thread_id] = self.world.channels[thread_id] = thread
+        if parent.type in POST_PARENT_TYPES:
+            parent.last_message_id = max(parent.last_message_id or 0, thread_id)
+        elif kind == ChannelType.PUBLIC_THREAD and now_ms - made_at_ms(thread_id) > _OLDER_MS:
+            self._announce(thread, parent)
         return thread_id
 
     def archive_thread(self, thread_id: int, *, at_ms: int | None = None) -> None:
@@ -47,6 +66,14 @@ class ThreadEdits(WorldEdits):
     def leave_thread(self, thread_id: int, user_id: int) -> None:
         """Remove a user from the members of a thread."""
         self._thread(thread_id).member_ids.discard(user_id)
+
+    def _announce(self, thread: Thread, parent: Channel) -> None:
+        notice_id, guild = self.world.new_id(), self.world.guild_of(parent)
+        author = user_payload(guild.users[guild.owner_id])
+        notice = text_message(parent.id, notice_id, author, thread.name)
+        reference = {"type": 0, "guild_id": str(guild.id), "channel_id": str(thread.id)}
+        parent.log.put(notice | {"type": THREAD_CREATED, "message_reference": reference})
+        parent.last_message_id = max(parent.last_message_id or 0, notice_id)
 
     def _thread(self, thread_id: int) -> Thread:
         thread = self.world.channels[thread_id]

@@ -9,12 +9,11 @@ from raysync.emulator.generator.draws import Draws, mix
 from raysync.emulator.generator.spec import Rates
 from raysync.emulator.generator.words import odd_sentence, sentence
 from raysync.emulator.world.entities import Emoji, User
-from raysync.emulator.world.message_payloads import HAS_THREAD, text_message
+from raysync.emulator.world.message_payloads import HAS_THREAD, THREAD_CREATED, text_message
 from raysync.emulator.world.messages import Payload
 from raysync.emulator.world.payloads import user_payload
 
 MAX_REPLY_DISTANCE: Final = 20
-_THREAD_CREATED: Final = 18
 
 Vary = Callable[["History", int, Payload, Draws], None]
 
@@ -103,7 +102,7 @@ class History:
     def _notice(self, notice: "Notice") -> Payload:
         reference = {"channel_id": str(notice.thread_id), "guild_id": str(self.guild_id)}
         return {
-            "type": _THREAD_CREATED,
+            "type": THREAD_CREATED,
             "content": notice.name,
             "message_reference": {"type": 0} | reference,
         }

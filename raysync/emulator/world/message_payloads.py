@@ -7,6 +7,8 @@ from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 REPLY: Final = 19
 """Type of a reply."""
+THREAD_CREATED: Final = 18
+"""Type of a message that announces a thread from an older message."""
 THREAD_STARTER: Final = 21
 """Type of a thread's first message that quotes the message it started from."""
 HAS_THREAD: Final = 1 << 5

@@ -20,6 +20,7 @@ from raysync.models.ids import ChannelId, ChannelKey, TenantId
 from raysync.models.storable import storable_text
 from raysync.models.work import (
     ArchiveKey,
+    ArchiveRecord,
     DeadLetterNote,
     IdRange,
     KnownChannel,
@@ -76,21 +77,26 @@ WHERE c.tenant_id = :tenant_id AND c.platform_channel_id = ANY(:ids)
 
 
 _LISTINGS = text("""
-SELECT c.platform_channel_id, l.is_private, l.archived_until
+SELECT c.platform_channel_id, l.is_private, l.archived_until, l.compared_at, l.last_message_id,
+       l.routes, l.missing_threads
 FROM thread_listings l JOIN channels c ON c.id = l.channel_id
 WHERE c.tenant_id = :tenant_id
 """)
 
 _NOTE_LISTING = text("""
-INSERT INTO thread_listings AS l (channel_id, is_private, archived_until)
-SELECT c.id, given.is_private, given.archived_until
+INSERT INTO thread_listings AS l (
+    channel_id, is_private, archived_until, compared_at, last_message_id, routes, missing_threads)
+SELECT c.id, given.is_private, given.archived_until, given.compared_at, given.last_message_id,
+       given.routes, given.missing_threads
 FROM jsonb_to_recordset(CAST(:listings AS jsonb)) AS given (
-    channel_id bigint, is_private boolean, archived_until timestamptz)
+    channel_id bigint, is_private boolean, archived_until timestamptz, compared_at timestamptz,
+    last_message_id bigint, routes text, missing_threads bigint[])
 JOIN channels c ON c.tenant_id = :tenant_id AND c.platform_channel_id = given.channel_id
 ORDER BY c.id, given.is_private
 ON CONFLICT (channel_id, is_private) DO UPDATE SET
-    archived_until = excluded.archived_until, updated_at = now()
-WHERE l.archived_until < excluded.archived_until
+    archived_until = greatest(l.archived_until, excluded.archived_until),  -- ignores nulls
+    compared_at = excluded.compared_at, last_message_id = excluded.last_message_id,
+    routes = excluded.routes, missing_threads = excluded.missing_threads, updated_at = now()
 """)
 
 _FORGET_LISTINGS = text("""
@@ -99,7 +105,9 @@ WHERE c.id = l.channel_id AND c.tenant_id = :tenant_id
 """)
 
 _KNOWN = text("""
-SELECT platform_channel_id, type, parent_channel_id FROM channels
+SELECT platform_channel_id, type, parent_channel_id,
+       type IN (10, 11, 12) AND metadata->'thread_metadata'->>'archived' = 'false' AS is_active
+FROM channels
 WHERE tenant_id = :tenant_id AND deleted_at IS NULL
 ORDER BY platform_channel_id
 """)
@@ -146,28 +154,37 @@ class ChannelStore:
         halves = channels[:middle], channels[middle:]
         return await self._record_all(halves[0]) | await self._record_all(halves[1])
 
-    async def listings(self) -> Mapping[ArchiveKey, datetime]:
-        """Return the watermark of each list of archived threads.
-
-        Threads that were archived before it were listed and read to their ends.
-        """
+    async def listings(self) -> Mapping[ArchiveKey, ArchiveRecord]:
+        """Return what is known of each list of archived threads that was compared before."""
         with translated():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_LISTINGS, {"tenant_id": self._tenant_id})
                 return {
-                    ArchiveKey(ChannelId(row.platform_channel_id), row.is_private): (
-                        row.archived_until
+                    ArchiveKey(ChannelId(row.platform_channel_id), row.is_private): ArchiveRecord(
+                        row.compared_at,
+                        row.archived_until,
+                        row.last_message_id,
+                        row.routes,
+                        frozenset(row.missing_threads),
                     )
                     for row in rows
                 }
 
-    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
-        """Store watermarks of lists of archived threads. They never move back."""
-        listings = [
-            {"channel_id": key.channel_id, "is_private": key.is_private, "archived_until": moment}
-            for key, moment in until.items()
+    async def note_listings(self, listings: Mapping[ArchiveKey, ArchiveRecord]) -> None:
+        """Store the comparisons of lists of archived threads. Watermarks never move back."""
+        rows = [
+            {
+                "channel_id": key.channel_id,
+                "is_private": key.is_private,
+                "archived_until": record.archived_until,
+                "compared_at": record.compared_at,
+                "last_message_id": record.last_message_id,
+                "routes": record.routes,
+                "missing_threads": sorted(record.missing),
+            }
+            for key, record in listings.items()
         ]
-        document = orjson.dumps(listings).decode()
+        document = orjson.dumps(rows).decode()
         with translated():
             async with self._engine.begin() as connection:
                 values = {"tenant_id": self._tenant_id, "listings": document}
@@ -210,7 +227,10 @@ class ChannelStore:
                 rows = await connection.execute(_KNOWN, {"tenant_id": self._tenant_id})
                 return [
                     KnownChannel(
-                        ChannelId(row.platform_channel_id), row.type, row.parent_channel_id
+                        ChannelId(row.platform_channel_id),
+                        row.type,
+                        row.parent_channel_id,
+                        bool(row.is_active),
                     )
                     for row in rows
                 ]

@@ -115,6 +115,7 @@ def _record(row: Any) -> JobRecord:
             row.options.get("reconcile_requests", 0),
             row.options.get("sample", 0),
             extras_from(row.options),
+            row.options.get("archives_every_s", 0.0),
         ),
         ray_job_id=row.ray_job_id,
         started_at=row.started_at,

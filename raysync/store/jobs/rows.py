@@ -78,6 +78,7 @@ def options_of(window: SyncWindow) -> dict[str, Any]:
     return {
         "reconcile_requests": window.reconcile_requests,
         "sample": window.sample,
+        "archives_every_s": window.archives_every_s,
         "extras": asdict(window.extras),
     }
 

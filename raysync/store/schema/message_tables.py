@@ -86,7 +86,12 @@ thread_listings = Table(
     ),
     Column("is_private", Boolean, primary_key=True),
     # watermark: threads archived before it were listed and read to their ends
-    Column("archived_until", Moment, nullable=False),
+    Column("archived_until", Moment),
+    # See `sync/planning/due.py`.
+    Column("compared_at", Moment),
+    Column("last_message_id", BigInteger),
+    Column("routes", Text, nullable=False, server_default=""),
+    Column("missing_threads", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
     updated_at(),
 )
 

@@ -33,11 +33,14 @@ class GoneChannels:
     ports: JobPorts
     ledger: JobLedger
 
-    async def mark_unlisted(self, whole: Collection[ChannelId]) -> None:
+    async def mark_unlisted(
+        self, whole: Collection[ChannelId], vanished: Collection[ChannelId] = ()
+    ) -> None:
         """Mark stored channels that no list names, once Discord says that they do not exist.
 
-        *whole* are the channels whose list of archived threads was read to its end. Other threads
-        may be in a part that was not read; they are marked only together with their channel. A
+        *whole* are the channels whose list of archived threads was read to its end, *vanished* the
+        threads that were active before and would be in the part that was read. Other threads may be
+        in a part that was not read; they are marked only together with their channel. A
         channel that exists although the guild's list lacks it is reported as not read. A run of
         named channels, or a verification, marks nothing.
         """
@@ -48,7 +51,9 @@ class GoneChannels:
         gone: set[ChannelId] = set()
         for channel in known:
             is_thread = channel.type in channel_types.THREADS
-            listable = channel.type != channel_types.PRIVATE_THREAD and channel.parent_id in whole
+            listable = channel.id in vanished or (
+                channel.type != channel_types.PRIVATE_THREAD and channel.parent_id in whole
+            )
             if channel.id in seen or (is_thread and not listable):
                 continue
             exists = await self._ask(channel.id)

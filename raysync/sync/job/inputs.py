@@ -74,6 +74,11 @@ class JobScope:
         return self.window.sync_type is SyncType.VERIFY
 
     @property
+    def settles_archives(self) -> bool:
+        """True if later runs can skip what the job reads of the lists of archived threads."""
+        return self.window.is_whole and not self.is_verification
+
+    @property
     def covers_guild(self) -> bool:
         """True if a channel that no list of the job names may be gone."""
         return not self.window.channels and not self.is_verification

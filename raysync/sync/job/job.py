@@ -132,7 +132,7 @@ class SyncJob:
                 # A thread may have been archived, or revived, while the lists were read.
                 await admit(await self._retry(self._ports.planner.active_threads))
             await self._gone.settle_named()
-            await self._gone.mark_unlisted(lists.read_whole())
+            await self._gone.mark_unlisted(lists.read_whole(), lists.vanished())
             await self._ports.sink.planned()
 
     async def _look_again(self, survey: Survey) -> None:

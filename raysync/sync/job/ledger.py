@@ -8,7 +8,7 @@ from raysync.models.entities import Channel
 from raysync.models.ids import ChannelId
 from raysync.models.not_covered import NotCovered
 from raysync.models.status import JobStatus
-from raysync.models.work import ChannelOutcome, ChannelTask, Gap, Skipped
+from raysync.models.work import ArchiveTally, ChannelOutcome, ChannelTask, Gap, Skipped
 from raysync.sync.job.outcome import JobOutcome, Trouble, lost_channels, without_place
 
 
@@ -26,6 +26,7 @@ class JobLedger:
     gone: set[ChannelId] = field(default_factory=set)  #: Discord says that they do not exist
     gaps: list[Gap] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    archives: ArchiveTally | None = None  #: None: the job did not get as far, or was of a part
     unchanged: int = 0  #: channels without a new message in Discord's lists
 
     def has_ended(self, channel_id: ChannelId) -> bool:
@@ -56,4 +57,5 @@ class JobLedger:
             gaps=tuple(self.gaps),
             not_covered=not_covered,
             cooling=frozenset(self.cooling),
+            archives=self.archives,
         )

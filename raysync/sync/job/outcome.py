@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from raysync.models.ids import ChannelId
 from raysync.models.not_covered import NotCovered
 from raysync.models.status import JobStatus
-from raysync.models.work import ChannelOutcome, ChannelTally, ChannelTask, Gap, Skipped
+from raysync.models.work import (
+    ArchiveTally,
+    ChannelOutcome,
+    ChannelTally,
+    ChannelTask,
+    Gap,
+    Skipped,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class JobOutcome:
     gaps: tuple[Gap, ...] = ()  #: ranges that were not proven complete when the job began
     not_covered: tuple[NotCovered, ...] = ()  #: routes that the API lacks
     cooling: frozenset[ChannelId] = frozenset()  #: given up before, and not read for some days
+    archives: ArchiveTally | None = None  #: None: the job failed, or read a part of the guild
 
     @property
     def unfinished(self) -> tuple[ChannelTask, ...]:

@@ -8,7 +8,14 @@ provided that the run read every thread above it to its end. Only then the time 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,7 +31,8 @@ from raysync.errors import (
 from raysync.models import channel_types
 from raysync.models.entities import Channel
 from raysync.models.ids import NO_CHANNEL, ChannelId
-from raysync.models.work import ArchiveKey, KnownChannel
+from raysync.models.work import ArchiveKey, ArchiveRecord, KnownChannel
+from raysync.sync.planning.due import SEARCH, routes_of
 from raysync.sync.planning.planner import Archive, GuildPlanner, placeable
 from raysync.sync.retry import Retrier
 
@@ -86,7 +94,7 @@ class ArchiveReader:
         """Read a list, and the search if the list lacks threads; keep what precedes a refusal."""
         threads: dict[tuple[ChannelId, int], Channel] = {}  # by id; those without one, by number
         routes: list[Route] = [self.planner.archived_threads]
-        if archive.parent.id in self.searched and not archive.key.is_private:
+        if SEARCH in routes_of(archive, self.searched):
             routes.append(self.planner.searched_threads)
         is_whole, is_refused, trouble = True, False, None
         try:
@@ -144,18 +152,42 @@ class ArchiveReader:
             and self._since(listed.archive.key) is None
         )
 
-    def newly_settled(
-        self, unfinished: Collection[ChannelId], now: datetime
-    ) -> dict[ArchiveKey, datetime]:
-        """Return the time down to which later runs can skip each list, at most *now*.
+    def compared(
+        self,
+        unfinished: Collection[ChannelId],
+        vanished: Mapping[ArchiveKey, frozenset[ChannelId]],
+        now: datetime,
+    ) -> dict[ArchiveKey, ArchiveRecord]:
+        """Return what to remember of each list that was compared by a run that began *now*.
 
-        A list with *unfinished* threads, which were not read to their end, is not settled.
+        A list with *unfinished* threads, which were not read to their end, is not among them. Of
+        the threads that *vanished* from the active ones, remember those that it does not name.
         """
-        settled: dict[ArchiveKey, datetime] = {}
-        for listed in self._read.values():
-            times = [t.thread.archived_at for t in listed.threads if t.thread]
-            latest = max((at for at in times if at is not None), default=None)
-            is_settled = listed.is_whole and not listed.archive.joined_only
-            if is_settled and latest and not any(t.id in unfinished for t in listed.threads):
-                settled[listed.archive.key] = min(latest, now)
-        return settled
+        return {
+            key: ArchiveRecord(
+                compared_at=now,
+                archived_until=_watermark(listed, now),
+                last_message_id=listed.archive.parent.last_message_id,
+                routes=routes_of(listed.archive, self.searched),
+                missing=vanished.get(key, frozenset()) - {thread.id for thread in listed.threads},
+            )
+            for key, listed in self._read.items()
+            if listed.is_whole and not any(thread.id in unfinished for thread in listed.threads)
+        }
+
+    def requested(self) -> frozenset[ArchiveKey]:
+        """Return the lists that were requested, with whatever result."""
+        return frozenset(self._read)
+
+    def answered(self) -> frozenset[ArchiveKey]:
+        """Return the lists that were read as far down as needed, by every route."""
+        return frozenset(key for key, listed in self._read.items() if listed.is_whole)
+
+
+def _watermark(listed: Listed, now: datetime) -> datetime | None:
+    """Return the time down to which later runs can skip a settled list, at most *now*."""
+    if listed.archive.joined_only:  # ordered by id
+        return None
+    times = [thread.thread.archived_at for thread in listed.threads if thread.thread]
+    latest = max((at for at in times if at is not None), default=None)
+    return None if latest is None else min(latest, now)

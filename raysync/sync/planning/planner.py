@@ -32,6 +32,11 @@ class Survey:
     active_threads: tuple[Channel, ...]
     troubles: tuple[str, ...] = ()  #: parts of the guild that could not be read
 
+    @property
+    def active_ids(self) -> frozenset[ChannelId]:
+        """Ids of the active threads."""
+        return frozenset(thread.id for thread in self.active_threads)
+
     def parents_to_list(self) -> tuple[Channel, ...]:
         """Return the channels whose archived threads the bot may list."""
         return tuple(

@@ -11,6 +11,7 @@ from raysync.models.events import ApiUsage, ChannelProgress, JobHeader
 from raysync.models.extras import ExtraTally
 from raysync.models.ids import ChannelId, moment_of
 from raysync.models.results import (
+    ArchivedThreads,
     ChannelError,
     ChannelResult,
     CoverageGap,
@@ -78,6 +79,7 @@ def summarize(
         errors=_errors(end, channels.ended, completed_at),
         skipped=_skipped(end),
         not_covered=_not_covered(end),
+        archived_threads=_archived_threads(end),
         started_at=header.started_at,
         completed_at=completed_at,
         parallel_stats=parallel_stats(header, end, tallies, usage, most_at_once),
@@ -163,6 +165,18 @@ def _not_covered(end: JobOutcome) -> list[NotCoveredRoute]:
         )
         for route in end.not_covered
     ]
+
+
+def _archived_threads(end: JobOutcome) -> ArchivedThreads | None:
+    tally = end.archives
+    if tally is None:
+        return None
+    return ArchivedThreads(
+        lists=tally.lists,
+        compared=tally.compared,
+        unsettled=tally.unsettled,
+        compared_since=tally.since,
+    )
 
 
 def _errors(

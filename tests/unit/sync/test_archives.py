@@ -14,6 +14,7 @@ from raysync.models.ids import ChannelId, ChannelKey
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
+    ArchiveRecord,
     IdRange,
     KnownChannel,
     Recheck,
@@ -53,7 +54,7 @@ def test_a_list_is_read_to_its_end_once_and_settled(guild: FakeGuild) -> None:
     stage.run()
 
     assert stage.synced == {1, 13, 20, 30, 50}
-    assert stage.catalog.settled == {PUBLIC: NOW - timedelta(days=3)}
+    assert stage.catalog.watermarks == {PUBLIC: NOW - timedelta(days=3)}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_later_a_list_is_read_down_to_where_it_is_settled_or_to_the_look_back(
     guild: FakeGuild, settled_days_ago: int, lookback_days: int, expected: set[int]
 ) -> None:
     stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=lookback_days * 86400.0))
-    stage.catalog.settled = {PUBLIC: NOW - timedelta(days=settled_days_ago)}
+    stage.catalog.settled = {PUBLIC: ArchiveRecord(None, NOW - timedelta(days=settled_days_ago))}
 
     stage.run()
 
@@ -90,7 +91,7 @@ def test_runs_that_are_not_incremental_read_the_whole_list(
     guild: FakeGuild, window: SyncWindow
 ) -> None:
     stage = Stage(guild, window)
-    stage.catalog.settled = {PUBLIC: NOW}
+    stage.catalog.settled = {PUBLIC: ArchiveRecord(None, NOW)}
 
     stage.run()
 
@@ -102,7 +103,7 @@ def test_nothing_is_settled_before_every_thread_was_read(guild: FakeGuild) -> No
     stage.dispatcher.failures = {50: RetryableError("again")}
     stage.run()
 
-    assert stage.catalog.settled == {}
+    assert PUBLIC not in stage.catalog.settled
 
 
 def test_nothing_is_settled_by_a_list_that_was_refused(guild: FakeGuild) -> None:
@@ -122,7 +123,7 @@ def test_announcement_threads_that_no_list_has_are_searched_for() -> None:
     stage.run()
 
     assert stage.synced == {1, 20}
-    assert stage.catalog.settled == {PUBLIC: NOW - timedelta(days=1)}
+    assert stage.catalog.watermarks == {PUBLIC: NOW - timedelta(days=1)}
 
 
 def test_a_search_without_an_index_is_that_channels_trouble_and_settles_nothing() -> None:
@@ -135,7 +136,7 @@ def test_a_search_without_an_index_is_that_channels_trouble_and_settles_nothing(
     assert end.status is JobStatus.PARTIAL
     assert [each.channel_id for each in end.troubles] == [1]
     assert stage.synced == {1, 2}
-    assert stage.catalog.settled == {}
+    assert PUBLIC not in stage.catalog.settled
 
 
 def known(
@@ -174,7 +175,7 @@ def test_an_old_thread_is_missed_only_where_its_list_was_read_to_the_end(guild: 
     cut, whole = Stage(guild), Stage(guild, SyncWindow(SyncType.FULL))
     for stage in (cut, whole):
         stage.catalog.stored = [known(1), known(99, 11, 1), known(98, 12, 1)]
-    cut.catalog.settled = {PUBLIC: NOW - timedelta(days=15)}
+    cut.catalog.settled = {PUBLIC: ArchiveRecord(None, NOW - timedelta(days=15))}
 
     cut.run()
     whole.run()
@@ -316,7 +317,7 @@ def test_a_thread_with_a_time_too_early_ends_no_list(guild: FakeGuild, wrong: in
     threads[wrong] = archived(threads[wrong].id, NOW - timedelta(days=900))
     guild.archived[1, False] = threads
     stage = Stage(guild, SyncWindow(SyncType.INCREMENTAL, lookback_s=15 * 86400.0))
-    stage.catalog.settled = {PUBLIC: NOW - timedelta(days=2)}
+    stage.catalog.settled = {PUBLIC: ArchiveRecord(None, NOW - timedelta(days=2))}
 
     stage.run()
 

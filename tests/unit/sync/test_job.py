@@ -45,6 +45,7 @@ from raysync.models.privacy import PeopleRules
 from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
 from raysync.models.work import (
     ArchiveKey,
+    ArchiveRecord,
     ChannelOutcome,
     ChannelTally,
     ChannelTask,
@@ -148,7 +149,7 @@ class FakeGuild:
 class FakeCatalog:
     coverage: dict[int, tuple[IdRange, ...]] = field(default_factory=dict)
     recorded: list[ChannelId] = field(default_factory=list)
-    settled: dict[ArchiveKey, datetime] = field(default_factory=dict)
+    settled: dict[ArchiveKey, ArchiveRecord] = field(default_factory=dict)
     stored: list[KnownChannel] = field(default_factory=list)
     deleted: set[ChannelId] = field(default_factory=set)
     recheck_requests: int | None = None
@@ -159,11 +160,20 @@ class FakeCatalog:
     left: list[Recheck] = field(default_factory=list)
     refused: dict[ChannelId, DeadLetterNote] = field(default_factory=dict)
 
-    async def listings(self) -> Mapping[ArchiveKey, datetime]:
+    @property
+    def watermarks(self) -> dict[ArchiveKey, datetime]:
+        """Lists with a time down to which later runs can skip them."""
+        return {
+            key: record.archived_until
+            for key, record in self.settled.items()
+            if record.archived_until is not None
+        }
+
+    async def listings(self) -> Mapping[ArchiveKey, ArchiveRecord]:
         return dict(self.settled)
 
-    async def note_listings(self, until: Mapping[ArchiveKey, datetime]) -> None:
-        self.settled.update(until)
+    async def note_listings(self, listings: Mapping[ArchiveKey, ArchiveRecord]) -> None:
+        self.settled.update(listings)
 
     async def plan_rechecks(
         self, requests: int, before: int, readable: Collection[ChannelId]
@@ -657,12 +667,13 @@ def test_a_thread_that_cools_down_keeps_its_list_from_being_settled() -> None:
     stage.catalog.refused = {ChannelId(12): refusal(12, until)}
 
     stage.run()
-    assert stage.catalog.settled == {}
+    public = ArchiveKey(ChannelId(1), is_private=False)
+    assert public not in stage.catalog.settled
 
     stage.catalog.refused = {}
     stage.run()
     assert 12 in stage.synced
-    assert list(stage.catalog.settled) == [ArchiveKey(ChannelId(1), is_private=False)]
+    assert stage.catalog.settled[public].archived_until is not None
 
 
 def make_archived(channel_id: int, parent: int) -> Channel:
