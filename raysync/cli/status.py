@@ -95,10 +95,11 @@ def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
 
 
 async def _load_once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
 
-    async with open_store(read_settings(), keeps_running=False) as engine:
+    looking = open_store(read_settings(), keeps_running=False, timeout_s=LOOK_TIMEOUT_S)
+    async with looking as engine:
         return await _load_settled(engine, job_id, tenant)
 
 
@@ -177,12 +178,13 @@ async def _follow(
     Raises:
         DatabaseFullError: the embedded server cannot run, because its disk is full.
     """
-    from raysync.database import embedded_server, open_store
+    from raysync.database import LOOK_TIMEOUT_S, embedded_server, open_store
     from raysync.errors import ConfigurationError, StoreUnavailableError
     from raysync.settings import read_settings
 
     settings, is_reported = read_settings(), False
-    async with open_store(settings, keeps_running=False) as engine:
+    looking = open_store(settings, keeps_running=False, timeout_s=LOOK_TIMEOUT_S)
+    async with looking as engine:
         server = embedded_server(settings)
         while True:
             try:

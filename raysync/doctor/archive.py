@@ -65,11 +65,13 @@ async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
         for message in found.first
     )
     left = found.messages - len(found.first)
-    more = f'; and {left} more, whose lines of `raysync export` have a key "quarantine"'
+    than = "more than " if found.has_more else ""
+    more = f'; and {than}{left} more, whose lines of `raysync export` have a key "quarantine"'
     says = (
-        f"{found.messages} stored messages in {found.channels} channels have fields that this "
-        f"version could not read: {named}{more if left else ''}."
+        f"{than}{found.messages} stored messages in {found.channels}{' or more' if than else ''} "
+        f"channels have fields that this version could not read: {named}{more if left else ''}."
     )
+    says = says[0].upper() + says[1:]
     advice = (
         "Nothing is lost, and the other fields are stored. Upgrade raysync, then read the messages "
         f"again: raysync start --tenant {tenant.slug} --full (or --lookback 7d for recent ones). "

@@ -35,7 +35,7 @@ CORPUS: Final = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "irc
 SHARES: Final = {"largest": 0.7, "large": 0.2, "middle": 0.0899, "small": 0.01, "tiny": 0.0001}
 """Share of each tenant in the messages."""
 MESSAGES_A_CHANNEL: Final = 5_000
-MESSAGES_A_PERSON: Final = 100
+MESSAGES_A_PERSON: Final = 30
 JOBS: Final = 100
 """Jobs of each tenant."""
 _BLOCK: Final = 1_000
@@ -91,7 +91,7 @@ FROM (
         to_timestamp((ms + 1420070400000) / 1000.0) AS at,
         dice BETWEEN 0.2 AND 0.2 + deleted AS is_deleted,
         dice BETWEEN 0.2 AND 0.2 + deleted / 2 AS is_emptied,
-        'u_' || translate(substr(md5(tenant_id || ':' || floor(people * who * who * who)), 1, 26),
+        'u_' || translate(substr(md5(tenant_id || ':' || floor(people * power(who, 5))), 1, 26),
             '0189', 'wxyz') AS author,
         (channel_id * 7919 + i) %% %(lines)s AS line
     FROM (

@@ -54,9 +54,13 @@ _OF_TENANT = """
 FROM messages m WHERE m.tenant_id = :tenant_id AND m.quarantine IS NOT NULL
     AND m.deleted_at IS NULL
 """
+# `status --watch` counts once a second, so the count ends where a larger number says no more.
 _COUNT = text(f"""
-SELECT count(*) AS messages, count(DISTINCT m.channel_id) AS channels {_OF_TENANT}
-""")
+SELECT count(*) AS messages, count(DISTINCT channel_id) AS channels
+FROM (SELECT m.channel_id {_OF_TENANT} LIMIT :counted) some_of_them
+""")  # noqa: S608 of constants
+COUNTED_UP_TO: Final = 1_000
+"""Messages that are counted. If there are more, the number of them is unknown."""
 _NAMED = text(f"""
 SELECT c.platform_channel_id, c.name, found.platform_message_id, found.quarantine
 FROM (
@@ -127,14 +131,17 @@ def _reactions(message: Message, rows: Sequence[Any]) -> tuple[Reaction, ...]:
 
 
 async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> Quarantine:
-    """Count the tenant's messages with unreadable fields, and list up to *most* of them."""
-    values = {"tenant_id": tenant_id, "most": most}
+    """Count the tenant's messages with unreadable fields, and list up to *most* of them.
+
+    The count ends at `COUNTED_UP_TO`.
+    """
+    values = {"tenant_id": tenant_id, "most": most, "counted": COUNTED_UP_TO + 1}
     with translated():
         async with engine.connect() as connection:
             counted = (await connection.execute(_COUNT, values)).one()
             rows = (await connection.execute(_NAMED, values)).all() if counted.messages else ()
     return Quarantine(
-        counted.messages,
+        min(counted.messages, COUNTED_UP_TO),
         counted.channels,
         tuple(
             QuarantinedMessage(
@@ -145,4 +152,5 @@ async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> 
             )
             for row in rows
         ),
+        has_more=counted.messages > COUNTED_UP_TO,
     )
