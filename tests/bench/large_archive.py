@@ -98,7 +98,7 @@ FROM (
         SELECT s.*, i, began_ms + i * step_ms + floor(random() * step_ms / 2)::bigint AS ms,
             random() AS dice, random() AS who, 0.01 + tenant_id * 0.005 AS deleted
         FROM sizes s CROSS JOIN LATERAL generate_series(
-            %(block)s::bigint, least(%(block)s + %(many)s, s.rows) - 1) i
+            %(block)s::bigint, least(%(block)s::bigint + %(many)s, s.rows) - 1) i
         WHERE s.rows > %(block)s
     ) s
 ) made JOIN lines l ON l.n = line

@@ -31,6 +31,7 @@ SAMPLED_BLOCKS: Final = 5_000
 
 # By key: what is not the tenant's is not read.
 _OURS: Final = "channel_id = ANY(ARRAY(SELECT id FROM channels WHERE tenant_id = :tenant_id))"
+_SET_TIMEOUT = text("SELECT set_config('statement_timeout', :limit, true)")
 
 _TOTALS = text("""
 SELECT coalesce(sum(message_count) FILTER (WHERE tenant_id = :tenant_id), 0)::bigint AS messages,
@@ -127,12 +128,14 @@ async def kept_of(
     *,
     is_exact: bool = False,
     counted_up_to: int = COUNTED_UP_TO,
+    count_timeout_s: float = COUNT_TIMEOUT_S,
     sampled_blocks: int = SAMPLED_BLOCKS,
 ) -> Kept:
     """Return the amount of each kind of data.
 
     With *is_exact*, read all rows of the tenant, however long that takes. Otherwise estimate the
-    data of a tenant with more than *counted_up_to* messages.
+    data of a tenant with more than *counted_up_to* messages, or whose count takes longer than
+    *count_timeout_s*.
     """
     values: dict[str, Any] = {"tenant_id": tenant_id}
     with translated():
@@ -140,7 +143,7 @@ async def kept_of(
             totals = (await connection.execute(_TOTALS, values)).one()
     if is_exact or totals.messages <= counted_up_to:
         try:
-            return await _counted(engine, values, is_exact=is_exact)
+            return await _counted(engine, values, None if is_exact else count_timeout_s)
         except StatementTimeoutError:
             if is_exact:
                 raise
@@ -151,11 +154,14 @@ async def kept_of(
             return await _estimated(connection, values, totals.messages, most)
 
 
-async def _counted(engine: AsyncEngine, values: dict[str, Any], *, is_exact: bool) -> Kept:
-    limit = NO_TIMEOUT if is_exact else _COUNT_TIMEOUT
+async def _counted(engine: AsyncEngine, values: dict[str, Any], timeout_s: float | None) -> Kept:
     with translated():
         async with engine.begin() as connection:
-            await connection.execute(limit)
+            if timeout_s is None:
+                await connection.execute(NO_TIMEOUT)
+            else:
+                limit = {"limit": f"{max(round(timeout_s * 1000), 1)}ms"}
+                await connection.execute(_SET_TIMEOUT, limit)
             row = (await connection.execute(_COUNTED, values)).mappings().one()
     return Kept(dict(row))
 
@@ -197,6 +203,3 @@ async def _oldest(connection: AsyncConnection, values: dict[str, Any]) -> dateti
     rest = {**values, "after": row.looked_up_to, "before": before, "most": None}
     later = (await connection.execute(_OLDEST, rest)).one()
     return min((at for at in (row.at, later.at) if at is not None), default=None)
-
-
-_COUNT_TIMEOUT: Final = text(f"SET LOCAL statement_timeout = {round(COUNT_TIMEOUT_S * 1000)}")
