@@ -9,28 +9,46 @@ role only rows that row-level security shows it.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import StatementTimeoutError
 from raysync.models.ids import TenantId, snowflake_at
-from raysync.store.connection.engine import NO_TIMEOUT, translated
+from raysync.store.connection.engine import translated
 
 COUNTED_UP_TO: Final = 200_000
 """Messages of a tenant whose data is counted without a request."""
-COUNT_TIMEOUT_S: Final = 0.7
-"""Limit of a count without a request. The count of a slow disk becomes an estimate."""
-TENANT_BLOCKS: Final = 2_000
-"""Sampled blocks of `messages` with rows of the tenant, as far as `SAMPLED_BLOCKS` allows."""
-SAMPLED_BLOCKS: Final = 5_000
-"""Sampled blocks of a table at most: 40 MB, read in the table's order."""
+PARTS_COUNTED: Final = 10
+"""Factor for versions, reactors and attachments, whose rows are fewer and shorter."""
+COUNT_TIMEOUT_S: Final = 1.0
+"""Time for all counts without a request. What a slow disk cannot count in it is estimated."""
+SAMPLED_BLOCKS: Final = 2_500
+"""Sampled blocks of `messages` at most: 20 MB, read in the table's order."""
+_OF_TENANT: Final = 1_000
+"""Sampled blocks of `messages` with rows of the tenant that are enough."""
+_OF_PARTS: Final = 0.4
+"""Sampled blocks of each other table, per block of `messages`. A block holds ten times the rows."""
 
 # By key: what is not the tenant's is not read.
 _OURS: Final = "channel_id = ANY(ARRAY(SELECT id FROM channels WHERE tenant_id = :tenant_id))"
+NAMES: Final = (
+    "messages",
+    "authors",
+    "deleted_messages",
+    "versions",
+    "reactors",
+    "attachments",
+    "stored_files",
+    "oldest_message_at",
+)
+"""Names of the amounts, in the order of their output."""
+
 _SET_TIMEOUT = text("SELECT set_config('statement_timeout', :limit, true)")
 
 _TOTALS = text("""
@@ -39,15 +57,9 @@ SELECT coalesce(sum(message_count) FILTER (WHERE tenant_id = :tenant_id), 0)::bi
 FROM sync_progress
 """)
 
-_COUNTED = text(f"""
-SELECT coalesce(sum(messages), 0)::bigint AS messages, count(author) AS authors,
-    coalesce(sum(deleted), 0)::bigint AS deleted_messages,
-    (SELECT count(*) FROM message_versions WHERE {_OURS}) AS versions,
-    (SELECT count(*) FROM message_emoji_reactions
-        WHERE {_OURS} AND anonymized_user_id <> '') AS reactors,
-    (SELECT count(*) FROM message_attachments WHERE {_OURS}) AS attachments,
-    (SELECT count(blob_key) FROM message_attachments WHERE {_OURS}) AS stored_files,
-    min(oldest) AS oldest_message_at
+_COUNTED_MESSAGES = text(f"""
+SELECT count(author) AS authors, coalesce(sum(deleted), 0)::bigint AS deleted_messages,
+    coalesce(sum(messages), 0)::bigint AS messages, min(oldest) AS oldest_message_at
 FROM (
     SELECT anonymized_author_id AS author, count(*) AS messages, count(deleted_at) AS deleted,
         min(platform_created_at) AS oldest
@@ -79,21 +91,32 @@ FROM (SELECT count(*) AS messages FROM seen WHERE author IS NOT NULL GROUP BY au
 """)  # noqa: S608 of constants
 
 
-def _sampled_rows(table: str, counts: str) -> Any:
-    return text(f"""
-        SELECT {counts}, {_SHARE.format(table=table)} / 100 AS share FROM {_sample(table)}
-        WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
-    """)  # noqa: S608 of constants
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One table of parts of messages: the statement that counts rows, and that of a sample."""
+
+    table: str
+    counts: str
+
+    @property
+    def counted(self) -> TextClause:
+        return text(f"SELECT {self.counts} FROM {self.table} WHERE {_OURS}")  # noqa: S608
+
+    @property
+    def sampled(self) -> TextClause:
+        return text(f"""
+            SELECT {self.counts}, {_SHARE.format(table=self.table)} / 100 AS share
+            FROM {_sample(self.table)}
+            WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
+        """)  # noqa: S608 of constants
 
 
-_SAMPLED_PARTS = (
-    _sampled_rows("message_versions", "count(*) AS versions"),
-    _sampled_rows(
+_PARTS: Final = (
+    _Part("message_versions", "count(*) AS versions"),
+    _Part(
         "message_emoji_reactions", "count(*) FILTER (WHERE anonymized_user_id <> '') AS reactors"
     ),
-    _sampled_rows(
-        "message_attachments", "count(*) AS attachments, count(blob_key) AS stored_files"
-    ),
+    _Part("message_attachments", "count(*) AS attachments, count(blob_key) AS stored_files"),
 )
 
 _FIRSTS: Final = 100
@@ -137,69 +160,92 @@ async def kept_of(
     data of a tenant with more than *counted_up_to* messages, or whose count takes longer than
     *count_timeout_s*.
     """
-    values: dict[str, Any] = {"tenant_id": tenant_id}
-    with translated():
-        async with engine.connect() as connection:
-            totals = (await connection.execute(_TOTALS, values)).one()
-    if is_exact or totals.messages <= counted_up_to:
+    overview = _Overview(engine, {"tenant_id": tenant_id})
+    totals = await overview.row(_TOTALS)
+    messages = totals["messages"]
+    blocks = min(sampled_blocks, round(_OF_TENANT * totals["of_all"] / max(messages, 1)))
+    deadline_s = time.monotonic() + count_timeout_s
+    values: dict[str, Any] = {"messages": messages}
+    estimated: set[str] = set()
+
+    async def counted(statement: TextClause, up_to: int) -> bool:
+        """Count unless there is too much to count, or too little time left."""
+        limit_s = None if is_exact else deadline_s - time.monotonic()
+        if not is_exact and messages > up_to:
+            return False
+        counts = await overview.count(statement, limit_s)
+        values.update(counts or {})
+        return counts is not None
+
+    for part in _PARTS:
+        if not await counted(part.counted, counted_up_to * PARTS_COUNTED):
+            found = await overview.sampled_parts(part, blocks)
+            values |= found
+            estimated |= found.keys()
+    if not await counted(_COUNTED_MESSAGES, counted_up_to):
+        found = await overview.sampled_messages(messages, blocks)
+        values |= {**found, "oldest_message_at": await overview.oldest()}
+        estimated |= found.keys()
+    return Kept({name: values[name] for name in NAMES}, frozenset(estimated))
+
+
+@dataclass(frozen=True, slots=True)
+class _Overview:
+    """Statements on one tenant, each in a transaction of its own."""
+
+    engine: AsyncEngine
+    values: dict[str, Any]
+
+    async def row(self, statement: TextClause, **values: Any) -> dict[str, Any]:
+        """Return the only row of *statement*."""
+        with translated():
+            async with self.engine.connect() as connection:
+                rows = await connection.execute(statement, {**self.values, **values})
+                return dict(rows.mappings().one())
+
+    async def count(self, statement: TextClause, limit_s: float | None) -> dict[str, Any] | None:
+        """Return the counts of *statement*, or None if it takes longer than *limit_s*."""
+        if limit_s is not None and limit_s <= 0:
+            return None
+        limit_ms = 0 if limit_s is None else max(round(limit_s * 1000), 1)
         try:
-            return await _counted(engine, values, None if is_exact else count_timeout_s)
+            with translated():
+                async with self.engine.begin() as connection:
+                    await connection.execute(_SET_TIMEOUT, {"limit": f"{limit_ms}ms"})
+                    rows = await connection.execute(statement, self.values)
+                    return dict(rows.mappings().one())
         except StatementTimeoutError:
-            if is_exact:
+            if limit_s is None:
                 raise
-    share = totals.messages / totals.of_all if totals.of_all else 1.0
-    most = min(sampled_blocks, round(TENANT_BLOCKS / max(share, 1e-9)))
-    with translated():
-        async with engine.connect() as connection:
-            return await _estimated(connection, values, totals.messages, most)
+            return None
 
-
-async def _counted(engine: AsyncEngine, values: dict[str, Any], timeout_s: float | None) -> Kept:
-    with translated():
-        async with engine.begin() as connection:
-            if timeout_s is None:
-                await connection.execute(NO_TIMEOUT)
-            else:
-                limit = {"limit": f"{max(round(timeout_s * 1000), 1)}ms"}
-                await connection.execute(_SET_TIMEOUT, limit)
-            row = (await connection.execute(_COUNTED, values)).mappings().one()
-    return Kept(dict(row))
-
-
-async def _estimated(
-    connection: AsyncConnection, values: dict[str, Any], messages: int, blocks: int
-) -> Kept:
-    sampled = {**values, "blocks": blocks}
-    seen = (await connection.execute(_SAMPLED_MESSAGES, sampled)).one()
-    deleted = round(seen.deleted_messages * messages / seen.messages) if seen.messages else 0
-    found: dict[str, Any] = {"authors": _authors(seen, messages), "deleted_messages": deleted}
-    for statement in _SAMPLED_PARTS:
-        row = dict((await connection.execute(statement, sampled)).mappings().one())
+    async def sampled_parts(self, part: _Part, blocks: int) -> dict[str, Any]:
+        """Estimate the counts of a table from a sample of it."""
+        row = await self.row(part.sampled, blocks=max(round(blocks * _OF_PARTS), 1))
         share = float(row.pop("share"))
-        found |= {name: round(rows / share) for name, rows in row.items()}
-    oldest = await _oldest(connection, values)
-    return Kept(
-        {"messages": messages, **found, "oldest_message_at": oldest}, frozenset(found.keys())
-    )
+        return {name: round(rows / share) for name, rows in row.items()}
+
+    async def sampled_messages(self, messages: int, blocks: int) -> dict[str, Any]:
+        """Estimate authors and deleted messages from a sample. *messages* is the true number."""
+        seen = await self.row(_SAMPLED_MESSAGES, blocks=blocks)
+        share = seen["deleted_messages"] / seen["messages"] if seen["messages"] else 0.0
+        return {"authors": _authors(seen, messages), "deleted_messages": round(share * messages)}
+
+    async def oldest(self) -> datetime | None:
+        """Return the time of the oldest message, by the first message of each channel."""
+        row = await self.row(_OLDEST, after=-1, before=_MAX_ID, most=_FIRSTS)
+        if row["looked_up_to"] is None:
+            return None
+        before = _MAX_ID if row["at"] is None else snowflake_at(row["at"])
+        later = await self.row(_OLDEST, after=row["looked_up_to"], before=before, most=None)
+        return min((at for at in (row["at"], later["at"]) if at is not None), default=None)
 
 
-def _authors(seen: Any, messages: int) -> int:
+def _authors(seen: Mapping[str, int], messages: int) -> int:
     """Estimate a lower bound of the number of authors, after Chao (1984).
 
     Those whom a sample misses are at least as many as its authors of one message and of two tell.
     A sample of chats cannot tell more: most people write rarely, and at one time.
     """
-    once, twice = seen.authors_of_one, seen.authors_of_two
-    return int(min(seen.authors + once * (once - 1) / (2 * (twice + 1)), messages))
-
-
-async def _oldest(connection: AsyncConnection, values: dict[str, Any]) -> datetime | None:
-    """Return the time of the oldest message, by the first message of each channel."""
-    first: dict[str, Any] = {**values, "after": -1, "before": _MAX_ID, "most": _FIRSTS}
-    row = (await connection.execute(_OLDEST, first)).one()
-    if row.looked_up_to is None:
-        return None
-    before = _MAX_ID if row.at is None else snowflake_at(row.at)
-    rest = {**values, "after": row.looked_up_to, "before": before, "most": None}
-    later = (await connection.execute(_OLDEST, rest)).one()
-    return min((at for at in (row.at, later.at) if at is not None), default=None)
+    once, twice = seen["authors_of_one"], seen["authors_of_two"]
+    return int(min(seen["authors"] + once * (once - 1) / (2 * (twice + 1)), messages))
