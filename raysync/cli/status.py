@@ -129,10 +129,12 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
     A job that has ended also gets the time since which every stored message was compared.
     """
     from raysync.models.status import JobStatus
-    from raysync.store.archive.quarantine import quarantine_of
+    from raysync.store.archive.quarantine import COUNTED_UP_TO, quarantine_of
     from raysync.store.archive.rechecks import rechecked_since
 
-    quarantine = await quarantine_of(engine, record.tenant_id, SHOWN_MESSAGES)
+    quarantine = await quarantine_of(
+        engine, record.tenant_id, SHOWN_MESSAGES, counted_up_to=COUNTED_UP_TO
+    )
     record = replace(record, quarantine=quarantine)
     if record.status is JobStatus.RUNNING:
         return record

@@ -7,7 +7,7 @@ from raysync.doctor.sentences import FAIL, WARN, tenant_check
 from raysync.models.checks import Check
 from raysync.models.entities import Privacy, Tenant
 from raysync.store.archive.dead_letters import DeadLetterStore
-from raysync.store.archive.quarantine import quarantine_of
+from raysync.store.archive.quarantine import COUNTED_UP_TO, quarantine_of
 from raysync.store.connection.engine import Engine
 from raysync.store.privacy.key_checks import KeyChecks
 from raysync.store.privacy.rotation import Rotation
@@ -56,7 +56,7 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
 
 
 async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
-    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES)
+    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES, counted_up_to=COUNTED_UP_TO)
     if not found.messages:
         return []
     named = "; ".join(

@@ -9,11 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 import typer
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, make_url
 
 from raysync.cli.app import app
 from tests.bench.bench_large import LOOKS
 from tests.bench.large_archive import fill
+from tests.conftest import database_like
 
 MESSAGES = 20_000
 CLAIMED = 40_000_000
@@ -28,7 +29,7 @@ SHOWING = {
 """Commands that only look, by default or with an option."""
 WORKING = {
     "start", "submit", "schedule", "resume", "cancel", "verify", "reset", "export", "demo",
-    "emulator serve", "emulator plan", "dead-letters retry", "privacy purge", "privacy rescrub",
+    "emulator serve", "dead-letters retry", "privacy purge", "privacy rescrub",
     "privacy rotate", "privacy accept-key", "privacy export", "db upgrade", "db stop",
     "db grant-analyst", "db revoke-analyst", "db grant-worker", "db revoke-worker", "tenant add",
     "tenant pause", "tenant unpause", "tenant remove",
@@ -50,11 +51,25 @@ _COUNT = "SELECT count(*) FROM messages WHERE tenant_id = 1"
 Statement = tuple[str, Any]
 
 
-@pytest.fixture
-def large(with_database: str) -> str:
+@pytest.fixture(scope="module")
+def filled_url(postgres_url: str, template_url: str) -> Iterator[str]:
     """A database whose counters claim forty million messages, many of them quarantined."""
-    fill(with_database, MESSAGES, jobs=2)
-    with psycopg.connect(with_database, autocommit=True) as session:
+    with database_like(postgres_url, str(make_url(template_url).database)) as url:
+        _fill(url)
+        yield url
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, filled_url: str) -> str:
+    """Commands use the filled database, which none of them changes."""
+    monkeypatch.setenv("RAYSYNC_DATABASE_URL", filled_url)
+    monkeypatch.setenv("RAYSYNC_SECRET_KEY", "a secret key of the tests alone")
+    return filled_url
+
+
+def _fill(url: str) -> None:
+    fill(url, MESSAGES, jobs=2)
+    with psycopg.connect(url, autocommit=True) as session:
         session.execute(
             "UPDATE sync_progress SET message_count = message_count * %s", (CLAIMED // MESSAGES,)
         )
@@ -70,7 +85,6 @@ def large(with_database: str) -> str:
             " FROM channel_sync_jobs WHERE tenant_id = 1"
         )
         session.execute("VACUUM (ANALYZE)")
-    return with_database
 
 
 @pytest.fixture

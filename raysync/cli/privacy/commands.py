@@ -76,9 +76,9 @@ def show(
 ) -> None:
     """Show which personal data is kept, how much, and for how long.
 
-    The number of messages is always exact. In an archive of over 200,000 messages the other
-    numbers are estimates, marked with "about". The number of authors is then a lower bound, marked
-    with "at least".
+    The number of messages is always exact. Of a tenant with over 200,000 messages, other numbers
+    are estimates, marked with "about", except for those that take less than a second to count. The
+    number of authors is then a lower bound, marked with "at least".
     """
     shown = asyncio.run(
         with_privacy(tenant, lambda privacy: _shown(privacy, exact), only_looks=True)
