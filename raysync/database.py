@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from typing import Final
 
 from raysync.errors import NotPermittedError
 from raysync.models.outage import ServerState
 from raysync.settings import Settings
 from raysync.store.connection.engine import Engine, normalize_url, open_engine
+from raysync.store.connection.sessions import STATEMENT_TIMEOUT_S
 from raysync.store.server.embedded import start_embedded
 from raysync.store.server.embedded_keeper import ServerKeeper
 from raysync.store.server.embedded_use import in_use
 from raysync.store.server.migrate import require_current, upgrade
 from raysync.store.server.roles import refused_to
+
+LOOK_TIMEOUT_S: Final = 10
+"""Limit of each statement of a command that only shows something, whatever the archive's size."""
 
 
 def database_url(settings: Settings) -> str:
@@ -46,11 +51,16 @@ def ready_database_url(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, pool_size: int = 2, keeps_running: bool = True
+    settings: Settings,
+    *,
+    pool_size: int = 2,
+    keeps_running: bool = True,
+    timeout_s: int = STATEMENT_TIMEOUT_S,
 ) -> AsyncIterator[Engine]:
     """Open an engine on the database in use, with its schema checked. Dispose of it at the end.
 
-    *keeps_running* keeps `db stop` from stopping the embedded server meanwhile.
+    *keeps_running* keeps `db stop` from stopping the embedded server meanwhile. *timeout_s* limits
+    each statement: `LOOK_TIMEOUT_S` for a command that only shows something.
 
     Raises:
         NotPermittedError: the connected role may not do this; the error says which role may.
@@ -59,7 +69,9 @@ async def open_store(
         if settings.database_url is None and keeps_running:
             await asyncio.to_thread(stack.enter_context, in_use(settings.home))
         url = await asyncio.to_thread(ready_database_url, settings)
-        engine = open_engine(url, pool_size=pool_size, application_name="raysync")
+        engine = open_engine(
+            url, pool_size=pool_size, application_name="raysync", timeout_s=timeout_s
+        )
         try:
             yield engine
         except NotPermittedError as error:

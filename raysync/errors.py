@@ -21,6 +21,7 @@
         │   ├── RateLimitedError        429 after the client's own retries
         │   ├── PermitUnavailableError  the governor did not answer within the timeout
         │   ├── StoreUnavailableError   the database connection was lost during a run
+        │   │   └── StatementTimeoutError a statement took longer than its limit
         │   ├── SearchIndexError        Discord has no search index yet
         │   └── AttachmentBrokenError   the downloaded file is not the attachment
         ├── PermanentError              a retry gives the same answer
@@ -163,6 +164,10 @@ class PermitUnavailableError(RetryableError):
 
 class StoreUnavailableError(RetryableError):
     """The database connection was lost during a run."""
+
+
+class StatementTimeoutError(StoreUnavailableError):
+    """The database ended a statement that took longer than its limit."""
 
 
 class SearchIndexError(RetryableError):

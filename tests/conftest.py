@@ -88,7 +88,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template_url(postgres_url: str) -> Iterator[str]:
     """Create a migrated database, which tests copy and never use."""
-    with _database(postgres_url, "template0") as url:
+    with database_like(postgres_url, "template0") as url:
         migrate.upgrade(url)
         yield url
 
@@ -96,14 +96,14 @@ def template_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str, template_url: str) -> Iterator[str]:
     """Create a migrated database for one test."""
-    with _database(postgres_url, str(make_url(template_url).database)) as url:
+    with database_like(postgres_url, str(make_url(template_url).database)) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_url: str) -> Iterator[str]:
     """Create an empty database for one test."""
-    with _database(postgres_url, "template0") as url:
+    with database_like(postgres_url, "template0") as url:
         yield url
 
 
@@ -137,7 +137,8 @@ def _admit_roles(home: Path) -> None:
 
 
 @contextmanager
-def _database(server_url: str, template: str) -> Iterator[str]:
+def database_like(server_url: str, template: str) -> Iterator[str]:
+    """Create a copy of the database *template*, and drop it at the end."""
     name = f"test_{uuid.uuid4().hex}"
     new, old = sql.Identifier(name), sql.Identifier(template)
     with psycopg.connect(server_url, autocommit=True) as session:

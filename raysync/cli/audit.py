@@ -69,9 +69,9 @@ def audit(
 
 
 async def _entries(tenant: str | None, limit: int) -> Sequence[AuditEntry]:
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
     from raysync.store.connection.audit import AuditLog
 
-    async with open_store(read_settings()) as engine:
+    async with open_store(read_settings(), timeout_s=LOOK_TIMEOUT_S) as engine:
         return await AuditLog(engine).recent(limit, tenant)

@@ -130,12 +130,12 @@ def _chosen(letters: Sequence[DeadLetter], channels: Sequence[int]) -> Sequence[
 
 
 async def _letters(slug: str) -> Sequence[DeadLetter]:
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
     from raysync.store.archive.dead_letters import DeadLetterStore
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
+    async with open_store(read_settings(), timeout_s=LOOK_TIMEOUT_S) as engine:
         tenant = await TenantStore(engine).get(slug)
         return await DeadLetterStore(engine, tenant.id).list()
 

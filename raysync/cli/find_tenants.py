@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 async def find_tenant(slug: str) -> Tenant:
     """Return the tenant called *slug*. Raises UnknownTenantError."""
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
+    async with open_store(read_settings(), timeout_s=LOOK_TIMEOUT_S) as engine:
         return await TenantStore(engine).get(slug)
 
 
 async def all_tenants() -> tuple[Tenant, ...]:
     """Return all tenants."""
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
+    async with open_store(read_settings(), timeout_s=LOOK_TIMEOUT_S) as engine:
         return await TenantStore(engine).list()
 
 

@@ -75,14 +75,14 @@ def report(
 
 
 async def _history(job_id: str | None, tenant: str | None) -> JobHistory:
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.models.ids import JobId
     from raysync.settings import read_settings
     from raysync.store.jobs.history import job_history
     from raysync.store.jobs.lifecycle import JobStore
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
+    async with open_store(read_settings(), timeout_s=LOOK_TIMEOUT_S) as engine:
         jobs = JobStore(engine)
         if job_id is not None:
             return await job_history(engine, JobId(job_id))

@@ -95,10 +95,11 @@ def _rendered(records: Sequence[JobRecord], rows: int | None) -> RenderableType:
 
 
 async def _load_once(job_id: str | None, tenant: str | None) -> Sequence[JobRecord]:
-    from raysync.database import open_store
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.settings import read_settings
 
-    async with open_store(read_settings(), keeps_running=False) as engine:
+    looking = open_store(read_settings(), keeps_running=False, timeout_s=LOOK_TIMEOUT_S)
+    async with looking as engine:
         return await _load_settled(engine, job_id, tenant)
 
 
@@ -128,10 +129,12 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
     A job that has ended also gets the time since which every stored message was compared.
     """
     from raysync.models.status import JobStatus
-    from raysync.store.archive.quarantine import quarantine_of
+    from raysync.store.archive.quarantine import COUNTED_UP_TO, quarantine_of
     from raysync.store.archive.rechecks import rechecked_since
 
-    quarantine = await quarantine_of(engine, record.tenant_id, SHOWN_MESSAGES)
+    quarantine = await quarantine_of(
+        engine, record.tenant_id, SHOWN_MESSAGES, counted_up_to=COUNTED_UP_TO
+    )
     record = replace(record, quarantine=quarantine)
     if record.status is JobStatus.RUNNING:
         return record
@@ -177,12 +180,13 @@ async def _follow(
     Raises:
         DatabaseFullError: the embedded server cannot run, because its disk is full.
     """
-    from raysync.database import embedded_server, open_store
+    from raysync.database import LOOK_TIMEOUT_S, embedded_server, open_store
     from raysync.errors import ConfigurationError, StoreUnavailableError
     from raysync.settings import read_settings
 
     settings, is_reported = read_settings(), False
-    async with open_store(settings, keeps_running=False) as engine:
+    looking = open_store(settings, keeps_running=False, timeout_s=LOOK_TIMEOUT_S)
+    async with looking as engine:
         server = embedded_server(settings)
         while True:
             try:

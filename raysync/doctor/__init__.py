@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from raysync.database import open_store
+from raysync.database import LOOK_TIMEOUT_S, open_store
 from raysync.doctor import limits as limit_checks
 from raysync.doctor.database import check_database, check_jobs
 from raysync.doctor.machine import check_disks, check_files, check_proxy, check_ray, check_secret
@@ -40,7 +40,8 @@ async def examine(
     checks.append(await check_ray(settings))
     async with AsyncExitStack() as stack:
         try:
-            engine = await stack.enter_async_context(open_store(settings))
+            looking = open_store(settings, timeout_s=LOOK_TIMEOUT_S)
+            engine = await stack.enter_async_context(looking)
         except ConfigurationError as error:
             return CheckUp(checks=[*checks, Check(name="database", status=FAIL, says=str(error))])
         store = TenantStore(engine)

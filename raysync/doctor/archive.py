@@ -7,7 +7,7 @@ from raysync.doctor.sentences import FAIL, WARN, tenant_check
 from raysync.models.checks import Check
 from raysync.models.entities import Privacy, Tenant
 from raysync.store.archive.dead_letters import DeadLetterStore
-from raysync.store.archive.quarantine import quarantine_of
+from raysync.store.archive.quarantine import COUNTED_UP_TO, quarantine_of
 from raysync.store.connection.engine import Engine
 from raysync.store.privacy.key_checks import KeyChecks
 from raysync.store.privacy.rotation import Rotation
@@ -56,7 +56,7 @@ async def _dead_letters(engine: Engine, tenant: Tenant) -> list[Check]:
 
 
 async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
-    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES)
+    found = await quarantine_of(engine, tenant.id, SHOWN_MESSAGES, counted_up_to=COUNTED_UP_TO)
     if not found.messages:
         return []
     named = "; ".join(
@@ -65,11 +65,13 @@ async def _quarantine(engine: Engine, tenant: Tenant) -> list[Check]:
         for message in found.first
     )
     left = found.messages - len(found.first)
-    more = f'; and {left} more, whose lines of `raysync export` have a key "quarantine"'
+    than = "more than " if found.has_more else ""
+    more = f'; and {than}{left} more, whose lines of `raysync export` have a key "quarantine"'
     says = (
-        f"{found.messages} stored messages in {found.channels} channels have fields that this "
-        f"version could not read: {named}{more if left else ''}."
+        f"{than}{found.messages} stored messages in {found.channels}{' or more' if than else ''} "
+        f"channels have fields that this version could not read: {named}{more if left else ''}."
     )
+    says = says[0].upper() + says[1:]
     advice = (
         "Nothing is lost, and the other fields are stored. Upgrade raysync, then read the messages "
         f"again: raysync start --tenant {tenant.slug} --full (or --lookback 7d for recent ones). "

@@ -31,6 +31,7 @@ class Quarantine:
     messages: int = 0
     channels: int = 0  #: channels with such messages
     first: tuple[QuarantinedMessage, ...] = ()
+    has_more: bool = False  #: there are more: `messages` and `channels` are lower bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,17 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def about(number: int) -> str:
+    """Format an estimate with two significant digits: ``about 3,100,000``."""
+    return f"about {count(round(number, 2 - len(str(number))))}"
+
+
+def at_least(number: int) -> str:
+    """Format a lower bound with two significant digits, rounded down: ``at least 12,000``."""
+    step = 10 ** max(len(str(number)) - 2, 0)
+    return f"at least {count(number // step * step)}"
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Format a number with its noun: ``1 channel``, ``2 channels``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 
 _LABEL_WIDTH = 26
+_LOWER_BOUND = "authors"
+"""Number whose estimate is a lower bound."""
 _Age = Annotated[
     timedelta | None,
     typer.Option(
@@ -62,10 +64,25 @@ def show(
     tenant: Annotated[
         str, typer.Option(metavar="SLUG", help="Show the personal data of this tenant.")
     ],
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Count everything, which reads the tenant's whole archive. [default: estimate the "
+            "numbers of a large one]",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show which personal data is kept, how much, and for how long."""
-    shown = asyncio.run(with_privacy(tenant, _shown))
+    """Show which personal data is kept, how much, and for how long.
+
+    The number of messages is always exact. Of a tenant with over 200,000 messages, other numbers
+    are estimates, marked with "about", except for those that take less than a second to count. The
+    number of authors is then a lower bound, marked with "at least".
+    """
+    shown = asyncio.run(
+        with_privacy(tenant, lambda privacy: _shown(privacy, exact), only_looks=True)
+    )
     if as_json:
         print_json(json.dumps(shown, indent=2))
         return
@@ -96,21 +113,27 @@ def _labelled(shown: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in shown["kept"].items():
         if key.endswith("_at"):
             yield key.removesuffix("_at").replace("_", " "), _minute(value) if value else "none"
+        elif key in shown["estimated"]:
+            text = words.at_least(value) if key == _LOWER_BOUND else words.about(value)
+            yield key.replace("_", " "), text
         else:
             yield key.replace("_", " "), words.count(value)
+    if shown["estimated"]:
+        exact_command = command_line("privacy", "show", "--tenant", shown["tenant"], "--exact")
+        yield "exact numbers", f"{exact_command} (reads the whole archive)"
 
 
 def _minute(iso: str) -> str:
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-async def _shown(privacy: TenantPrivacy) -> dict[str, Any]:
+async def _shown(privacy: TenantPrivacy, is_exact: bool) -> dict[str, Any]:
     from raysync.models.privacy import Retention
     from raysync.store.privacy.overview import kept_of
 
     tenant, listed = privacy.tenant, await privacy.suppressions()
     generations, scrubbing = await privacy.generations(), await privacy.scrubbing()
-    kept = await kept_of(privacy.engine, tenant.id)
+    kept = await kept_of(privacy.engine, tenant.id, is_exact=is_exact)
     return {
         "tenant": tenant.slug,
         "privacy": tenant.privacy.value,
@@ -123,7 +146,10 @@ async def _shown(privacy: TenantPrivacy) -> dict[str, Any]:
         "forgotten_channels": sum(entry.kind == "channel" for entry in listed),
         "erasures_unfinished": sum(entry.erased_at is None for entry in listed),
         "retention": Retention.of(tenant.settings).settings(),
-        "kept": {key: _iso(value) if key.endswith("_at") else value for key, value in kept.items()},
+        "kept": {
+            key: _iso(value) if key.endswith("_at") else value for key, value in kept.values.items()
+        },
+        "estimated": [key for key in kept.values if key in kept.estimated],
     }
 
 
@@ -156,15 +182,16 @@ def retention(
         await privacy.retain(retention)
         return retention
 
-    if max_age is not None or purge_deleted_after is not None:
+    is_change = max_age is not None or purge_deleted_after is not None
+    if is_change:
         keep_exit_code()
-    chosen = asyncio.run(with_privacy(tenant, change))
+    chosen = asyncio.run(with_privacy(tenant, change, only_looks=not is_change))
     if as_json:
         print_json(json.dumps({"tenant": tenant, **chosen.settings()}, indent=2))
         return
     for label, text in _retained(chosen):
         out().print(f"{label:<{_LABEL_WIDTH}}{text}")
-    if max_age is not None or purge_deleted_after is not None:
+    if is_change:
         suggest(
             "The next run applies it. Apply it now:",
             command_line("privacy", "purge", "--tenant", tenant),

@@ -90,7 +90,8 @@ def forget(
             "--attachments and --without-place do not go with --list or --undo. Leave them out."
         )
     if list_:
-        _show(asyncio.run(with_privacy(tenant, lambda privacy: privacy.suppressions())), as_json)
+        listed = with_privacy(tenant, lambda privacy: privacy.suppressions(), only_looks=True)
+        _show(asyncio.run(listed), as_json)
         return
     keep_exit_code()
     if undo:

@@ -13,15 +13,22 @@ REPORT_EVERY = 50_000
 """Number of messages between two progress lines of long work."""
 
 
-async def with_privacy(slug: str, act: Callable[[TenantPrivacy], Awaitable[_T]]) -> _T:
-    """Run *act* on the tenant's privacy, in the name of the operator who runs the command."""
-    from raysync.database import open_store
+async def with_privacy(
+    slug: str, act: Callable[[TenantPrivacy], Awaitable[_T]], *, only_looks: bool = False
+) -> _T:
+    """Run *act* on the tenant's privacy, in the name of the operator who runs the command.
+
+    *only_looks* gives each statement the short limit of a command that only shows something.
+    """
+    from raysync.database import LOOK_TIMEOUT_S, open_store
     from raysync.operators import operator_name
     from raysync.privacy import TenantPrivacy
     from raysync.settings import read_settings
+    from raysync.store.connection.sessions import STATEMENT_TIMEOUT_S
     from raysync.store.tenants import TenantStore
 
-    async with open_store(read_settings()) as engine:
+    timeout_s = LOOK_TIMEOUT_S if only_looks else STATEMENT_TIMEOUT_S
+    async with open_store(read_settings(), timeout_s=timeout_s) as engine:
         tenant = await TenantStore(engine).get(slug)
         return await act(TenantPrivacy(engine, tenant, operator_name(), _progress_reporter()))
 

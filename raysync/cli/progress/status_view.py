@@ -198,7 +198,9 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         lines += [f"skipped: {reason}" for reason in skip_reasons(record.result)]
         lines += [f"not covered: {missing}" for missing in not_covered(record.result)]
     if record.quarantine.messages:
-        lines.append(f"quarantined: {quarantine_line(record.quarantine.messages, record.tenant)}")
+        has_more = record.quarantine.has_more
+        line = quarantine_line(record.quarantine.messages, record.tenant, has_more=has_more)
+        lines.append(f"quarantined: {line}")
     if record.compared_since is not None:
         ago = words.seconds(_age_s(record.compared_since, now))
         lines.append(f"compared with Discord: every stored message, within the last {ago}")
@@ -298,6 +300,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
         "quarantined_messages": [
             _quarantined_as_json(message) for message in record.quarantine.first
         ],
+        "estimated": ["quarantined"] if record.quarantine.has_more else [],
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
         "channels": [_channel_as_json(channel) for channel in view.channels] if view else [],

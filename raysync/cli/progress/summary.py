@@ -112,9 +112,13 @@ def _extras(job: SyncJobResult) -> list[tuple[str, str]]:
     return lines
 
 
-def quarantine_line(messages: int, tenant: str) -> str:
-    """Return how many messages could not be read completely, and the command that lists them."""
-    stored = f"{words.counted(messages, 'message')} stored with fields that could not be read"
+def quarantine_line(messages: int, tenant: str, *, has_more: bool = False) -> str:
+    """Return how many messages could not be read completely, and the command that lists them.
+
+    *has_more* means that *messages* is only as far as they were counted.
+    """
+    number = f"{'more than ' if has_more else ''}{words.counted(messages, 'message')}"
+    stored = f"{number} stored with fields that could not be read"
     doctor = command_line("doctor", "--tenant", tenant)
     return f"{stored}. {doctor} says which, and what to do"
 

@@ -54,9 +54,13 @@ _OF_TENANT = """
 FROM messages m WHERE m.tenant_id = :tenant_id AND m.quarantine IS NOT NULL
     AND m.deleted_at IS NULL
 """
+# `status --watch` counts once a second, so the count ends where a larger number says no more.
 _COUNT = text(f"""
-SELECT count(*) AS messages, count(DISTINCT m.channel_id) AS channels {_OF_TENANT}
-""")
+SELECT count(*) AS messages, count(DISTINCT channel_id) AS channels
+FROM (SELECT m.channel_id {_OF_TENANT} LIMIT :counted) some_of_them
+""")  # noqa: S608 of constants
+COUNTED_UP_TO: Final = 1_000
+"""Messages that a command which only looks counts. The number of further ones is unknown."""
 _NAMED = text(f"""
 SELECT c.platform_channel_id, c.name, found.platform_message_id, found.quarantine
 FROM (
@@ -126,15 +130,22 @@ def _reactions(message: Message, rows: Sequence[Any]) -> tuple[Reaction, ...]:
     return (*known, *(reaction for reaction in message.reactions if reaction.emoji not in names))
 
 
-async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> Quarantine:
-    """Count the tenant's messages with unreadable fields, and list up to *most* of them."""
-    values = {"tenant_id": tenant_id, "most": most}
+async def quarantine_of(
+    engine: AsyncEngine, tenant_id: TenantId, most: int, *, counted_up_to: int | None = None
+) -> Quarantine:
+    """Count the tenant's messages with unreadable fields, and list up to *most* of them.
+
+    The count ends at *counted_up_to*.
+    """
+    limit = None if counted_up_to is None else counted_up_to + 1
+    values = {"tenant_id": tenant_id, "most": most, "counted": limit}
     with translated():
         async with engine.connect() as connection:
             counted = (await connection.execute(_COUNT, values)).one()
             rows = (await connection.execute(_NAMED, values)).all() if counted.messages else ()
+    has_more = counted_up_to is not None and counted.messages > counted_up_to
     return Quarantine(
-        counted.messages,
+        counted.messages - has_more,
         counted.channels,
         tuple(
             QuarantinedMessage(
@@ -145,4 +156,5 @@ async def quarantine_of(engine: AsyncEngine, tenant_id: TenantId, most: int) -> 
             )
             for row in rows
         ),
+        has_more=has_more,
     )

@@ -15,6 +15,7 @@ from raysync.errors import (
     DatabaseFullError,
     DatabaseUnavailableError,
     NotPermittedError,
+    StatementTimeoutError,
     StoreUnavailableError,
 )
 from raysync.reasons import reason_of
@@ -67,8 +68,12 @@ def _port(parsed: URL) -> str:
     return port if isinstance(port, str) else ",".join(port)
 
 
-def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngine:
+def open_engine(
+    url: str, *, pool_size: int, application_name: str, timeout_s: int = STATEMENT_TIMEOUT_S
+) -> AsyncEngine:
     """Create an engine of at most *pool_size* connections, none of them open yet.
+
+    *timeout_s* limits each statement.
 
     A connection that broke while idle is replaced at check-out, which costs one ``poll``. One that
     breaks in use raises `StoreUnavailableError`.
@@ -76,7 +81,7 @@ def open_engine(url: str, *, pool_size: int, application_name: str) -> AsyncEngi
     address = read_address(url)
 
     async def pooled() -> psycopg.AsyncConnection[Any]:
-        connection = await connect(address, application_name)
+        connection = await connect(address, application_name, timeout_s=timeout_s)
         await connection.set_autocommit(False)  # SQLAlchemy ends transactions itself
         return connection
 
@@ -141,6 +146,12 @@ def translated() -> Iterator[None]:
         cause = _driver_error(error)
         if cause is None:
             raise
+        if isinstance(cause, psycopg.errors.QueryCanceled):
+            raise StatementTimeoutError(
+                "The database ended a statement that took longer than its limit "
+                f"({reason_of(cause)}). It is overloaded, or another session holds a lock. Try "
+                "again. The view pg_stat_activity shows what the server does."
+            ) from None
         raise StoreUnavailableError(f"The database did not answer: {_sentence(cause)}") from None
     except exc.TimeoutError:
         raise StoreUnavailableError(

@@ -18,7 +18,7 @@ from raysync.models.ids import TenantId
 from raysync.models.privacy import SCRUBBING_RULES, RescrubCounts
 from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
-from raysync.store.connection.engine import NO_TIMEOUT, translated
+from raysync.store.connection.engine import translated
 from raysync.store.privacy.column_texts import rewrite_column
 from raysync.store.privacy.redacting import OTHER_COLUMNS
 from raysync.store.privacy.rewriting import (
@@ -64,9 +64,9 @@ WHERE tenant_id = :tenant_id AND rules = :rules
 _COMPLETE = text("""
 UPDATE scrubbings SET completed_at = now() WHERE tenant_id = :tenant_id AND rules = :rules
 """)
+# Pages and erasure keep these counts exact.
 _COUNT = text("""
-SELECT count(*) FROM messages
-WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
+SELECT coalesce(sum(message_count), 0)::bigint FROM sync_progress WHERE tenant_id = :tenant_id
 """)
 
 _MESSAGES = text(f"""
@@ -114,8 +114,7 @@ class Rescrubbing:
     async def count(self) -> int:
         """Count the messages to look at."""
         with translated():
-            async with self.engine.begin() as connection:
-                await connection.execute(NO_TIMEOUT)
+            async with self.engine.connect() as connection:
                 return int((await connection.execute(_COUNT, self._values)).scalar_one())
 
     async def run(self, rewriter: Rewriter, begun: Note = nothing) -> RescrubCounts:
