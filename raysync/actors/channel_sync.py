@@ -14,6 +14,7 @@ from raysync.models.ids import JobId
 from raysync.models.permits import Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask
 from raysync.worker.channel_worker import ChannelWorker
+from raysync.worker.collection import collect_rarely
 from raysync.worker.heartbeat import Heartbeat
 from raysync.worker.secrets import export_proxies, opened
 
@@ -33,6 +34,7 @@ class ChannelSyncActor:
         self, sharer: Sharer, slots: int, governor: Any, tracker: Any, log_format: LogFormat
     ) -> None:
         configure_logs(log_format, role="worker", run=sharer.run, worker_id=sharer.worker)
+        collect_rarely()
         self._worker_id = worker_id = sharer.worker
         self._inbox = SealedInbox()
         self._heartbeat = Heartbeat(SystemClock())

@@ -171,6 +171,14 @@ class Transport:
         """Send a request and return its JSON; the status of a failure decides its error."""
         trip: Trip = given.setdefault("trace_request_ctx", Trip())
         try:
+            return await self._asked(ask, route, trip, given)
+        finally:  # the answer refers to the trip, too: its body would live until a collection
+            trip.response = None
+
+    async def _asked(
+        self, ask: Callable[..., Awaitable[Any]], route: Route, trip: Trip, given: dict[str, Any]
+    ) -> Any:
+        try:
             found = await ask(route, **self._guards, **given)
         except discord.RateLimited:
             raise

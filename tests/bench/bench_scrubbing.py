@@ -85,7 +85,7 @@ def measure(against: str, rounds: int) -> None:
     """Print the table."""
     print(f"µs of CPU a message, beside {against}; {machine()}", flush=True)
     with earlier(against):
-        privacy = importlib.import_module(f"{EARLIER}.discord_api.privacy")
+        privacy = importlib.import_module(f"{EARLIER}.discord_api.people.pseudonyms")
         convert = importlib.import_module(f"{EARLIER}.discord_api.convert")
     people, full = Pseudonymizer(KEY), FullIdentity()
     before, full_before = privacy.Pseudonymizer(KEY), privacy.FullIdentity()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import itertools
 import json
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from raysync.discord_api.answers import MAX_BYTES
@@ -422,3 +425,23 @@ async def test_a_list_that_is_not_there_is_not_taken_for_an_empty_one(world, bod
         ):
             with pytest.raises(PayloadError):
                 await anext(threads)
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("status", [200, 403])
+async def test_an_answer_is_freed_without_the_collector(world, no_collector, status) -> None:
+    """A worker collects rarely, so that bodies of 150 kB a page must not wait for it."""
+    faults = [] if status == 200 else [answer(status, {"code": 50001, "message": "no"})]
+    async with before_emulator(world, faults=faults) as setting:
+        with suppress(AccessDeniedError):
+            await setting.client.history.fetch_after(setting.channel_of(TEXT).id, 0, 100)
+        assert setting.limiter.ended[PAGES, status] == 1
+
+        assert not [one for one in gc.get_objects() if isinstance(one, aiohttp.ClientResponse)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Json
+from psycopg.types.json import Jsonb
 
 from raysync.store.archive import export, page_statement, pages, quarantine
 
@@ -28,7 +28,7 @@ INSERT INTO message_attachments (channel_id, platform_message_id, platform_attac
 """
 _ROWS = [{"id": 1_000, "reactions": [{"emoji": "x"}], "attachments": [{"id": 1}]}]
 _PAGE = {
-    "page": Json(_ROWS),
+    "page": Jsonb(_ROWS),
     "rows": 1,
     "channel": 7,
     "key": 7,

@@ -72,6 +72,8 @@ class Values(Texts, ABC):
     def user_id(self, value: Any, where: str) -> Any:
         """Replace a user's id, or rewrite the value that stands in its place."""
         if isinstance(value, str):
+            if value.isascii() and value.isdigit():  # as nearly all are
+                return self.add_person(plain_digits(value))
             return value if is_ref(value) else self._user_id_text(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return self.add_person(str(value))

@@ -32,7 +32,7 @@ class PageColumns:
 
     @property
     def declared(self) -> str:
-        """Keys with the types of their columns, as ``json_to_recordset`` declares them."""
+        """Keys with the types of their columns, as ``jsonb_to_recordset`` declares them."""
         columns = self.table.columns
         return ", ".join(
             f"{key} {columns[name].type.compile(_DIALECT).lower()}"

@@ -1,7 +1,8 @@
 """Rows of a page as one JSON document, the parameter of the page's statement.
 
 Discord's payload goes in unparsed, and one parameter is one round trip. COPY takes several and a
-table to copy into, which cost a worker 10 of 57 microseconds a message.
+table to copy into, which cost a worker 10 of 57 microseconds a message. The parameter is jsonb: the
+server would parse each payload in a json document three times.
 
 PostgreSQL stores neither U+0000 nor half a surrogate pair, in text or in JSON. One of them in one
 message would have the whole page refused for ever, so both become U+FFFD.
@@ -43,27 +44,30 @@ def page_json(messages: Sequence[Message]) -> bytes:
 
 
 def _row(message: Message) -> dict[str, Any]:
-    reactions, attachments = message.reactions, message.attachments
+    """Return the row of *message*, without keys of parts that it lacks.
+
+    jsonb stores keys by their length, then their bytes. The server sorts those that come in another
+    order, which takes a twentieth of a page's time.
+    """
     row: dict[str, Any] = {
         "id": message.id,
+        "raw": orjson.Fragment(message.raw),
+        "type": message.type,
         "author": message.author_ref,
         "content": message.content,
-        "type": message.type,
-        "reply_to": message.reply_to_id,
-        "created_at": message.created_at,
-        "edited_at": message.edited_at,
         "metadata": orjson.Fragment(message.metadata),
-        "raw": orjson.Fragment(message.raw),
-        "reactions": reactions or None,
-        "attachments": attachments or None,
+        "reply_to": message.reply_to_id,
+        "edited_at": message.edited_at,
+        "created_at": message.created_at,
     }
+    reactions, attachments = message.reactions, message.attachments
     # The last of two with one key wins: one statement cannot write a row twice.
-    if len(reactions) > 1:
+    if reactions:
         row["reactions"] = list({reaction.emoji: reaction for reaction in reactions}.values())
-    if len(attachments) > 1:
-        row["attachments"] = list({file.id: file for file in attachments}.values())
     if message.quarantine:
         row["quarantine"] = message.quarantine
+    if attachments:
+        row["attachments"] = list({file.id: file for file in attachments}.values())
     return row
 
 
@@ -76,7 +80,7 @@ def storable_json(document: bytes) -> bytes:
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Return *row* with its parts as dictionaries, in which `storable` can replace characters."""
-    return row | {key: [asdict(part) for part in row[key] or ()] or None for key in PARTS}
+    return row | {key: [asdict(part) for part in row[key]] for key in PARTS if key in row}
 
 
 def failure_details(failure: Failure) -> dict[str, str]:

@@ -27,7 +27,7 @@ _ATTACHMENT_DIFFERS: Final = ATTACHMENT.differs("e")
 
 PAGE: Final = f"""
 WITH page AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(page)s) AS given (
+    SELECT * FROM jsonb_to_recordset(%(page)s) AS given (
         {MESSAGE.declared}, reactions jsonb, attachments jsonb)
 ), claim AS MATERIALIZED (
     SELECT tenant_id, set_config('synchronous_commit', 'off', true) FROM sync_progress

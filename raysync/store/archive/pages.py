@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Json, Jsonb
+from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import ClaimLostError, StoreRestartedError
@@ -148,7 +148,7 @@ class PostgresPages:
         async with self._connection() as driver, psycopg.AsyncRawCursor(driver) as cursor:
             kept = await without_erased(driver, claim, page.messages)
             kept = await with_stored(driver, claim, kept)
-            values["page"] = Json(kept, page_json)
+            values["page"] = Jsonb(kept, page_json)
             await cursor.execute(NUMBERED_PAGE, [values[name] for name in PAGE_VALUES])
             row = await cursor.fetchone()
             if row is None:
