@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ray.util import ActorPool
 
 from raysync.actors.channel_sync import RemoteChannelSync
-from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
+from raysync.actors.governor import RateLimitGovernorActor, governor_name
 from raysync.actors.handles import RemoteTracker, lease_from, observe_by, report_to, watch_by
 from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.remote_worker import Bound, RemoteWorker
@@ -71,7 +71,7 @@ class RunActors:
         self._bound = bound
         self._require_nodes = None if is_local else partial(require_nodes, None, worker_resource)
         governor: Any = RateLimitGovernorActor.options(
-            name=GOVERNOR_NAME,
+            name=governor_name(),
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached",  # all jobs of the cluster share it; it ends itself when idle
