@@ -15,6 +15,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysync import __version__
 from raysync.actors import probe
+from raysync.actors.offers import NodeType, Placement, fitting_memory, require_offered
+from raysync.actors.ray_calls import in_thread
 from raysync.errors import ConfigurationError
 from raysync.reasons import reason_of
 
@@ -22,8 +24,12 @@ _log = logging.getLogger(__name__)
 
 DRAINING_PERIOD_S = 5.0
 """Seconds between checks for draining nodes; clouds give 30 s to two minutes of notice."""
+DRAINING_S = 10.0
+"""Timeout of such a check."""
 ANSWER_S = 20.0
 """Timeout for a node's answer. A slower node is not checked: its workers will report."""
+NODES_S = 60.0
+"""Timeout of a check of all nodes, which has shorter ones of its own."""
 _HEAD: Final = "node:__internal_head__"
 _SHOWN: Final = 3
 HOW_TO_INSTALL: Final = (
@@ -40,23 +46,62 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def require_nodes(bound: str | None, worker_resource: str | None) -> None:
-    """Raise an error, before a run begins, where the cluster cannot do its work.
+def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
+    """Return where the workers of a run go. *bound*: why they may not run on other machines.
 
-    A cluster may get other nodes later, so `RemoteWorker` checks again. *bound* is the reason why
-    workers may not run on other machines, if there is one.
+    A cluster may get other nodes later, so `RemoteWorker` checks again.
 
     Raises:
-        ConfigurationError: workers would run on other machines, or a node lacks this raysync.
+        ConfigurationError: workers would run on other machines, a node lacks this raysync, or no
+            node offers what a worker asks for.
     """
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
-    alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
+    alive = _alive()
     if bound is not None:
         _refuse_elsewhere(bound, alive, worker_resource)
+    _require_versions(alive, worker_resource)
+    types = _node_types(alive)
+    resources = [node["Resources"] for node in alive.values()]
+    require_offered(resources, types, worker_resource)
+    memory = fitting_memory(resources, types, worker_resource)
+    if memory is None:
+        _log.info("workers ask for no memory, because not every node declares enough")
+    # An autoscaler gives back nodes without actors, so workers fill one node after another there.
+    return Placement(bound, memory, is_spread=types == [] and bound is None)
+
+
+def require_nodes(worker_resource: str | None) -> None:
+    """Raise ConfigurationError where a node that a run uses lacks this version of raysync."""
+    _require_versions(_alive(), worker_resource)
+
+
+def _alive() -> Nodes:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
+    return {node["NodeID"]: node for node in nodes if node["Alive"]}
+
+
+def _require_versions(alive: Nodes, worker_resource: str | None) -> None:
     used = {
         id_: node for id_, node in alive.items() if _is_used(node["Resources"], worker_resource)
     }
     refuse_unlike(_ask(used), used)
+
+
+def _node_types(alive: Nodes) -> list[NodeType] | None:
+    """Return the types of nodes of the cluster's autoscaler, from its configuration on the head.
+
+    Empty without an autoscaler; None where they are unknown.
+    """
+    heads = [id_ for id_, node in alive.items() if node["Resources"].get(_HEAD)]
+    if not heads:
+        return None
+    port = str(ray.get_runtime_context().gcs_address).rpartition(":")[2]
+    call = _call_on(heads[0], probe.node_types_here, port)
+    try:
+        found = ray.get(call, timeout=ANSWER_S)
+    except RayError as error:  # GetTimeoutError is one, too
+        _log.warning("the head did not report its autoscaler: %s", type(error).__name__)
+        return None
+    return None if found is None else [NodeType(*each) for each in found]
 
 
 def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> None:
@@ -94,19 +139,7 @@ def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -
 
 def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
     """Return each node's version of raysync; a node that does not answer is left out."""
-    cloudpickle.register_pickle_by_value(probe)  # type: ignore[no-untyped-call]  # untyped
-    try:
-        ask = ray.remote(probe.raysync_here)
-        asked = {
-            ask.options(
-                num_cpus=0,
-                max_retries=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(id_, soft=False),
-            ).remote(): id_
-            for id_ in nodes
-        }
-    finally:
-        cloudpickle.unregister_pickle_by_value(probe)  # type: ignore[no-untyped-call]
+    asked = {_call_on(id_, probe.raysync_here): id_ for id_ in nodes}
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
     found = {}
     for call in ready:
@@ -120,6 +153,20 @@ def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
     return found
 
 
+def _call_on(node_id: str, function: Callable[..., Any], *arguments: str) -> Any:
+    """Call a function of `probe` on a node, which may lack raysync."""
+    cloudpickle.register_pickle_by_value(probe)  # type: ignore[no-untyped-call]  # untyped
+    try:
+        there = ray.remote(function).options(
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+        )
+        return there.remote(*arguments)
+    finally:
+        cloudpickle.unregister_pickle_by_value(probe)  # type: ignore[no-untyped-call]
+
+
 def _named(ids: Collection[str], nodes: Nodes) -> str:
     names = [str(nodes[id_].get("NodeManagerAddress", id_)) for id_ in ids]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -131,7 +178,7 @@ async def watch_draining_nodes(leave: Callable[[frozenset[str]], None]) -> None:
     while True:
         await asyncio.sleep(DRAINING_PERIOD_S)
         try:
-            nodes = frozenset(await asyncio.to_thread(ray_state.get_draining_nodes))
+            nodes = frozenset(await in_thread(ray_state.get_draining_nodes, DRAINING_S))
         except Exception as error:  # noqa: BLE001 Ray's control service is away for a while
             _log.warning("draining nodes could not be listed: %s", type(error).__name__)
             continue

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from raysync.actors.cluster import RunActors
-from raysync.actors.nodes import require_nodes, watch_draining_nodes
+from raysync.actors.control_service import watch_control_service
+from raysync.actors.nodes import NODES_S, place_workers, watch_draining_nodes
+from raysync.actors.offers import Placement
+from raysync.actors.ray_calls import in_thread
 from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.clock import SystemClock
@@ -89,11 +93,13 @@ async def run_sync(
         runtime = connect(settings.ray_address, settings.home, hidden=keys.variables)
         on_ray()
         try:
-            bound = bound_to_here(settings, request.extras, tenants)
+            placement = Placement()
             if not runtime.is_local:
-                await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
+                bound = bound_to_here(settings, request.extras, tenants)
+                place = partial(place_workers, bound, settings.worker_resource)
+                placement = await in_thread(place, NODES_S)
             observer.ray_ready(runtime.dashboard_url, runtime.token_source)
-            run = _Run(request, settings, observer, engine, runtime, keys, room, bound)
+            run = _Run(request, settings, observer, engine, runtime, keys, room, placement)
             return await run.sync_all(tenants, stop)
         finally:
             disconnect()
@@ -111,7 +117,7 @@ class _Run:
         runtime: RayRuntime,
         keys: RunKeys,
         room: Room,
-        bound: str | None,
+        placement: Placement,
     ) -> None:
         self._observer = observer
         self._keys = keys
@@ -130,7 +136,7 @@ class _Run:
             worker_resource=settings.worker_resource if not runtime.is_local else None,
             worker_timeout_s=settings.worker_timeout_s,
             log_format=settings.log_format,
-            bound=bound if not runtime.is_local else None,
+            placement=placement,
         )
         self._dispatcher = Dispatcher(
             lambda number: self._actors.spawn(number, self._active.secrets.__getitem__),
@@ -172,6 +178,7 @@ class _Run:
         background = [
             self._end_after(stop.wait),
             self._end_after(self._outages.watch),
+            self._end_after(watch_control_service),
             show_progress(self._active.trackers, self._observer),
         ]
         if not self._is_local:
@@ -226,4 +233,4 @@ class _Run:
         await self._planning.close()
         if self._is_local:
             await self._actors.leave_tokens()
-        self._actors.end()
+        await self._actors.end()
