@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import ray
@@ -46,7 +48,22 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
+async def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
+    """Return `_placement` without blocking the loop.
+
+    Raises:
+        ConfigurationError: see `_placement`; or the cluster does not answer.
+    """
+    try:
+        return await in_thread(partial(_placement, bound, worker_resource), NODES_S)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"The Ray cluster has not described its nodes for {NODES_S:.0f} s. Check it with "
+            "`ray status`, and try again."
+        ) from None
+
+
+def _placement(bound: str | None, worker_resource: str | None) -> Placement:
     """Return where the workers of a run go. *bound*: why they may not run on other machines.
 
     A cluster may get other nodes later, so `RemoteWorker` checks again.
@@ -58,8 +75,10 @@ def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
     alive = _alive()
     if bound is not None:
         _refuse_elsewhere(bound, alive, worker_resource)
-    _require_versions(alive, worker_resource)
-    types = _node_types(alive)
+    used = _used(alive, worker_resource)
+    found = _ask(used, str(ray.get_runtime_context().gcs_address).rpartition(":")[2])
+    refuse_unlike({id_: survey.raysync for id_, survey in found.items()}, used)
+    types = next((survey.types for id_, survey in found.items() if _is_head(used[id_])), None)
     resources = [node["Resources"] for node in alive.values()]
     require_offered(resources, types, worker_resource)
     memory = fitting_memory(resources, types, worker_resource)
@@ -71,7 +90,8 @@ def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
 
 def require_nodes(worker_resource: str | None) -> None:
     """Raise ConfigurationError where a node that a run uses lacks this version of raysync."""
-    _require_versions(_alive(), worker_resource)
+    used = _used(_alive(), worker_resource)
+    refuse_unlike({id_: survey.raysync for id_, survey in _ask(used).items()}, used)
 
 
 def _alive() -> Nodes:
@@ -79,29 +99,17 @@ def _alive() -> Nodes:
     return {node["NodeID"]: node for node in nodes if node["Alive"]}
 
 
-def _require_versions(alive: Nodes, worker_resource: str | None) -> None:
-    used = {
-        id_: node for id_, node in alive.items() if _is_used(node["Resources"], worker_resource)
+def _used(alive: Nodes, worker_resource: str | None) -> Nodes:
+    """Return the nodes on which a run has actors: the head, and those where workers fit."""
+    return {
+        id_: node
+        for id_, node in alive.items()
+        if _is_head(node) or node["Resources"].get(worker_resource or "CPU")
     }
-    refuse_unlike(_ask(used), used)
 
 
-def _node_types(alive: Nodes) -> list[NodeType] | None:
-    """Return the types of nodes of the cluster's autoscaler, from its configuration on the head.
-
-    Empty without an autoscaler; None where they are unknown.
-    """
-    heads = [id_ for id_, node in alive.items() if node["Resources"].get(_HEAD)]
-    if not heads:
-        return None
-    port = str(ray.get_runtime_context().gcs_address).rpartition(":")[2]
-    call = _call_on(heads[0], probe.node_types_here, port)
-    try:
-        found = ray.get(call, timeout=ANSWER_S)
-    except RayError as error:  # GetTimeoutError is one, too
-        _log.warning("the head did not report its autoscaler: %s", type(error).__name__)
-        return None
-    return None if found is None else [NodeType(*each) for each in found]
+def _is_head(node: Mapping[str, Any]) -> bool:
+    return bool(node["Resources"].get(_HEAD))
 
 
 def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> None:
@@ -109,11 +117,6 @@ def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> 
     here = alive.get(this_node(), {}).get("Resources", {})
     if len(alive) > 1 or (worker_resource is not None and not here.get(worker_resource)):
         raise ConfigurationError(f"This Ray cluster has workers on other machines, which {bound}")
-
-
-def _is_used(resources: Mapping[str, float], worker_resource: str | None) -> bool:
-    """Return whether a run has actors on a node: on the head, and where workers fit."""
-    return bool(resources.get(_HEAD) or resources.get(worker_resource or "CPU"))
 
 
 def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -> None:
@@ -137,17 +140,33 @@ def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -
         )
 
 
-def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
-    """Return each node's version of raysync; a node that does not answer is left out."""
-    asked = {_call_on(id_, probe.raysync_here): id_ for id_ in nodes}
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """Answer of a node."""
+
+    raysync: tuple[str | None, str]  #: the version, or None with a reason
+    types: list[NodeType] | None  #: of the autoscaler on this node; None where they are unknown
+
+
+def _ask(nodes: Nodes, port: str = "") -> dict[str, _Survey]:
+    """Return each node's answer; a node that does not answer is left out.
+
+    The head also answers for the autoscaler of the control service with that *port*.
+    """
+    asked = {
+        _call_on(id_, probe.survey_here, port if _is_head(node) else ""): id_
+        for id_, node in nodes.items()
+    }
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
     found = {}
     for call in ready:
         try:
-            version, why = ray.get(call)
-            found[asked[call]] = version, reason_of(why)
+            version, why, types = ray.get(call)
         except RayError as error:  # the node has left the cluster, or cannot start a process
             _log.warning("a node did not report its raysync: %s", type(error).__name__)
+            continue
+        known = None if types is None else [NodeType(*each) for each in types]
+        found[asked[call]] = _Survey((version, reason_of(why)), known)
     for call in late:
         ray.cancel(call)
     return found

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 
+def survey_here(
+    port: str,
+) -> tuple[str | None, str, list[tuple[str, dict[str, float], int]] | None]:
+    """Return the version of raysync on this machine, why there is none, and types of nodes.
+
+    With a *port*, the types are those of the autoscaler here; without one, they are unknown.
+    """
+    version, why = raysync_here()
+    return version, why, node_types_here(port) if port else None
+
+
 def raysync_here() -> tuple[str | None, str]:
     """Return the version of raysync on this machine; None with a reason where there is none."""
     try:

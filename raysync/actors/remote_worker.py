@@ -92,7 +92,8 @@ class RemoteWorker:
             ) from None
         except RayActorError as error:
             if self._require_nodes is not None and not error.preempted:
-                await in_thread(self._require_nodes, NODES_S)
+                with suppress(TimeoutError):  # then the worker is lost, for whatever reason
+                    await in_thread(self._require_nodes, NODES_S)
             if error.actor_init_failed:
                 raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
             raise self._lost(error) from error

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 
 from raysync.actors.cluster import RunActors
 from raysync.actors.control_service import watch_control_service
-from raysync.actors.nodes import NODES_S, place_workers, watch_draining_nodes
+from raysync.actors.nodes import place_workers, watch_draining_nodes
 from raysync.actors.offers import Placement
-from raysync.actors.ray_calls import in_thread
 from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.clock import SystemClock
@@ -96,8 +94,7 @@ async def run_sync(
             placement = Placement()
             if not runtime.is_local:
                 bound = bound_to_here(settings, request.extras, tenants)
-                place = partial(place_workers, bound, settings.worker_resource)
-                placement = await in_thread(place, NODES_S)
+                placement = await place_workers(bound, settings.worker_resource)
             observer.ray_ready(runtime.dashboard_url, runtime.token_source)
             run = _Run(request, settings, observer, engine, runtime, keys, room, placement)
             return await run.sync_all(tenants, stop)

@@ -105,7 +105,7 @@ def test_without_its_control_service_a_run_ends_in_seconds(
 ) -> None:
     installation, emulator = run_there
     with installation.starting("--tenant", "takaro") as program:
-        wait_for_pages(emulator, 60, program)
+        wait_for_pages(emulator, 30, program)
         kill_control_service(durable_head)
         began_s = time.monotonic()
         run = ended(program, 150)
