@@ -14,6 +14,7 @@ from typing import Final
 
 import ray
 
+from raysync.actors.listener import reason_unreachable
 from raysync.actors.ray_calls import in_thread
 from raysync.errors import ControlServiceLostError
 
@@ -27,14 +28,20 @@ QUESTION_S: Final = 6.0
 
 
 def control_service_answers() -> bool:
-    """Return whether the control service of this process's Ray answers."""
-    from raysync.actors.joining import is_alive  # here: gRPC takes long to import
+    """Return whether the control service of this process's cluster answers."""
+    from raysync.actors.joining import is_alive  # here: a local run needs no gRPC
 
     return is_alive(str(ray.get_runtime_context().gcs_address))
 
 
+def control_service_listens() -> bool:
+    """Return whether the control service of this process's Ray takes connections."""
+    host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
+    return reason_unreachable(host.strip("[]"), int(port)) is None
+
+
 async def watch_control_service(
-    answers: Callable[[], bool] = control_service_answers,
+    answers: Callable[[], bool],
     *,
     period_s: float = PERIOD_S,
     gone_after_s: float = GONE_AFTER_S,

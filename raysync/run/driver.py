@@ -7,7 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from raysync.actors.cluster import RunActors
-from raysync.actors.control_service import watch_control_service
+from raysync.actors.control_service import (
+    control_service_answers,
+    control_service_listens,
+    watch_control_service,
+)
 from raysync.actors.nodes import place_workers, watch_draining_nodes
 from raysync.actors.offers import Placement
 from raysync.actors.run_metrics import RunMetrics
@@ -175,7 +179,7 @@ class _Run:
         background = [
             self._end_after(stop.wait),
             self._end_after(self._outages.watch),
-            self._end_after(watch_control_service),
+            self._end_after(self._watch_control_service),
             show_progress(self._active.trackers, self._observer),
         ]
         if not self._is_local:
@@ -193,6 +197,10 @@ class _Run:
             await self._close()
         pairs = zip(jobs, ends, strict=True)
         return RunResult(jobs=[self._result(*pair, alone=len(jobs) == 1) for pair in pairs])
+
+    async def _watch_control_service(self) -> RaysyncError:
+        is_there = control_service_listens if self._is_local else control_service_answers
+        return await watch_control_service(is_there)
 
     async def _in_turn(self, job: TenantJob) -> SyncJobResult:
         """Wait for the job's turn and run it; a run that is ending begins no job."""
