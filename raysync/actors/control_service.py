@@ -20,7 +20,7 @@ from raysync.errors import ControlServiceLostError
 
 _log = logging.getLogger(__name__)
 
-GONE_AFTER_S: Final = 25.0
+GONE_AFTER_S: Final = 20.0
 """Seconds without an answer after which it is gone for good: a restart takes about 12 s."""
 PERIOD_S: Final = 3.0
 QUESTION_S: Final = 6.0

