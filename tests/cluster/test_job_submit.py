@@ -186,6 +186,7 @@ def assert_tasks_are_few_and_none_failed(tasks: str) -> None:
     assert [row for row in rows if row["state"] == "FAILED"] == []
     names = {row["name"] for row in rows if row["type"] == "ACTOR_TASK"}
     assert "ChannelSyncActor.sync_channel takaro" in names
+    assert [name for name in names if "worker-" in name] == [], "a row for each worker"
     methods = {name.partition(" ")[0] for name in names}
     assert len(methods) == len(names), "a method has several names"
 
