@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from tests.cluster.midrun import wait_for_pages
 from tests.cluster.ray_head import RayHead, running_head
 from tests.cluster.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 CHANNELS, PAGES = 12, 40
 LATENCY_S = 0.3
@@ -123,6 +124,11 @@ def test_without_its_control_service_a_run_ends_in_seconds(
     (job,) = installation.query("SELECT id::text, status FROM sync_jobs")
     assert job["status"] == "failed"
     elsewhere = installation.with_environ(RAY_ADDRESS=ray_head.address)
-    resumed = elsewhere.raysync("resume", "--job-id", job["id"], "--json")
+    command = [sys.executable, "-m", "raysync", "resume", "--job-id", job["id"], "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=elsewhere.environ, stdout=pipe, stderr=pipe, text=True
+    ) as program:
+        resumed = ended(program, 200)
     assert resumed.code == 0, resumed.err
     elsewhere.assert_complete("takaro", emulator)
