@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check lint format types contracts audit test slow bench demo docs constraints wheel
+.PHONY: help check lint format types contracts audit test slow newest-ray bench demo docs constraints wheel
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test:  ## Run the tests
 
 slow:  ## Run the tests that take minutes
 	uv run pytest -m slow
+
+newest-ray:  ## Run the cluster tests on the newest published Ray, which may fail
+	.ci/newest-ray
 
 bench:  ## Run the benchmarks; they print figures and assert none
 	uv run pytest -m bench -s

@@ -16,6 +16,7 @@
     │   └── JobRunningError             the tenant has a running job
     ├── WorkersUnavailableError         no worker could be started
     ├── OutOfSightError                 the cluster of a submitted job no longer answers
+    ├── ControlServiceLostError         Ray's control service went away for good
     └── SyncError
         ├── RetryableError              the same request may succeed later
         │   ├── RateLimitedError        429 after the client's own retries
@@ -137,6 +138,10 @@ class WorkersUnavailableError(RaysyncError):
 
 class OutOfSightError(RaysyncError):
     """The cluster no longer answers; the submitted job may still run."""
+
+
+class ControlServiceLostError(RaysyncError):
+    """Ray's control service (GCS) went away during a run, and did not come back."""
 
 
 class SyncError(RaysyncError):

@@ -23,6 +23,8 @@ from raysync.visible import in_json, visible, visible_line
 
 OURS: Final = "raysync"
 """Root of raysync's loggers."""
+ACTORS: Final = frozenset({"worker", "tracker", "governor"})
+"""Roles of processes that are actors of Ray."""
 _MAX_CHARACTERS = 2000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _place: ContextVar[Mapping[str, object]] = ContextVar("place", default=MappingProxyType({}))
@@ -31,7 +33,7 @@ _place: ContextVar[Mapping[str, object]] = ContextVar("place", default=MappingPr
 class LogFormat(StrEnum):
     """Format of the log."""
 
-    TEXT = "text"  #: sentences for people; workers log only warnings
+    TEXT = "text"  #: sentences for people; the driver logs only warnings
     JSON = "json"  #: one JSON object per line
 
 
@@ -49,10 +51,18 @@ def configure_logs(form: LogFormat, **process: str) -> None:
     """Set up this process's logs, on stderr; add the fields *process* to each line."""
     escape_last_resort()
     if form is LogFormat.TEXT:
+        if (
+            process.get("role") in ACTORS
+        ):  # Ray's dashboard shows their logs; nobody sees a terminal
+            _log_to_stderr(TimedFormatter())
         return
-    handler = logging.StreamHandler(sys.stderr)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    handler.setFormatter(JsonFormatter(process, is_ascii=not encoding.lower().startswith("utf")))
+    _log_to_stderr(JsonFormatter(process, is_ascii=not encoding.lower().startswith("utf")))
+
+
+def _log_to_stderr(formatter: logging.Formatter) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -68,6 +78,15 @@ class TextFormatter(logging.Formatter):
         if record.exc_info is None or record.exc_info[0] is None:
             return line
         return f"{line}\n{visible(self.formatException(record.exc_info))}"
+
+
+class TimedFormatter(TextFormatter):
+    """Formatter that writes the time in UTC and the level before the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, followed by the stack if the record has one."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(" ", "milliseconds")
+        return f"{at} {record.levelname} {super().format(record)}"
 
 
 def escape_last_resort() -> None:

@@ -35,20 +35,16 @@ class ChannelSyncActor:
     ) -> None:
         configure_logs(log_format, role="worker", run=sharer.run, worker_id=sharer.worker)
         collect_rarely()
-        self._worker_id = worker_id = sharer.worker
         self._inbox = SealedInbox()
         self._heartbeat = Heartbeat(SystemClock())
         self._worker = ChannelWorker(
-            worker_id,
+            sharer.worker,
             slots,
             lambda secrets: lease_from(governor, sharer, secrets),
             lambda fingerprint: observe_by(governor, fingerprint),
             watch_by(governor),
             report_to(tracker),
         )
-
-    def __repr__(self) -> str:
-        return f"ChannelSyncActor({self._worker_id})"
 
     async def introduce(self) -> tuple[bytes, str]:
         """Return the public key to which secrets are sealed, and the id of the node."""

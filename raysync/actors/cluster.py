@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 from ray.util import ActorPool
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysync.actors.channel_sync import RemoteChannelSync
-from raysync.actors.governor import GOVERNOR_NAME, RateLimitGovernorActor
+from raysync.actors.governor import RateLimitGovernorActor, governor_name
 from raysync.actors.handles import RemoteTracker, lease_from, observe_by, watch_by
 from raysync.actors.nodes import require_nodes, this_node
+from raysync.actors.offers import Placement
+from raysync.actors.ray_calls import in_thread
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.tracker import ProgressTrackerActor
@@ -40,7 +44,7 @@ CLUSTER_START_S = 1_800.0
 GOVERNOR_CALLS = 20_000
 """Concurrent calls of the governor: each process has one `stopped` call open, and leases."""
 LEAVE_S = 2.0
-"""Timeout for the release of tokens at the end of a run."""
+"""Timeout for each farewell at the end of a run."""
 
 
 class RunActors:
@@ -55,13 +59,12 @@ class RunActors:
         worker_resource: str | None,
         worker_timeout_s: float,
         log_format: LogFormat,
-        bound: str | None = None,
+        placement: Placement,
     ) -> None:
         """Start the governor and the tracker.
 
         *label* is the run's name in the names of its actors. A worker takes one unit of
         *worker_resource*, if given, and is replaced without a heartbeat for *worker_timeout_s*.
-        *bound* is the reason why workers may not run on other machines, if there is one.
         """
         self._label = label
         self._slots = slots_per_worker
@@ -69,10 +72,10 @@ class RunActors:
         self._worker_resources = {worker_resource: 1.0} if worker_resource else {}
         self._worker_timeout_s = worker_timeout_s
         self._log_format = log_format
-        self._bound = bound
-        self._require_nodes = None if is_local else partial(require_nodes, None, worker_resource)
+        self._placement = placement
+        self._require_nodes = None if is_local else partial(require_nodes, worker_resource)
         governor: Any = RateLimitGovernorActor.options(
-            name=GOVERNOR_NAME,
+            name=governor_name(),
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached",  # all jobs of the cluster share it; it ends itself when idle
@@ -104,24 +107,34 @@ class RunActors:
     def spawn(self, number: int, secrets_of: Callable[[JobId], JobSecrets]) -> RemoteWorker:
         """Start a worker, without waiting for it."""
         worker_id = f"worker-{number}"
-        actor = RemoteChannelSync.options(
+        place = self._placement
+        bound = None if place.bound is None else Bound(this_node(), place.bound)
+        described = RemoteChannelSync.options(
             name=f"raysync/{self._label}/{worker_id}",
             namespace=NAMESPACE,
             num_cpus=WORKER_CPUS,
+            memory=place.memory_bytes,
             resources=self._worker_resources,
+            scheduling_strategy=_strategy(place.is_spread, bound),
             max_restarts=0,  # the dispatcher replaces it and reassigns its channels
             max_task_retries=0,  # the dispatcher counts attempts
             max_concurrency=2 * self._slots + 4,  # channels in slots and on standby, open, close
-        ).remote(
-            self._sharer(worker_id), self._slots, self._governor, self._tracker, self._log_format
+        )
+        create = partial(
+            described.remote,
+            self._sharer(worker_id),
+            self._slots,
+            self._governor,
+            self._tracker,
+            self._log_format,
         )
         return RemoteWorker(
-            actor,
+            create,
             worker_id,
             secrets_of,
             self._start_timeout_s,
             self._worker_timeout_s,
-            None if self._bound is None else Bound(this_node(), self._bound),
+            bound,
             self._require_nodes,
         )
 
@@ -152,6 +165,14 @@ class RunActors:
         except (RayActorError, TimeoutError):
             return  # the shares expire by themselves
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Kill the tracker. The dispatcher ends the workers; other runs may use the governor."""
-        ray.kill(self._tracker, no_restart=True)
+        with suppress(TimeoutError, RayError):  # it dies with this process, too
+            await in_thread(partial(ray.kill, self._tracker, no_restart=True), LEAVE_S)
+
+
+def _strategy(is_spread: bool, bound: Bound | None) -> Any:
+    """Return Ray's scheduling strategy; a node that joins later gets no worker that is bound."""
+    if bound is not None:
+        return NodeAffinitySchedulingStrategy(bound.node_id, soft=False)
+    return "SPREAD" if is_spread else None

@@ -7,6 +7,7 @@ import asyncio
 import ray
 
 from raysync import __version__
+from raysync.actors.code_hash import code_hash
 from raysync.actors.metrics import RayMetrics, beat
 from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
@@ -15,8 +16,36 @@ from raysync.logs import LogFormat, configure_logs
 from raysync.models.permits import Demand, Lease, Sharer
 from raysync.worker.token_sharing import TokenSharing
 
-# The name contains the version, because `get_if_exists` returns an actor with its original code.
-GOVERNOR_NAME = f"raysync/governor/{__version__}"
+CODE = (
+    "actors/__init__.py",
+    "actors/code_hash.py",
+    "actors/governor.py",
+    "actors/metrics.py",
+    "actors/shipped.py",
+    "clock.py",
+    "credentials.py",
+    "discord_api/address.py",
+    "errors.py",
+    "logs.py",
+    "models",
+    "ratelimit",
+    "reasons.py",
+    "settings.py",
+    "store",
+    "sync/progress",
+    "visible.py",
+    "worker/token_sharing.py",
+)
+"""Modules that the governor loads, as paths below raysync's folder."""
+
+
+def governor_name() -> str:
+    """Return the name of the governor that runs this code.
+
+    `get_if_exists` returns an actor with its original code, so each code has a name of its own. Two
+    governors on one cluster share a token in the database, as those of two clusters do.
+    """
+    return f"raysync/governor/{__version__}-{code_hash(CODE)}"
 
 
 class RateLimitGovernor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from raysync.actors.ray_calls import without_waiting
 from raysync.credentials import seal_for
 from raysync.errors import (
     LedgerUnknownError,
@@ -83,7 +85,7 @@ class RemoteTracker:
             async with asyncio.timeout(TRACKER_TIMEOUT_S):
                 return await call
         except TimeoutError:
-            ray.kill(self._actor, no_restart=False)
+            without_waiting(partial(ray.kill, self._actor, no_restart=False))
             raise SyncError(
                 "the progress tracker did not answer in time and is restarted"
             ) from None

@@ -35,6 +35,7 @@ _SCHEMES: Final = {
     "http": "an address of Ray's dashboard, which only takes submitted jobs",
     "https": "an address of Ray's dashboard, which only takes submitted jobs",
 }
+_SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _messages: Any = gcs_service_pb2  # generated: without types
 _stubs: Any = gcs_service_pb2_grpc
 
@@ -74,6 +75,17 @@ def require_joinable(named: str) -> Head:
         answer = Head(address, head.ray_version, head.python_version(token))
     _require_same_versions(answer)
     return answer
+
+
+def is_alive(address: str) -> bool:
+    """Return whether a head answers at *address*; a refusal is an answer, too."""
+    with _channel(address) as channel:
+        stub = _stubs.NodeInfoGcsServiceStub(channel)
+        try:
+            stub.CheckAlive(_messages.CheckAliveRequest(), timeout=ANSWER_S)
+        except grpc.RpcError as error:
+            return error.code() not in _SILENT
+    return True
 
 
 class _Calls:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import ray
@@ -15,6 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysync import __version__
 from raysync.actors import probe
+from raysync.actors.offers import NodeType, Placement, fitting_memory, require_offered
+from raysync.actors.ray_calls import in_thread
 from raysync.errors import ConfigurationError
 from raysync.reasons import reason_of
 
@@ -22,8 +26,12 @@ _log = logging.getLogger(__name__)
 
 DRAINING_PERIOD_S = 5.0
 """Seconds between checks for draining nodes; clouds give 30 s to two minutes of notice."""
+DRAINING_S = 10.0
+"""Timeout of such a check."""
 ANSWER_S = 20.0
 """Timeout for a node's answer. A slower node is not checked: its workers will report."""
+NODES_S = 60.0
+"""Timeout of a check of all nodes, which has shorter ones of its own."""
 _HEAD: Final = "node:__internal_head__"
 _SHOWN: Final = 3
 HOW_TO_INSTALL: Final = (
@@ -40,23 +48,68 @@ def this_node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def require_nodes(bound: str | None, worker_resource: str | None) -> None:
-    """Raise an error, before a run begins, where the cluster cannot do its work.
-
-    A cluster may get other nodes later, so `RemoteWorker` checks again. *bound* is the reason why
-    workers may not run on other machines, if there is one.
+async def place_workers(bound: str | None, worker_resource: str | None) -> Placement:
+    """Return `_placement` without blocking the loop.
 
     Raises:
-        ConfigurationError: workers would run on other machines, or a node lacks this raysync.
+        ConfigurationError: see `_placement`; or the cluster does not answer.
     """
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
-    alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
+    try:
+        return await in_thread(partial(_placement, bound, worker_resource), NODES_S)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"The Ray cluster has not described its nodes for {NODES_S:.0f} s. Check it with "
+            "`ray status`, and try again."
+        ) from None
+
+
+def _placement(bound: str | None, worker_resource: str | None) -> Placement:
+    """Return where the workers of a run go. *bound*: why they may not run on other machines.
+
+    A cluster may get other nodes later, so `RemoteWorker` checks again.
+
+    Raises:
+        ConfigurationError: workers would run on other machines, a node lacks this raysync, or no
+            node offers what a worker asks for.
+    """
+    alive = _alive()
     if bound is not None:
         _refuse_elsewhere(bound, alive, worker_resource)
-    used = {
-        id_: node for id_, node in alive.items() if _is_used(node["Resources"], worker_resource)
+    used = _used(alive, worker_resource)
+    found = _ask(used, str(ray.get_runtime_context().gcs_address).rpartition(":")[2])
+    refuse_unlike({id_: survey.raysync for id_, survey in found.items()}, used)
+    types = next((survey.types for id_, survey in found.items() if _is_head(used[id_])), None)
+    resources = [node["Resources"] for node in alive.values()]
+    require_offered(resources, types, worker_resource)
+    memory = fitting_memory(resources, types, worker_resource)
+    if memory is None:
+        _log.info("workers ask for no memory, because not every node declares enough")
+    # An autoscaler gives back nodes without actors, so workers fill one node after another there.
+    return Placement(bound, memory, is_spread=types == [] and bound is None)
+
+
+def require_nodes(worker_resource: str | None) -> None:
+    """Raise ConfigurationError where a node that a run uses lacks this version of raysync."""
+    used = _used(_alive(), worker_resource)
+    refuse_unlike({id_: survey.raysync for id_, survey in _ask(used).items()}, used)
+
+
+def _alive() -> Nodes:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # untyped in Ray
+    return {node["NodeID"]: node for node in nodes if node["Alive"]}
+
+
+def _used(alive: Nodes, worker_resource: str | None) -> Nodes:
+    """Return the nodes on which a run has actors: the head, and those where workers fit."""
+    return {
+        id_: node
+        for id_, node in alive.items()
+        if _is_head(node) or node["Resources"].get(worker_resource or "CPU")
     }
-    refuse_unlike(_ask(used), used)
+
+
+def _is_head(node: Mapping[str, Any]) -> bool:
+    return bool(node["Resources"].get(_HEAD))
 
 
 def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> None:
@@ -64,11 +117,6 @@ def _refuse_elsewhere(bound: str, alive: Nodes, worker_resource: str | None) -> 
     here = alive.get(this_node(), {}).get("Resources", {})
     if len(alive) > 1 or (worker_resource is not None and not here.get(worker_resource)):
         raise ConfigurationError(f"This Ray cluster has workers on other machines, which {bound}")
-
-
-def _is_used(resources: Mapping[str, float], worker_resource: str | None) -> bool:
-    """Return whether a run has actors on a node: on the head, and where workers fit."""
-    return bool(resources.get(_HEAD) or resources.get(worker_resource or "CPU"))
 
 
 def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -> None:
@@ -92,32 +140,50 @@ def refuse_unlike(answers: Mapping[str, tuple[str | None, str]], nodes: Nodes) -
         )
 
 
-def _ask(nodes: Nodes) -> dict[str, tuple[str | None, str]]:
-    """Return each node's version of raysync; a node that does not answer is left out."""
-    cloudpickle.register_pickle_by_value(probe)  # type: ignore[no-untyped-call]  # untyped
-    try:
-        ask = ray.remote(probe.raysync_here)
-        asked = {
-            ask.options(
-                num_cpus=0,
-                max_retries=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(id_, soft=False),
-            ).remote(): id_
-            for id_ in nodes
-        }
-    finally:
-        cloudpickle.unregister_pickle_by_value(probe)  # type: ignore[no-untyped-call]
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """Answer of a node."""
+
+    raysync: tuple[str | None, str]  #: the version, or None with a reason
+    types: list[NodeType] | None  #: of the autoscaler on this node; None where they are unknown
+
+
+def _ask(nodes: Nodes, port: str = "") -> dict[str, _Survey]:
+    """Return each node's answer; a node that does not answer is left out.
+
+    The head also answers for the autoscaler of the control service with that *port*.
+    """
+    asked = {
+        _call_on(id_, probe.survey_here, port if _is_head(node) else ""): id_
+        for id_, node in nodes.items()
+    }
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
     found = {}
     for call in ready:
         try:
-            version, why = ray.get(call)
-            found[asked[call]] = version, reason_of(why)
+            version, why, types = ray.get(call)
         except RayError as error:  # the node has left the cluster, or cannot start a process
             _log.warning("a node did not report its raysync: %s", type(error).__name__)
+            continue
+        known = None if types is None else [NodeType(*each) for each in types]
+        found[asked[call]] = _Survey((version, reason_of(why)), known)
     for call in late:
         ray.cancel(call)
     return found
+
+
+def _call_on(node_id: str, function: Callable[..., Any], *arguments: str) -> Any:
+    """Call a function of `probe` on a node, which may lack raysync."""
+    cloudpickle.register_pickle_by_value(probe)  # type: ignore[no-untyped-call]  # untyped
+    try:
+        there = ray.remote(function).options(
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+        )
+        return there.remote(*arguments)
+    finally:
+        cloudpickle.unregister_pickle_by_value(probe)  # type: ignore[no-untyped-call]
 
 
 def _named(ids: Collection[str], nodes: Nodes) -> str:
@@ -131,7 +197,7 @@ async def watch_draining_nodes(leave: Callable[[frozenset[str]], None]) -> None:
     while True:
         await asyncio.sleep(DRAINING_PERIOD_S)
         try:
-            nodes = frozenset(await asyncio.to_thread(ray_state.get_draining_nodes))
+            nodes = frozenset(await in_thread(ray_state.get_draining_nodes, DRAINING_S))
         except Exception as error:  # noqa: BLE001 Ray's control service is away for a while
             _log.warning("draining nodes could not be listed: %s", type(error).__name__)
             continue

@@ -7,12 +7,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from raysync.actors.handles import take_note, why
+from raysync.actors.nodes import NODES_S
+from raysync.actors.ray_calls import in_thread, kill_actor, without_waiting
 from raysync.errors import (
     ConfigurationError,
     RaysyncError,
@@ -28,6 +31,7 @@ from raysync.worker.secrets import JobSecrets
 _log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0
+KILL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class RemoteWorker:
 
     def __init__(
         self,
-        actor: Any,
+        create: Callable[[], Any],
         worker_id: str,
         secrets_of: Callable[[JobId], JobSecrets],
         start_timeout_s: float,
@@ -51,14 +55,16 @@ class RemoteWorker:
         bound: Bound | None = None,
         require_nodes: Callable[[], None] | None = None,
     ) -> None:
-        """Create the port of an actor that starts.
+        """Describe a worker, whose actor *create* makes once it is started.
 
         The worker is lost after *liveness_timeout_s* without a heartbeat. If it dies during its
         start, *require_nodes* raises ConfigurationError where its node is the cause.
         """
         self.worker_id = worker_id
         self.node_id: str | None = None
-        self._actor = actor
+        self._create = create
+        self._actor: Any = None
+        self._is_killed = False
         self._secrets_of = secrets_of
         self._start_timeout_s = start_timeout_s
         self._liveness_timeout_s = liveness_timeout_s
@@ -77,6 +83,7 @@ class RemoteWorker:
         """
         try:
             async with asyncio.timeout(self._start_timeout_s):
+                self._actor = await in_thread(self._created, self._start_timeout_s)
                 self._public_key, self.node_id = await self._actor.introduce.remote()
         except TimeoutError:
             raise SyncError(
@@ -85,7 +92,8 @@ class RemoteWorker:
             ) from None
         except RayActorError as error:
             if self._require_nodes is not None and not error.preempted:
-                await asyncio.to_thread(self._require_nodes)
+                with suppress(TimeoutError):  # then the worker is lost, for whatever reason
+                    await in_thread(self._require_nodes, NODES_S)
             if error.actor_init_failed:
                 raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
             raise self._lost(error) from error
@@ -96,6 +104,13 @@ class RemoteWorker:
         watching = watch_liveness(self._heartbeat_age_s, self._liveness_timeout_s)
         self._watching = asyncio.create_task(watching)
         self._watching.add_done_callback(take_note)
+
+    def _created(self) -> Any:
+        """Create the actor; kill it if the worker was killed meanwhile."""
+        actor = self._create()
+        if self._is_killed:
+            kill_actor(actor)
+        return actor
 
     async def _heartbeat_age_s(self) -> float:
         try:
@@ -114,7 +129,7 @@ class RemoteWorker:
         try:
             outcome: ChannelOutcome = await self._answer(call)
         except asyncio.CancelledError:
-            ray.cancel(call)
+            without_waiting(partial(ray.cancel, call))
             await _ended(call)
             raise
         return outcome
@@ -189,13 +204,20 @@ class RemoteWorker:
                 await self._actor.close.remote()
         except (TimeoutError, RayError) as error:
             _log.info("%s did not close: %s", self.worker_id, error)
-        self.kill()
+        self._stop_watching()
+        with suppress(TimeoutError, RayError):  # it dies with the driver, too
+            await in_thread(partial(ray.kill, self._actor, no_restart=True), KILL_S)
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
 
     def kill(self) -> None:
         """Kill the process now."""
-        if self._watching is not None:
-            self._watching.cancel()
-        ray.kill(self._actor, no_restart=True)
+        self._stop_watching()
+        self._is_killed = True
+        if self._actor is not None:
+            kill_actor(self._actor)
 
 
 async def _ended(call: Any) -> None:

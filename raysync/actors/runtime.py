@@ -19,6 +19,7 @@ from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 
+from raysync.actors.ray_calls import leave_ray
 from raysync.actors.ray_token import is_sent, source, use_own_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
@@ -184,7 +185,7 @@ def _keep_off_stdout() -> None:
 
 def disconnect() -> None:
     """Leave the cluster, or end a local one."""
-    ray.shutdown()
+    leave_ray()
 
 
 def _submission_id() -> str | None:

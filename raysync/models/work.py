@@ -167,6 +167,7 @@ class Claim:
     paged_ago_s: float | None = None  #: age of the channel's last page, of any job
     has_rows: bool = True  #: messages of the channel are stored
     server: str | None = None  #: id of the database server's current start; a restart changes it
+    unreported: ChannelTally = ChannelTally()  #: pages that a dead worker committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from raysync.actors.cluster import RunActors
+from raysync.actors.control_service import (
+    control_service_answers,
+    control_service_listens,
+    watch_control_service,
+)
 from raysync.actors.in_thread import connect_in_thread
-from raysync.actors.nodes import require_nodes, watch_draining_nodes
+from raysync.actors.nodes import place_workers, watch_draining_nodes
+from raysync.actors.offers import Placement
 from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect
 from raysync.clock import Clock
@@ -32,7 +38,7 @@ class OnRay:
         settings: Settings,
         keys: RunKeys,
         room: Room,
-        bound: str | None,
+        placement: Placement | None,
         clock: Clock,
         active: ActiveJobs,
         in_flight: Callable[[], float],
@@ -50,7 +56,7 @@ class OnRay:
             worker_resource=settings.worker_resource if not runtime.is_local else None,
             worker_timeout_s=settings.worker_timeout_s,
             log_format=settings.log_format,
-            bound=bound if not runtime.is_local else None,
+            placement=placement or Placement(),
         )
         self.dispatcher = Dispatcher(
             lambda number: self.actors.spawn(number, self._secrets_of(active)),
@@ -62,7 +68,7 @@ class OnRay:
             self.actors.new_slot_pool,
         )
         self.metrics = RunMetrics(self.dispatcher, active.trackers)
-        background = [self.metrics.publish_for_ever()]
+        background = [self.metrics.publish_for_ever(), self._end_without_control_service(active)]
         if not runtime.is_local:
             background.append(watch_draining_nodes(self.dispatcher.leave))
         self._background = [asyncio.create_task(coroutine) for coroutine in background]
@@ -72,6 +78,11 @@ class OnRay:
     def _secrets_of(active: ActiveJobs) -> Callable[[JobId], JobSecrets]:
         secrets: Mapping[JobId, JobSecrets] = active.secrets
         return secrets.__getitem__
+
+    async def _end_without_control_service(self, active: ActiveJobs) -> None:
+        """End all jobs once Ray's control service is gone for good."""
+        is_there = control_service_listens if self.runtime.is_local else control_service_answers
+        active.end(await watch_control_service(is_there))
 
     def tracker_of(self, header: JobHeader, database_url: str) -> Tracker:
         """Return the port of the run's tracker for a job, which is not open there yet."""
@@ -88,7 +99,7 @@ class OnRay:
         """End the other actors of the run; `end_workers` comes first."""
         if self.runtime.is_local:
             await self.actors.leave_tokens()
-        self.actors.end()
+        await self.actors.end()
 
 
 def join_cluster(settings: Settings, keys: RunKeys) -> RayRuntime:
@@ -101,12 +112,15 @@ def start_local(settings: Settings, keys: RunKeys) -> RayRuntime:
     return connect_in_thread(settings.home, hidden=keys.variables)
 
 
-async def check_nodes(settings: Settings, bound: str | None) -> None:
-    """Raise ConfigurationError where the cluster cannot do the run's work.
+async def place_on_cluster(settings: Settings, bound: str | None) -> Placement:
+    """Return the places of the workers on the user's cluster.
 
     *bound* is the reason why workers may not run on other machines, if there is one.
+
+    Raises:
+        ConfigurationError: the cluster cannot do the run's work.
     """
-    await asyncio.to_thread(require_nodes, bound, settings.worker_resource)
+    return await place_workers(bound, settings.worker_resource)
 
 
 def leave() -> None:

@@ -20,6 +20,7 @@ from raysync.worker.driver_governor import DriverGovernor
 from raysync.worker.job_tracker import JobTracker
 
 if TYPE_CHECKING:
+    from raysync.actors.offers import Placement
     from raysync.actors.runtime import RayRuntime
     from raysync.run.on_ray import OnRay
 
@@ -61,13 +62,13 @@ class RayUse:
         Raises:
             ConfigurationError: the cluster cannot be used.
         """
-        from raysync.run.on_ray import check_nodes, join_cluster, leave
+        from raysync.run.on_ray import join_cluster, leave, place_on_cluster
 
         runtime = join_cluster(self._plan.settings, self._plan.keys)
         self._plan.on_ray()
         try:
-            await check_nodes(self._plan.settings, self._plan.bound)
-            self._present = self._begin(runtime)
+            placement = await place_on_cluster(self._plan.settings, self._plan.bound)
+            self._present = self._begin(runtime, placement)
             await self._plan.governor.hand_over(self._present.actors)
         except BaseException:
             leave()
@@ -95,7 +96,7 @@ class RayUse:
             self.failure = error
             raise
         self._plan.on_ray()
-        present = self._present = self._begin(runtime)
+        present = self._present = self._begin(runtime, None)
         await self._plan.governor.hand_over(present.actors)
         return present
 
@@ -104,7 +105,8 @@ class RayUse:
 
         return start_local(self._plan.settings, self._plan.keys)
 
-    def _begin(self, runtime: RayRuntime) -> OnRay:
+    def _begin(self, runtime: RayRuntime, placement: Placement | None) -> OnRay:
+        """Start the run's actors; workers of a local Ray have one place, and no *placement*."""
         from raysync.run.on_ray import OnRay
 
         plan = self._plan
@@ -114,7 +116,7 @@ class RayUse:
             plan.settings,
             plan.keys,
             plan.room,
-            plan.bound,
+            placement,
             plan.clock,
             plan.active,
             plan.in_flight,

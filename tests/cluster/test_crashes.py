@@ -45,6 +45,8 @@ def test_killed_workers_are_replaced_and_their_channels_read_on(
 
     assert run.code == 0, run.err
     assert run.job["status"] == "completed"
+    stored = len(installation.exported("takaro"))
+    assert run.job["messages_processed"] == run.job["messages_added"] == stored
     installation.assert_complete("takaro", emulator)
 
 

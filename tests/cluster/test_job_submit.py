@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ DATABASE_PASSWORD = "a-database-password.nobody-may-see"
 SECRETS = (TOKEN, SECRET_KEY, DATABASE_PASSWORD)
 SUBMISSION = "raysync-takaro-1"
 ENTRYPOINT = ["python", "-m", "raysync", "start", "--tenant=takaro"]
+METADATA = {"job_name": "raysync takaro"}
+"""As docs/cluster.md advises: Ray's list of jobs has a column for it."""
 CHANNELS, PAGES = 6, 8
 SHOWN = (
     "/api/jobs/",
@@ -50,7 +53,8 @@ class OwnCluster:
         self, entrypoint: Sequence[str] = ENTRYPOINT, submission: str = SUBMISSION
     ) -> subprocess.Popen[str]:
         """`ray job submit`, run by somebody who knows none of the secrets."""
-        return self._ray_job("submit", "--submission-id", submission, "--", *entrypoint)
+        named = ("--submission-id", submission, "--metadata-json", json.dumps(METADATA))
+        return self._ray_job("submit", *named, "--", *entrypoint)
 
     def stop(self) -> None:
         """`ray job stop`, which returns when the job has ended."""
@@ -126,6 +130,10 @@ def test_a_submitted_run_completes_and_shows_no_secret_anywhere(cluster: OwnClus
     assert jobs == [{"ray_job_id": SUBMISSION, "status": "completed"}]
 
     assert_names_tell_tenant_and_role(cluster.shown("/api/v0/actors?detail=1"))
+    assert_tasks_are_few_and_none_failed(cluster.shown("/api/v0/tasks?detail=1"))
+    (job,) = [each for each in json.loads(cluster.shown("/api/jobs/")) if each["submission_id"]]
+    assert job["metadata"]["job_name"] == METADATA["job_name"]
+    assert_actors_log_with_times(cluster.files())
 
     after = cluster.everything_shown() | {"the client": out + err}
     assert_told_without_secrets(during, "--tenant=takaro", "/api/v0/tasks")
@@ -170,6 +178,31 @@ def assert_names_tell_tenant_and_role(actors: str) -> None:
     assert run.startswith("raysync/takaro/")
     assert names["ChannelSyncActor"] in {f"{run}/worker-0", f"{run}/worker-1"}
     assert names["RateLimitGovernor"].startswith("raysync/governor/")
+
+
+def assert_tasks_are_few_and_none_failed(tasks: str) -> None:
+    """One row a method in the summary of tasks, and the channels' visits among them."""
+    rows: list[dict[str, Any]] = json.loads(tasks)["data"]["result"]["result"]
+    assert [row for row in rows if row["state"] == "FAILED"] == []
+    names = {row["name"] for row in rows if row["type"] == "ACTOR_TASK"}
+    assert "ChannelSyncActor.sync_channel takaro" in names
+    assert [name for name in names if "worker-" in name] == [], "a row for each worker"
+    methods = {name.partition(" ")[0] for name in names}
+    assert len(methods) == len(names), "a method has several names"
+
+
+def assert_actors_log_with_times(files: dict[str, str]) -> None:
+    lines = [
+        line
+        for path, text in files.items()
+        if "worker-" in path and path.endswith(".err")
+        for line in text.splitlines()
+        if " INFO " in line
+    ]
+    assert lines, "actors logged nothing"
+    assert all(
+        re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 INFO ", line) for line in lines
+    )
 
 
 def assert_told_without_secrets(told: dict[str, str], word: str, place: str) -> None:

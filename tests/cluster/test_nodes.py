@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from raysync.actors.offers import WORKER_MEMORY_BYTES
 from raysync.emulator import Emulator
 from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Installation, ended, ray_environ
@@ -32,7 +34,7 @@ LATENCY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """A head that has no room for workers, and two nodes that have room for two each."""
+    """A head that has no room for workers, and two nodes that have room for two or more each."""
 
     head: RayHead
     pids: tuple[int, int]
@@ -45,7 +47,10 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(without_ray: Installation, serve_tenant: ServeTenant) -> Iterator[Nodes]:
+def nodes(
+    request: pytest.FixtureRequest, without_ray: Installation, serve_tenant: ServeTenant
+) -> Iterator[Nodes]:
+    room = getattr(request, "param", 2)
     environ = ray_environ() | {"RAY_raylet_start_wait_time_s": "90"}
     with ExitStack() as stack:
         directory = stack.enter_context(
@@ -53,7 +58,7 @@ def nodes(without_ray: Installation, serve_tenant: ServeTenant) -> Iterator[Node
         )
         head = stack.enter_context(running_head(Path(directory), environ))
         first, second = (
-            stack.enter_context(joined_node(head, environ, raysync_worker=2)) for _ in range(2)
+            stack.enter_context(joined_node(head, environ, raysync_worker=room)) for _ in range(2)
         )
         installation, emulator = serve_tenant(
             without_ray,
@@ -78,6 +83,29 @@ def reading(installation: Installation) -> int:
     """How many workers have claimed channels."""
     (row,) = installation.query("SELECT count(DISTINCT worker_id) FROM sync_progress")
     return int(row["count"])
+
+
+@pytest.mark.parametrize("nodes", [8], indirect=True)
+def test_workers_are_spread_over_nodes_that_each_have_room_for_all(nodes: Nodes) -> None:
+    with nodes.installation.starting("--tenant", "takaro") as program:
+        busy_on_both(nodes, program)
+        on_each = [len(nodes.workers_on(number)) for number in (0, 1)]
+        asked = {
+            actor["required_resources"].get("memory")
+            for actor in actors(nodes.head)
+            if actor["class_name"] == "ChannelSyncActor"
+        }
+        run = ended(program, 200)
+
+    assert on_each == [2, 2]
+    assert asked == {WORKER_MEMORY_BYTES}
+    assert run.code == 0, run.err
+
+
+def actors(head: RayHead) -> list[dict[str, Any]]:
+    """Return Ray's description of the actors."""
+    with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/actors?detail=1") as answer:
+        return list(json.load(answer)["data"]["result"]["result"])
 
 
 def test_a_node_that_dies_in_mid_run_costs_time_only(nodes: Nodes) -> None:
@@ -105,9 +133,7 @@ def test_a_node_that_is_taken_back_is_left_before_it_goes(nodes: Nodes) -> None:
 
 def drain(head: RayHead, process: psutil.Process) -> None:
     """Tell Ray that the node of *process* will be preempted in a minute."""
-    with urllib.request.urlopen(f"{head.dashboard_url}/api/v0/actors?detail=1") as answer:
-        actors = json.load(answer)["data"]["result"]["result"]
-    (node_id,) = {actor["node_id"] for actor in actors if actor["pid"] == process.pid}
+    (node_id,) = {actor["node_id"] for actor in actors(head) if actor["pid"] == process.pid}
     script = (
         "from ray._raylet import GcsClient; import sys, time\n"
         "GcsClient(sys.argv[1]).drain_node(sys.argv[2], 2, 'spot', int(time.time()*1000)+60000)"

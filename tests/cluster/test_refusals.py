@@ -168,6 +168,16 @@ def test_a_cluster_that_asks_for_no_token_where_one_would_be_sent(
     assert_refused(sending.start("--tenant", "takaro"), "uses no token", "Unset RAY_AUTH_MODE")
 
 
+def test_a_resource_that_no_node_offers(small: tuple[Installation, Emulator, int]) -> None:
+    installation, emulator, _ = small
+    mistyped = installation.with_environ(SYNC_WORKER_RESOURCE="raysync_wroker")
+
+    run = mistyped.start("--tenant", "takaro")
+
+    assert_refused(run, "raysync_wroker", "SYNC_WORKER_RESOURCE", "its nodes offer CPU")
+    assert emulator.log.entries == []
+
+
 HIDING = """
 import sys
 class Hidden:

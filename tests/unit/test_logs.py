@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raysync.logs import JsonFormatter, log_place
+from raysync.logs import JsonFormatter, TimedFormatter, log_place
 
 FORMATTER = JsonFormatter({"role": "worker", "worker_id": "worker-3"})
 
@@ -75,3 +75,14 @@ def test_an_exception_is_told_by_its_class_and_place_and_not_by_what_it_quotes(n
     assert line["error"] == "ValueError"
     assert line["stack"][0].startswith("test_logs.py:")
     assert "somebody" not in json.dumps(line)
+
+
+def test_a_line_of_an_actor_begins_with_its_time_and_level() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "released %s\x1b[31m", "args": ("worker-3",), "levelname": "INFO", "created": 0.0}
+    )
+
+    line = TimedFormatter().format(record)
+
+    assert line.startswith("1970-01-01 00:00:00.000+00:00 INFO released worker-3")
+    assert "\x1b" not in line

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor")
 EVERY_TENANT = "*"
+MOST_NAMED = 3
+"""Limit on the tenants in a job's name."""
 
 
 def submit(
@@ -138,12 +140,20 @@ def _end_as(end: SubmissionEnd, submission_id: str) -> NoReturn:
 
 
 def _metadata(command: str, parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the job's metadata for Ray's dashboard: its command, and its job id or tenants."""
+    """Return the job's metadata for Ray's dashboard: its name, command, and job id or tenants.
+
+    Ray's list of jobs shows `job_name`.
+    """
     if parameters.get("job_id") is not None:
-        return {"raysync": command, "job_id": str(parameters["job_id"])}
+        job_id = str(parameters["job_id"])
+        return {"job_name": f"raysync {command} {job_id}", "raysync": command, "job_id": job_id}
     named = parameters.get("tenant")
-    slugs = [named] if isinstance(named, str) else list(named or [EVERY_TENANT])
-    return {"raysync": command, "tenant": ",".join(dict.fromkeys(slugs))}
+    slugs = list(dict.fromkeys([named] if isinstance(named, str) else named or [EVERY_TENANT]))
+    subjects = ["all tenants" if slug == EVERY_TENANT else slug for slug in slugs]
+    if len(subjects) > MOST_NAMED:
+        subjects = [f"{len(subjects)} tenants"]
+    name = f"raysync {command} {', '.join(subjects)}"
+    return {"job_name": name, "raysync": command, "tenant": ",".join(slugs)}
 
 
 def _submission_id(metadata: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from raysync.errors import ClaimLostError, StoreRestartedError
 from raysync.models.status import ChannelJobStatus, ProgressStatus
 from raysync.models.work import (
     ChannelOutcome,
+    ChannelTally,
     ChannelTask,
     Claim,
     IdRange,
@@ -33,6 +34,7 @@ from raysync.store.archive.erased_pages import without_erased
 from raysync.store.archive.page_rows import failure_details, page_json
 from raysync.store.archive.page_statement import NUMBERED_PAGE, PAGE_VALUES
 from raysync.store.archive.quarantine import with_stored
+from raysync.store.archive.unreported import count_unreported
 from raysync.store.connection.engine import translated
 
 _Driver = psycopg.AsyncConnection[Any]
@@ -41,14 +43,17 @@ _CLAIM = """
 UPDATE sync_progress SET
     worker_id = %(worker_id)s, attempt = %(attempt)s, epoch = epoch + 1,
     resume_after = CASE WHEN job_id = %(job_id)s THEN resume_after END,
-    job_id = %(job_id)s, status = 'in_progress', error_details = NULL, started_at = now(),
+    job_id = %(job_id)s, status = 'in_progress', error_details = NULL,
+    -- a takeover keeps it: what the dead worker wrote since then was not reported
+    started_at = CASE WHEN job_id = %(job_id)s AND attempt < %(attempt)s AND attempt > 0
+        THEN started_at ELSE now() END,
     lease_expires_at = now() + make_interval(secs => %(lease_s)s), updated_at = now()
 WHERE channel_id = %(channel_key)s AND (
     lease_expires_at IS NULL OR lease_expires_at <= now()
     OR (job_id = %(job_id)s AND (
         attempt < %(attempt)s OR (attempt = %(attempt)s AND worker_id = %(worker_id)s))))
 RETURNING epoch, coverage, resume_after, extract(epoch FROM now() - last_synced_at)::float8,
-    message_count > 0, (SELECT life::text FROM server_life)
+    message_count > 0, (SELECT life::text FROM server_life), started_at
 """
 
 _PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
@@ -110,11 +115,23 @@ class PostgresPages:
             if await (await driver.execute(_LIFE)).fetchone() is None:
                 await driver.execute(_BEGIN_LIFE)
             row = await (await driver.execute(_CLAIM, values)).fetchone()
-        if row is None:
-            return None
-        epoch, coverage, resume_after, paged_ago_s, has_rows, server = row
-        ranges = tuple(IdRange(part.lower, part.upper) for part in coverage)
-        return Claim(task, worker_id, epoch, ranges, resume_after, paged_ago_s, has_rows, server)
+            if row is None:
+                return None
+            epoch, coverage, resume_after, paged_ago_s, has_rows, server, since = row
+            unreported = ChannelTally()
+            if task.attempt > 1:
+                unreported = await count_unreported(driver, task, since, resume_after)
+        return Claim(
+            task,
+            worker_id,
+            epoch,
+            tuple(IdRange(part.lower, part.upper) for part in coverage),
+            resume_after,
+            paged_ago_s,
+            has_rows,
+            server,
+            unreported,
+        )
 
     async def save_page(self, claim: Claim, page: PageWrite) -> PageReceipt:
         """Write the page, its coverage and its checkpoint in one transaction; renew the lease.

@@ -22,6 +22,22 @@ class ChannelCount:
         self._last_ids: frozenset[MessageId] = frozenset()  #: of the last millisecond counted
         self._unplaced: frozenset[Message] = frozenset()  #: of the last page
 
+    def add_unreported(self, lost: ChannelTally) -> None:
+        """Count what a worker committed that died before it could report."""
+        if not lost.messages:
+            return
+        tally = self.tally
+        self.tally = replace(
+            tally,
+            pages=tally.pages + lost.pages,
+            messages=tally.messages + lost.messages,
+            reactions=tally.reactions + lost.reactions,
+            attachments=tally.attachments + lost.attachments,
+            added=tally.added + lost.added,
+            first_message_id=tally.first_message_id or lost.first_message_id,
+            last_message_id=lost.last_message_id,
+        )
+
     def add_request(self) -> None:
         """Count a request for the channel's messages."""
         self.tally = replace(self.tally, requests=self.tally.requests + 1)

@@ -67,6 +67,7 @@ class Reading:
     async def read(self, claim: Claim) -> None:
         """Read everything the task asks for and the claim's coverage lacks, then the extras."""
         self._progress.begin_visit()
+        self._counted.add_unreported(claim.unreported)
         try:
             if not self._is_read:
                 self._is_read = await self._read_messages(claim)

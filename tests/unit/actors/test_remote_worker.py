@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from raysync.actors import remote_worker
 from raysync.actors.remote_worker import Bound, RemoteWorker
-from raysync.errors import ConfigurationError, WorkerLostError
+from raysync.errors import ConfigurationError, SyncError, WorkerLostError
 from tests.virtual_time import run_virtual
 
 
@@ -18,7 +20,7 @@ def no_secrets(_: Any) -> Any:
 
 
 def worker() -> RemoteWorker:
-    return RemoteWorker(None, "worker-0", no_secrets, 1.0, 1.0)
+    return RemoteWorker(lambda: None, "worker-0", no_secrets, 1.0, 1.0)
 
 
 class Introduced:
@@ -37,15 +39,41 @@ def test_a_bound_worker_is_refused_on_another_machine(there: str) -> None:
     bound = Bound("here", "it would keep files in a folder of its own.")
 
     async def scenario() -> str | None:
-        started = RemoteWorker(Introduced(there), "worker-0", no_secrets, 1.0, 1.0, bound)
+        # a thread creates the actor, for which no virtual time waits
+        started = RemoteWorker(lambda: Introduced(there), "worker-0", no_secrets, 30.0, 1.0, bound)
         await started.start()
         return started.node_id
 
     if there == "here":
-        assert run_virtual(scenario()) == "here"
+        assert asyncio.run(scenario()) == "here"
         return
     with pytest.raises(ConfigurationError, match="on another machine: it would keep files"):
-        run_virtual(scenario())
+        asyncio.run(scenario())
+
+
+def test_a_start_that_ray_never_answers_ends_in_time_and_keeps_no_loop_waiting() -> None:
+    """Creating a named actor waits for Ray's control service, without a limit."""
+    never = threading.Event()
+    stuck = RemoteWorker(never.wait, "worker-0", no_secrets, 0.05, 1.0)
+
+    with pytest.raises(SyncError, match="did not start within"):
+        asyncio.run(stuck.start())
+
+    never.set()
+
+
+def test_an_actor_that_comes_up_after_its_worker_was_killed_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed: list[object] = []
+    monkeypatch.setattr(remote_worker, "kill_actor", killed.append)
+    late = Introduced("here")
+    worker = RemoteWorker(lambda: late, "worker-0", no_secrets, 1.0, 1.0)
+
+    worker.kill()
+    worker._created()
+
+    assert killed == [late]
 
 
 def test_all_calls_of_a_killed_worker_raise_worker_lost() -> None:
