@@ -139,8 +139,18 @@ class RunActors:
         )
 
     def lease_for(self, secrets: JobSecrets) -> Callable[[Demand], Awaitable[Lease]]:
-        """Return the function by which a client in this process leases permits."""
-        return lease_from(self._governor, self._sharer(DRIVER), secrets)
+        """Return the function by which a client in this process leases permits.
+
+        A governor that still starts is waited for: the driver is planning meanwhile.
+        """
+        lease = lease_from(self._governor, self._sharer(DRIVER), secrets)
+
+        async def lease_once_up(demand: Demand) -> Lease:
+            with suppress(RayError):  # `lease` says what is wrong
+                await self._greeting
+            return await lease(demand)
+
+        return lease_once_up
 
     def observe_for(self, fingerprint: str) -> Report:
         """Return the function by which a client in this process reports refusals."""
