@@ -104,9 +104,9 @@ async def test_a_sample_reads_no_more_blocks_than_allowed(filled: str, engine: A
 async def test_a_count_that_takes_too_long_becomes_an_estimate(
     filled: str, engine: AsyncEngine
 ) -> None:
-    kept = await kept_of(engine, LARGEST, counted_up_to=MESSAGES, count_timeout_s=0.001)
+    kept = await kept_of(engine, LARGEST, counted_up_to=MESSAGES, count_timeout_s=0.005)
 
-    assert "versions" in kept.estimated
+    assert "authors" in kept.estimated, "28,000 rows take longer than 5 ms"
     assert kept.values["messages"] == _truth(filled, LARGEST)["messages"]
 
 
