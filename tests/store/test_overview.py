@@ -49,6 +49,13 @@ def filled(database_url: str) -> str:
     return database_url
 
 
+@pytest.fixture
+def few(database_url: str) -> str:
+    """A database with the least of it."""
+    fill(database_url, 1_000, jobs=1)
+    return database_url
+
+
 def _truth(url: str, tenant_id: int) -> dict[str, Any]:
     with psycopg.connect(url) as session:
         session.execute("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'")
@@ -91,20 +98,20 @@ async def test_a_sample_reads_no_more_blocks_than_allowed(filled: str, engine: A
     await kept_of(engine, LARGEST, counted_up_to=0, sampled_blocks=100)
     await engine.dispose()
 
-    assert _settled(filled, read) - before < 4 * 100 * 1.5 + 300, "4 samples, and small tables"
+    assert _settled(filled, read) - before < 700, "100 and 3 x 40 sampled, and small tables"
 
 
 async def test_a_count_that_takes_too_long_becomes_an_estimate(
     filled: str, engine: AsyncEngine
 ) -> None:
-    kept = await kept_of(engine, LARGEST, counted_up_to=MESSAGES, count_timeout_s=0.001)
+    kept = await kept_of(engine, LARGEST, counted_up_to=MESSAGES, count_timeout_s=0.005)
 
-    assert "versions" in kept.estimated
+    assert "authors" in kept.estimated, "28,000 rows take longer than 5 ms"
     assert kept.values["messages"] == _truth(filled, LARGEST)["messages"]
 
 
-async def test_an_empty_tenant_keeps_nothing(filled: str, engine: AsyncEngine) -> None:
-    with psycopg.connect(filled) as session:
+async def test_an_empty_tenant_keeps_nothing(few: str, engine: AsyncEngine) -> None:
+    with psycopg.connect(few) as session:
         session.execute(
             "INSERT INTO tenants (id, slug, name, platform_id, token_ref) "
             "OVERRIDING SYSTEM VALUE VALUES (99, 'empty', 'empty', 99, 'env:T')"
@@ -115,25 +122,23 @@ async def test_an_empty_tenant_keeps_nothing(filled: str, engine: AsyncEngine) -
     assert not any(kept.values.values())
 
 
-async def test_an_analyst_learns_nothing_of_another_tenant(
-    filled: str, engine: AsyncEngine
-) -> None:
+async def test_an_analyst_learns_nothing_of_another_tenant(few: str, engine: AsyncEngine) -> None:
     analyst = f"role_analyst_{uuid.uuid4().hex[:12]}"
     small = await TenantStore(engine).get("small")
     await RoleStore(engine).grant_analyst(analyst, small)
-    theirs = open_engine(as_role(filled, analyst), pool_size=1, application_name="raysync tests")
+    theirs = open_engine(as_role(few, analyst), pool_size=1, application_name="raysync tests")
     try:
         others = await kept_of(theirs, LARGEST, counted_up_to=-1)
         own = await kept_of(theirs, small.id)
     finally:
         await theirs.dispose()
         await RoleStore(engine).revoke_analyst(analyst, small)
-        with psycopg.connect(filled, autocommit=True) as session:
+        with psycopg.connect(few, autocommit=True) as session:
             session.execute(sql.SQL("DROP OWNED BY {0}").format(sql.Identifier(analyst)))
             session.execute(sql.SQL("DROP ROLE {0}").format(sql.Identifier(analyst)))
 
     assert not any(others.values.values())
-    assert own.values["messages"] == _truth(filled, SMALL)["messages"]
+    assert own.values["messages"] == _truth(few, SMALL)["messages"]
 
 
 async def test_a_statement_over_its_limit_ends_with_a_sentence(database_url: str) -> None:
