@@ -67,20 +67,33 @@ FROM (
 ) by_author
 """)  # noqa: S608 of constants
 
-_SHARE = """least(100, 100.0 * :blocks * current_setting('block_size')::integer
-        / greatest(pg_relation_size('{table}'), 1))"""
-"""SQL expression: the percentage of a table's blocks that is about *blocks* of them."""
-_SAMPLE = "{table} TABLESAMPLE SYSTEM ({share}) REPEATABLE (0)"
-"""SQL table: a sample of blocks, the same in each call while the table does not grow."""
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    """SQL for a sample of about `:blocks` blocks of a table."""
+
+    table: str
+
+    @property
+    def share(self) -> str:
+        """SQL expression: the percentage of the table's blocks."""
+        return f"""least(100, 100.0 * :blocks * current_setting('block_size')::integer
+            / greatest(pg_relation_size('{self.table}'), 1))"""
+
+    @property
+    def rows(self) -> str:
+        """SQL table: the same blocks in each call, while the table does not grow."""
+        return f"{self.table} TABLESAMPLE SYSTEM ({self.share}) REPEATABLE (0)"
 
 
-def _sample(table: str) -> str:
-    return _SAMPLE.format(table=table, share=_SHARE.format(table=table))
-
+_MESSAGES: Final = _Sampled("messages")
+_VERSIONS: Final = _Sampled("message_versions")
+_REACTIONS: Final = _Sampled("message_emoji_reactions")
+_ATTACHMENTS: Final = _Sampled("message_attachments")
 
 _SAMPLED_MESSAGES = text(f"""
 WITH seen AS MATERIALIZED (
-    SELECT anonymized_author_id AS author, deleted_at FROM {_sample("messages")}
+    SELECT anonymized_author_id AS author, deleted_at FROM {_MESSAGES.rows}
     WHERE tenant_id = :tenant_id
 )
 SELECT (SELECT count(*) FROM seen) AS messages,
@@ -90,33 +103,41 @@ SELECT (SELECT count(*) FROM seen) AS messages,
 FROM (SELECT count(*) AS messages FROM seen WHERE author IS NOT NULL GROUP BY author) by_author
 """)  # noqa: S608 of constants
 
+_OF_THE_TENANT: Final = "channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)"
+_REACTORS: Final = "count(*) FILTER (WHERE anonymized_user_id <> '') AS reactors"
+_FILES: Final = "count(*) AS attachments, count(blob_key) AS stored_files"
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One table of parts of messages: the statement that counts rows, and that of a sample."""
+    """Statements on one table of parts of messages."""
 
-    table: str
-    counts: str
-
-    @property
-    def counted(self) -> TextClause:
-        return text(f"SELECT {self.counts} FROM {self.table} WHERE {_OURS}")  # noqa: S608
-
-    @property
-    def sampled(self) -> TextClause:
-        return text(f"""
-            SELECT {self.counts}, {_SHARE.format(table=self.table)} / 100 AS share
-            FROM {_sample(self.table)}
-            WHERE channel_id IN (SELECT id FROM channels WHERE tenant_id = :tenant_id)
-        """)  # noqa: S608 of constants
+    counted: TextClause
+    sampled: TextClause  #: the same counts in a sample, and its share of the table
 
 
 _PARTS: Final = (
-    _Part("message_versions", "count(*) AS versions"),
     _Part(
-        "message_emoji_reactions", "count(*) FILTER (WHERE anonymized_user_id <> '') AS reactors"
+        text(f"SELECT count(*) AS versions FROM message_versions WHERE {_OURS}"),  # noqa: S608 of constants
+        text(f"""
+            SELECT count(*) AS versions, {_VERSIONS.share} / 100 AS share
+            FROM {_VERSIONS.rows} WHERE {_OF_THE_TENANT}
+        """),  # noqa: S608 of constants
     ),
-    _Part("message_attachments", "count(*) AS attachments, count(blob_key) AS stored_files"),
+    _Part(
+        text(f"SELECT {_REACTORS} FROM message_emoji_reactions WHERE {_OURS}"),  # noqa: S608 of constants
+        text(f"""
+            SELECT {_REACTORS}, {_REACTIONS.share} / 100 AS share
+            FROM {_REACTIONS.rows} WHERE {_OF_THE_TENANT}
+        """),  # noqa: S608 of constants
+    ),
+    _Part(
+        text(f"SELECT {_FILES} FROM message_attachments WHERE {_OURS}"),  # noqa: S608 of constants
+        text(f"""
+            SELECT {_FILES}, {_ATTACHMENTS.share} / 100 AS share
+            FROM {_ATTACHMENTS.rows} WHERE {_OF_THE_TENANT}
+        """),  # noqa: S608 of constants
+    ),
 )
 
 _FIRSTS: Final = 100
