@@ -12,6 +12,8 @@ EVENTS = {
     "channel_ended",
     "channel_failed",
     "claimed_again",
+    "control_away",
+    "control_back",
     "database_away",
     "database_back",
     "job_ended",
