@@ -12,7 +12,7 @@ from typing import Final
 from raysync.errors import ConfigurationError
 
 WORKER_MEMORY_BYTES: Final = 170 * 1024 * 1024
-"""Memory that a worker asks Ray for: it takes 150 to 167 MB (tests/worker_memory.py)."""
+"""Memory that a worker asks Ray for: its peak is 150 to 175 MB (tests/worker_memory.py)."""
 MOST_NAMED: Final = 5
 _CPU: Final = "CPU"
 _MEMORY: Final = "memory"

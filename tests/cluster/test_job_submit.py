@@ -29,7 +29,7 @@ DATABASE_PASSWORD = "a-database-password.nobody-may-see"
 SECRETS = (TOKEN, SECRET_KEY, DATABASE_PASSWORD)
 SUBMISSION = "raysync-takaro-1"
 ENTRYPOINT = ["python", "-m", "raysync", "start", "--tenant=takaro"]
-METADATA = {"job_name": "raysync takaro"}
+METADATA = {"job_name": "sync of takaro"}
 """As docs/cluster.md advises: Ray's list of jobs has a column for it."""
 CHANNELS, PAGES = 6, 8
 SHOWN = (
