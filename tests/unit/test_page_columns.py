@@ -78,3 +78,12 @@ def test_a_value_that_postgresql_cannot_store_is_replaced_in_a_message_and_its_p
 def test_every_parameter_has_a_number() -> None:
     assert "%(" not in NUMBERED_PAGE
     assert all(f"%({name})s" in PAGE for name in PAGE_VALUES)
+
+
+def test_the_keys_of_a_plain_row_come_in_the_order_of_jsonb() -> None:
+    plain = replace(MESSAGE_ROW, attachments=(), reactions=(), quarantine=())
+
+    (row,) = orjson.loads(page_json([plain]))
+
+    assert list(row) == sorted(row, key=lambda key: (len(key), key))
+    assert not row.keys() & {*PARTS, "quarantine"}
