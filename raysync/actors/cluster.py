@@ -62,6 +62,7 @@ class RunActors:
         *worker_resource*, if given, and is replaced without a heartbeat for *worker_timeout_s*.
         *bound* is the reason why workers may not run on other machines, if there is one.
         """
+        self.worker_started = asyncio.Event()
         self._label = label
         self._slots = slots_per_worker
         self._start_timeout_s = LOCAL_START_S if is_local else CLUSTER_START_S
@@ -122,6 +123,7 @@ class RunActors:
             self._worker_timeout_s,
             None if self._bound is None else Bound(this_node(), self._bound),
             self._require_nodes,
+            self.worker_started.set,
         )
 
     def lease_for(self, worker_id: str) -> LeaseFor:

@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import ray
 from ray._private import worker as ray_worker
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 
+from raysync.actors.local_ray import LocalRay
 from raysync.actors.ray_token import is_sent, source, use_own_token
 from raysync.actors.uploads import nothing_uploaded
 from raysync.discord_api.proxies import asked_directly, proxies_here
@@ -27,8 +28,10 @@ from raysync.reasons import MORE_OPEN_FILES, reason_of
 from raysync.signals import hangups_blocked
 
 NAMESPACE = "raysync"
-LOCAL_OBJECT_STORE_BYTES = 128 * 1024 * 1024
-"""Size of the object store. No large object crosses actors: workers write pages themselves."""
+
+_connecting = threading.RLock()
+_local: LocalRay | None = None
+_has_dashboard = False
 
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Metadata servers of clouds, which Ray asks at its start."""
@@ -61,7 +64,7 @@ class RayRuntime:
     """A connection to Ray."""
 
     is_local: bool  #: this process started it, and will end it
-    dashboard_url: str | None
+    dashboard_url: str | None  #: None for a local Ray, whose dashboard `open_dashboard` starts
     token_source: str | None  #: variable or file with the dashboard's token; None without one
     submission_id: str | None  #: id of a submitted run in `ray job`
 
@@ -76,53 +79,84 @@ def connect(
     programs could report the environment, and none of them needs a secret. Ray's own connections
     use no proxy: a proxy cannot reach this machine's loopback, and a cloud's metadata server would
     describe the proxy's machine.
+    A local Ray gets its dashboard by `open_dashboard`, unless *dashboard* is false.
     Ray installs a handler of SIGTERM, so raysync's handlers must be installed later.
 
     Raises:
         ConfigurationError: no server answers at *address*, or this process cannot join it.
         KeyboardInterrupt: SIGINT arrived during the call.
     """
-    is_local = address is None
-    if address is None:
-        use_own_token(home)
-        joined = "local"
-    else:
+    with _connecting:
+        if address is None:
+            return _start_local(home, frozenset(hidden), dashboard=dashboard)
         from raysync.actors.joining import require_joinable  # here: a local run needs no gRPC
 
         joined = require_joinable(address).address
-    options: dict[str, Any] = {
-        "address": joined,
-        "namespace": NAMESPACE,
-        "log_to_driver": False,  # workers log to files; results carry what the user must know
-        "logging_level": logging.WARNING,
-        "configure_logging": False,
-    }
-    if is_local:
-        options |= {
-            "include_dashboard": dashboard,
-            "dashboard_host": "127.0.0.1",
-            "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
-        }
+        url = _join(joined, f"the Ray cluster at {joined}")
+        return _runtime(is_local=False, dashboard_url=url)
+
+
+def _start_local(home: Path, hidden: Collection[str], *, dashboard: bool) -> RayRuntime:
+    """Start a Ray of this process, and join it."""
+    global _local, _has_dashboard
+    use_own_token(home)
+    own_hosts = _own_hosts()
+
+    @contextmanager
+    def environment() -> Iterator[None]:
+        with asked_directly(own_hosts), _without(hidden):
+            yield
+
+    _local, _has_dashboard = LocalRay(environment), dashboard
+    where = "a local Ray"
+    try:
+        with _interrupted_after():
+            with _explained(where):
+                _local.start()
+            _join(_local.address, where)
+    except BaseException:
+        disconnect()
+        raise
+    return _runtime(is_local=True)
+
+
+def _join(address: str, where: str) -> str | None:
+    """Connect this process to the head at *address*; return the URL of its dashboard."""
     _keep_off_stdout()
     try:
         with (
+            _explained(where),
             asked_directly(_own_hosts()),
-            _without(hidden),
             nothing_uploaded(),
             _interrupted_after(),
             hangups_blocked(),
         ):
-            context = ray.init(**options)
+            context = ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,  # workers log to files; results carry what the user must know
+                logging_level=logging.WARNING,
+                configure_logging=False,
+            )
     except ConfigurationError:
-        ray.shutdown()  # Ray has joined the cluster already
+        ray.shutdown()  # Ray may have joined the cluster already
         raise
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn Ray's errors into ConfigurationError."""
+    try:
+        yield
     except (ConnectionError, RuntimeError, OSError, ValueError, AuthenticationError) as error:
-        where = "a local Ray" if is_local else f"the Ray cluster at {joined}"
         raise ConfigurationError(f"Cannot use {where}: {_why(error)}") from error
-    url = context.dashboard_url
+
+
+def _runtime(*, is_local: bool, dashboard_url: str | None = None) -> RayRuntime:
     return RayRuntime(
         is_local=is_local,
-        dashboard_url=f"http://{url}" if url else None,
+        dashboard_url=dashboard_url,
         token_source=source() if is_sent() else None,
         submission_id=_submission_id(),
     )
@@ -182,9 +216,24 @@ def _keep_off_stdout() -> None:
     ray_worker._worker_logs_enabled = False  # noqa: SLF001 Ray's debugger does the same
 
 
+def open_dashboard() -> str | None:
+    """Start the dashboard of a local Ray, and return its URL once it answers.
+
+    The dashboard takes four seconds of a core to start, so a run calls this only after its workers
+    have started. Return None without a local Ray, or where it shows no dashboard.
+    """
+    local = _local
+    return local.open_dashboard() if local is not None and _has_dashboard else None
+
+
 def disconnect() -> None:
-    """Leave the cluster, or end a local one."""
-    ray.shutdown()
+    """Leave the cluster, or end a local one. A `connect` in another thread finishes first."""
+    global _local
+    with _connecting:
+        ray.shutdown()
+        local, _local = _local, None
+        if local is not None:
+            local.end()
 
 
 def _submission_id() -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from raysync.actors.cluster import RunActors
 from raysync.actors.nodes import require_nodes, watch_draining_nodes
 from raysync.actors.run_metrics import RunMetrics
-from raysync.actors.runtime import RayRuntime, connect, disconnect
+from raysync.actors.runtime import RayRuntime, connect, disconnect, open_dashboard
 from raysync.clock import SystemClock
 from raysync.database import embedded_server, open_store
 from raysync.errors import RaysyncError
@@ -116,6 +116,7 @@ class _Run:
         self._observer = observer
         self._keys = keys
         self._is_local = runtime.is_local
+        self._token_source = runtime.token_source
         self._clock = SystemClock()
         self._active = ActiveJobs()
         policy = RetryPolicy(base_s=settings.retry_delay_ms / 1000)
@@ -174,7 +175,9 @@ class _Run:
             self._end_after(self._outages.watch),
             show_progress(self._active.trackers, self._observer),
         ]
-        if not self._is_local:
+        if self._is_local:
+            background.append(self._show_dashboard())
+        else:
             background.append(watch_draining_nodes(self._dispatcher.leave))
         background.append(self._metrics.publish_for_ever())
         tasks = [asyncio.create_task(coroutine) for coroutine in background]
@@ -189,6 +192,13 @@ class _Run:
             await self._close()
         pairs = zip(jobs, ends, strict=True)
         return RunResult(jobs=[self._result(*pair, alone=len(jobs) == 1) for pair in pairs])
+
+    async def _show_dashboard(self) -> None:
+        """Open the dashboard of a local Ray after the first worker, which must not wait for it."""
+        await self._actors.worker_started.wait()
+        url = await asyncio.to_thread(open_dashboard)
+        if url is not None:
+            self._observer.ray_ready(url, self._token_source)
 
     async def _in_turn(self, job: TenantJob) -> SyncJobResult:
         """Wait for the job's turn and run it; a run that is ending begins no job."""

@@ -133,7 +133,7 @@ def test_an_interrupt_while_ray_starts_is_one(
     installation, emulator = serve_tenant(without_ray, wide_world())
     with installation.starting("--tenant", "takaro") as program:
         started = psutil.Process(program.pid)
-        wait_until(lambda: "dashboard.py" in commands_below(started), 60)
+        wait_until(lambda: "raylet_socket_name" in commands_below(started), 60)
         os.killpg(program.pid, signal.SIGINT)  # as a terminal does
         run = ended(program, 30)
 
