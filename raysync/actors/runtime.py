@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ray.exceptions import AuthenticationError
 from raysync.actors.local_ray import LocalRay
 from raysync.actors.ray_token import is_sent, source, use_own_token
 from raysync.actors.uploads import nothing_uploaded
+from raysync.actors.warm_ray import WarmRay, WarmRayUnavailableError, end_heads
 from raysync.discord_api.proxies import asked_directly, proxies_here
 from raysync.errors import ConfigurationError
 from raysync.reasons import MORE_OPEN_FILES, reason_of
@@ -29,9 +30,16 @@ from raysync.signals import hangups_blocked
 
 NAMESPACE = "raysync"
 
+_log = logging.getLogger(__name__)
 _connecting = threading.RLock()
 _local: LocalRay | None = None
-_has_dashboard = False
+
+
+def _no_dashboard() -> None:
+    """Open no dashboard: a cluster has its own, or none is wanted."""
+
+
+_open_dashboard: Callable[[], str | None] = _no_dashboard
 
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Metadata servers of clouds, which Ray asks at its start."""
@@ -63,16 +71,24 @@ _ADVICE: Final = (
 class RayRuntime:
     """A connection to Ray."""
 
-    is_local: bool  #: this process started it, and will end it
-    dashboard_url: str | None  #: None for a local Ray, whose dashboard `open_dashboard` starts
+    is_local: bool  #: on this machine, and for runs of raysync only
+    dashboard_url: str | None  #: None while `open_dashboard` still has to start it
     token_source: str | None  #: variable or file with the dashboard's token; None without one
     submission_id: str | None  #: id of a submitted run in `ray job`
 
 
 def connect(
-    address: str | None, home: Path, *, dashboard: bool = True, hidden: Collection[str] = ()
+    address: str | None,
+    home: Path,
+    *,
+    dashboard: bool = True,
+    hidden: Collection[str] = (),
+    idle_s: float = 0.0,
 ) -> RayRuntime:
     """Join the cluster at *address*, or start a local one where it is None.
+
+    With *idle_s*, the local one is a warm Ray, which later runs join, and which ends after that
+    time without a run; see `raysync.actors.warm_ray`. Without, warm Rays under *home* end.
 
     The token of a local Ray lies under *home*, so that the user's own Ray keeps its own.
     Processes of a local Ray inherit this environment without the variables *hidden*: several
@@ -88,7 +104,7 @@ def connect(
     """
     with _connecting:
         if address is None:
-            return _start_local(home, frozenset(hidden), dashboard=dashboard)
+            return _use_local(home, frozenset(hidden), idle_s, dashboard=dashboard)
         from raysync.actors.joining import require_joinable  # here: a local run needs no gRPC
 
         joined = require_joinable(address).address
@@ -96,10 +112,35 @@ def connect(
         return _runtime(is_local=False, dashboard_url=url)
 
 
-def _start_local(home: Path, hidden: Collection[str], *, dashboard: bool) -> RayRuntime:
-    """Start a Ray of this process, and join it."""
-    global _local, _has_dashboard
+def _use_local(
+    home: Path, hidden: Collection[str], idle_s: float, *, dashboard: bool
+) -> RayRuntime:
+    """Use a Ray of this machine, warm or of this process."""
+    global _open_dashboard
     use_own_token(home)
+    if idle_s > 0:
+        try:
+            warm = WarmRay.of(home, idle_s, hidden)
+            with _interrupted_after():
+                head = warm.use(lambda found: _join_warm(found.address))
+        except (WarmRayUnavailableError, OSError) as error:
+            reason = reason_of(error)
+            _log.warning("RAYSYNC_LOCAL_RAY_IDLE_S has no effect on this run: %s", reason)
+        else:
+            _open_dashboard = (lambda: warm.open_dashboard(head)) if dashboard else _no_dashboard
+            return _runtime(is_local=True, dashboard_url=head.dashboard_url or None)
+    else:
+        end_heads(home)
+    return _start_local(hidden, dashboard=dashboard)
+
+
+def _join_warm(address: str) -> None:
+    _join(address, "the warm Ray")
+
+
+def _start_local(hidden: Collection[str], *, dashboard: bool) -> RayRuntime:
+    """Start a Ray of this process, and join it."""
+    global _local, _open_dashboard
     own_hosts = _own_hosts()
 
     @contextmanager
@@ -107,13 +148,14 @@ def _start_local(home: Path, hidden: Collection[str], *, dashboard: bool) -> Ray
         with asked_directly(own_hosts), _without(hidden):
             yield
 
-    _local, _has_dashboard = LocalRay(environment), dashboard
+    _local = local = LocalRay(environment)
+    _open_dashboard = local.open_dashboard if dashboard else _no_dashboard
     where = "a local Ray"
     try:
         with _interrupted_after():
             with _explained(where):
-                _local.start()
-            _join(_local.address, where)
+                local.start()
+            _join(local.address, where)
     except BaseException:
         disconnect()
         raise
@@ -130,6 +172,7 @@ def _join(address: str, where: str) -> str | None:
             nothing_uploaded(),
             _interrupted_after(),
             hangups_blocked(),
+            _quiet_about_sigterm(),
         ):
             context = ray.init(
                 address=address,
@@ -208,6 +251,21 @@ def _without(variables: Collection[str]) -> Iterator[None]:
         os.environ.update(kept)
 
 
+@contextmanager
+def _quiet_about_sigterm() -> Iterator[None]:
+    """Drop Ray's warning that it sets no handler in another thread: raysync has its own."""
+
+    def is_of_interest(record: logging.LogRecord) -> bool:
+        return "SIGTERM handler is not set" not in record.getMessage()
+
+    logger = logging.getLogger(ray_worker.__name__)
+    logger.addFilter(is_of_interest)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_of_interest)
+
+
 def _keep_off_stdout() -> None:
     """Keep Ray's messages off stdout, which is for the result.
 
@@ -222,16 +280,18 @@ def open_dashboard() -> str | None:
     The dashboard takes four seconds of a core to start, so a run calls this only after its workers
     have started. Return None without a local Ray, or where it shows no dashboard.
     """
-    local = _local
-    return local.open_dashboard() if local is not None and _has_dashboard else None
+    return _open_dashboard()
 
 
 def disconnect() -> None:
     """Leave the cluster, or end a local one. A `connect` in another thread finishes first."""
-    global _local
+    global _local, _open_dashboard
     with _connecting:
-        ray.shutdown()
         local, _local = _local, None
+        _open_dashboard = _no_dashboard
+        if local is not None:
+            local.close_dashboard()  # before it misses what `ray.shutdown` takes away
+        ray.shutdown()
         if local is not None:
             local.end()
 

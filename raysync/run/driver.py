@@ -86,7 +86,12 @@ async def run_sync(
         await require_any(engine, tenants, keys.missing)
         await check_vault(request.extras, tenants)
         room = await room_of(engine, request, settings, len(tenants))
-        runtime = connect(settings.ray_address, settings.home, hidden=keys.variables)
+        runtime = connect(
+            settings.ray_address,
+            settings.home,
+            hidden=keys.variables,
+            idle_s=settings.local_ray_idle_s,
+        )
         on_ray()
         try:
             bound = bound_to_here(settings, request.extras, tenants)
@@ -116,6 +121,7 @@ class _Run:
         self._observer = observer
         self._keys = keys
         self._is_local = runtime.is_local
+        self._opens_dashboard = runtime.dashboard_url is None
         self._token_source = runtime.token_source
         self._clock = SystemClock()
         self._active = ActiveJobs()
@@ -175,9 +181,9 @@ class _Run:
             self._end_after(self._outages.watch),
             show_progress(self._active.trackers, self._observer),
         ]
-        if self._is_local:
+        if self._is_local and self._opens_dashboard:
             background.append(self._show_dashboard())
-        else:
+        if not self._is_local:
             background.append(watch_draining_nodes(self._dispatcher.leave))
         background.append(self._metrics.publish_for_ever())
         tasks = [asyncio.create_task(coroutine) for coroutine in background]
