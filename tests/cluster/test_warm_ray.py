@@ -61,8 +61,8 @@ def lives(pid: int) -> bool:
         return False
 
 
-def connected(environ: dict[str, str], idle: str = LONG_S, *more: str) -> str:
-    """Connect once, and return the id of the node that was joined."""
+def connected(environ: dict[str, str], idle: str = LONG_S, *more: str, expected: str = "") -> str:
+    """Connect once, which says *expected*, and return the id of the node that was joined."""
     done = subprocess.run(
         [sys.executable, "-c", _CONNECT, idle, *more],
         env=environ,
@@ -72,6 +72,7 @@ def connected(environ: dict[str, str], idle: str = LONG_S, *more: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert expected in done.stderr
     works, node = done.stdout.split()[:2]
     assert works == "works"
     return node
@@ -177,7 +178,7 @@ def test_a_head_with_another_token_is_replaced(environ: dict[str, str], home: Pa
     head = only_head(home)
     (home / "ray_auth_token").write_text("f" * 64)
 
-    connected(environ)
+    connected(environ, expected="refuses the token")  # asked first: Ray would try for 20 s
 
     assert only_head(home).pid != head.pid
 
