@@ -14,6 +14,9 @@ from raysync.discord_api.address import DISCORD_API_URL, normalized
 from raysync.errors import ConfigurationError
 from raysync.logs import LogFormat
 
+LOCAL_RAYS: Final = "local_ray"
+"""Folder under RAYSYNC_HOME with the state files of warm local Rays."""
+
 
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("raysync", appauthor=False))
@@ -50,6 +53,7 @@ class Settings(BaseSettings):
     worker_resource: str | None = Field(default=None, alias="SYNC_WORKER_RESOURCE")
     worker_timeout_s: float = Field(default=60.0, ge=1, le=3600, alias="SYNC_WORKER_TIMEOUT_S")
     log_format: LogFormat = Field(default=LogFormat.TEXT, alias="SYNC_LOG_FORMAT")
+    local_ray_idle_s: float = Field(default=0.0, ge=0, le=86_400, alias="RAYSYNC_LOCAL_RAY_IDLE_S")
     ray_address: str | None = Field(default=None, alias="RAY_ADDRESS")
 
     @field_validator("discord_api_url")

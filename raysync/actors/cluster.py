@@ -66,6 +66,7 @@ class RunActors:
         *label* is the run's name in the names of its actors. A worker takes one unit of
         *worker_resource*, if given, and is replaced without a heartbeat for *worker_timeout_s*.
         """
+        self.worker_started = asyncio.Event()
         self._label = label
         self._slots = slots_per_worker
         self._start_timeout_s = LOCAL_START_S if is_local else CLUSTER_START_S
@@ -136,6 +137,7 @@ class RunActors:
             self._worker_timeout_s,
             bound,
             self._require_nodes,
+            self.worker_started.set,
         )
 
     def lease_for(self, secrets: JobSecrets) -> Callable[[Demand], Awaitable[Lease]]:

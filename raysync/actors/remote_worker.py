@@ -54,11 +54,13 @@ class RemoteWorker:
         liveness_timeout_s: float,
         bound: Bound | None = None,
         require_nodes: Callable[[], None] | None = None,
+        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         """Describe a worker, whose actor *create* makes once it is started.
 
         The worker is lost after *liveness_timeout_s* without a heartbeat. If it dies during its
-        start, *require_nodes* raises ConfigurationError where its node is the cause.
+        start, *require_nodes* raises ConfigurationError where its node is the cause. *on_start* is
+        called once it is up.
         """
         self.worker_id = worker_id
         self.node_id: str | None = None
@@ -70,6 +72,7 @@ class RemoteWorker:
         self._liveness_timeout_s = liveness_timeout_s
         self._bound = bound
         self._require_nodes = require_nodes
+        self._on_start = on_start
         self._public_key: bytes | None = None
         self._opened: dict[JobId, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[str] | None = None
@@ -101,6 +104,7 @@ class RemoteWorker:
             raise SyncError(f"{self.worker_id} did not start: {why(error)}") from error
         if self._bound is not None and self.node_id != self._bound.node_id:
             raise ConfigurationError(f"A worker started on another machine: {self._bound.reason}")
+        self._on_start()
         watching = watch_liveness(self._heartbeat_age_s, self._liveness_timeout_s)
         self._watching = asyncio.create_task(watching)
         self._watching.add_done_callback(take_note)

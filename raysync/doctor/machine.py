@@ -18,7 +18,7 @@ from raysync.errors import (
     ConfigurationError,
 )
 from raysync.models.checks import Check
-from raysync.settings import Settings
+from raysync.settings import LOCAL_RAYS, Settings
 
 LITTLE_DISK, NO_DISK = 5 * 10**9, 5 * 10**8
 """Free bytes of a disk below which a check warns, and below which it fails."""
@@ -93,7 +93,7 @@ async def check_ray(settings: Settings) -> Check:
     """Check that this machine can join the Ray cluster of the settings."""
     address = settings.ray_address
     if address is None:
-        return Check(name="ray", status=OK, says="A run starts its own Ray.")
+        return _check_local_ray(settings)
     from raysync.actors.joining import require_joinable  # here, because Ray takes a second
 
     try:
@@ -112,3 +112,27 @@ async def check_ray(settings: Settings) -> Check:
         status=OK,
         says=f"This machine can join RAY_ADDRESS ({address}): {head.versions}.",
     )
+
+
+def _check_local_ray(settings: Settings) -> Check:
+    """Describe the Ray of runs on this machine, and the warm ones that run now."""
+    idle_s = settings.local_ray_idle_s
+    says = ["A run starts its own Ray."]
+    if idle_s > 0:
+        says = [f"A run joins a warm Ray, which ends after {idle_s:g} s without a run."]
+    if not (settings.home / LOCAL_RAYS).is_dir():
+        return Check(name="ray", status=OK, says=says[0])
+    from raysync.actors.warm_ray import heads  # here, because Ray takes a second
+
+    running = heads(settings.home)
+    for head in running:
+        shown = f", with its dashboard at {head.dashboard_url}" if head.dashboard_url else ""
+        says.append(
+            f"A warm Ray has been running since {head.since:%Y-%m-%d %H:%M} UTC "
+            f"(process {head.pid}){shown}."
+        )
+    advice = None
+    if running:
+        pids = " ".join(str(head.pid) for head in running)
+        advice = f"To end it with its last run: kill {pids}"
+    return Check(name="ray", status=OK, says=" ".join(says), advice=advice)

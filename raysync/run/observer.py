@@ -15,7 +15,10 @@ class RunObserver(Protocol):
     """Observer of a run, for a terminal or a log."""
 
     def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
-        """Receive the dashboard's URL, and where its token is, once Ray has started."""
+        """Receive the dashboard's URL, and where its token is, once Ray has started.
+
+        A local Ray's dashboard starts later; then this is called once more, with its URL.
+        """
         ...
 
     def started(self, tenant: str, job_id: JobId) -> None:

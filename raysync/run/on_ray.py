@@ -11,11 +11,10 @@ from raysync.actors.control_service import (
     control_service_listens,
     watch_control_service,
 )
-from raysync.actors.in_thread import connect_in_thread
 from raysync.actors.nodes import place_workers, watch_draining_nodes
 from raysync.actors.offers import Placement
 from raysync.actors.run_metrics import RunMetrics
-from raysync.actors.runtime import RayRuntime, connect, disconnect
+from raysync.actors.runtime import RayRuntime, connect, disconnect, open_dashboard
 from raysync.clock import Clock
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
@@ -42,10 +41,12 @@ class OnRay:
         clock: Clock,
         active: ActiveJobs,
         in_flight: Callable[[], float],
+        on_dashboard: Callable[[str], None],
     ) -> None:
         """Start the actors, and the first worker. Requires a running event loop.
 
         *in_flight* returns the number of requests in flight that use the tokens' budgets up.
+        *on_dashboard* gets the URL of a dashboard that starts later.
         """
         self.runtime = runtime
         slots = settings.channel_batch_size
@@ -71,6 +72,8 @@ class OnRay:
         background = [self.metrics.publish_for_ever(), self._end_without_control_service(active)]
         if not runtime.is_local:
             background.append(watch_draining_nodes(self.dispatcher.leave))
+        if runtime.is_local and runtime.dashboard_url is None:
+            background.append(self._open_dashboard(on_dashboard))
         self._background = [asyncio.create_task(coroutine) for coroutine in background]
         self.dispatcher.warm_up()
 
@@ -78,6 +81,13 @@ class OnRay:
     def _secrets_of(active: ActiveJobs) -> Callable[[JobId], JobSecrets]:
         secrets: Mapping[JobId, JobSecrets] = active.secrets
         return secrets.__getitem__
+
+    async def _open_dashboard(self, on_dashboard: Callable[[str], None]) -> None:
+        """Open the dashboard of a local Ray after the first worker, which must not wait for it."""
+        await self.actors.worker_started.wait()
+        url = await asyncio.to_thread(open_dashboard)
+        if url is not None:
+            on_dashboard(url)
 
     async def _end_without_control_service(self, active: ActiveJobs) -> None:
         """End all jobs once Ray's control service is gone for good."""
@@ -102,14 +112,18 @@ class OnRay:
         await self.actors.end()
 
 
-def join_cluster(settings: Settings, keys: RunKeys) -> RayRuntime:
-    """Join the user's cluster. Raises ConfigurationError."""
-    return connect(settings.ray_address, settings.home, hidden=keys.variables)
+def join(settings: Settings, keys: RunKeys) -> RayRuntime:
+    """Join the user's cluster, or start a local Ray, which works in any thread; see `connect`.
 
-
-def start_local(settings: Settings, keys: RunKeys) -> RayRuntime:
-    """Start a local Ray, in a thread beside the event loop. Raises ConfigurationError."""
-    return connect_in_thread(settings.home, hidden=keys.variables)
+    Raises:
+        ConfigurationError: Ray cannot be used.
+    """
+    return connect(
+        settings.ray_address,
+        settings.home,
+        hidden=keys.variables,
+        idle_s=settings.local_ray_idle_s,
+    )
 
 
 async def place_on_cluster(settings: Settings, bound: str | None) -> Placement:

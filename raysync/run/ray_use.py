@@ -62,9 +62,9 @@ class RayUse:
         Raises:
             ConfigurationError: the cluster cannot be used.
         """
-        from raysync.run.on_ray import join_cluster, leave, place_on_cluster
+        from raysync.run.on_ray import join, leave, place_on_cluster
 
-        runtime = join_cluster(self._plan.settings, self._plan.keys)
+        runtime = join(self._plan.settings, self._plan.keys)
         self._plan.on_ray()
         try:
             placement = await place_on_cluster(self._plan.settings, self._plan.bound)
@@ -101,9 +101,9 @@ class RayUse:
         return present
 
     def _start_local(self) -> RayRuntime:
-        from raysync.run.on_ray import start_local
+        from raysync.run.on_ray import join
 
-        return start_local(self._plan.settings, self._plan.keys)
+        return join(self._plan.settings, self._plan.keys)
 
     def _begin(self, runtime: RayRuntime, placement: Placement | None) -> OnRay:
         """Start the run's actors; workers of a local Ray have one place, and no *placement*."""
@@ -120,6 +120,7 @@ class RayUse:
             plan.clock,
             plan.active,
             plan.in_flight,
+            lambda url: plan.observer.ray_ready(url, runtime.token_source),
         )
 
     def channels_of(self, job: JobTracker, header: JobHeader) -> JobChannels:

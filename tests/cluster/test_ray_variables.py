@@ -44,19 +44,23 @@ def test_ray_is_told_before_it_is_imported(more: dict[str, str], told: str) -> N
 
 _LOCAL_RAY = """
 import os, pathlib, psutil, ray
-from raysync.actors.runtime import connect, disconnect
+from raysync.actors.runtime import connect, disconnect, open_dashboard
 
 home = pathlib.Path(os.environ["RAYSYNC_HOME"])
-runtime = connect(None, home, dashboard=False, hidden=["A_SECRET", "NOT_SET"])
+runtime = connect(None, home, hidden=["A_SECRET", "NOT_SET"])
+open_dashboard()
 found = set()
+reporting = set()
 for each in psutil.Process().children(recursive=True):
     try:
         held = pathlib.Path(f"/proc/{each.pid}/environ").read_bytes()
     except OSError:
         continue
+    if b"HARMLESS" in held:  # a process that sets its title writes over its environment
+        reporting.add(b"RAY_USAGE_STATS_ENABLED=0" not in held)
     found |= {name for name in (b"A_SECRET", b"HARMLESS", b"RAY_AUTH_TOKEN=") if name in held}
 print(sorted(found), os.environ["A_SECRET"], ray.get(ray.remote(lambda: "works").remote()))
-print(runtime.token_source)
+print(runtime.token_source, reporting, os.environ.get("RAY_USAGE_STATS_ENABLED"))
 disconnect()
 """
 
@@ -67,7 +71,7 @@ def test_a_local_ray_inherits_no_secret_and_leaves_the_users_own_ray_alone(tmp_p
     environ = ray_environ() | {"A_SECRET": "hunter2", "HARMLESS": "x"}
     environ |= {"HOME": str(tmp_path), "RAYSYNC_HOME": str(tmp_path / "raysync")}
     environ |= {"RAY_AUTH_TOKEN": "the-token-of-some-cluster"}
-    del environ["RAY_AUTH_MODE"]
+    del environ["RAY_AUTH_MODE"], environ["RAY_USAGE_STATS_ENABLED"]
     done = subprocess.run(
         [sys.executable, "-c", _LOCAL_RAY],
         env=environ,
@@ -78,6 +82,9 @@ def test_a_local_ray_inherits_no_secret_and_leaves_the_users_own_ray_alone(tmp_p
 
     token = tmp_path / "raysync/ray_auth_token"
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["[b'HARMLESS'] hunter2 works", str(token)]
+    assert done.stdout.splitlines() == [
+        "[b'HARMLESS'] hunter2 works",
+        f"{token} {{False}} None",
+    ]
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert not (tmp_path / ".ray/auth_token").exists()

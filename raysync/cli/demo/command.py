@@ -100,6 +100,7 @@ def _settings(home: Path, emulator: DemoEmulator, *, fast: bool) -> Settings:
         "secret_key": None,
         "discord_api_url": emulator.url,
         "ray_address": None,
+        "local_ray_idle_s": 0.0,  # its emulator and its database end with it, too
     }
     if fast:
         values["global_requests_per_second"] = FAST_REQUESTS_PER_SECOND

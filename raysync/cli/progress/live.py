@@ -26,6 +26,7 @@ from raysync.models.status import ChannelJobStatus
 
 REFRESHES_PER_SECOND = 4
 MAX_ERRORS = 3
+STARTING = "Starting Ray …"
 _FRAME_LINES = 6  # overall lines, blank ones and headings
 _CHANNEL_BAR = 10
 
@@ -197,7 +198,7 @@ class LiveObserver:
         self._console = console
         self._views: Sequence[JobView] = ()
         self._outage: Outage | None = None
-        self._phase = "Starting Ray …"
+        self._phase = STARTING
         self._live = Live(
             console=console,
             get_renderable=self._renderable,
@@ -213,7 +214,8 @@ class LiveObserver:
         self._live.stop()
 
     def ray_ready(self, dashboard_url: str | None, token_source: str | None) -> None:
-        self._phase = "Looking up which channels the bot can read …"
+        if self._phase == STARTING:
+            self._phase = "Looking up which channels the bot can read …"
         if dashboard_url:
             say_dashboard(self._console, dashboard_url, token_source)
 

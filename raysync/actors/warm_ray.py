@@ -1,0 +1,357 @@
+"""Warm local Ray: a head under RAYSYNC_HOME that runs join, and that ends when it is idle.
+
+A head belongs to one *state file*. The head holds a lock on that file for as long as it lives, and
+the kernel releases the lock with the process. So a file without a holder is stale, whatever has
+happened: a crash, a reboot, another process with the same id. Commands that look for a head, and a
+head that is about to end, exclude each other by a second file, the *door*.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import ray
+
+from raysync import __version__
+from raysync.actors.ray_token import source
+from raysync.errors import ConfigurationError
+from raysync.settings import LOCAL_RAYS
+
+START_S: Final = 60.0
+"""Maximum time for a head to start, and for another command's start of one."""
+DASHBOARD_S: Final = 60.0
+END_S: Final = 10.0
+_PERIOD_S: Final = 0.02
+_LOOK_S: Final = 1.0
+"""Time for which a head tries to hold its file: whoever looks at it holds it for a moment."""
+_STATE_BYTES: Final = 10_000
+_SESSION: Final = re.compile(r"session_[0-9_-]+")
+"""Name of a folder that Ray makes for a session."""
+
+_INHERITED: Final = re.compile(
+    "PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|"
+    "SSL_CERT_FILE|SSL_CERT_DIR|RAY_.*|PG.*|AWS_.*|GOOGLE_.*|AZURE_.*"
+)
+"""Variables that workers may need. Tokens are in none of them, and workers get proxies sealed."""
+_NOT_INHERITED: Final = frozenset(
+    {"RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK"}
+)
+_SECRET: Final = re.compile(
+    "(PG|AWS_|GOOGLE_|AZURE_).*(PASSWORD|SECRET|TOKEN|ACCESS_KEY|ACCOUNT_KEY|CONNECTION_STRING)"
+)
+"""Secrets that workers may need: a head that outlives the run must not keep them."""
+_log = logging.getLogger(__name__)
+
+
+class WarmRayUnavailableError(Exception):
+    """A run cannot use a warm Ray, and starts its own. The message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmHead:
+    """Running head, as its state file describes it."""
+
+    pid: int
+    address: str
+    session: str  #: Ray's folder with logs and sockets
+    started_at: str  #: ISO 8601
+    idle_s: float  #: time without a run after which it ends
+    dashboard_url: str | None = None  #: empty if it did not start
+
+    @property
+    def since(self) -> datetime:
+        """Time of its start."""
+        return datetime.fromisoformat(self.started_at)
+
+
+class StateFile:
+    """State file of one head, and its door."""
+
+    def __init__(self, path: Path) -> None:
+        """Name a state file. Nothing is created yet."""
+        self.path = path
+        self._held: int | None = None
+
+    @contextmanager
+    def door(self, within_s: float) -> Iterator[None]:
+        """Exclude all other commands, and the head's end, until the end of the block.
+
+        Raises:
+            WarmRayUnavailableError: another process holds the door for *within_s*.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self.path.with_suffix(".door"), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise WarmRayUnavailableError(f"{self.path.parent}: {error.strerror}") from None
+        try:
+            if not until(lambda: _lock(file), within_s):
+                raise WarmRayUnavailableError("another command has been starting it for too long")
+            yield
+        finally:
+            os.close(file)
+
+    def hold(self) -> bool:
+        """Hold the file for the life of this process; return False if another process does."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not until(lambda: _lock(file), _LOOK_S):
+            os.close(file)
+            return False
+        os.ftruncate(file, 0)
+        self._held = file
+        return True
+
+    def write(self, head: WarmHead) -> None:
+        """Describe the head that this process is."""
+        if self._held is None:
+            raise RuntimeError("only the holder of a state file writes it")
+        text = json.dumps(asdict(head)).encode()
+        os.pwrite(self._held, text, 0)
+        os.ftruncate(self._held, len(text))
+
+    def remove(self) -> None:
+        """Remove the file; the holder has ended, or is about to."""
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".log").unlink(missing_ok=True)
+
+    def is_held(self) -> bool:
+        """Return whether a head lives that holds the file."""
+        try:
+            file = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _lock(file, fcntl.LOCK_SH)
+        finally:
+            os.close(file)
+
+    def read(self) -> WarmHead | None:
+        """Return what the file says; None if it says nothing, or nothing that makes sense."""
+        try:
+            with self.path.open("rb") as file:
+                found = json.loads(file.read(_STATE_BYTES))
+            head = WarmHead(**found)
+            is_valid = head.pid > 1 and head.idle_s > 0 and ":" in head.address
+            is_valid &= _SESSION.fullmatch(Path(head.session).name) is not None
+            head.since  # noqa: B018 raises ValueError
+        except (OSError, ValueError, TypeError):
+            return None
+        return head if is_valid else None
+
+    def running(self) -> WarmHead | None:
+        """Return the head that lives, or None."""
+        head = self.read()
+        return head if head is not None and self.is_held() else None
+
+
+def heads(home: Path) -> list[WarmHead]:
+    """Return the heads that run under *home*, also those of other versions."""
+    files = sorted((home / LOCAL_RAYS).glob("*.json"))
+    return [head for path in files if (head := StateFile(path).running()) is not None]
+
+
+def end_heads(home: Path) -> None:
+    """Ask all heads under *home* to end: at once, or with the last run that uses them."""
+    for head in heads(home):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(head.pid, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmRay:
+    """Head for this version of everything, in this environment, under one RAYSYNC_HOME."""
+
+    file: StateFile
+    idle_s: float
+    environ: Mapping[str, str]
+
+    @classmethod
+    def of(cls, home: Path, idle_s: float, hidden: Collection[str]) -> WarmRay:
+        """Name the head for a run whose variables *hidden* hold secrets.
+
+        Raises:
+            WarmRayUnavailableError: workers may need a secret of the environment, which a head
+                that outlives the run must not get.
+        """
+        secrets = sorted(name for name in os.environ if _SECRET.fullmatch(name))
+        if secrets:
+            raise WarmRayUnavailableError(
+                f"it may keep no secret, and workers may need {secrets[0]}"
+            )
+        environ = environment(os.environ, hidden)
+        return cls(StateFile(home / LOCAL_RAYS / f"{_key(environ, idle_s)}.json"), idle_s, environ)
+
+    def use(self, join: Callable[[WarmHead], None]) -> WarmHead:
+        """Join the head by *join*; first start it unless it runs. Return the head.
+
+        Raises:
+            WarmRayUnavailableError: no head can be started or joined.
+        """
+        with self.file.door(START_S):
+            head = self._answering()
+            if head is not None:
+                try:
+                    join(head)
+                except ConfigurationError as error:
+                    _log.warning("The warm Ray is replaced: %s", error)
+                    self._clear(head)
+                else:
+                    return head
+            head = self._start()
+            try:
+                join(head)
+            except ConfigurationError as error:
+                self._clear(head)
+                raise WarmRayUnavailableError(str(error)) from error
+            return head
+
+    def open_dashboard(self, head: WarmHead) -> str | None:
+        """Return the dashboard's URL once it answers; None if it does not start."""
+        if head.dashboard_url is not None:
+            return head.dashboard_url or None
+        with suppress(ProcessLookupError):
+            if self.file.is_held():
+                os.kill(head.pid, signal.SIGUSR1)
+        found: list[str | None] = []
+
+        def is_open() -> bool:
+            present = self.file.running()
+            if present is not None and present.dashboard_url is None:
+                return False
+            found.append(None if present is None else present.dashboard_url or None)
+            return True
+
+        until(is_open, DASHBOARD_S)
+        return found[0] if found else None
+
+    def _answering(self) -> WarmHead | None:
+        """Return the running head if it answers as the head of a Ray with this token."""
+        from raysync.actors.joining import require_joinable  # here, because gRPC takes 0.1 s
+
+        until(lambda: self.file.read() is not None or not self.file.is_held(), START_S)
+        head = self.file.read()
+        if head is None or not self.file.is_held():
+            self._clear(head)
+            return None
+        try:
+            if require_joinable(head.address).ray_version is not None:
+                return head
+            reason = "it does not answer in time"
+        except ConfigurationError as error:
+            reason = str(error)
+        _log.warning("The warm Ray is replaced: %s", reason)
+        self._clear(head)
+        return None
+
+    def _clear(self, head: WarmHead | None) -> None:
+        """End the head if it lives, and remove what it left."""
+        if head is not None and self.file.is_held():  # so the process id is still its own
+            with suppress(ProcessLookupError):
+                os.kill(head.pid, signal.SIGKILL)
+        if not until(lambda: not self.file.is_held(), END_S):
+            raise WarmRayUnavailableError("the earlier one does not end")
+        if head is not None:
+            remove_session(head.session)
+        self.file.remove()
+
+    def _start(self) -> WarmHead:
+        """Start a head that outlives this process, its terminal and its process group."""
+        log = self.file.path.with_suffix(".log")
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        command = [sys.executable, "-m", "raysync.actors.warm_head"]
+        with os.fdopen(descriptor, "wb") as output:
+            process = subprocess.Popen(  # noqa: S603 our own program, no shell
+                [*command, str(self.file.path), str(self.idle_s)],
+                env=dict(self.environ),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        has_started = until(
+            lambda: process.poll() is not None or self.file.running() is not None, START_S
+        )
+        head = self.file.running()
+        if head is None:
+            process.kill()
+            process.wait()
+            lines = log.read_text(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines and has_started else "it did not start in time"
+            raise WarmRayUnavailableError(reason)
+        return head
+
+
+def environment(environ: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
+    """Return the variables of *environ* that a head gets: an allowlist, without *hidden*."""
+    left_out = _NOT_INHERITED | set(hidden)
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if _INHERITED.fullmatch(name) and not _SECRET.fullmatch(name) and name not in left_out
+    }
+
+
+def remove_session(session: str) -> None:
+    """Remove a session's folder, if it is one."""
+    if _SESSION.fullmatch(Path(session).name):
+        shutil.rmtree(session, ignore_errors=True)
+
+
+def _key(environ: Mapping[str, str], idle_s: float) -> str:
+    """Return a name for all that a head must have in common with a run that joins it."""
+    same = [__version__, _code_hash(), ray.__version__, platform.python_version(), sys.executable]
+    same += [socket.gethostname(), str(os.getuid()), str(idle_s), source()]
+    text = json.dumps([same, dict(environ)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _code_hash() -> str:
+    """Return a hash of raysync's code, which differs after an update without a new version."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def now() -> str:
+    """Return the time for a state file."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file until it is closed; return False if another process holds it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def until(holds: Callable[[], bool], within_s: float) -> bool:
+    """Return whether *holds* becomes true in time."""
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(_PERIOD_S)
+    return True

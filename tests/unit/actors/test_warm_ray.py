@@ -1,0 +1,121 @@
+"""What a warm Ray gets of the environment, and which state files describe one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from raysync.actors.warm_ray import (
+    StateFile,
+    WarmHead,
+    WarmRay,
+    WarmRayUnavailableError,
+    end_heads,
+    environment,
+    heads,
+    remove_session,
+)
+from raysync.settings import LOCAL_RAYS
+
+HEAD = WarmHead(os.getpid(), "127.0.0.1:6379", "/tmp/ray/session_1", "2026-01-01T00:00:00", 9.0)
+NO_PATH = json.dumps(asdict(replace(HEAD, session=3)))  # type: ignore[arg-type]
+
+
+def test_a_head_gets_a_fixed_list_of_variables_without_secrets() -> None:
+    kept = {"PATH": "/bin", "LC_ALL": "C", "PYTHONPATH": "/x", "RAY_TMPDIR": "/y", "PGHOST": "db"}
+    left_out = {
+        "DISCORD_TOKEN": "t",
+        "ANYTHING": "else",
+        "RAYSYNC_SECRET_KEY": "s",
+        "RAYSYNC_DATABASE_URL": "u",
+        "HTTPS_PROXY": "http://user:password@proxy",
+        "RAY_AUTH_TOKEN": "of a cluster",
+        "RAY_ADDRESS": "elsewhere:6379",
+        "PGPASSWORD": "p",
+        "AWS_SECRET_ACCESS_KEY": "k",
+        "LANG": "a variable that a tenant's reference names",
+    }
+
+    assert environment(kept | left_out, {"LANG"}) == kept
+
+
+@pytest.mark.parametrize("name", ["PGPASSWORD", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY"])
+def test_a_run_whose_workers_may_need_a_secret_uses_no_warm_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "hunter2")
+
+    with pytest.raises(WarmRayUnavailableError, match=name) as refused:
+        WarmRay.of(tmp_path, 60.0, ())
+    assert "hunter2" not in str(refused.value)
+
+
+def test_another_environment_or_setting_has_another_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = WarmRay.of(tmp_path, 60.0, ())
+    assert WarmRay.of(tmp_path, 60.0, ()).file.path == one.file.path
+    assert WarmRay.of(tmp_path, 61.0, ()).file.path != one.file.path
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    assert WarmRay.of(tmp_path, 60.0, ()).file.path != one.file.path
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_file_without_a_holder_describes_no_head(tmp_path: Path, is_held: bool) -> None:
+    """The process id lives in both cases: it may belong to anybody by now."""
+    path = tmp_path / LOCAL_RAYS / "x.json"
+    path.parent.mkdir()
+    holder = StateFile(path)
+    assert holder.hold()
+    holder.write(HEAD)
+    if not is_held:
+        path.write_bytes(path.with_name("x.json").read_bytes())
+        os.close(holder._held or -1)
+
+    assert heads(tmp_path) == ([HEAD] if is_held else [])
+    if not is_held:
+        end_heads(tmp_path)  # would end this process
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"pid": "1"}',
+        "\x00",
+        "{" * 50_000,
+        NO_PATH,
+    ],
+)
+def test_a_state_file_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+
+    assert StateFile(path).read() is None
+
+
+def test_only_a_session_of_ray_is_removed(tmp_path: Path) -> None:
+    mine, session = tmp_path / "documents", tmp_path / "session_2026-01-01_1"
+    mine.mkdir()
+    session.mkdir()
+
+    remove_session(str(mine))
+    remove_session(str(session))
+
+    assert mine.exists()
+    assert not session.exists()
+
+
+def test_one_door_admits_one_command(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / LOCAL_RAYS / "x.json")
+    with file.door(1), pytest.raises(WarmRayUnavailableError), file.door(0):
+        pass
+    with file.door(0):
+        pass
