@@ -11,7 +11,7 @@ from raysync.privacy.work import TenantWork
 from raysync.store.archive.channels import ChannelStore
 from raysync.store.jobs.lease import JobLease, hold_tenant
 from raysync.store.privacy.purge import Purge
-from raysync.store.privacy.stored_files import Due, any_due, sweep
+from raysync.store.privacy.stored_files import Due, any_past_retention, sweep
 from raysync.store.tenants import TenantStore
 
 
@@ -41,7 +41,7 @@ class TenantRetention(TenantWork):
     async def count_purge(self) -> PurgeCounts:
         """Count what `purge` would erase."""
         due, files = self._past_retention(), 0
-        if await any_due(self.engine, self.tenant.id, due):
+        if await self._any_file(due):
             known = await self._places(AS_KNOWN)
             files = await sweep(self.engine, self.tenant, known, due, is_preview=True)
         work = Purge(self.engine, self.tenant.id, self.progress)
@@ -56,7 +56,7 @@ class TenantRetention(TenantWork):
         """Erase what is past retention, under a lease that the caller holds."""
         due, files = self._past_retention(), 0
         # Files first: if that fails or is interrupted, their rows are still due the next time.
-        if await any_due(self.engine, self.tenant.id, due):
+        if await self._any_file(due):
             files = await sweep(self.engine, self.tenant, await self._places(AS_KNOWN), due)
         work = Purge(self.engine, self.tenant.id, self._while_held(lease))
         done = await work.erase_before(due.before)
@@ -65,6 +65,9 @@ class TenantRetention(TenantWork):
         if done != PurgeCounts():
             await self._audit(AuditAction.PRIVACY_PURGE, **asdict(done))
         return done
+
+    async def _any_file(self, due: Due) -> bool:
+        return await any_past_retention(self.engine, self.tenant.id, due.before, due.deleted_after)
 
     def _past_retention(self) -> Due:
         retention = Retention.of(self.tenant.settings)

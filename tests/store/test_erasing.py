@@ -196,6 +196,23 @@ async def test_a_purge_that_could_not_reach_the_files_is_due_again(
     assert contents(files) == {b"new"}
 
 
+async def test_files_of_messages_deleted_on_discord_are_removed_with_them(
+    archive: TenantArchive, files: Path
+) -> None:
+    archive.execute(
+        "UPDATE messages SET deleted_at = now() - interval '3 days', raw = '{\"id\": \"1\"}' "
+        "WHERE platform_message_id = %s",
+        [NEW],
+    )
+    await archive.retain(purge_deleted_after=timedelta(days=4))
+    assert await archive.privacy.purge() == PurgeCounts()
+    await archive.retain(purge_deleted_after=timedelta(days=2))
+
+    would = await archive.privacy.count_purge()
+    assert await archive.privacy.purge() == would == PurgeCounts(emptied=1, blobs=1, files=1)
+    assert contents(files) == {b"old"}
+
+
 async def test_a_place_that_is_gone_for_good_can_be_left_out(
     archive: TenantArchive, files: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from raysync.store.archive import export, page_statement, pages, quarantine
+from raysync.store.privacy import stored_files
 
 _FILL = """
 INSERT INTO tenants (slug, name, platform_id, token_ref) VALUES ('takaro', 'Takaro', 1, 'env:T');
@@ -119,3 +120,18 @@ def test_what_is_quarantined_is_found_by_an_index(
     scans = _scans(session, asked, {"channel": 7, "ids": [1_000, 21_000]})
 
     assert "Seq Scan" not in scans["messages"]
+
+
+@pytest.mark.parametrize(("before", "age_s"), [("0", "NULL"), ("100", "60"), ("60000", "NULL")])
+def test_each_run_looks_for_files_past_retention_by_indexes(
+    session: psycopg.Connection[Any], before: str, age_s: str
+) -> None:
+    session.execute(
+        "UPDATE message_attachments SET blob_key = 'k';"
+        "UPDATE messages SET deleted_at = now(), raw = '{\"id\": 1}' WHERE platform_message_id < 50"
+    )
+    session.execute("ANALYZE messages, message_attachments")
+    asked = str(stored_files._ANY_PAST_RETENTION).replace(":tenant_id", "1")
+    scans = _scans(session, asked.replace(":before", before).replace(":age_s", age_s), None)
+
+    assert "Seq Scan" not in scans["message_attachments"] | scans.get("messages", set()), scans
