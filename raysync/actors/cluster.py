@@ -44,7 +44,7 @@ CLUSTER_START_S = 1_800.0
 GOVERNOR_CALLS = 20_000
 """Concurrent calls of the governor: each process has one `stopped` call open, and leases."""
 LEAVE_S = 2.0
-"""Timeout for each farewell at the end of a run."""
+"""Timeout for each call that ends a part of the run, in seconds."""
 
 
 class RunActors:
@@ -143,7 +143,7 @@ class RunActors:
     def lease_for(self, secrets: JobSecrets) -> Callable[[Demand], Awaitable[Lease]]:
         """Return the function by which a client in this process leases permits.
 
-        A governor that still starts is waited for: the driver is planning meanwhile.
+        The function waits for a governor that is still starting, while the driver is planning.
         """
         lease = lease_from(self._governor, self._sharer(DRIVER), secrets)
 
@@ -184,7 +184,7 @@ class RunActors:
 
 
 def _strategy(is_spread: bool, bound: Bound | None) -> Any:
-    """Return Ray's scheduling strategy; a node that joins later gets no worker that is bound."""
+    """Return Ray's scheduling strategy. A bound worker never runs on a node that joins later."""
     if bound is not None:
         return NodeAffinitySchedulingStrategy(bound.node_id, soft=False)
     return "SPREAD" if is_spread else None

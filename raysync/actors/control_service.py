@@ -21,7 +21,7 @@ from raysync.errors import ControlServiceLostError
 _log = logging.getLogger(__name__)
 
 GONE_AFTER_S: Final = 20.0
-"""Seconds without an answer after which it is gone for good: a restart takes about 12 s."""
+"""Seconds without an answer after which it counts as gone: a restart takes about 12 s."""
 PERIOD_S: Final = 3.0
 QUESTION_S: Final = 6.0
 """Timeout of one question, in seconds; gRPC's own is shorter."""

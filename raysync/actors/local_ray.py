@@ -2,8 +2,8 @@
 
 `ray.init` also starts an autoscaler's monitor and a log monitor, which are of no use on one
 machine, and it waits for the dashboard before it starts the raylet. Neither `ray.init` nor
-`ray start` can leave that out, so this module starts Ray's own node. What it uses of Ray's is
-private and may change: `tests/unit/actors/test_local_ray.py` then says what did.
+`ray start` can leave that out, so this module starts Ray's own node. It uses private parts of
+Ray, which may change. `tests/unit/actors/test_local_ray.py` then fails and names the part.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class LocalRay:
             return started
 
         def is_of_interest(_record: logging.LogRecord) -> bool:
-            return not self._is_ended  # Ray complains of a dashboard that ends during its start
+            return not self._is_ended  # Ray warns of a dashboard that ends during its start
 
         logger = logging.getLogger(_services.__name__)
         logger.addFilter(is_of_interest)
@@ -211,7 +211,7 @@ class _Node(Node):
             )
         except (RuntimeError, OSError, ValueError):
             raise
-        except Exception as error:  # of a timeout, Ray raises Exception itself
+        except Exception as error:  # Ray raises a plain Exception for a timeout
             raise RuntimeError(str(error)) from error
 
     def start_api_server(self, **_options: object) -> None:
@@ -223,7 +223,7 @@ class _Node(Node):
 
 
 def _allow_open_files() -> None:
-    """Raise the soft limit of open files, as `ray.init` does: 1024, as usual, are too few."""
+    """Raise the soft limit of open files, as `ray.init` does: the usual 1,024 are too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     more = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < more:
@@ -233,7 +233,7 @@ def _allow_open_files() -> None:
 
 @contextmanager
 def _set(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables until the end."""
+    """Set environment variables until the end of the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -27,11 +27,11 @@ _log = logging.getLogger(__name__)
 DRAINING_PERIOD_S = 5.0
 """Seconds between checks for draining nodes; clouds give 30 s to two minutes of notice."""
 DRAINING_S = 10.0
-"""Timeout of such a check."""
+"""Timeout of one check for draining nodes, in seconds."""
 ANSWER_S = 20.0
 """Timeout for a node's answer. A slower node is not checked: its workers will report."""
 NODES_S = 60.0
-"""Timeout of a check of all nodes, which has shorter ones of its own."""
+"""Timeout of a check of all nodes, in seconds. Its calls have shorter timeouts."""
 _HEAD: Final = "node:__internal_head__"
 _SHOWN: Final = 3
 HOW_TO_INSTALL: Final = (
@@ -64,7 +64,9 @@ async def place_workers(bound: str | None, worker_resource: str | None) -> Place
 
 
 def _placement(bound: str | None, worker_resource: str | None) -> Placement:
-    """Return where the workers of a run go. *bound*: why they may not run on other machines.
+    """Return the places of a run's workers.
+
+    *bound* is the reason why workers may not run on other machines, if there is one.
 
     A cluster may get other nodes later, so `RemoteWorker` checks again.
 

@@ -1,6 +1,6 @@
-"""What the nodes of a cluster offer to workers: the resource they ask for, and memory.
+"""Resources and memory that the nodes of a cluster offer to workers.
 
-Pure: descriptions of nodes and of node types are handed in.
+Pure: the caller passes the descriptions of nodes and of node types.
 """
 
 from __future__ import annotations
@@ -74,8 +74,12 @@ def fitting_memory(
         return None
     asked = worker_resource or _CPU
     suitable = [node for node in nodes if node.get(asked)]
-    suitable += [each.resources for each in types if each.most > 0 and each.resources.get(asked)]
-    if any(not each.resources for each in types if each.most > 0):
+    suitable += [
+        node_type.resources
+        for node_type in types
+        if node_type.most > 0 and node_type.resources.get(asked)
+    ]
+    if any(not node_type.resources for node_type in types if node_type.most > 0):
         return None
     is_enough = all(each.get(_MEMORY, 0) >= WORKER_MEMORY_BYTES for each in suitable)
     return WORKER_MEMORY_BYTES if suitable and is_enough else None
@@ -90,7 +94,8 @@ def _asked(worker_resource: str | None) -> str:
 def _offered(nodes: Iterable[Resources], types: Sequence[NodeType]) -> str:
     parts = [f"its nodes offer {_named(nodes)}"]
     parts += [
-        f"nodes of type {each.name} offer {_named([each.resources])}" for each in types[:MOST_NAMED]
+        f"nodes of type {node_type.name} offer {_named([node_type.resources])}"
+        for node_type in types[:MOST_NAMED]
     ]
     return "; ".join(parts)
 

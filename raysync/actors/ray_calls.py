@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 LEAVE_S: Final = 5.0
-"""Timeout for leaving Ray, in seconds; without its control service, it takes 60."""
+"""Timeout for leaving Ray, in seconds. Without its control service, Ray takes 60 s."""
 
 
 async def in_thread(call: Callable[[], _T], timeout_s: float) -> _T:
@@ -77,5 +77,5 @@ def leave_ray() -> None:
     leaving = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     leaving.start()
     leaving.join(LEAVE_S)
-    if leaving.is_alive():  # else Ray would try the same again when the interpreter ends
+    if leaving.is_alive():  # otherwise Ray repeats it when the interpreter ends
         atexit.unregister(ray_worker.shutdown)

@@ -56,7 +56,7 @@ class RemoteWorker:
         require_nodes: Callable[[], None] | None = None,
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
-        """Describe a worker, whose actor *create* makes once it is started.
+        """Describe a worker. *create* creates its actor once the worker is started.
 
         The worker is lost after *liveness_timeout_s* without a heartbeat. If it dies during its
         start, *require_nodes* raises ConfigurationError where its node is the cause. *on_start* is

@@ -88,8 +88,8 @@ def connect(
 ) -> RayRuntime:
     """Join the cluster at *address*, or start a local one where it is None.
 
-    With *idle_s*, the local one is a warm Ray, which later runs join, and which ends after that
-    time without a run; see `raysync.actors.warm_ray`. Without, warm Rays under *home* end.
+    With *idle_s*, the local one is a warm Ray (`raysync.actors.warm_ray`): later runs join it, and
+    it ends after that time without a run. Without *idle_s*, warm Rays under *home* end.
 
     The token of a local Ray lies under *home*, so that the user's own Ray keeps its own.
     Processes of a local Ray inherit this environment without the variables *hidden*: several
@@ -97,8 +97,8 @@ def connect(
     use no proxy: a proxy cannot reach this machine's loopback, and a cloud's metadata server would
     describe the proxy's machine.
     A local Ray gets its dashboard by `open_dashboard`, unless *dashboard* is false.
-    Ray replaces the handler of SIGTERM, also from another thread, where its C++ part calls the
-    former one after a dump of its stack. So raysync's handlers must be installed later.
+    Ray replaces the handler of SIGTERM, also when this runs in another thread. Its C++ part then
+    dumps its stack before it calls the former handler. So install raysync's handlers afterwards.
 
     Raises:
         ConfigurationError: no server answers at *address*, or this process cannot join it.
@@ -117,7 +117,7 @@ def connect(
 def _use_local(
     home: Path, hidden: Collection[str], idle_s: float, *, dashboard: bool
 ) -> RayRuntime:
-    """Use a Ray of this machine, warm or of this process."""
+    """Use a local Ray: a warm one, or one of this process."""
     global _open_dashboard
     use_own_token(home)
     if idle_s > 0:
@@ -292,7 +292,7 @@ def disconnect() -> None:
         local, _local = _local, None
         _open_dashboard = _no_dashboard
         if local is not None:
-            local.close_dashboard()  # before it misses what `ray.shutdown` takes away
+            local.close_dashboard()  # first: it uses what `ray.shutdown` removes
         leave_ray()
         if local is not None:
             local.end()

@@ -26,17 +26,17 @@ from raysync.logs import LogFormat, configure_logs
 from raysync.reasons import reason_of
 
 LOOK_S: Final = 1.0
-"""Maximum time between two counts of the connected runs, and until a signal is followed."""
+"""Maximum seconds between two counts of the connected runs, and before a signal takes effect."""
 
 _REMOVE: Final = """
 read -r _
 pkill -KILL -s "$1"
 for pause in 0 1 5; do sleep $pause; rm -rf -- "$0"; done
 """
-"""Script that removes a folder once this process has ended, also by SIGKILL: its input then closes.
+"""Script that removes a folder after this process has ended, even by SIGKILL.
 
-It first ends the rest of this process's session: two agents of Ray outlive a raylet that was killed
-by a minute.
+It waits until its input closes. It first kills the rest of this process's session, because two
+agents of Ray outlive a killed raylet by a minute.
 """
 
 

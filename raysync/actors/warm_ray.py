@@ -1,4 +1,4 @@
-"""Warm local Ray: a head under RAYSYNC_HOME that runs join, and that ends when it is idle.
+"""Warm local Ray: a head under RAYSYNC_HOME, which runs join and which ends when idle.
 
 A head belongs to one *state file*. The head holds a lock on that file for as long as it lives, and
 the kernel releases the lock with the process. So a file without a holder is stale, whatever has
@@ -36,12 +36,12 @@ from raysync.errors import ConfigurationError
 from raysync.settings import LOCAL_RAYS
 
 START_S: Final = 60.0
-"""Maximum time for a head to start, and for another command's start of one."""
+"""Maximum seconds for a head's start, also for one that another command starts."""
 DASHBOARD_S: Final = 60.0
 END_S: Final = 10.0
 _PERIOD_S: Final = 0.02
 _LOOK_S: Final = 1.0
-"""Time for which a head tries to hold its file: whoever looks at it holds it for a moment."""
+"""Seconds for which a head tries to lock its file: a look at the file locks it briefly."""
 _STATE_BYTES: Final = 10_000
 _SESSION: Final = re.compile(r"session_[0-9_-]+")
 """Name of a folder that Ray makes for a session."""
@@ -133,7 +133,7 @@ class StateFile:
         self.path.with_suffix(".log").unlink(missing_ok=True)
 
     def is_held(self) -> bool:
-        """Return whether a head lives that holds the file."""
+        """Return whether a running head holds the file."""
         try:
             file = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError:
@@ -144,7 +144,7 @@ class StateFile:
             os.close(file)
 
     def read(self) -> WarmHead | None:
-        """Return what the file says; None if it says nothing, or nothing that makes sense."""
+        """Return the head that the file describes; None if there is none, or it is invalid."""
         try:
             with self.path.open("rb") as file:
                 found = json.loads(file.read(_STATE_BYTES))
@@ -157,7 +157,7 @@ class StateFile:
         return head if is_valid else None
 
     def running(self) -> WarmHead | None:
-        """Return the head that lives, or None."""
+        """Return the running head, or None."""
         head = self.read()
         return head if head is not None and self.is_held() else None
 
@@ -177,7 +177,7 @@ def end_heads(home: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WarmRay:
-    """Head for this version of everything, in this environment, under one RAYSYNC_HOME."""
+    """Head for runs of the same versions and environment, under one RAYSYNC_HOME."""
 
     file: StateFile
     idle_s: float
@@ -200,7 +200,7 @@ class WarmRay:
         return cls(StateFile(home / LOCAL_RAYS / f"{_key(environ, idle_s)}.json"), idle_s, environ)
 
     def use(self, join: Callable[[WarmHead], None]) -> WarmHead:
-        """Join the head by *join*; first start it unless it runs. Return the head.
+        """Join the head by *join*, after its start if none runs. Return the head.
 
         Raises:
             WarmRayUnavailableError: no head can be started or joined.
@@ -317,7 +317,7 @@ def remove_session(session: str) -> None:
 
 
 def _key(environ: Mapping[str, str], idle_s: float) -> str:
-    """Return a name for all that a head must have in common with a run that joins it."""
+    """Return a fingerprint of what a head and the runs that join it must have in common."""
     same = [__version__, _code_hash(), ray.__version__, platform.python_version(), sys.executable]
     same += [socket.gethostname(), str(os.getuid()), str(idle_s), source()]
     text = json.dumps([same, dict(environ)])
@@ -334,7 +334,7 @@ def _code_hash() -> str:
 
 
 def now() -> str:
-    """Return the time for a state file."""
+    """Return the present time, as a state file has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -348,7 +348,7 @@ def _lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def until(holds: Callable[[], bool], within_s: float) -> bool:
-    """Return whether *holds* becomes true in time."""
+    """Wait until *holds* returns true; return False after *within_s*."""
     deadline_s = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline_s:

@@ -99,7 +99,7 @@ class OnRay:
         return self.actors.tracker_of(header, database_url)
 
     async def end_workers(self) -> None:
-        """Cancel what is read, whose progress is kept, and end the workers."""
+        """Cancel the visits under way, whose progress is kept, and end the workers."""
         for task in self._background:
             task.cancel()
         self.metrics.close()

@@ -44,8 +44,8 @@ class RayPlan:
 class RayUse:
     """The Ray of one run.
 
-    A local Ray takes seconds of two cores to start, and a second to end. So a run plans first,
-    and where nothing is to be read, it needs no Ray. `ray.init` cannot be cancelled: a run that
+    A local Ray takes seconds of two cores to start, and a second to end. So a run plans first.
+    A run that has nothing to read needs no Ray. `ray.init` cannot be cancelled: a run that
     ends meanwhile waits for it.
     """
 
@@ -128,7 +128,7 @@ class RayUse:
         return JobChannels(self, job, header, self._plan.keys.database_url)
 
     async def track(self, tracker: JobTracker, header: JobHeader) -> None:
-        """Open a job at its tracker, which is one of Ray's where there is a Ray already."""
+        """Open a job at its tracker: at Ray's if there is a Ray already."""
         if self._present is None:
             await tracker.open()
         else:
