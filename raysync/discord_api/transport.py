@@ -172,7 +172,7 @@ class Transport:
         trip: Trip = given.setdefault("trace_request_ctx", Trip())
         try:
             return await self._asked(ask, route, trip, given)
-        finally:  # the answer refers to the trip, too: its body would live until a collection
+        finally:  # breaks a reference cycle, so that the body is freed at once
             trip.response = None
 
     async def _asked(

@@ -118,7 +118,7 @@ class ArchiveKey:
 class ArchiveRecord:
     """State of a list of archived threads after the last run that compared all of it."""
 
-    compared_at: datetime | None  #: when that run requested the list; None: an earlier version did
+    compared_at: datetime | None  #: when that run began; None: void, or by an earlier version
     archived_until: datetime | None = None  #: threads archived before it were read; None: no thread
     last_message_id: MessageId | None = None  #: of the channel, as listed then
     routes: str = ""  #: routes that were requested, which depend on permissions and on the type

@@ -39,7 +39,7 @@ _SPARE: Final = 1.5
 """Share to request for each request that was sent lately."""
 
 Decide = Callable[[Sequence[ShareClaim], float], ShareClaim]
-"""From the others' valid claims to the own claim.
+"""Function from the other governors' valid claims to one's own.
 
 The second argument is the seconds since another governor may last have used more than it claims
 now; infinity where there was none.

@@ -14,7 +14,7 @@ from raysync.worker.tracked_jobs import TrackedJobs
 
 
 class Tracker(Protocol):
-    """Receiver of a job's progress, which answers what is known of it."""
+    """Receiver of a job's progress, and source of the job's view."""
 
     async def open(self) -> None:
         """Begin to track the job."""

@@ -1,4 +1,4 @@
-"""Metrics of a run before Ray is there, which nobody could read."""
+"""Sink for the metrics of a run without Ray, which has no exporter."""
 
 from __future__ import annotations
 

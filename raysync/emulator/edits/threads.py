@@ -14,7 +14,7 @@ from raysync.emulator.world.payloads import user_payload
 from raysync.emulator.world.snowflakes import made_at_ms
 
 _OLDER_MS = 60_000
-"""Age from which a message is an older one. Discord's is undocumented, and "very small"."""
+"""Age of an "older" message, in milliseconds. Discord only says that it is "very small"."""
 
 
 class ThreadEdits(WorldEdits):

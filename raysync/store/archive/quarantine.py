@@ -60,7 +60,7 @@ SELECT count(*) AS messages, count(DISTINCT channel_id) AS channels
 FROM (SELECT m.channel_id {_OF_TENANT} LIMIT :counted) some_of_them
 """)  # noqa: S608 of constants
 COUNTED_UP_TO: Final = 1_000
-"""Messages that a command which only looks counts. The number of further ones is unknown."""
+"""Maximum number of messages that a command which only looks counts."""
 _NAMED = text(f"""
 SELECT c.platform_channel_id, c.name, found.platform_message_id, found.quarantine
 FROM (

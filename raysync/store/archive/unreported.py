@@ -1,4 +1,4 @@
-"""Count of what a worker committed before it died, of which no outcome tells."""
+"""Count of the messages that a worker committed before it died, and never reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raysync.models.work import ChannelTally, ChannelTask
 _PAGE: Final = 100
 """Messages of a full page."""
 
-# What the dead worker wrote is certain, also above the checkpoint: a page's last messages lie there
-# if their millisecond may hold more. What it found unchanged is known only above the last message
-# of an earlier visit, and not below the look-back, where pages are skipped.
+# Rows that the dead worker wrote are certain, also above the checkpoint: a page's last messages lie
+# there if their millisecond may hold more. Messages that it found unchanged are known only above
+# the last message of an earlier visit, and not below the look-back, where pages are skipped.
 _COUNT: Final = """
 WITH lost AS MATERIALIZED (
     SELECT platform_message_id AS id, created_at >= %(since)s AS is_new FROM messages

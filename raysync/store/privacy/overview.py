@@ -23,19 +23,19 @@ from raysync.models.ids import TenantId, snowflake_at
 from raysync.store.connection.engine import translated
 
 COUNTED_UP_TO: Final = 200_000
-"""Messages of a tenant whose data is counted without a request."""
+"""Maximum messages of a tenant whose authors and deleted messages are counted by default."""
 PARTS_COUNTED: Final = 10
-"""Factor for versions, reactors and attachments, whose rows are fewer and shorter."""
+"""Factor on this limit for versions, reactors and attachments: fewer and shorter rows."""
 COUNT_TIMEOUT_S: Final = 1.0
-"""Time for all counts without a request. What a slow disk cannot count in it is estimated."""
+"""Seconds for all counts by default. Numbers that are not counted by then are estimated."""
 SAMPLED_BLOCKS: Final = 2_500
-"""Sampled blocks of `messages` at most: 20 MB, read in the table's order."""
+"""Maximum of sampled blocks of `messages`: 20 MB, read in the table's order."""
 _OF_TENANT: Final = 1_000
-"""Sampled blocks of `messages` with rows of the tenant that are enough."""
+"""Blocks of the tenant's own rows in `messages` that a sample aims at."""
 _OF_PARTS: Final = 0.4
 """Sampled blocks of each other table, per block of `messages`. A block holds ten times the rows."""
 
-# By key: what is not the tenant's is not read.
+# By key, so that no row of another tenant is read.
 _OURS: Final = "channel_id = ANY(ARRAY(SELECT id FROM channels WHERE tenant_id = :tenant_id))"
 NAMES: Final = (
     "messages",
@@ -265,8 +265,8 @@ class _Overview:
 def _authors(seen: Mapping[str, int], messages: int) -> int:
     """Estimate a lower bound of the number of authors, after Chao (1984).
 
-    Those whom a sample misses are at least as many as its authors of one message and of two tell.
-    A sample of chats cannot tell more: most people write rarely, and at one time.
+    The sample's authors of one message and of two give a lower bound of those that it misses.
+    A sample of chats gives no better bound: most people write rarely, and at one time.
     """
     once, twice = seen["authors_of_one"], seen["authors_of_two"]
     return int(min(seen["authors"] + once * (once - 1) / (2 * (twice + 1)), messages))

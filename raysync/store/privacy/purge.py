@@ -104,7 +104,7 @@ UPDATE message_versions SET raw = {WITHOUT_QUOTE}
 WHERE {_HERE} AND {HAS_QUOTE} AND {_QUOTED} = ANY(:ids)
 """)  # noqa: S608 of constants
 
-# By both indexes, so it costs what is due, and not what is kept.
+# Uses both indexes, so the cost grows with the rows that are due, not with those that are kept.
 _COUNT = text("""
 WITH due AS MATERIALIZED (
     SELECT m.channel_id, m.platform_message_id, true AS is_old

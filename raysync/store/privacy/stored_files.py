@@ -30,7 +30,7 @@ _DUE = """(m.platform_message_id < :before
     OR coalesce(m.anonymized_author_id = ANY(CAST(:authors AS text[])), false)
     OR m.channel_id = ANY(CAST(:channels AS bigint[])))"""
 _KEPT = text(f"SELECT DISTINCT a.blob_key {_STORED} AND NOT {_DUE}")
-# By indexes, so that it costs one look-up for each channel and one for the tenant: each run asks.
+# Uses indexes: one look-up for each channel and one for the tenant. Each run executes it.
 _ANY_PAST_RETENTION = text("""
 SELECT EXISTS (
     SELECT FROM channels c, LATERAL (

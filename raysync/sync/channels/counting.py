@@ -23,7 +23,7 @@ class ChannelCount:
         self._unplaced: frozenset[Message] = frozenset()  #: of the last page
 
     def add_unreported(self, lost: ChannelTally) -> None:
-        """Count what a worker committed that died before it could report."""
+        """Count the pages that a worker committed before it died without a report."""
         if not lost.messages:
             return
         tally = self.tally

@@ -149,7 +149,7 @@ class ArchiveLists:
         self.ledger.archives = self._tally(lists, compared)
 
     def _found_again(self) -> dict[ArchiveKey, ArchiveRecord]:
-        """Return the records of other lists whose missing threads are active again, without them.
+        """Return records of other lists, without missing threads that are active again.
 
         If such a thread vanishes once more, that is a sign of news again.
         """

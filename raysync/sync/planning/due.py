@@ -5,7 +5,7 @@ can be revived and archived again between two runs, and nothing shows that after
 place in the archive. Owners and administrators can start threads whatever the overwrites say. So
 every list is compared once in each window, and at once where there is a sign of news.
 
-Signs of news, and why they are:
+Signs of news:
 
 - A thread is no longer active: it was archived or deleted.
 - Another ``last_message_id``: a forum's is its newest post, and a text channel gets a message when
