@@ -37,9 +37,9 @@ TIERS_WITH_RAY = frozenset({"cluster", "faults", "packaging"})
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run all tests in two processes.
+    """Return the number of processes: two for all tests, none besides this one for others.
 
-    Chosen tests run in this process, where a debugger works; so do benchmarks, which need quiet.
+    A debugger works in this process, and benchmarks need a quiet machine.
     """
     is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return 2 if is_all and config.option.markexpr == ALL_TESTS else 0

@@ -4,8 +4,8 @@
 
 A guild under Discord's limits, synced once before anything is measured. Then, in turn, a run that
 finds nothing new and a run that finds a few new messages; each with a Ray of its own, and with one
-that stays warm between runs. Medians are printed. Waiting is what requests do not explain: the
-command's time without the time between its first and last request.
+that stays warm between runs. Medians are printed. *waiting* is the command's time without the time
+between its first and last request.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 CHANNELS, PAGES = 12, 40
 LATENCY_S = 0.3
-"""So that a run lasts for longer than the control service is away."""
+"""Latency of a request: a run lasts for longer than the control service is away."""
 AWAY_S = 12.0
 ENDED_S = 40.0
-"""So long after the run has noticed it; Ray itself would end the run without a result."""
+"""Seconds from the run's notice to its end; later, Ray would end it without a result."""
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ MESSAGES = f"{CHANNEL}/messages"
 
 
 class ShiftedClock(SystemClock):
-    """The machine's clock, some time ago."""
+    """Clock of the machine, shifted into the past."""
 
     def __init__(self, offset: timedelta) -> None:
         self.offset = offset
@@ -78,7 +78,7 @@ class Stage:
         return end
 
     def asked(self) -> Counter[tuple[str | None, str]]:
-        """The lists of archived threads that the last run requested."""
+        """Return the lists of archived threads that the last run requested."""
         return Counter(
             (entry.major_id, entry.path.partition("?")[0].rpartition("/")[2])
             for entry in self.emulator.log.entries
@@ -86,7 +86,7 @@ class Stage:
         )
 
     async def is_true(self) -> bool:
-        """Whether the archive holds what Discord has."""
+        """Return whether the archive holds what Discord has."""
         gone = await self.archive.gone_channels()
         stored = {
             key: content

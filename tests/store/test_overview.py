@@ -51,7 +51,7 @@ def filled(database_url: str) -> str:
 
 @pytest.fixture
 def few(database_url: str) -> str:
-    """A database with the least of it."""
+    """A database with a minimal copy of the large archive."""
     fill(database_url, 1_000, jobs=1)
     return database_url
 
