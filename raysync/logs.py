@@ -51,9 +51,7 @@ def configure_logs(form: LogFormat, **process: str) -> None:
     """Set up this process's logs, on stderr; add the fields *process* to each line."""
     escape_last_resort()
     if form is LogFormat.TEXT:
-        if (
-            process.get("role") in ACTORS
-        ):  # Ray's dashboard shows their logs; nobody sees a terminal
+        if process.get("role") in ACTORS:  # they have no terminal; Ray's dashboard shows their logs
             _log_to_stderr(TimedFormatter())
         return
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"

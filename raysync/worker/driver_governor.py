@@ -64,7 +64,7 @@ class OwnGovernor:
     ) -> None:
         """Lease permits as *sharer*. Requires a running event loop."""
         self._sharer = sharer
-        # this process is new, so that no earlier governor did its work
+        # no earlier governor did this work, because the process is new
         self._tokens = TokenSharing(clock, NoMetrics(), open_ledger, is_first=True)
         self._renewing = asyncio.create_task(self._tokens.renew_for_ever())
         self._refusals: list[_Refusal] = []
