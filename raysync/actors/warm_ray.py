@@ -104,7 +104,7 @@ class StateFile:
             raise WarmRayUnavailableError(f"{self.path.parent}: {error.strerror}") from None
         try:
             if not until(lambda: _lock(file), within_s):
-                raise WarmRayUnavailableError("another command has been starting it for too long")
+                raise WarmRayUnavailableError("another command is still starting the warm Ray")
             yield
         finally:
             os.close(file)
@@ -194,7 +194,7 @@ class WarmRay:
         secrets = sorted(name for name in os.environ if _SECRET.fullmatch(name))
         if secrets:
             raise WarmRayUnavailableError(
-                f"it may keep no secret, and workers may need {secrets[0]}"
+                f"a warm Ray gets no secret, and workers may need {secrets[0]}"
             )
         environ = environment(os.environ, hidden)
         return cls(StateFile(home / LOCAL_RAYS / f"{_key(environ, idle_s)}.json"), idle_s, environ)
@@ -267,7 +267,7 @@ class WarmRay:
             with suppress(ProcessLookupError):
                 os.kill(head.pid, signal.SIGKILL)
         if not until(lambda: not self.file.is_held(), END_S):
-            raise WarmRayUnavailableError("the earlier one does not end")
+            raise WarmRayUnavailableError("the earlier warm Ray does not end")
         if head is not None:
             remove_session(head.session)
         self.file.remove()
@@ -295,7 +295,7 @@ class WarmRay:
             process.kill()
             process.wait()
             lines = log.read_text(errors="replace").strip().splitlines()
-            reason = lines[-1] if lines and has_started else "it did not start in time"
+            reason = lines[-1] if lines and has_started else "the warm Ray did not start in time"
             raise WarmRayUnavailableError(reason)
         return head
 
