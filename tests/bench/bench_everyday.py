@@ -2,9 +2,9 @@
 
     uv run python tests/bench/bench_everyday.py [--channels 45] [--repeat 5]
 
-A guild under Discord's limits, synced once before anything is measured. Then, in turn, a run that
-finds nothing new and a run that finds a few new messages; each with a Ray of its own, and with one
-that stays warm between runs. Medians are printed. *waiting* is the command's time without the time
+A guild under Discord's limits, synced once before anything is measured. Then runs that find nothing
+new, and runs that find a few new messages; each with a Ray of its own, and with one that stays warm
+between runs. Medians are printed. *waiting* is the command's time without the time
 between its first and last request.
 """
 
@@ -60,12 +60,11 @@ def measure(channels: int, repeat: int) -> None:
             lab.archive(discord, settings) as start,
         ):
             start()
+            runs[f"{name} Ray, nothing new"] = [start() for _ in range(repeat)]
+            news = runs[f"{name} Ray, {POSTS} messages"] = []
             for turn in range(repeat):
-                runs.setdefault(f"{name} Ray, nothing new", []).append(start())
                 discord.change(Changes(edits=0, deletes=0, posts=POSTS, seed=turn))
-                runs.setdefault(f"{name} Ray, {POSTS} messages", []).append(start())
-                for kind, measured in runs.items():
-                    print(f"  {kind}: {measured[-1].wall_s:.1f} s", flush=True)
+                news.append(start())
     rows = [[kind, *_medians(measured)] for kind, measured in runs.items()]
     print(aligned(["median seconds", *COLUMNS], rows))
 
