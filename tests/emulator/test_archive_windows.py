@@ -312,6 +312,25 @@ async def test_a_post_deleted_from_the_archive_is_found_by_a_full_run(engine) ->
         assert await stage.is_true()
 
 
+async def test_a_deleted_post_of_which_discord_said_nothing_is_looked_up_again(engine) -> None:
+    async with staged(engine) as stage:
+        await stage.run()
+        post = stage.threads(ChannelType.FORUM, archived=False)[0].id
+        stage.edits.delete_channel(post)
+        silent = FaultRule(Action.ANSWER, path=f"/channels/{post}", status=404, body="")
+        stage.emulator.faults = FaultScript(silent)
+        stage.pass_s(60.0)
+        await stage.archive.run(PLAIN)
+        assert post not in await stage.archive.gone_channels()
+
+        stage.emulator.faults = FaultScript()
+        for _ in range(7):
+            stage.pass_s(HOUR_S)
+            await stage.run()
+        assert post in await stage.archive.gone_channels()
+        assert await stage.is_true()
+
+
 async def test_a_guild_at_rest_is_compared_in_equal_parts(engine) -> None:
     async with staged(engine) as stage:
         await stage.run()

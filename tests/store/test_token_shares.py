@@ -158,3 +158,22 @@ async def test_a_share_that_is_not_renewed_is_used_until_it_expires_and_no_longe
 
     assert usable(claimants, VALID_FOR_S - 0.01) == [WHOLE, 0, 0]
     assert usable(claimants, VALID_FOR_S) == [0, 0, 0]
+
+
+async def test_a_claim_that_a_step_of_the_clock_expired_still_counts(
+    engine: AsyncEngine, claimants: list[Claimant]
+) -> None:
+    using, coming, _ = claimants
+    await using.renew(0.0, permits=20)
+    async with engine.begin() as connection:
+        await connection.execute(AGE, {"age": 5.0})  # a suspended machine's clock jumps so
+    await coming.renew(0.1, permits=20)
+    assert usable([using, coming], 0.1) == [WHOLE, 0]
+
+    sums = []
+    for tick in range(1, 30):
+        now_s = 0.1 + tick * 0.25
+        for each in (using, coming):
+            await each.renew(now_s, permits=20)
+        sums.append(sum(usable([using, coming], now_s)))
+    assert max(sums) <= WHOLE

@@ -25,8 +25,8 @@ _FORGET: Final = text(
 )
 _OTHERS: Final = text(
     "SELECT requested, granted, expires_at > clock_timestamp() AS valid, "
-    "extract(epoch FROM clock_timestamp() - CASE granted WHEN 0 THEN updated_at ELSE expires_at "
-    "END)::double precision AS quiet_s FROM token_shares "
+    "CASE granted WHEN 0 THEN extract(epoch FROM clock_timestamp() - updated_at) ELSE 0 "
+    "END::double precision AS quiet_s FROM token_shares "
     "WHERE fingerprint = :token AND governor <> :governor"
 )
 _CLAIM: Final = text(
@@ -40,8 +40,9 @@ _CLAIM: Final = text(
 Decide = Callable[[Sequence[ShareClaim], float], ShareClaim]
 """Function from the other governors' valid claims to one's own.
 
-The second argument is the seconds since another governor may last have used more than its claim: a
-claim of 0 is written after its last use, and any other claim is used until it expires.
+The second argument is the seconds since another governor may last have used more than its claim. A
+claim of 0 is written after its last use. Any other claim counts as used just now, even if it has
+expired: where the database's clock was set forward, its governor still uses it.
 """
 
 

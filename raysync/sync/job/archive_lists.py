@@ -120,15 +120,14 @@ class ArchiveLists:
         """Return the public threads that were active before, and whose list was read since.
 
         A thread that was archived meanwhile is in that part of the list. Threads that an earlier
-        run has looked for in vain are not among them.
+        run has looked for in vain are among them again, once in each window: Discord may have
+        given no answer then, or they may have been deleted since.
         """
-        due = self.due
         return frozenset(
             thread
             for key in self.reader.answered()
             if not key.is_private
-            for thread in due.vanished.get(key, ())
-            if key not in due.records or thread not in due.records[key].missing
+            for thread in self.due.vanished.get(key, ())
         )
 
     async def settle(self) -> None:
