@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,7 @@ def test_a_run_plans_before_ray_is_there_and_an_unchanged_guild_needs_no_ray(
 
 
 @pytest.fixture
-def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def short_path() -> Iterator[Path]:
     """Return a folder whose path is short enough for Ray's sockets."""
-    return tmp_path_factory.mktemp("r")
+    with tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)

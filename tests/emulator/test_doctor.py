@@ -354,7 +354,7 @@ def test_a_disk_that_fills_up_is_told(
     assert "temporary files" in " ".join(each["says"] for each in told)
 
 
-def nowhere(_: object) -> object:
+def nowhere(*_: object, **_options: object) -> object:
     raise ConfigurationError("not asked here")
 
 
