@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import resource
+import threading
 from typing import Any
 
 import pytest
@@ -67,3 +68,22 @@ def test_more_files_may_be_open_than_a_shell_allows() -> None:
 
     assert now == min(hard, local_ray.OPEN_FILES) or hard == resource.RLIM_INFINITY
     assert now > 256
+
+
+def test_a_call_after_the_end_fails_at_once() -> None:
+    local = local_ray.LocalRay()
+    local.end()
+    answers: list[object] = []
+
+    def call() -> None:
+        answers.append(local.open_dashboard())
+        with pytest.raises(RuntimeError, match="has ended") as refused:
+            local.start()
+        answers.append(refused.type)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(10)
+
+    assert not caller.is_alive(), "the call waits for a thread that has ended"
+    assert answers == [None, local_ray._EndedError]
