@@ -4,6 +4,9 @@ A head belongs to one *state file*. The head holds a lock on that file for as lo
 the kernel releases the lock with the process. So a file without a holder is stale, whatever has
 happened: a crash, a reboot, another process with the same id. Commands that look for a head, and a
 head that is about to end, exclude each other by a second file, the *door*.
+
+Other runs may use a head that this run cannot use, so no run kills one. It asks the head to end,
+which the head does once no run is connected, and starts a Ray of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import platform
 import re
@@ -38,7 +40,6 @@ from raysync.settings import LOCAL_RAYS
 START_S: Final = 60.0
 """Maximum seconds for a head's start, also for one that another command starts."""
 DASHBOARD_S: Final = 60.0
-END_S: Final = 10.0
 _PERIOD_S: Final = 0.02
 _LOOK_S: Final = 1.0
 """Seconds for which a head tries to lock its file: a look at the file locks it briefly."""
@@ -58,7 +59,6 @@ _SECRET: Final = re.compile(
     "(PG|AWS_|GOOGLE_|AZURE_).*(PASSWORD|SECRET|TOKEN|ACCESS_KEY|ACCOUNT_KEY|CONNECTION_STRING)"
 )
 """Secrets that workers may need: a head that outlives the run must not keep them."""
-_log = logging.getLogger(__name__)
 
 
 class WarmRayUnavailableError(Exception):
@@ -111,13 +111,24 @@ class StateFile:
 
     def hold(self) -> bool:
         """Hold the file for the life of this process; return False if another process does."""
+        return until(self._try_to_hold, _LOOK_S)
+
+    def _try_to_hold(self) -> bool:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not until(lambda: _lock(file), _LOOK_S):
+        # a command may have removed the file between the two calls
+        if not (_lock(file) and self._is_open_as(file)):
             os.close(file)
             return False
         os.ftruncate(file, 0)
         self._held = file
         return True
+
+    def _is_open_as(self, file: int) -> bool:
+        """Return whether the path still names this open file."""
+        try:
+            return os.path.samestat(os.fstat(file), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def write(self, head: WarmHead) -> None:
         """Describe the head that this process is."""
@@ -127,8 +138,29 @@ class StateFile:
         os.pwrite(self._held, text, 0)
         os.ftruncate(self._held, len(text))
 
-    def remove(self) -> None:
-        """Remove the file; the holder has ended, or is about to."""
+    def remove(self) -> bool:
+        """Remove the file; return False, and keep it, if another process holds it.
+
+        A holder whose file was removed leaves the file that another head has made since.
+        """
+        if self._held is not None:
+            if not self._is_open_as(self._held):
+                return False
+            self._unlink()
+            return True
+        try:
+            file = os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            if not (until(lambda: _lock(file), _LOOK_S) and self._is_open_as(file)):
+                return False
+            self._unlink()  # under the lock, so that no head takes the file meanwhile
+            return True
+        finally:
+            os.close(file)
+
+    def _unlink(self) -> None:
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".log").unlink(missing_ok=True)
 
@@ -202,24 +234,17 @@ class WarmRay:
     def use(self, join: Callable[[WarmHead], None]) -> WarmHead:
         """Join the head by *join*, after its start if none runs. Return the head.
 
+        A head that cannot be joined is asked to end, and the next run starts another one.
+
         Raises:
             WarmRayUnavailableError: no head can be started or joined.
         """
         with self.file.door(START_S):
-            head = self._answering()
-            if head is not None:
-                try:
-                    join(head)
-                except ConfigurationError as error:
-                    _log.warning("The warm Ray is replaced: %s", error)
-                    self._clear(head)
-                else:
-                    return head
-            head = self._start()
+            head = self._answering() or self._start()
             try:
                 join(head)
             except ConfigurationError as error:
-                self._clear(head)
+                self._retire(head)
                 raise WarmRayUnavailableError(str(error)) from error
             return head
 
@@ -243,34 +268,47 @@ class WarmRay:
         return found[0] if found else None
 
     def _answering(self) -> WarmHead | None:
-        """Return the running head if it answers as the head of a Ray with this token."""
+        """Return the running head, which answers as the head of a Ray with this token.
+
+        Return None, and remove what a former head left, if none runs.
+
+        Raises:
+            WarmRayUnavailableError: a head runs, but this run cannot use it.
+        """
         from raysync.actors.joining import require_joinable  # here, because gRPC takes 0.1 s
 
         until(lambda: self.file.read() is not None or not self.file.is_held(), START_S)
         head = self.file.read()
-        if head is None or not self.file.is_held():
-            self._clear(head)
+        if not self.file.is_held():
+            self._remove_stale(head)
             return None
+        if head is None:
+            raise WarmRayUnavailableError("the warm Ray does not start in time")
         try:
-            if require_joinable(head.address).ray_version is not None:
-                return head
-            reason = "it does not answer in time"
+            answer = require_joinable(head.address)
         except ConfigurationError as error:
-            reason = str(error)
-        _log.warning("The warm Ray is replaced: %s", reason)
-        self._clear(head)
-        return None
+            self._retire(head)
+            raise WarmRayUnavailableError(
+                f"the warm Ray (process {head.pid}) is asked to end: {error}"
+            ) from error
+        if answer.ray_version is None:  # other runs keep it busy
+            raise WarmRayUnavailableError(
+                f"the warm Ray (process {head.pid}) does not answer in time"
+            )
+        return head
 
-    def _clear(self, head: WarmHead | None) -> None:
-        """End the head if it lives, and remove what it left."""
-        if head is not None and self.file.is_held():  # so the process id is still its own
+    def _retire(self, head: WarmHead) -> None:
+        """Ask the head to end as soon as no run is connected."""
+        if self.file.is_held():  # so the process id is still its own
             with suppress(ProcessLookupError):
-                os.kill(head.pid, signal.SIGKILL)
-        if not until(lambda: not self.file.is_held(), END_S):
-            raise WarmRayUnavailableError("the earlier warm Ray does not end")
+                os.kill(head.pid, signal.SIGTERM)
+
+    def _remove_stale(self, head: WarmHead | None) -> None:
+        """Remove what a head has left that ended without doing so."""
+        if not self.file.remove():
+            raise WarmRayUnavailableError("another warm Ray is just starting")
         if head is not None:
             remove_session(head.session)
-        self.file.remove()
 
     def _start(self) -> WarmHead:
         """Start a head that outlives this process, its terminal and its process group."""

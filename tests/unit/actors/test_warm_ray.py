@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -111,6 +117,70 @@ def test_only_a_session_of_ray_is_removed(tmp_path: Path) -> None:
 
     assert mine.exists()
     assert not session.exists()
+
+
+@contextmanager
+def another_process() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that ends with its input."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_head_that_is_busy_is_left_to_the_runs_that_use_it(tmp_path: Path) -> None:
+    """It holds its file and its port, but does not answer in time."""
+    file = StateFile(tmp_path / "x.json")
+    assert file.hold()
+    with socket.create_server(("127.0.0.1", 0)) as server, another_process() as process:
+        host, port = server.getsockname()
+        file.write(replace(HEAD, pid=process.pid, address=f"{host}:{port}"))
+        with pytest.raises(WarmRayUnavailableError, match=f"{process.pid}.* not answer in time"):
+            WarmRay(StateFile(file.path), 9.0, {}).use(lambda head: None)
+
+        assert process.poll() is None
+        assert StateFile(file.path).running() is not None
+        process.communicate(b"\n", timeout=30)
+        assert process.returncode == 0, "a signal has ended it"
+
+
+def test_a_head_that_cannot_be_joined_is_asked_to_end(tmp_path: Path) -> None:
+    """Nothing listens at its address. SIGTERM ends a head only when no run is connected."""
+    file = StateFile(tmp_path / "x.json")
+    assert file.hold()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+    with another_process() as process:
+        file.write(replace(HEAD, pid=process.pid, address=f"{host}:{port}"))
+        with pytest.raises(WarmRayUnavailableError, match="asked to end"):
+            WarmRay(StateFile(file.path), 9.0, {}).use(lambda head: None)
+
+        assert process.wait(30) == -signal.SIGTERM
+        assert file.path.exists(), "its holder removes it"
+
+
+def test_a_head_removes_no_file_of_another_head(tmp_path: Path) -> None:
+    first, second = StateFile(tmp_path / "x.json"), StateFile(tmp_path / "x.json")
+    assert first.hold()
+    first.path.unlink()
+    assert second.hold()
+    second.write(HEAD)
+
+    assert not first.remove()
+    assert StateFile(second.path).running() == HEAD
+    assert second.remove()
+    assert not second.path.exists()
+
+
+def test_a_command_removes_no_file_that_a_head_holds(tmp_path: Path) -> None:
+    holder, command = StateFile(tmp_path / "x.json"), StateFile(tmp_path / "x.json")
+    assert holder.hold()
+    assert not command.remove()
+    assert command.is_held()
+    os.close(holder._held or -1)
+    assert command.remove()
+    assert not command.path.exists()
 
 
 def test_one_door_admits_one_command(tmp_path: Path) -> None:
