@@ -49,7 +49,81 @@ def test_a_head_gets_a_fixed_list_of_variables_without_secrets() -> None:
     assert environment(kept | left_out, {"LANG"}) == kept
 
 
-@pytest.mark.parametrize("name", ["PGPASSWORD", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "RAY_REDIS_PASSWORD",
+        "RAY_RUNTIME_ENV_BEARER_TOKEN",
+        "RAY_AUTH_TOKEN",
+        "RAY_RUNTIME_ENV_HOOK",
+        "RAY_JOB_CONFIG_JSON_ENV_VAR",
+        "RAY_PROMETHEUS_HEADERS",
+        "RAY_ANYTHING_NEW",
+        "RAY_some_secret_flag",
+        "PYTHON_KEYRING_PASSWORD",
+        "PGP_PRIVATE_KEY",
+        "PG_URL",
+        "AZURE_STORAGE_KEY",
+        "AZURE_STORAGE_SAS_KEY",
+        "GOOGLE_API_KEY",
+        "GOOGLE_CREDENTIALS",
+        "AWS_ACCESS_KEY_ID",
+    ],
+)
+def test_a_head_gets_no_variable_that_may_hold_a_secret(name: str) -> None:
+    assert environment({name: "hunter2", "PATH": "/bin"}, ()) == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "RAY_AUTH_MODE",
+        "RAY_AUTH_TOKEN_PATH",
+        "RAY_USE_TLS",
+        "RAY_TLS_SERVER_KEY",
+        "RAY_metrics_report_interval_ms",
+        "RAY_grpc_keepalive_time_ms",
+        "PYTHONHASHSEED",
+        "PGPASSFILE",
+        "PGSSLKEY",
+        "AWS_REGION",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ],
+)
+def test_a_head_gets_flags_and_names_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert environment({name: "/x"}, ()) == {name: "/x"}
+    monkeypatch.setenv(name, "/x")
+    assert WarmRay.of(tmp_path, 60.0, ()).environ[name] == "/x"
+
+
+def test_a_secret_that_no_worker_needs_prevents_no_warm_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_REDIS_PASSWORD", "PYTHON_KEYRING_PASSWORD", "PGP_PRIVATE_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+
+    assert "hunter2" not in WarmRay.of(tmp_path, 60.0, ()).environ.values()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PGPASSWORD",
+        "AWS_SESSION_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_KEY",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "GOOGLE_API_KEY",
+        "GOOGLE_CREDENTIALS",
+    ],
+)
 def test_a_run_whose_workers_may_need_a_secret_uses_no_warm_ray(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
