@@ -9,7 +9,6 @@ Ray, which may change. `tests/unit/actors/test_local_ray.py` then fails and name
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -187,7 +186,9 @@ class LocalRay:
         def start(command: list[str], process_type: str, **options: Any) -> Any:
             if threading.current_thread() is not thread:
                 return before(command, process_type, **options)
-            with self._environment(), _set(_NO_STATISTICS):
+            # not set in os.environ, which other threads read and inherit meanwhile
+            options["env_updates"] = {**(options.get("env_updates") or {}), **_NO_STATISTICS}
+            with self._environment():
                 started = before(command, process_type, **options)
             self._started.append((process_type, started.process))
             if self._is_ended:  # meanwhile, so that `end` has not seen it
@@ -249,18 +250,3 @@ def _allow_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < more:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
-
-
-@contextmanager
-def _set(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables until the end of the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
