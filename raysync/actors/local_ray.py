@@ -9,7 +9,6 @@ Ray, which may change. `tests/unit/actors/test_local_ray.py` then fails and name
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -38,6 +37,10 @@ _Environment = Callable[[], AbstractContextManager[object]]
 _T = TypeVar("_T")
 
 
+class _EndedError(RuntimeError):
+    """The node has ended, so it starts no more processes."""
+
+
 class LocalRay:
     """Head node whose processes end with this process, however this process ends.
 
@@ -52,6 +55,8 @@ class LocalRay:
         self._node: _Node | None = None
         self._is_ended = False
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._takes_calls = True
+        self._queueing = threading.Lock()
         threading.Thread(target=self._serve, name="local-ray", daemon=True).start()
 
     def start(self) -> None:
@@ -82,7 +87,10 @@ class LocalRay:
 
         Return None where it cannot start, or is ended first. Ray logs the reason, and runs go on.
         """
-        return self._call(self._open_dashboard)
+        try:
+            return self._call(self._open_dashboard)
+        except _EndedError:
+            return None
 
     def count_drivers(self) -> int:
         """Return the number of connected programs, without the dashboard's own connections."""
@@ -110,11 +118,15 @@ class LocalRay:
     def end(self) -> None:
         """End all processes."""
         self.close_dashboard()
-        if self._node is None:
-            self._kill({process_type for process_type, _ in self._started})
-        else:
-            self._node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
-        self._calls.put(None)
+        try:
+            if self._node is None:
+                self._kill({process_type for process_type, _ in self._started})
+            else:
+                self._node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
+        finally:
+            with self._queueing:
+                self._takes_calls = False
+                self._calls.put(None)
 
     def _kill(self, process_types: Collection[str]) -> None:
         for process_type, process in list(self._started):
@@ -141,7 +153,11 @@ class LocalRay:
         return f"http://{node.webui_url}" if node.webui_url else None
 
     def _call(self, function: Callable[[], _T]) -> _T:
-        """Call *function* in the thread that starts processes, and return its result."""
+        """Call *function* in the thread that starts processes, and return its result.
+
+        Raises:
+            _EndedError: the thread has ended, or is about to.
+        """
         result: Future[_T] = Future()
 
         def call() -> None:
@@ -150,7 +166,10 @@ class LocalRay:
             except BaseException as error:  # noqa: BLE001 it is raised in the caller's thread
                 result.set_exception(error)
 
-        self._calls.put(call)
+        with self._queueing:  # a call behind the last one would never be answered
+            if not self._takes_calls:
+                raise _EndedError("the local Ray has ended")
+            self._calls.put(call)
         return result.result()
 
     def _serve(self) -> None:
@@ -167,7 +186,9 @@ class LocalRay:
         def start(command: list[str], process_type: str, **options: Any) -> Any:
             if threading.current_thread() is not thread:
                 return before(command, process_type, **options)
-            with self._environment(), _set(_NO_STATISTICS):
+            # not set in os.environ, which other threads read and inherit meanwhile
+            options["env_updates"] = {**(options.get("env_updates") or {}), **_NO_STATISTICS}
+            with self._environment():
                 started = before(command, process_type, **options)
             self._started.append((process_type, started.process))
             if self._is_ended:  # meanwhile, so that `end` has not seen it
@@ -229,18 +250,3 @@ def _allow_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < more:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
-
-
-@contextmanager
-def _set(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables until the end of the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

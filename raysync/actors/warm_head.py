@@ -110,7 +110,7 @@ class WarmHeadProcess:
         """Remove the file, unless a run is just joining; return whether it is removed."""
         with suppress(WarmRayUnavailableError), self._file.door(0):
             if not self._is_used():
-                self._file.remove()
+                self._file.remove()  # unless another head has taken the path since
                 return True
         return False
 

@@ -4,6 +4,9 @@ A head belongs to one *state file*. The head holds a lock on that file for as lo
 the kernel releases the lock with the process. So a file without a holder is stale, whatever has
 happened: a crash, a reboot, another process with the same id. Commands that look for a head, and a
 head that is about to end, exclude each other by a second file, the *door*.
+
+Other runs may use a head that this run cannot use, so no run kills one. It asks the head to end,
+which the head does once no run is connected, and starts a Ray of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import platform
 import re
@@ -38,7 +40,6 @@ from raysync.settings import LOCAL_RAYS
 START_S: Final = 60.0
 """Maximum seconds for a head's start, also for one that another command starts."""
 DASHBOARD_S: Final = 60.0
-END_S: Final = 10.0
 _PERIOD_S: Final = 0.02
 _LOOK_S: Final = 1.0
 """Seconds for which a head tries to lock its file: a look at the file locks it briefly."""
@@ -46,19 +47,32 @@ _STATE_BYTES: Final = 10_000
 _SESSION: Final = re.compile(r"session_[0-9_-]+")
 """Name of a folder that Ray makes for a session."""
 
+_OF_WORKERS: Final = "PG[A-Z]+|AWS_.*|GOOGLE_.*|AZURE_.*"
+"""Variables of PostgreSQL (libpq's names) and of the stores of attachments."""
+_OF_RAY: Final = (
+    "[a-z][a-z0-9_]*|AUTH_MODE|AUTH_TOKEN_PATH|TMPDIR|USE_TLS|TLS_CA_CERT|TLS_SERVER_CERT|"
+    "TLS_SERVER_KEY|BACKEND_LOG_LEVEL|DEFAULT_PYTHON_VERSION_MATCH_LEVEL|"
+    "DISABLE_DOCKER_CPU_WARNING|USE_MULTIPROCESSING_CPU_COUNT|OBJECT_STORE_ALLOW_SLOW_STORAGE|"
+    "ROTATION_MAX_BYTES|ROTATION_BACKUP_COUNT|ENABLE_UV_RUN_RUNTIME_ENV|PROMETHEUS_HOST|"
+    "PROMETHEUS_NAME|GRAFANA_HOST|GRAFANA_IFRAME_HOST|METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR"
+)
+"""Variables of Ray, without RAY_: its flags, which have lower case, and those that a head needs.
+
+No others: Ray's own secrets, addresses of other clusters and hooks are among them.
+"""
 _INHERITED: Final = re.compile(
     "PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|"
-    "SSL_CERT_FILE|SSL_CERT_DIR|RAY_.*|PG.*|AWS_.*|GOOGLE_.*|AZURE_.*"
+    f"SSL_CERT_FILE|SSL_CERT_DIR|RAY_({_OF_RAY})|{_OF_WORKERS}"
 )
 """Variables that workers may need. Tokens are in none of them, and workers get proxies sealed."""
-_NOT_INHERITED: Final = frozenset(
-    {"RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_RUNTIME_ENV_HOOK"}
-)
 _SECRET: Final = re.compile(
-    "(PG|AWS_|GOOGLE_|AZURE_).*(PASSWORD|SECRET|TOKEN|ACCESS_KEY|ACCOUNT_KEY|CONNECTION_STRING)"
+    ".*(PASS|SECRET|TOKEN|CREDENTIAL|SAS|KEY|CONNECTION_STRING).*", re.IGNORECASE
 )
-"""Secrets that workers may need: a head that outlives the run must not keep them."""
-_log = logging.getLogger(__name__)
+"""Names of variables that may hold a secret, which a head that outlives the run must not keep."""
+_NAMES_FILE: Final = re.compile(
+    ".*_(FILE|PATH)|PGPASSFILE|PGSSLKEY|RAY_TLS_SERVER_KEY|GOOGLE_APPLICATION_CREDENTIALS"
+)
+"""Variables that name a file, so that the secret is not in the environment."""
 
 
 class WarmRayUnavailableError(Exception):
@@ -111,13 +125,24 @@ class StateFile:
 
     def hold(self) -> bool:
         """Hold the file for the life of this process; return False if another process does."""
+        return until(self._try_to_hold, _LOOK_S)
+
+    def _try_to_hold(self) -> bool:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not until(lambda: _lock(file), _LOOK_S):
+        # a command may have removed the file between the two calls
+        if not (_lock(file) and self._is_open_as(file)):
             os.close(file)
             return False
         os.ftruncate(file, 0)
         self._held = file
         return True
+
+    def _is_open_as(self, file: int) -> bool:
+        """Return whether the path still names this open file."""
+        try:
+            return os.path.samestat(os.fstat(file), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def write(self, head: WarmHead) -> None:
         """Describe the head that this process is."""
@@ -127,8 +152,29 @@ class StateFile:
         os.pwrite(self._held, text, 0)
         os.ftruncate(self._held, len(text))
 
-    def remove(self) -> None:
-        """Remove the file; the holder has ended, or is about to."""
+    def remove(self) -> bool:
+        """Remove the file; return False, and keep it, if another process holds it.
+
+        A holder whose file was removed leaves the file that another head has made since.
+        """
+        if self._held is not None:
+            if not self._is_open_as(self._held):
+                return False
+            self._unlink()
+            return True
+        try:
+            file = os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            if not (until(lambda: _lock(file), _LOOK_S) and self._is_open_as(file)):
+                return False
+            self._unlink()  # under the lock, so that no head takes the file meanwhile
+            return True
+        finally:
+            os.close(file)
+
+    def _unlink(self) -> None:
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".log").unlink(missing_ok=True)
 
@@ -191,7 +237,8 @@ class WarmRay:
             WarmRayUnavailableError: workers may need a secret of the environment, which a head
                 that outlives the run must not get.
         """
-        secrets = sorted(name for name in os.environ if _SECRET.fullmatch(name))
+        needed = (name for name in os.environ if re.fullmatch(_OF_WORKERS, name))
+        secrets = sorted(filter(_is_secret, needed))
         if secrets:
             raise WarmRayUnavailableError(
                 f"a warm Ray gets no secret, and workers may need {secrets[0]}"
@@ -202,24 +249,17 @@ class WarmRay:
     def use(self, join: Callable[[WarmHead], None]) -> WarmHead:
         """Join the head by *join*, after its start if none runs. Return the head.
 
+        A head that cannot be joined is asked to end, and the next run starts another one.
+
         Raises:
             WarmRayUnavailableError: no head can be started or joined.
         """
         with self.file.door(START_S):
-            head = self._answering()
-            if head is not None:
-                try:
-                    join(head)
-                except ConfigurationError as error:
-                    _log.warning("The warm Ray is replaced: %s", error)
-                    self._clear(head)
-                else:
-                    return head
-            head = self._start()
+            head = self._answering() or self._start()
             try:
                 join(head)
             except ConfigurationError as error:
-                self._clear(head)
+                self._retire(head)
                 raise WarmRayUnavailableError(str(error)) from error
             return head
 
@@ -243,34 +283,47 @@ class WarmRay:
         return found[0] if found else None
 
     def _answering(self) -> WarmHead | None:
-        """Return the running head if it answers as the head of a Ray with this token."""
+        """Return the running head, which answers as the head of a Ray with this token.
+
+        Return None, and remove what a former head left, if none runs.
+
+        Raises:
+            WarmRayUnavailableError: a head runs, but this run cannot use it.
+        """
         from raysync.actors.joining import require_joinable  # here, because gRPC takes 0.1 s
 
         until(lambda: self.file.read() is not None or not self.file.is_held(), START_S)
         head = self.file.read()
-        if head is None or not self.file.is_held():
-            self._clear(head)
+        if not self.file.is_held():
+            self._remove_stale(head)
             return None
+        if head is None:
+            raise WarmRayUnavailableError("the warm Ray does not start in time")
         try:
-            if require_joinable(head.address).ray_version is not None:
-                return head
-            reason = "it does not answer in time"
+            answer = require_joinable(head.address)
         except ConfigurationError as error:
-            reason = str(error)
-        _log.warning("The warm Ray is replaced: %s", reason)
-        self._clear(head)
-        return None
+            self._retire(head)
+            raise WarmRayUnavailableError(
+                f"the warm Ray (process {head.pid}) is asked to end: {error}"
+            ) from error
+        if answer.ray_version is None:  # other runs keep it busy
+            raise WarmRayUnavailableError(
+                f"the warm Ray (process {head.pid}) does not answer in time"
+            )
+        return head
 
-    def _clear(self, head: WarmHead | None) -> None:
-        """End the head if it lives, and remove what it left."""
-        if head is not None and self.file.is_held():  # so the process id is still its own
+    def _retire(self, head: WarmHead) -> None:
+        """Ask the head to end as soon as no run is connected."""
+        if self.file.is_held():  # so the process id is still its own
             with suppress(ProcessLookupError):
-                os.kill(head.pid, signal.SIGKILL)
-        if not until(lambda: not self.file.is_held(), END_S):
-            raise WarmRayUnavailableError("the earlier warm Ray does not end")
+                os.kill(head.pid, signal.SIGTERM)
+
+    def _remove_stale(self, head: WarmHead | None) -> None:
+        """Remove what a head has left that ended without doing so."""
+        if not self.file.remove():
+            raise WarmRayUnavailableError("another warm Ray is just starting")
         if head is not None:
             remove_session(head.session)
-        self.file.remove()
 
     def _start(self) -> WarmHead:
         """Start a head that outlives this process, its terminal and its process group."""
@@ -302,12 +355,16 @@ class WarmRay:
 
 def environment(environ: Mapping[str, str], hidden: Collection[str]) -> dict[str, str]:
     """Return the variables of *environ* that a head gets: an allowlist, without *hidden*."""
-    left_out = _NOT_INHERITED | set(hidden)
     return {
         name: value
         for name, value in sorted(environ.items())
-        if _INHERITED.fullmatch(name) and not _SECRET.fullmatch(name) and name not in left_out
+        if _INHERITED.fullmatch(name) and not _is_secret(name) and name not in hidden
     }
+
+
+def _is_secret(name: str) -> bool:
+    """Return whether a variable may hold a secret, by its name."""
+    return bool(_SECRET.fullmatch(name)) and not _NAMES_FILE.fullmatch(name)
 
 
 def remove_session(session: str) -> None:

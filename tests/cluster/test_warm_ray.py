@@ -32,7 +32,24 @@ if "dashboard" in sys.argv:
     print(found.dashboard_url, runtime.open_dashboard(), flush=True)
 if "stay" in sys.argv:
     input()
+    print(ray.get(ray.remote(num_cpus=0)(lambda: "works on").remote()), flush=True)
 runtime.disconnect()
+"""
+_FAIL_TO_JOIN = """
+import os, pathlib, sys
+from raysync.actors.ray_token import use_own_token
+from raysync.actors.warm_ray import WarmRay, WarmRayUnavailableError
+from raysync.errors import ConfigurationError
+
+def join(head):
+    raise ConfigurationError("a reason of its own")
+
+home = pathlib.Path(os.environ["RAYSYNC_HOME"])
+use_own_token(home)
+try:
+    WarmRay.of(home, float(sys.argv[1]), ["A_SECRET", "LANG"]).use(join)
+except WarmRayUnavailableError as error:
+    print(error)
 """
 
 
@@ -173,14 +190,39 @@ def test_a_killed_head_leaves_nothing_and_is_replaced(
     assert plasma() <= before
 
 
-def test_a_head_with_another_token_is_replaced(environ: dict[str, str], home: Path) -> None:
+def test_a_head_with_another_token_ends_with_the_run_that_uses_it(
+    environ: dict[str, str], home: Path
+) -> None:
+    with staying(environ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith("works")
+        head = only_head(home)
+        (home / "ray_auth_token").write_text("f" * 64)
+
+        # asked first: Ray would try for 20 s
+        connected(environ, expected="refuses the token")
+
+        assert only_head(home).pid == head.pid
+        assert run.communicate("\n")[0] == "works on\n"
+    wait_until(lambda: not lives(head.pid), 60)
     connected(environ)
-    head = only_head(home)
-    (home / "ray_auth_token").write_text("f" * 64)
-
-    connected(environ, expected="refuses the token")  # asked first: Ray would try for 20 s
-
     assert only_head(home).pid != head.pid
+
+
+def test_a_run_that_fails_to_join_leaves_the_head_to_the_run_that_uses_it(
+    environ: dict[str, str], home: Path
+) -> None:
+    with staying(environ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith("works")
+        head = only_head(home)
+        failing = [sys.executable, "-c", _FAIL_TO_JOIN, LONG_S]
+        done = subprocess.run(failing, env=environ, capture_output=True, text=True, check=True)
+
+        assert done.stdout == "a reason of its own\n", done.stderr
+        assert only_head(home).pid == head.pid
+        assert run.communicate("\n")[0] == "works on\n"
+    wait_until(lambda: not lives(head.pid), 60)
 
 
 def test_two_commands_at_once_end_with_one_head(environ: dict[str, str], home: Path) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import resource
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +20,20 @@ from ray._raylet import InnerGcsClient
 from raysync.actors import local_ray
 
 _STARTERS = ("start_gcs_server", "start_raylet", "start_api_server")
+STATISTICS = "RAY_USAGE_STATS_ENABLED"
+
+
+@contextmanager
+def open_local_ray() -> Iterator[local_ray.LocalRay]:
+    """Yield a node without processes; end it, and wait until Ray's functions are restored."""
+    local = local_ray.LocalRay()
+    try:
+        yield local
+    finally:
+        local.end()
+        for thread in threading.enumerate():
+            if thread.name == "local-ray":
+                thread.join(30)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +44,7 @@ _STARTERS = ("start_gcs_server", "start_raylet", "start_api_server")
         (Node, "ray_params head shutdown_at_exit spawn_reaper ray_init_cluster"),
         (Node.start_api_server, "include_dashboard raise_on_failure"),
         (Node.kill_all_processes, "check_alive allow_graceful wait"),
-        (services.start_ray_process, "command process_type"),
+        (services.start_ray_process, "command process_type env_updates"),
     ],
 )
 def test_ray_takes_the_parameters_that_a_local_ray_passes(function: Any, needed: str) -> None:
@@ -55,6 +74,32 @@ def test_ray_has_the_attributes_that_a_local_ray_reads() -> None:
     assert local_ray._DASHBOARD == services.ray_constants.PROCESS_TYPE_DASHBOARD
 
 
+def test_the_environment_of_this_process_stays_while_ray_starts_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(STATISTICS, raising=False)
+    seen: list[str | None] = []
+    start_ray_process: Any = services.start_ray_process
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        seen.append(os.environ.get(STATISTICS))
+        return start_ray_process(*arguments, **options)
+
+    monkeypatch.setattr(services, "start_ray_process", start)
+    out, into = os.pipe()
+    with open_local_ray() as local, os.fdopen(out) as output, os.fdopen(into, "w") as file:
+        options = {"fate_share": False, "env_updates": {"A": "b"}, "stdout_file": file}
+        command = [sys.executable, "-c", "import os; print(dict(os.environ))"]
+        found: Any = services
+        local._call(lambda: found.start_ray_process(command, "raylet", **options)).process.wait()
+        file.close()
+        said = output.read()
+
+    assert f"'{STATISTICS}': '0'" in said
+    assert "'A': 'b'" in said
+    assert seen == [None]
+
+
 def test_more_files_may_be_open_than_a_shell_allows() -> None:
     """`ray.init` does the same, but only after this node has started."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -67,3 +112,22 @@ def test_more_files_may_be_open_than_a_shell_allows() -> None:
 
     assert now == min(hard, local_ray.OPEN_FILES) or hard == resource.RLIM_INFINITY
     assert now > 256
+
+
+def test_a_call_after_the_end_fails_at_once() -> None:
+    with open_local_ray() as local:
+        pass
+    answers: list[object] = []
+
+    def call() -> None:
+        answers.append(local.open_dashboard())
+        with pytest.raises(RuntimeError, match="has ended") as refused:
+            local.start()
+        answers.append(refused.type)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    caller.join(10)
+
+    assert not caller.is_alive(), "the call waits for a thread that has ended"
+    assert answers == [None, local_ray._EndedError]
