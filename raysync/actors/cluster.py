@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util import ActorPool
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -18,7 +18,6 @@ from raysync.actors.governor import RateLimitGovernorActor, governor_name
 from raysync.actors.handles import RemoteTracker, lease_from, observe_by, watch_by
 from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.offers import Placement
-from raysync.actors.ray_calls import in_thread
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.tracker import ProgressTrackerActor
@@ -28,6 +27,7 @@ from raysync.models.ids import JobId
 from raysync.models.permits import Demand, Lease, Sharer
 from raysync.pool.slots import SlotPool
 from raysync.ratelimit.limiter import Report
+from raysync.threads import in_thread
 from raysync.worker.channel_worker import Watch
 from raysync.worker.driver_governor import DRIVER
 from raysync.worker.secrets import JobSecrets
@@ -174,7 +174,7 @@ class RunActors:
         try:
             async with asyncio.timeout(LEAVE_S):
                 await self._governor.give_up_shares.remote()
-        except (RayActorError, TimeoutError):
+        except (RayError, TimeoutError):
             return  # the shares expire by themselves
 
     async def end(self) -> None:

@@ -15,8 +15,8 @@ from typing import Final
 import ray
 
 from raysync.actors.listener import reason_unreachable
-from raysync.actors.ray_calls import in_thread
-from raysync.errors import ControlServiceLostError
+from raysync.errors import ControlServiceLostError, safe_message
+from raysync.threads import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +55,9 @@ async def watch_control_service(
         try:
             has_answered = await in_thread(answers, QUESTION_S)
         except TimeoutError:
+            has_answered = False
+        except Exception as error:  # noqa: BLE001 the watch must go on, or nothing ends the run
+            _log.warning("Ray's control service cannot be asked: %s", safe_message(error))
             has_answered = False
         if has_answered:
             if silent_since_s is not None:

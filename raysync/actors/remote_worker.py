@@ -15,7 +15,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 
 from raysync.actors.handles import take_note, why
 from raysync.actors.nodes import NODES_S
-from raysync.actors.ray_calls import in_thread, kill_actor, without_waiting
+from raysync.actors.ray_calls import kill_actor, without_waiting
 from raysync.errors import (
     ConfigurationError,
     RaysyncError,
@@ -25,6 +25,7 @@ from raysync.errors import (
 )
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
+from raysync.threads import in_thread
 from raysync.worker.heartbeat import watch_liveness
 from raysync.worker.secrets import JobSecrets
 
@@ -202,7 +203,10 @@ class RemoteWorker:
             _log.info("%s did not close job %s: %s", self.worker_id, job_id, error)
 
     async def close(self) -> None:
-        """Let the worker flush its reports, then end it."""
+        """Let the worker flush its reports, then end it; kill one that never started."""
+        if self._actor is None:
+            self.kill()
+            return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._actor.close.remote()

@@ -45,6 +45,9 @@ _open_dashboard: Callable[[], str | None] = _no_dashboard
 _OF_CLOUDS = ("169.254.169.254", "metadata.google.internal")
 """Metadata servers of clouds, which Ray asks at its start."""
 
+_SHORT_MACHINE: Final = (
+    "The machine may be short of memory, processes or open files. Check `ulimit -a`."
+)
 _ADVICE: Final = (
     (
         "Version mismatch",
@@ -60,10 +63,8 @@ _ADVICE: Final = (
         "Free some space, or set RAY_TMPDIR to a directory on another disk.",
     ),
     ("Permission denied", "Set RAY_TMPDIR to a directory that you may write to."),
-    (
-        "timed out during startup",
-        "The machine may be short of memory, processes or open files. Check `ulimit -a`.",
-    ),
+    ("timed out during startup", _SHORT_MACHINE),
+    ("Timed out waiting for file", _SHORT_MACHINE),
 )
 """Advice to the user, by a part of the reason."""
 

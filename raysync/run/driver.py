@@ -160,7 +160,7 @@ class _Run:
         """Sync all tenants with one pool of workers, as many concurrently as there is room for.
 
         Raises:
-            ConfigurationError: Ray cannot be used.
+            ConfigurationError: Ray cannot be used, and no job has begun.
         """
         if self._is_local:
             self._on_ray()  # signals end the run from now on, before there is a Ray
@@ -181,13 +181,17 @@ class _Run:
             for task in tasks:
                 task.cancel()
             await self._close()
-        if self._ray.failure is not None and not stop.is_set():
+        is_begun = any(job.job_id is not None for job in jobs)
+        if self._ray.failure is not None and not is_begun and not stop.is_set():
             raise self._ray.failure
         pairs = zip(jobs, ends, strict=True)
         return RunResult(jobs=[self._result(*pair, alone=len(jobs) == 1) for pair in pairs])
 
     async def _in_turn(self, job: TenantJob) -> SyncJobResult:
-        """Wait for the job's turn and run it; a run that is ending begins no job."""
+        """Wait for the job's turn and run it.
+
+        A run that is ending begins no job, and neither does one whose Ray cannot start.
+        """
         self._keys.require(job.tenant)
         async with self._turns:
             await self._outages.answers(self._active.ending)
@@ -195,6 +199,8 @@ class _Run:
                 raise self._active.ended_by
             if self._active.ending.is_set():
                 return unbegun_result(job.tenant.slug, self._clock.now())
+            if self._ray.failure is not None:  # its lists would be requested for nothing
+                raise self._ray.failure
             return await job.run()
 
     def _result(
@@ -219,9 +225,20 @@ class _Run:
     async def _close(self) -> None:
         """End the workers first: their last reports and permits need the other parts."""
         try:
-            await self._ray.end_workers()
-            await self._planning.close()
-            await self._tracked.end()
-            await self._governor.close()
+            await close_each(
+                self._ray.end_workers,
+                self._planning.close,
+                self._tracked.end,
+                self._governor.close,
+            )
         finally:
-            await self._ray.close()
+            await close_each(self._ray.close)
+
+
+async def close_each(*closes: Callable[[], Awaitable[object]]) -> None:
+    """Call *closes* in order, and log their errors: none costs the run its result."""
+    for close in closes:
+        try:
+            await close()
+        except Exception:  # noqa: BLE001 the parts are independent
+            _log.exception("A part of the run did not end cleanly", extra={"event": "close_failed"})

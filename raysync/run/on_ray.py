@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
 
 from raysync.actors.cluster import RunActors
 from raysync.actors.control_service import (
@@ -24,8 +26,12 @@ from raysync.run.active_jobs import ActiveJobs
 from raysync.run.keys import RunKeys
 from raysync.run.requests import Room
 from raysync.settings import Settings
+from raysync.threads import in_thread
 from raysync.worker.job_tracker import Tracker
 from raysync.worker.secrets import JobSecrets
+
+DASHBOARD_S: Final = 120.0
+"""Timeout for the start of a local Ray's dashboard, in seconds; it usually takes four."""
 
 
 class OnRay:
@@ -85,7 +91,9 @@ class OnRay:
     async def _open_dashboard(self, on_dashboard: Callable[[str], None]) -> None:
         """Open the dashboard of a local Ray after the first worker, which must not wait for it."""
         await self.actors.worker_started.wait()
-        url = await asyncio.to_thread(open_dashboard)
+        url = None
+        with suppress(TimeoutError):
+            url = await in_thread(open_dashboard, DASHBOARD_S)
         if url is not None:
             on_dashboard(url)
 

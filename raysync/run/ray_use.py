@@ -16,6 +16,7 @@ from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
 from raysync.run.requests import Room
 from raysync.settings import Settings
+from raysync.threads import in_thread
 from raysync.worker.driver_governor import DriverGovernor
 from raysync.worker.job_tracker import JobTracker
 
@@ -88,7 +89,7 @@ class RayUse:
         return await asyncio.shield(self._starting)  # other channels wait for it, too
 
     async def _start(self) -> OnRay:
-        self._joining = asyncio.create_task(asyncio.to_thread(self._start_local))
+        self._joining = asyncio.create_task(in_thread(self._start_local, None))
         self._joining.add_done_callback(_retrieve)
         try:
             runtime = await asyncio.shield(self._joining)
@@ -163,14 +164,20 @@ class RayUse:
             await self._present.end_workers()
 
     async def close(self) -> None:
-        """End the actors, and leave Ray."""
-        if self._joining is not None:
-            await asyncio.wait([self._joining])
+        """End the actors, and leave Ray.
+
+        A cancelled call does not wait for a Ray that is still starting. Its processes end with
+        this one, and so does the thread that starts it.
+        """
         try:
+            if self._joining is not None:
+                await asyncio.wait([self._joining])
             if self._present is not None:
                 await self._present.close()
         finally:
-            if self._joining is not None or self._present is not None:
+            is_starting = self._joining is not None and not self._joining.done()
+            has_ray = self._joining is not None or self._present is not None
+            if has_ray and not is_starting:  # `leave` would wait for the start
                 from raysync.run.on_ray import leave
 
                 leave()

@@ -26,6 +26,8 @@ DRIVER: Final = "driver"
 """Id of a run's driver among its workers, which share permits."""
 RELEASE_S: Final = 2.0
 """Timeout for the release of tokens to other governors."""
+REPORT_S: Final = 10.0
+"""Timeout for each refusal that is reported to the governor that takes over."""
 HAND_OVER_RETRY_S: Final = 1.0
 """Seconds between attempts to reach the governor that takes over."""
 
@@ -95,11 +97,16 @@ class OwnGovernor:
         return self._tokens.stopped
 
     async def pass_on(self, successor: PermitSource) -> None:
-        """Report all refusals to *successor*, which counts them as if they came now."""
+        """Report all refusals to *successor*, which counts them as if they came now.
+
+        Raises:
+            TimeoutError: *successor* does not answer; it may have counted the refusal.
+        """
         while self._refusals:
             refusal = self._refusals[0]
             observe = successor.observe_for(refusal.fingerprint)
-            await observe(refusal.status, refusal.scope, refusal.retry_after_s)
+            async with asyncio.timeout(REPORT_S):
+                await observe(refusal.status, refusal.scope, refusal.retry_after_s)
             del self._refusals[0]
 
     async def close(self) -> None:
@@ -128,6 +135,7 @@ class DriverGovernor:
         self._clock = clock
         self._open_ledger = open_ledger
         self._own: OwnGovernor | None = None  # from the first use until the hand-over
+        self._retired: OwnGovernor | None = None  # from the hand-over until it is closed
         self._shared: PermitSource | None = None
         self._is_handed_over = asyncio.Event()
 
@@ -188,16 +196,18 @@ class DriverGovernor:
             else:
                 break
         # nothing is awaited in between, so that no refusal is forgotten
-        self._shared, self._own = shared, None
+        self._shared, self._own, self._retired = shared, None, own
         self._is_handed_over.set()
         if own is not None:
             await own.close()
+            self._retired = None
 
     async def close(self) -> None:
         """Release the tokens that the governor in this process has."""
-        own, self._own = self._own, None
+        own, self._own = self._own or self._retired, None
         if own is not None:
             await own.close()
+            self._retired = None
 
 
 async def _unless(event: asyncio.Event, wait: Awaitable[_T]) -> _T | None:

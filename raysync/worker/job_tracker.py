@@ -122,33 +122,43 @@ class JobTracker:
         self.tenant = tenant  #: slug of the job's tenant
         self._own: OwnTracker | None = tracker
         self._now: Tracker = tracker
-        self._changing = asyncio.Lock()
+        self._handing_over: asyncio.Task[None] | None = None
 
     async def hand_over(self, other: Tracker) -> None:
-        """Send the job to *other*, and use it from now on. Idempotent."""
-        async with self._changing:
-            own = self._own
-            if own is None:
-                return
-            await other.open()
-            await other.plan(own.tasks, own.skipped)
-            for outcome in own.outcomes:
-                await other.settle(outcome)
-            if own.is_planned:
-                await other.planned()
-            for report in own.reports.values():
-                await other.report(report)
-            self._now, self._own = other, None
-            own.leave()
+        """Send the job to *other*, and use it from now on. Idempotent.
+
+        A cancelled call does not end the hand-over. Half-way, both trackers have the job open, and
+        both would write its progress. Concurrent calls share one hand-over, and its error.
+        """
+        if self._own is None:
+            return
+        if self._handing_over is None or self._handing_over.done():
+            self._handing_over = asyncio.create_task(self._hand_over(other))
+            self._handing_over.add_done_callback(_retrieve)
+        await asyncio.shield(self._handing_over)
+
+    async def _hand_over(self, other: Tracker) -> None:
+        own = self._own
+        if own is None:
+            return
+        await other.open()
+        await other.plan(own.tasks, own.skipped)
+        for outcome in own.outcomes:
+            await other.settle(outcome)
+        if own.is_planned:
+            await other.planned()
+        for report in own.reports.values():
+            await other.report(report)
+        self._now, self._own = other, None
+        own.leave()
 
     async def _present(self) -> Tracker:
         """Return the tracker of the moment; wait while it changes.
 
         Calls of the tracker in this process await nothing, so that none falls into a hand-over.
         """
-        if self._own is not None:
-            async with self._changing:
-                pass
+        if self._own is not None and self._handing_over is not None:
+            await asyncio.wait([self._handing_over])
         return self._now
 
     async def open(self) -> None:
@@ -180,3 +190,9 @@ class JobTracker:
 
     def figures(self, waiting: int) -> TenantFigures:
         return self._now.figures(waiting)
+
+
+def _retrieve(ending: asyncio.Future[None]) -> None:
+    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
+    if not ending.cancelled():
+        ending.exception()

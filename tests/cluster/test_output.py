@@ -61,9 +61,12 @@ def test_a_path_too_long_for_rays_sockets_is_said_with_what_to_do(
 
     ended = start_failing(without_ray.with_environ(TMPDIR=str(long)), "")
 
-    assert ended.code == 2, ended.stderr
-    assert b"AF_UNIX path length cannot exceed 107 bytes" in ended.stderr
-    assert b"Set RAY_TMPDIR" in ended.stderr
+    assert ended.code == 1, "the job had begun"
+    (job,) = json.loads(ended.stdout)["jobs"]
+    assert job["status"] == "failed"
+    assert "AF_UNIX path length cannot exceed 107 bytes" in job["errors"][0]["error"]
+    assert "Set RAY_TMPDIR" in job["errors"][0]["error"]
+    assert f"raysync resume --job-id {job['job_id']}".encode() in ended.stderr
     assert_harmless(ended)
 
 
@@ -73,13 +76,13 @@ def test_too_few_open_files_are_said_with_what_to_do(without_ray: Installation, 
     ended = start_failing(without_ray, f"ulimit -n {limit};")
 
     assert ended.code in (1, 2), ended.stderr
-    assert b"ulimit" in ended.stderr
+    assert b"ulimit" in ended.stdout + ended.stderr
     assert_harmless(ended)
 
 
 def start_failing(installation: Installation, before: str) -> Ended:
     """Run `raysync start` after the shell command *before*."""
-    command = [sys.executable, "-m", "raysync", "start", "--tenant", "takaro"]
+    command = [sys.executable, "-m", "raysync", "start", "--tenant", "takaro", "--json"]
     with served_tenant(installation, tiny_world()) as (installation, _):
         done = subprocess.run(
             ["/bin/sh", "-c", f'{before} exec "$@"', "sh", *command],

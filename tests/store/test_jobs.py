@@ -262,6 +262,23 @@ async def test_a_window_survives_to_be_resumed(jobs: JobStore, tenant: Tenant) -
     assert resumed.status is JobStatus.RUNNING
 
 
+async def test_a_job_that_has_ended_keeps_its_final_progress(
+    jobs: JobStore, work: ChannelTask
+) -> None:
+    """A tracker that was not closed goes on writing what it knew last."""
+    ended = ChannelRow(work, ChannelJobStatus.COMPLETED, 1, "w1", NOON, None, outcome(work))
+    await jobs.save_progress(_view(work.job_id), [ended], {})
+    await jobs.finish(work.job_id, JobStatus.PARTIAL)
+    final = await jobs.load(work.job_id)
+
+    obsolete = replace(_view(work.job_id), messages=7, planning=True)
+    pending = ChannelRow(work, ChannelJobStatus.PENDING, 0, None, None, None, None)
+    await jobs.save_progress(obsolete, [pending], {"w1": ApiUsage(calls={"GET /x": 9})})
+
+    now = await jobs.load(work.job_id)
+    assert replace(now, heartbeat_age_s=final.heartbeat_age_s) == final
+
+
 async def test_a_job_that_ended_well_is_not_resumed(jobs: JobStore, work: ChannelTask) -> None:
     await jobs.finish(work.job_id, JobStatus.COMPLETED)
     with pytest.raises(ConfigurationError, match="completed: there is nothing to resume"):

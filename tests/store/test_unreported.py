@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.errors import ClaimLostError
 from raysync.models.entities import Reaction
 from raysync.models.ids import MessageId
-from raysync.models.status import ChannelJobStatus
-from raysync.models.work import ChannelTally, ChannelTask, Claim
+from raysync.models.status import ChannelJobStatus, JobStatus, SyncType
+from raysync.models.work import ChannelTally, ChannelTask, Claim, SyncWindow
 from raysync.store.archive.pages import PostgresPages
+from raysync.store.jobs.lifecycle import JobStore
 from raysync.sync.channels.counting import ChannelCount
 from tests.store.rows import add_channel, add_tenant, message, new_job_id, outcome, page, task
 
@@ -121,6 +123,28 @@ async def test_an_earlier_run_of_a_resumed_job_is_not_counted(
     second = await _claimed(pages, _next(work), "w2")
 
     assert second.unreported.messages == 1
+
+
+async def test_an_earlier_run_is_not_counted_where_the_resumed_one_begins_with_a_second_attempt(
+    engine: AsyncEngine, pages: PostgresPages, work: ChannelTask
+) -> None:
+    """The worker of the first attempt may die before it has claimed the channel."""
+    jobs = JobStore(engine)
+    async with jobs.lease(work.tenant_id):
+        job_id = await jobs.begin(work.tenant_id, SyncWindow(SyncType.FULL))
+        begun = replace(work, job_id=job_id)
+        earlier = await _claimed(pages, begun, "w1")
+        await pages.save_page(earlier, page(message(10), message(11)))
+        await jobs.finish(job_id, JobStatus.FAILED)
+    async with jobs.lease(work.tenant_id):
+        await jobs.resume(job_id)
+
+        second = await _claimed(pages, _next(begun), "w2")
+
+        assert second.unreported == ChannelTally()
+        assert second.resume_after == 11
+        with pytest.raises(ClaimLostError):
+            await pages.save_page(earlier, page(message(12)))
 
 
 async def test_messages_above_the_checkpoint_are_counted_once(

@@ -12,6 +12,7 @@ EVENTS = {
     "channel_ended",
     "channel_failed",
     "claimed_again",
+    "close_failed",
     "control_away",
     "control_back",
     "database_away",

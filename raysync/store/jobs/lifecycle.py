@@ -43,6 +43,13 @@ ON CONFLICT (job_id, worker_id, route) DO UPDATE SET
     calls = c.calls + excluded.calls, updated_at = greatest(c.updated_at, excluded.updated_at)
 """)
 
+# The new run counts attempts from 1. Its second attempt must not continue the count of messages
+# where the last run's first attempt began. The epochs, which void old claims, stay.
+_RESET_ATTEMPTS = text("""
+UPDATE sync_progress SET attempt = 0
+WHERE tenant_id = :tenant_id AND job_id = :job_id AND attempt <> 0
+""")
+
 _DELETE_SAMPLES = text("DELETE FROM job_samples WHERE job_id = :job_id")
 
 _FINISH = text("""
@@ -130,6 +137,8 @@ class JobStore:
                     await connection.execute(_DELETE_SAMPLES, {"job_id": job_id})
                     merged = {"job_id": job_id, "earlier": EARLIER_RUNS}
                     await connection.execute(_MERGE_CALLS_OF_LAST_RUN, merged)
+                    progress = {"job_id": job_id, "tenant_id": record.tenant_id}
+                    await connection.execute(_RESET_ATTEMPTS, progress)
         if resumed.rowcount == 0:
             raise nothing_to_resume(record)
         return await self.load(job_id)

@@ -19,7 +19,7 @@ from raysync.store.jobs.rows import calls_json, channel_rows_json, usage_json, v
 _HEARTBEAT = text("""
 UPDATE sync_jobs SET heartbeat_at = now(), updated_at = now(),
     progress = CAST(:view AS jsonb), usage = CAST(:usage AS jsonb)
-WHERE id = :job_id
+WHERE id = :job_id AND status = 'running'
 """)
 
 _UPSERT_CHANNELS = text("""
@@ -80,10 +80,15 @@ async def save_progress(
     usage: Mapping[str, ApiUsage],
     sample: JobSample | None,
 ) -> None:
-    """Write heartbeat, view, changed channels, API counters and sample. See `JobStore`."""
+    """Write heartbeat, view, changed channels, API counters and sample. See `JobStore`.
+
+    Write nothing for a job that has ended. Its final progress is written before its status, so
+    anything later is an obsolete view, of a tracker that was not closed.
+    """
     job = {"job_id": view.job_id}
     beat = {**job, "view": view_json(view), "usage": usage_json(usage)}
-    await connection.execute(_HEARTBEAT, beat)
+    if (await connection.execute(_HEARTBEAT, beat)).rowcount == 0:
+        return
     if rows:
         await _save_rows(connection, view.job_id, rows)
     if usage:

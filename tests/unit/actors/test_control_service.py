@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from raysync.actors.control_service import watch_control_service
-from raysync.actors.ray_calls import in_thread, without_waiting
+from raysync.actors.ray_calls import without_waiting
 from raysync.errors import ControlServiceLostError
+from raysync.threads import in_thread
 
 PERIOD_S, GONE_AFTER_S = 0.01, 1.0
 
@@ -54,6 +55,23 @@ def test_one_that_comes_back_is_not_lost() -> None:
     asyncio.run(watch())
 
     assert now_s() > 20 * 0.3, "it was given up before its last answer"
+
+
+def test_a_question_that_fails_unexpectedly_is_no_answer() -> None:
+    """If it ended the watch, nothing would end the run without a control service."""
+    asked = 0
+
+    def fail() -> bool:
+        nonlocal asked
+        asked += 1
+        raise ValueError("not an address")
+
+    async def watch() -> ControlServiceLostError:
+        return await watch_control_service(
+            fail, period_s=PERIOD_S, gone_after_s=GONE_AFTER_S, now_s=lambda: 0.3 * asked
+        )
+
+    assert "resume the job" in str(asyncio.run(watch()))
 
 
 def test_a_call_that_hangs_costs_its_timeout_only() -> None:

@@ -76,6 +76,21 @@ def test_an_actor_that_comes_up_after_its_worker_was_killed_is_killed(
     assert killed == [late]
 
 
+def test_a_worker_that_never_started_is_closed_and_its_late_actor_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run may end before the start of its first worker has run."""
+    killed: list[object] = []
+    monkeypatch.setattr(remote_worker, "kill_actor", killed.append)
+    late = Introduced("here")
+    unstarted = RemoteWorker(lambda: late, "worker-0", no_secrets, 1.0, 1.0)
+
+    asyncio.run(unstarted.close())
+    unstarted._created()
+
+    assert killed == [late]
+
+
 def test_all_calls_of_a_killed_worker_raise_worker_lost() -> None:
     """One call reports the death, and kills the worker before other calls have reported."""
 

@@ -271,6 +271,66 @@ def test_without_a_database_the_end_does_not_wait_for_it() -> None:
     run_virtual(scenario())
 
 
+def test_a_governor_whose_hand_over_is_cancelled_is_closed_at_the_end() -> None:
+    class Slow(Ledger):
+        is_closed = False
+
+        async def renew(self, token: str, governor: str, valid_s: float, decide: Decide) -> None:
+            await super().renew(token, governor, valid_s, decide)
+            await asyncio.sleep(0.5)
+
+        async def close(self) -> None:
+            self.is_closed = True
+
+    async def scenario() -> None:
+        ledger = Slow()
+        governor = DriverGovernor(Sharer("run", "driver"), LoopClock(), lambda _: ledger)
+        governor.lease_for(secrets())
+        await asyncio.sleep(1.0)
+        shared = SharedGovernor(Ledger())
+        changing = asyncio.create_task(governor.hand_over(shared))
+        await asyncio.sleep(0.2)
+        changing.cancel()
+        await asyncio.wait([changing])
+        assert not ledger.is_closed, "the hand-over was cancelled before"
+
+        await governor.close()
+
+        assert ledger.is_closed
+        shared.renewing.cancel()
+
+    run_virtual(scenario())
+
+
+def test_a_governor_that_does_not_answer_is_asked_again() -> None:
+    class Silent(SharedGovernor):
+        calls = 0
+
+        def observe_for(self, fingerprint: str) -> Report:
+            answer = super().observe_for(fingerprint)
+
+            async def observe(status: int, scope: str | None, retry_after_s: float | None) -> None:
+                self.calls += 1
+                if self.calls == 1:
+                    await asyncio.Event().wait()
+                await answer(status, scope, retry_after_s)
+
+            return observe
+
+    async def scenario() -> None:
+        ledger = Ledger()
+        governor = DriverGovernor(Sharer("run", "driver"), LoopClock(), lambda _: ledger)
+        governor.lease_for(secrets())
+        await governor.observe_for(TOKEN)(403, None, None)
+        shared = Silent(ledger)
+        async with asyncio.timeout(60.0):
+            await governor.hand_over(shared)
+        assert shared.observed == [(403, None, None)]
+        shared.renewing.cancel()
+
+    run_virtual(scenario())
+
+
 def test_a_watch_follows_the_hand_over() -> None:
     async def scenario() -> None:
         ledger = Ledger()

@@ -6,6 +6,9 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
+
+from raysync.errors import SyncError
 from raysync.models.events import ApiUsage, WorkerReport
 from raysync.worker.job_tracker import JobTracker, OwnTracker
 from raysync.worker.tracked_jobs import TrackedJobs
@@ -97,6 +100,53 @@ def test_the_other_tracker_gets_everything_once_and_what_comes_meanwhile() -> No
 
     view, _ = theirs.saved[-1]
     assert (view.channels_total, view.messages, view.planning) == (3, 40, False)
+
+
+def test_a_hand_over_goes_on_although_the_channel_that_began_it_is_cancelled() -> None:
+    """Otherwise both trackers have the job, and the half of the other one is written last."""
+    ours, theirs = FakeStore(), FakeStore()
+
+    async def scenario() -> None:
+        own, shared = TrackedJobs(ours, FakeSink()), TrackedJobs(theirs, FakeSink())
+        tracker = JobTracker("takaro", OwnTracker(HEADER, own))
+        await tracker.open()
+        await tracker.plan([make_task(1), make_task(2)], [])
+        await tracker.report(planning(1, 5))
+        beginning = asyncio.create_task(tracker.hand_over(SlowTracker(HEADER, shared)))
+        await asyncio.sleep(0.4)
+        beginning.cancel()
+        await tracker.close()
+        written = len(theirs.saved)
+        await asyncio.sleep(3.0)
+        assert len(theirs.saved) == written, "the job is closed there"
+        await own.end()
+        await shared.end()
+
+    run_virtual(scenario())
+
+    assert ours.saved == []
+    assert theirs.saved[-1][0].channels_total == 2
+
+
+def test_a_failed_hand_over_is_repeated_by_the_next_channel() -> None:
+    class Failing(SlowTracker):
+        async def plan(self, tasks, skipped) -> None:  # type: ignore[no-untyped-def]
+            raise SyncError("the tracker was lost")
+
+    async def scenario() -> int:
+        own, shared = TrackedJobs(FakeStore(), FakeSink()), TrackedJobs(FakeStore(), FakeSink())
+        tracker = JobTracker("takaro", OwnTracker(HEADER, own))
+        await tracker.open()
+        await tracker.plan([make_task(1)], [])
+        with pytest.raises(SyncError):
+            await tracker.hand_over(Failing(HEADER, shared))
+        other = OwnTracker(HEADER, shared)
+        await tracker.hand_over(other)
+        await own.end()
+        await shared.end()
+        return len(other.tasks)
+
+    assert run_virtual(scenario()) == 1
 
 
 def test_a_job_may_begin_at_the_other_tracker() -> None:

@@ -1,0 +1,46 @@
+"""Synchronous calls in daemon threads, which keep neither the event loop nor the process waiting.
+
+`asyncio.to_thread` is for short calls only: the end of `asyncio.run` waits for its threads, and so
+does the end of the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+async def in_thread(call: Callable[[], _T], timeout_s: float | None) -> _T:
+    """Return the result of *call*. Raises its error, or TimeoutError after *timeout_s*.
+
+    The call itself cannot be cancelled. It goes on when nobody waits for it any more.
+    """
+    loop = asyncio.get_running_loop()
+    returned: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if returned.done():  # nobody waits any more
+            return
+        if error is None:
+            returned.set_result(result)  # type: ignore[arg-type]  # None only if that is _T
+        else:
+            returned.set_exception(error)
+
+    def run() -> None:
+        result: _T | None = None
+        failure: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 it belongs to the caller
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: the call came back too late
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="call", daemon=True).start()
+    async with asyncio.timeout(timeout_s):
+        return await returned
