@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from raysync.actors.warm_environment import environment
 from raysync.actors.warm_ray import (
     StateFile,
     WarmHead,
     WarmRay,
     WarmRayUnavailableError,
     end_heads,
-    environment,
     heads,
     remove_session,
 )
