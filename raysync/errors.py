@@ -22,7 +22,7 @@
         │   ├── RateLimitedError        429 after the client's own retries
         │   ├── PermitUnavailableError  the governor did not answer within the timeout
         │   ├── StoreUnavailableError   the database connection was lost during a run
-        │   │   └── StatementTimeoutError a statement took longer than its limit
+        │   │   └── StatementTimeoutError a statement took too long, or was cancelled
         │   ├── SearchIndexError        Discord has no search index yet
         │   └── AttachmentBrokenError   the downloaded file is not the attachment
         ├── PermanentError              a retry gives the same answer
@@ -172,7 +172,7 @@ class StoreUnavailableError(RetryableError):
 
 
 class StatementTimeoutError(StoreUnavailableError):
-    """The database ended a statement that took longer than its limit."""
+    """The database ended a statement that took too long, or that somebody cancelled."""
 
 
 class SearchIndexError(RetryableError):

@@ -148,9 +148,9 @@ def translated() -> Iterator[None]:
             raise
         if isinstance(cause, psycopg.errors.QueryCanceled):
             raise StatementTimeoutError(
-                "The database ended a statement that took longer than its limit "
-                f"({reason_of(cause)}). It is overloaded, or another session holds a lock. Try "
-                "again. The view pg_stat_activity shows what the server does."
+                "The database ended a statement that took longer than its limit, or that somebody "
+                f"cancelled ({reason_of(cause)}). It is overloaded, or another session holds a "
+                "lock. Try again. The view pg_stat_activity shows what the server does."
             ) from None
         raise StoreUnavailableError(f"The database did not answer: {_sentence(cause)}") from None
     except exc.TimeoutError:
