@@ -21,13 +21,13 @@ from raysync.actors.offers import Placement
 from raysync.actors.remote_worker import Bound, RemoteWorker
 from raysync.actors.runtime import NAMESPACE
 from raysync.actors.tracker import ProgressTrackerActor
+from raysync.background import in_thread
 from raysync.logs import LogFormat
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
 from raysync.models.permits import Demand, Lease, Sharer
 from raysync.pool.slots import SlotPool
 from raysync.ratelimit.limiter import Report
-from raysync.threads import in_thread
 from raysync.worker.channel_worker import Watch
 from raysync.worker.driver_governor import DRIVER
 from raysync.worker.secrets import JobSecrets

@@ -15,8 +15,8 @@ from typing import Final
 import ray
 
 from raysync.actors.listener import reason_unreachable
+from raysync.background import in_thread
 from raysync.errors import ControlServiceLostError, safe_message
-from raysync.threads import in_thread
 
 _log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from raysync.actors.ray_calls import without_waiting
+from raysync.background import take_note
 from raysync.credentials import seal_for
 from raysync.errors import (
     LedgerUnknownError,
@@ -144,12 +145,6 @@ class RemoteTracker:
     async def close(self) -> None:
         """Have the tracker flush the job, and stop tracking it."""
         await self._ask(lambda: self._actor.close.remote(self._header.job_id))
-
-
-def take_note(ending: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
-    if not ending.cancelled():
-        ending.exception()
 
 
 def _of_tracker(error: RayError) -> RaysyncError:

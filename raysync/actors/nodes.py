@@ -18,9 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysync import __version__
 from raysync.actors import probe
 from raysync.actors.offers import NodeType, Placement, fitting_memory, require_offered
+from raysync.background import in_thread
 from raysync.errors import ConfigurationError
 from raysync.reasons import reason_of
-from raysync.threads import in_thread
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Ray's synchronous calls whose result nobody needs, kept off the event loop.
 
 They wait for Ray's control service without a limit, and would stop a run's loop while it is away.
-`raysync.threads.in_thread` makes the calls whose result is needed.
+`raysync.background.in_thread` makes the calls whose result is needed.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
-from raysync.actors.handles import take_note, why
+from raysync.actors.handles import why
 from raysync.actors.nodes import NODES_S
 from raysync.actors.ray_calls import kill_actor, without_waiting
+from raysync.background import in_thread, take_note
 from raysync.errors import (
     ConfigurationError,
     RaysyncError,
@@ -25,7 +26,6 @@ from raysync.errors import (
 )
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.threads import in_thread
 from raysync.worker.heartbeat import watch_liveness
 from raysync.worker.secrets import JobSecrets
 

@@ -17,7 +17,8 @@ from raysync.run.active_jobs import ActiveJobs
 from raysync.run.interruption import until_signalled
 from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
-from raysync.run.ray_use import RayPlan, RayUse
+from raysync.run.ray_plan import RayPlan
+from raysync.run.ray_use import RayUse
 from raysync.run.requests import (
     Room,
     SyncRequest,

@@ -17,16 +17,16 @@ from raysync.actors.nodes import place_workers, watch_draining_nodes
 from raysync.actors.offers import Placement
 from raysync.actors.run_metrics import RunMetrics
 from raysync.actors.runtime import RayRuntime, connect, disconnect, open_dashboard
-from raysync.clock import Clock
+from raysync.background import in_thread
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
 from raysync.pool.dispatch import Dispatcher
 from raysync.pool.policies import ClusterScaling, LocalScaling
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.keys import RunKeys
-from raysync.run.requests import Room
+from raysync.run.observer import RunObserver
+from raysync.run.ray_plan import RayPlan
 from raysync.settings import Settings
-from raysync.threads import in_thread
 from raysync.worker.job_tracker import Tracker
 from raysync.worker.secrets import JobSecrets
 
@@ -37,27 +37,16 @@ DASHBOARD_S: Final = 120.0
 class OnRay:
     """Actors, dispatcher and metrics of one run, on a Ray that this process has joined."""
 
-    def __init__(
-        self,
-        runtime: RayRuntime,
-        settings: Settings,
-        keys: RunKeys,
-        room: Room,
-        placement: Placement | None,
-        clock: Clock,
-        active: ActiveJobs,
-        in_flight: Callable[[], float],
-        on_dashboard: Callable[[str], None],
-    ) -> None:
+    def __init__(self, plan: RayPlan, runtime: RayRuntime, placement: Placement | None) -> None:
         """Start the actors, and the first worker. Requires a running event loop.
 
-        *in_flight* returns the number of requests in flight that use the tokens' budgets up.
-        *on_dashboard* gets the URL of a dashboard that starts later.
+        Without *placement*, workers may run anywhere.
         """
         self.runtime = runtime
+        settings, active = plan.settings, plan.active
         slots = settings.channel_batch_size
         self.actors = RunActors(
-            keys.label,
+            plan.keys.label,
             slots,
             is_local=runtime.is_local,
             worker_resource=settings.worker_resource if not runtime.is_local else None,
@@ -68,10 +57,10 @@ class OnRay:
         self.dispatcher = Dispatcher(
             lambda number: self.actors.spawn(number, self._secrets_of(active)),
             slots,
-            clock,
-            LocalScaling(room.workers, slots, in_flight)
+            plan.clock,
+            LocalScaling(plan.room.workers, slots, plan.in_flight)
             if runtime.is_local
-            else ClusterScaling(room.workers, slots),
+            else ClusterScaling(plan.room.workers, slots),
             self.actors.new_slot_pool,
         )
         self.metrics = RunMetrics(self.dispatcher, active.trackers)
@@ -79,7 +68,7 @@ class OnRay:
         if not runtime.is_local:
             background.append(watch_draining_nodes(self.dispatcher.leave))
         if runtime.is_local and runtime.dashboard_url is None:
-            background.append(self._open_dashboard(on_dashboard))
+            background.append(self._open_dashboard(plan.observer))
         self._background = [asyncio.create_task(coroutine) for coroutine in background]
         self.dispatcher.warm_up()
 
@@ -88,14 +77,14 @@ class OnRay:
         secrets: Mapping[JobId, JobSecrets] = active.secrets
         return secrets.__getitem__
 
-    async def _open_dashboard(self, on_dashboard: Callable[[str], None]) -> None:
+    async def _open_dashboard(self, observer: RunObserver) -> None:
         """Open the dashboard of a local Ray after the first worker, which must not wait for it."""
         await self.actors.worker_started.wait()
         url = None
         with suppress(TimeoutError):
             url = await in_thread(open_dashboard, DASHBOARD_S)
         if url is not None:
-            on_dashboard(url)
+            observer.ray_ready(url, self.runtime.token_source)
 
     async def _end_without_control_service(self, active: ActiveJobs) -> None:
         """End all jobs once Ray's control service is gone for good."""

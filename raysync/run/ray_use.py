@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from raysync.clock import Clock
+from raysync.background import in_thread, take_note
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
 from raysync.models.work import ChannelOutcome, ChannelTask
-from raysync.run.active_jobs import ActiveJobs
-from raysync.run.keys import RunKeys
-from raysync.run.observer import RunObserver
-from raysync.run.requests import Room
-from raysync.settings import Settings
-from raysync.threads import in_thread
-from raysync.worker.driver_governor import DriverGovernor
+from raysync.run.ray_plan import RayPlan
 from raysync.worker.job_tracker import JobTracker
 
 if TYPE_CHECKING:
     from raysync.actors.offers import Placement
     from raysync.actors.runtime import RayRuntime
     from raysync.run.on_ray import OnRay
-
-
-@dataclass(frozen=True, slots=True)
-class RayPlan:
-    """Everything that a run gives to Ray once it needs it."""
-
-    settings: Settings
-    keys: RunKeys
-    room: Room
-    bound: str | None  #: reason why workers may not run on other machines
-    observer: RunObserver
-    clock: Clock
-    active: ActiveJobs
-    governor: DriverGovernor
-    in_flight: Callable[[], float]  #: requests in flight that use the tokens' budgets up
-    on_ray: Callable[[], None]  #: called once Ray has started, which touches signal handlers
 
 
 class RayUse:
@@ -85,12 +61,12 @@ class RayUse:
             return self._present
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
-            self._starting.add_done_callback(_retrieve)
+            self._starting.add_done_callback(take_note)
         return await asyncio.shield(self._starting)  # other channels wait for it, too
 
     async def _start(self) -> OnRay:
         self._joining = asyncio.create_task(in_thread(self._start_local, None))
-        self._joining.add_done_callback(_retrieve)
+        self._joining.add_done_callback(take_note)
         try:
             runtime = await asyncio.shield(self._joining)
         except Exception as error:
@@ -110,19 +86,8 @@ class RayUse:
         """Start the run's actors; workers of a local Ray have one place, and no *placement*."""
         from raysync.run.on_ray import OnRay
 
-        plan = self._plan
-        plan.observer.ray_ready(runtime.dashboard_url, runtime.token_source)
-        return OnRay(
-            runtime,
-            plan.settings,
-            plan.keys,
-            plan.room,
-            placement,
-            plan.clock,
-            plan.active,
-            plan.in_flight,
-            lambda url: plan.observer.ray_ready(url, runtime.token_source),
-        )
+        self._plan.observer.ray_ready(runtime.dashboard_url, runtime.token_source)
+        return OnRay(self._plan, runtime, placement)
 
     def channels_of(self, job: JobTracker, header: JobHeader) -> JobChannels:
         """Return the dispatcher of one job's channels."""
@@ -199,9 +164,3 @@ class JobChannels:
         present = await self._ray.started()
         await self._tracker.hand_over(present.tracker_of(self._header, self._database_url))
         return await present.dispatcher.run(task)
-
-
-def _retrieve(ending: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
-    if not ending.cancelled():
-        ending.exception()

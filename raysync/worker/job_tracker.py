@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from raysync.background import take_note
 from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
@@ -134,7 +135,7 @@ class JobTracker:
             return
         if self._handing_over is None or self._handing_over.done():
             self._handing_over = asyncio.create_task(self._hand_over(other))
-            self._handing_over.add_done_callback(_retrieve)
+            self._handing_over.add_done_callback(take_note)
         await asyncio.shield(self._handing_over)
 
     async def _hand_over(self, other: Tracker) -> None:
@@ -190,9 +191,3 @@ class JobTracker:
 
     def figures(self, waiting: int) -> TenantFigures:
         return self._now.figures(waiting)
-
-
-def _retrieve(ending: asyncio.Future[None]) -> None:
-    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
-    if not ending.cancelled():
-        ending.exception()

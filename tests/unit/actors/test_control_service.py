@@ -11,8 +11,8 @@ import pytest
 
 from raysync.actors.control_service import watch_control_service
 from raysync.actors.ray_calls import without_waiting
+from raysync.background import in_thread
 from raysync.errors import ControlServiceLostError
-from raysync.threads import in_thread
 
 PERIOD_S, GONE_AFTER_S = 0.01, 1.0
 

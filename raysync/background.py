@@ -1,7 +1,7 @@
-"""Synchronous calls in daemon threads, which keep neither the event loop nor the process waiting.
+"""Work beside the event loop: synchronous calls in daemon threads, and tasks that nobody awaits.
 
 `asyncio.to_thread` is for short calls only: the end of `asyncio.run` waits for its threads, and so
-does the end of the interpreter.
+does the end of the interpreter. A daemon thread keeps neither waiting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -44,3 +44,9 @@ async def in_thread(call: Callable[[], _T], timeout_s: float | None) -> _T:
     threading.Thread(target=run, name="call", daemon=True).start()
     async with asyncio.timeout(timeout_s):
         return await returned
+
+
+def take_note(ending: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of *ending*, so that asyncio does not log it as never retrieved."""
+    if not ending.cancelled():
+        ending.exception()
