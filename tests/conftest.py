@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 from raysync.store.connection.engine import open_engine
 from raysync.store.server import migrate
 from raysync.store.server.embedded import start_embedded, stop_embedded
+from tests.turns import turn
 
 if TYPE_CHECKING:
     from tests.cluster.ray_head import RayHead
@@ -32,6 +33,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = Path(__file__).parent
+TURNS = TIERS.parent / ".pytest_cache" / "turns"
 ALL_TESTS = "not bench and not slow"  # as pyproject.toml says
 TIERS_WITH_RAY = frozenset({"cluster", "faults", "packaging"})
 
@@ -66,6 +68,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(TIERS):
             item.add_marker(item.path.relative_to(TIERS).parts[0])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Give each test its turn, before its timeout begins."""
+    with turn(TURNS, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from tests.cluster.installation import TOKEN, Installation, ended
 from tests.cluster.test_limits import MOST_PER_SECOND
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 CHANNELS = 50
 PAGES = {"small": 10, "large": 14}
 FAIR = 0.35

@@ -12,6 +12,8 @@ from tests.cluster.arrivals import JITTER_S, most_in_a_second, watched_loop
 from tests.cluster.guilds import MESSAGES
 from tests.cluster.installation import TOKEN, Installation
 
+pytestmark = pytest.mark.alone
+
 MOST_PER_SECOND = 50
 
 

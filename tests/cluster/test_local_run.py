@@ -14,6 +14,8 @@ from tests.cluster.guilds import ServeTenant, wide_world
 from tests.cluster.installation import Ended, Installation
 from tests.cluster.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 MOST_PER_SECOND = 50
 
 

@@ -4,6 +4,8 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
+import pytest
+
 from raysync.clock import SystemClock
 from raysync.discord_api.client import DiscordClient
 from raysync.discord_api.people.pseudonyms import Pseudonymizer
@@ -16,6 +18,8 @@ from raysync.ratelimit.permits import PermitPool
 from raysync.store.connection.engine import open_engine
 from raysync.store.limits.learned import LimitStore
 from raysync.worker.limit_memory import LimitMemory
+
+pytestmark = pytest.mark.alone
 
 PER_SECOND = 48.0
 READING_S = 5.0
