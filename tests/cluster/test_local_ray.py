@@ -39,10 +39,10 @@ input()
 
 
 @contextmanager
-def stepping(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run `_STEPS`, which waits for a line before each of its steps."""
+def stepping(home: Path, steps: str = _STEPS) -> Iterator[subprocess.Popen[str]]:
+    """Run *steps*, a program that waits for a line before each of its steps."""
     with subprocess.Popen(
-        [sys.executable, "-c", _STEPS, str(home)],
+        [sys.executable, "-c", steps, str(home)],
         env=ray_environ(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -122,14 +122,7 @@ def test_an_end_during_the_start_of_the_dashboard_waits_for_nothing(tmp_path: Pa
         "print('opening', flush=True); input()\n"
         "runtime.disconnect(); thread.join(10); print(thread.is_alive())\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", steps, str(tmp_path)],
-        env=ray_environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as program:
+    with stepping(tmp_path, steps) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "opening\n"
         wait_until(lambda: "dashboard.py" in scripts_of(below(program)), 30)

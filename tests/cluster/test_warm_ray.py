@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -112,6 +112,17 @@ def only_head(home: Path) -> WarmHead:
     return head
 
 
+@contextmanager
+def using_a_head(
+    environ: dict[str, str], home: Path
+) -> Iterator[tuple[subprocess.Popen[str], WarmHead]]:
+    """Start a head by a program that uses it, and wait until it does."""
+    with staying(environ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith("works")
+        yield run, only_head(home)
+
+
 def processes_of(head: WarmHead) -> list[psutil.Process]:
     """Return all processes of the head's session."""
     found = []
@@ -193,10 +204,7 @@ def test_a_killed_head_leaves_nothing_and_is_replaced(
 def test_a_head_with_another_token_ends_with_the_run_that_uses_it(
     environ: dict[str, str], home: Path
 ) -> None:
-    with staying(environ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline().startswith("works")
-        head = only_head(home)
+    with using_a_head(environ, home) as (run, head):
         (home / "ray_auth_token").write_text("f" * 64)
 
         # asked first: Ray would try for 20 s
@@ -212,10 +220,7 @@ def test_a_head_with_another_token_ends_with_the_run_that_uses_it(
 def test_a_run_that_fails_to_join_leaves_the_head_to_the_run_that_uses_it(
     environ: dict[str, str], home: Path
 ) -> None:
-    with staying(environ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline().startswith("works")
-        head = only_head(home)
+    with using_a_head(environ, home) as (run, head):
         failing = [sys.executable, "-c", _FAIL_TO_JOIN, LONG_S]
         done = subprocess.run(failing, env=environ, capture_output=True, text=True, check=True)
 
