@@ -158,13 +158,25 @@ class RangeReader:
             messages = await self._fetch(reached if is_short else cursor_above(reached))
             if messages and step.page is None:
                 return messages
-            if not messages:
+            if not messages or await self._are_known(messages, step, reached):
                 await self._writer.finish()
                 proven = None if is_there is None else nothing_more(step, rest, bounds)
                 if proven is not None:
                     await self._writer.write(proven)
                 return ()
         return await self._fetch(step.next_cursor, above=reached)
+
+    async def _are_known(self, messages: Sequence[Message], step: Step, reached: MessageId) -> bool:
+        """Return whether *messages*, which came behind *reached*, are those of the last page.
+
+        A server that orders a millisecond otherwise than by id sends others of it behind one of
+        them. Read whole, from a cursor below it, the millisecond then has nothing more.
+        """
+        if step.page is None or any(message.id > reached for message in messages):
+            return False
+        whole = await self._fetch(step.next_cursor, limit=MAX_PAGE)
+        known = {message.id for message in step.page.messages}
+        return len(whole) < MAX_PAGE and all(message.id in known for message in whole)
 
     async def _is_there(self, message_id: MessageId) -> bool | None:
         """Return whether Discord has the message; None where the API lacks the route that tells."""
