@@ -174,7 +174,8 @@ class TenantJob:
             )
             parts.active.add(job_id, job, is_revoked=lease.is_revoked)
             end = await job.run()
-            await session.reporter.flush()
+            # Workers report twice a second: requests of their last visits may be unreported.
+            await asyncio.gather(session.reporter.flush(), parts.ray.close_job(job_id))
             result = summarize(
                 header,
                 end,
@@ -185,7 +186,11 @@ class TenantJob:
             )
             await self._write(tracker.close)
         except Exception:  # requests count toward the address's limits even if the job failed
-            await flush_best_effort(lambda: parts.planning.close_job(job_id), tracker.close)
+            await flush_best_effort(
+                lambda: parts.planning.close_job(job_id),
+                lambda: parts.ray.close_job(job_id),
+                tracker.close,
+            )
             raise
         finally:
             parts.ray.publish_metrics()  # includes channels that failed since the last beat

@@ -1,9 +1,10 @@
-"""What a job asked that failed before it read anything: Discord has counted it, so it is kept."""
+"""Requests of a job that failed early, or that were reported late: Discord has counted them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from raysync.clock import SystemClock
 from raysync.emulator import Emulator, EmulatorThread, GuildSpec, World, generate_guild
 from raysync.errors import GuildUnavailableError, RaysyncError, TokenRejectedError
 from raysync.models.entities import Privacy, Tenant, TenantStatus
-from raysync.models.events import ApiUsage, JobHeader
+from raysync.models.events import ApiUsage, JobHeader, WorkerReport
 from raysync.models.ids import GuildId, JobId, TenantId
 from raysync.models.permits import Demand, Lease
 from raysync.models.status import SyncType
@@ -36,6 +37,7 @@ from tests.unit.sync.sinks import FakeSink
 
 TOKEN = "a-token"
 DRIVER = "the tests"
+LATE = ApiUsage(calls={"GET /channels/{channel_id}/messages 200": 5})
 
 
 class Here:
@@ -64,6 +66,10 @@ class Here:
     async def _report(self, report: Any) -> None:
         self._jobs.report(report)
 
+    async def _close_job(self, job_id: JobId) -> None:
+        """Report, as a worker whose last visit was parked a moment ago."""
+        await self._report(WorkerReport(job_id, "worker-1", 1, (), LATE))
+
     async def track(self, tracker: JobTracker, _: JobHeader) -> None:
         await tracker.open()
 
@@ -76,7 +82,7 @@ class Here:
             ray=SimpleNamespace(
                 track=self.track,
                 channels_of=lambda *_: None,
-                close_job=_nothing,
+                close_job=self._close_job,
                 publish_metrics=lambda: None,
                 most_at_once=0,
             ),
@@ -93,19 +99,15 @@ class Here:
             await self._worker.close()
 
 
-async def _nothing(_: JobId) -> None:
-    return
-
-
-async def failed_job(
+async def usage_of_job(
     engine: AsyncEngine,
     url: str,
     token: str,
     prepare: Callable[[Emulator, int], object],
-    error: type[RaysyncError],
+    error: type[RaysyncError] | None,
 ) -> ApiUsage:
-    """What is kept of a job's requests where it fails with *error* before it reads anything."""
-    world = World(generate_guild(GuildSpec.tiny()))
+    """Return what is kept of a job's requests; it ends with *error* before it reads anything."""
+    world = World(generate_guild(GuildSpec.tiny() if error else GuildSpec(text_channels=0)))
     world.add_bot(TOKEN)
     (guild_id,) = world.guilds
     tenant = await TenantStore(engine).add(
@@ -131,18 +133,21 @@ async def failed_job(
             page_size=100,
             retry_base_s=0.01,
         )
-        with pytest.raises(error):
+        with pytest.raises(error) if error else nullcontext():
             await here.run(tenant, secrets)
         asked = len(emulator.log.entries)
+    usage = await here.store.usage(job_id)
+    assert usage.pop("worker-1") == LATE
     record = await here.store.load(job_id)
     assert record.view is not None
-    assert 0 < record.view.requests <= asked, "an answer that nobody waited for is not counted"
-    (usage,) = (await here.store.usage(job_id)).values()
-    return usage
+    requests = record.view.requests - sum(LATE.calls.values())
+    assert 0 < requests <= asked, "an answer that nobody waited for is not counted"
+    (own,) = usage.values()
+    return own
 
 
 async def test_a_token_that_is_refused_counts(engine: AsyncEngine, database_url: str) -> None:
-    usage = await failed_job(engine, database_url, "another", lambda *_: None, TokenRejectedError)
+    usage = await usage_of_job(engine, database_url, "another", lambda *_: None, TokenRejectedError)
 
     assert usage.calls == {"GET /users/@me 401": 1}
     assert await refusals(engine) == 1
@@ -151,7 +156,7 @@ async def test_a_token_that_is_refused_counts(engine: AsyncEngine, database_url:
 async def test_what_planning_asked_before_it_failed_counts(
     engine: AsyncEngine, database_url: str
 ) -> None:
-    usage = await failed_job(
+    usage = await usage_of_job(
         engine,
         database_url,
         TOKEN,
@@ -161,6 +166,14 @@ async def test_what_planning_asked_before_it_failed_counts(
 
     assert usage.calls["GET /users/@me 200"] == 1
     assert any(each.startswith("GET /guilds/{guild_id}") for each in usage.calls)
+
+
+async def test_what_workers_report_at_the_end_of_a_good_job_counts(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    usage = await usage_of_job(engine, database_url, TOKEN, lambda *_: None, None)
+
+    assert usage.calls["GET /users/@me 200"] == 1
 
 
 def test_what_nobody_thought_of_in_one_tenant_costs_no_other_its_result() -> None:
