@@ -36,6 +36,7 @@ from tests.archive import Archive
 
 TOKEN = "a-token"
 HOUR_S, WINDOW_S = 3600.0, 6 * 3600.0
+DAY_MS = 86_400_000
 PLAIN = SyncWindow(SyncType.INCREMENTAL, lookback_s=0.0, archives_every_s=WINDOW_S)
 EVERY_RUN = SyncWindow(SyncType.INCREMENTAL, lookback_s=0.0)
 FULL = SyncWindow(SyncType.FULL, archives_every_s=WINDOW_S)
@@ -122,14 +123,26 @@ async def staged(engine, permissions: int = MANAGER) -> AsyncIterator[Stage]:
         messages_per_thread=3,
         archived=0.6,
         users=20,
-        end_ms=int(time.time() * 1000) - 30 * 86_400_000,
+        end_ms=int(time.time() * 1000) - 30 * DAY_MS,
         span_days=60.0,
     )
     world = World(generate_guild(spec, seed=11))
     world.add_bot(TOKEN, permissions=permissions)
     (guild,) = world.guilds.values()
+    edits = Edits(world)
     private = [each.id for each in guild.threads.values() if each.type == 12]
-    Edits(world).unarchive_thread(private[0])
+    edits.unarchive_thread(private[0])
+    for kind in (ChannelType.TEXT, ChannelType.FORUM):  # what is drawn depends on the time
+        active, archived = [
+            each
+            for each in guild.threads.values()
+            if each.type == ChannelType.PUBLIC_THREAD
+            and guild.channels[each.parent_id].type == kind
+        ][:2]
+        if active.archived:
+            edits.unarchive_thread(active.id)
+        if not archived.archived:
+            edits.archive_thread(archived.id, at_ms=archived.archive_ms + DAY_MS)
     async with serve(world, limits=Limits.off()) as emulator:
         archive = Archive(engine, emulator.url, TOKEN, 100)
         await archive.add(next(iter(world.guilds)))
