@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysync.actors.channel_sync import RemoteChannelSync
 from raysync.actors.governor import RateLimitGovernorActor, governor_name
-from raysync.actors.handles import RemoteTracker, lease_from, observe_by, watch_by
+from raysync.actors.handles import RemoteTracker, lease_from, leave_to, observe_by, watch_by
 from raysync.actors.nodes import require_nodes, this_node
 from raysync.actors.offers import Placement
 from raysync.actors.remote_worker import Bound, RemoteWorker
@@ -25,7 +25,7 @@ from raysync.background import in_thread
 from raysync.logs import LogFormat
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
 from raysync.pool.slots import SlotPool
 from raysync.ratelimit.limiter import Report
 from raysync.worker.channel_worker import Watch
@@ -68,6 +68,7 @@ class RunActors:
         """
         self.worker_started = asyncio.Event()
         self._label = label
+        self._is_local = is_local
         self._slots = slots_per_worker
         self._start_timeout_s = LOCAL_START_S if is_local else CLUSTER_START_S
         self._worker_resources = {worker_resource: 1.0} if worker_resource else {}
@@ -153,6 +154,19 @@ class RunActors:
             return await lease(demand)
 
         return lease_once_up
+
+    async def inherit(self, secrets: JobSecrets, bequest: Bequest) -> bool:
+        """Let the governor continue with a token of this process. Return whether it does.
+
+        It does not on a cluster, whose machines have clocks of their own.
+
+        Raises:
+            RayError: it does not answer, and may have the token or not.
+        """
+        if not self._is_local:
+            return False
+        await self._greeting
+        return await leave_to(self._governor, secrets, bequest)
 
     def observe_for(self, fingerprint: str) -> Report:
         """Return the function by which a client in this process reports refusals."""

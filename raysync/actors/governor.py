@@ -13,7 +13,7 @@ from raysync.clock import SystemClock
 from raysync.credentials import SealedInbox
 from raysync.errors import RunStoppedError
 from raysync.logs import LogFormat, configure_logs
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
 from raysync.worker.token_sharing import TokenSharing
 
 CODE = (
@@ -72,6 +72,10 @@ class RateLimitGovernor:
         """Share a token by way of a database; see `TokenSharing.connect`. Idempotent."""
         self._tokens.stop_at(invalid_stop)  # even if the URL was sealed for an earlier governor
         self._tokens.connect(fingerprint, self._inbox.open(sealed_database_url).decode())
+
+    async def inherit(self, fingerprint: str, bequest: Bequest, per_second: float) -> bool:
+        """Continue with a token of a governor on this machine; see `TokenSharing.inherit`."""
+        return self._tokens.inherit(fingerprint, bequest, per_second)
 
     @ray.method(enable_task_events=False)  # too many for the dashboard's list of tasks
     async def lease(

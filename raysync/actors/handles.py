@@ -24,7 +24,7 @@ from raysync.errors import (
 )
 from raysync.models.events import ApiUsage, ChannelProgress, JobHeader, JobView, WorkerReport
 from raysync.models.ids import ChannelId
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
 from raysync.models.work import ChannelOutcome, ChannelTask, Skipped
 from raysync.ratelimit.limiter import Report
 from raysync.reasons import reason_of
@@ -203,6 +203,19 @@ def lease_from(
             ) from error
 
     return lease
+
+
+async def leave_to(governor: Any, secrets: JobSecrets, bequest: Bequest) -> bool:
+    """Return whether the governor, on this machine, continues with another one's token.
+
+    Raises:
+        RayError: it does not answer, and may have the token or not.
+    """
+    await _connect_governor(governor, secrets)
+    is_heir: bool = await governor.inherit.remote(
+        secrets.token_fingerprint, bequest, secrets.requests_per_second
+    )
+    return is_heir
 
 
 async def _connect_governor(governor: Any, secrets: JobSecrets) -> None:

@@ -29,6 +29,23 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Bequest:
+    """A token that a governor leaves to another one on the same machine, which has its clock.
+
+    The heir continues the claim in the ledger, and the pace, where they stand.
+    """
+
+    left_at_s: float
+    claimant: str  #: name of the claim in the ledger
+    requested: int
+    granted: int  #: requests per second, all of which may be used
+    expires_s: float
+    next_s: float  #: start of the next permit by the pace
+    last_s: float  #: start of the last permit
+    uses: tuple[Use, ...]  #: of the permits that may share a second with new ones
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """The permits that a worker asks for, and the use of those it had."""
 

@@ -54,6 +54,10 @@ class ArrivalLog:
         else:
             self._latest_s[use.start_s] = use.arrived_s
 
+    def uses(self) -> tuple[Use, ...]:
+        """Return the permits of the last second and of the future, with their latest arrivals."""
+        return tuple(Use(start_s, at_s) for start_s, at_s in self._latest_s.items())
+
     def earliest_s(self, limit: int, now_s: float) -> float:
         """Return when one more request leaves no second with more than *limit* arrivals."""
         oldest_s = now_s - WINDOW_S - JITTER_S
@@ -90,6 +94,16 @@ class GlobalBudget:
         self._log = ArrivalLog()
         self._dice = random.Random(0)  # noqa: S311 nothing secret
         self._shares: dict[Sharer, _Share] = {}
+
+    def bequeath(self) -> tuple[float, float, tuple[Use, ...]]:
+        """Return the starts of the next and of the last permit, and the uses that still count."""
+        return self._next_s, self._last_s, self._log.uses()
+
+    def inherit(self, next_s: float, last_s: float, uses: Iterable[Use]) -> None:
+        """Continue the pace of another budget of the token, beside the permits of this one."""
+        self._next_s = max(self._next_s, next_s)
+        self._last_s = max(self._last_s, last_s)
+        self.record(uses)
 
     def record(self, uses: Iterable[Use]) -> None:
         """Count permits as they were used."""

@@ -10,7 +10,8 @@ from typing import Final
 from raysync.clock import SystemClock
 from raysync.errors import BannedError, RunStoppedError
 from raysync.models.header_values import seconds_in
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
+from raysync.models.records import ShareClaim
 from raysync.models.refusal import Refusal, Scope
 from raysync.ratelimit.budget import QUIET_S, VALID_S, GlobalBudget, limit_of
 from raysync.ratelimit.refusals import (
@@ -22,6 +23,8 @@ from raysync.ratelimit.refusals import (
 from raysync.ratelimit.shares import TokenShare
 from raysync.ratelimit.throttle import Throttle
 
+INHERIT_WITHIN_S: Final = 1.0
+"""Age of a bequest, in seconds, up to which it is accepted; an older one has another clock."""
 _SHARE_PAUSE_S: Final = 0.1
 _GLOBAL: Final = Scope.GLOBAL.value
 _NOW: Final = SystemClock().now
@@ -51,6 +54,7 @@ class Governor:
         """
         self._opens_s = None if started_s is None else started_s + QUIET_S
         self._shares = shares
+        self._left: dict[str, TokenShare] = {}
         self._throttles: dict[str, Throttle] = {}
         self._budgets: dict[str, GlobalBudget] = {}
         self._invalid = InvalidRequests(invalid_stop)
@@ -84,6 +88,47 @@ class Governor:
         if demand.permits:
             share.note_use(len(lease.starts), now_s)
         return lease
+
+    def bequeath(self, fingerprint: str, claimant: str, now_s: float) -> Bequest | None:
+        """Leave a token to another governor on this machine; None: it cannot be left so.
+
+        From now on this governor has no share of it. `regain` takes it back.
+        """
+        share = (self._shares or {}).get(fingerprint)
+        budget = self._budgets.get(fingerprint)
+        left = None if share is None or budget is None else share.bequeath(now_s)
+        if self._shares is None or left is None or budget is None:
+            return None
+        claim, expires_s = left
+        self._left[fingerprint] = self._shares.pop(fingerprint)
+        pace = budget.bequeath()
+        return Bequest(now_s, claimant, claim.requested, claim.granted, expires_s, *pace)
+
+    def regain(self, fingerprint: str) -> None:
+        """Take back a token that the other governor has refused."""
+        if self._shares is not None:
+            self._shares[fingerprint] = self._left.pop(fingerprint)
+
+    def inherit(self, fingerprint: str, bequest: Bequest, per_second: float, now_s: float) -> bool:
+        """Continue with a token of another governor. Return whether this is possible.
+
+        It is not for a token of which this governor has a share or needs one, or from a governor
+        with another clock.
+        """
+        known = (self._shares or {}).get(fingerprint)
+        if self._shares is None or not (known is None or known.is_free(now_s)):
+            return False
+        if not 0 <= now_s - bequest.left_at_s <= INHERIT_WITHIN_S:
+            return False
+        claim = ShareClaim(bequest.requested, bequest.granted)
+        self._shares[fingerprint] = TokenShare.inherited(
+            limit_of(per_second), claim, bequest.expires_s, now_s
+        )
+        if fingerprint not in self._budgets:  # the quiet time is for permits that nobody knows
+            new = GlobalBudget(-math.inf, self._throttle(fingerprint))
+            self._budgets[fingerprint] = new
+        self._budgets[fingerprint].inherit(bequest.next_s, bequest.last_s, bequest.uses)
+        return True
 
     def give_up_shares(self) -> None:
         """Stop using all tokens: other governors may use them once the ledgers are written."""

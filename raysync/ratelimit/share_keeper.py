@@ -33,6 +33,7 @@ class ShareKeeper:
         self._name = uuid.uuid4().hex
         self._ledgers: dict[str, ShareLedger] = {}
         self._of_token: dict[str, ShareLedger] = {}
+        self._names: dict[str, str] = {}  # of claims that were another governor's
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._unreachable: set[str] = set()
 
@@ -41,6 +42,18 @@ class ShareKeeper:
         if database_url not in self._ledgers:
             self._ledgers[database_url] = self._open_ledger(database_url)
         self._of_token[token] = self._ledgers[database_url]
+
+    def claimant(self, token: str) -> str:
+        """Return the name of the token's claim."""
+        return self._names.get(token, self._name)
+
+    def is_renewing(self, token: str) -> bool:
+        """Return whether the token's claim is being written."""
+        return token in self._renewing
+
+    def inherit(self, token: str, claimant: str) -> None:
+        """Renew the token's claim by another governor's name, which uses it no more."""
+        self._names[token] = claimant
 
     def require(self, token: str) -> None:
         """Raise LedgerUnknownError unless the token's database is known."""
@@ -54,7 +67,7 @@ class ShareKeeper:
             await asyncio.sleep(BEAT_S)
 
     async def settle(self) -> None:
-        """Wait until no renewal is under way."""
+        """Wait until no renewal is under way; none begins before the caller's next await."""
         while self._renewing:
             await asyncio.wait(self._renewing.values())
 
@@ -78,10 +91,10 @@ class ShareKeeper:
 
     async def _renew(self, token: str, share: TokenShare) -> None:
         asked_s = self._clock.monotonic_s()
-        decide = share.decide(asked_s)
+        decide, name = share.decide(asked_s), self.claimant(token)
         try:
             async with asyncio.timeout(VALID_FOR_S):
-                await self._of_token[token].renew(token, self._name, VALID_FOR_S, decide)
+                await self._of_token[token].renew(token, name, VALID_FOR_S, decide)
         except (SyncError, TimeoutError) as error:
             share.put_off(self._clock.monotonic_s())
             self._log_once(token, error)

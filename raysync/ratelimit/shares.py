@@ -103,6 +103,26 @@ class TokenShare:
         self._asked_s = -math.inf
         self._due_s = -math.inf
 
+    def is_free(self, now_s: float) -> bool:
+        """Return whether there is neither a claim nor demand."""
+        is_held = self.usable(now_s) or self._claim.granted
+        return not is_held and now_s - self._asked_s >= _WANTED_S
+
+    def bequeath(self, now_s: float) -> tuple[ShareClaim, float] | None:
+        """Return the claim and its end; None while any of it may not be used, or none is held."""
+        held = self.usable(now_s)
+        if not held or held != self._claim.granted or self._coming_s < math.inf:
+            return None
+        return self._claim, self._expires_s
+
+    @classmethod
+    def inherited(cls, whole: int, claim: ShareClaim, expires_s: float, now_s: float) -> TokenShare:
+        """Return a share that continues another governor's claim, and renews it at once."""
+        share = cls(whole)
+        share._claim, share._held = claim, claim.granted
+        share._expires_s, share._due_s, share._asked_s = expires_s, now_s, now_s
+        return share
+
     def usable(self, now_s: float) -> int:
         """Return the number of requests per second that may be granted now."""
         if now_s >= self._expires_s:

@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from raysync.clock import Clock
 from raysync.errors import RunStoppedError
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
 from raysync.ratelimit.limiter import Report
 from raysync.ratelimit.shares import ShareLedger
 from raysync.worker.channel_worker import Watch
@@ -48,6 +48,14 @@ class PermitSource(Protocol):
         ...
 
 
+class Successor(PermitSource, Protocol):
+    """A governor that takes over from the one in this process."""
+
+    async def inherit(self, secrets: JobSecrets, bequest: Bequest) -> bool:
+        """Continue with a token. Return whether it does; any error: it may, or may not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """A refusal, as it was reported."""
@@ -70,10 +78,12 @@ class OwnGovernor:
         self._tokens = TokenSharing(clock, NoMetrics(), open_ledger, is_first=True)
         self._renewing = asyncio.create_task(self._tokens.renew_for_ever())
         self._refusals: list[_Refusal] = []
+        self._secrets: dict[str, JobSecrets] = {}  # by token
 
     def lease_for(self, secrets: JobSecrets) -> Callable[[Demand], Awaitable[Lease]]:
         """See `PermitSource`; the share of the token is claimed now."""
         token, per_second = secrets.token_fingerprint, secrets.requests_per_second
+        self._secrets[token] = secrets
         self._tokens.stop_at(secrets.invalid_request_limit)
         self._tokens.connect(token, secrets.database_url.get_secret_value())
         self._tokens.expect(token, per_second)
@@ -95,6 +105,29 @@ class OwnGovernor:
     def watch(self) -> Watch:
         """See `PermitSource`."""
         return self._tokens.stopped
+
+    async def leave_to(self, successor: Successor) -> None:
+        """Leave all tokens to *successor*, which need not wait for the last permits then.
+
+        A token that it refuses is released by `close`. If it does not answer, it may have the token
+        or not, so the claim is left to expire. Nothing may be leased meanwhile.
+        """
+        for token, secrets in self._secrets.items():
+            bequest = await self._tokens.bequeath(token)
+            if bequest is None:
+                continue
+            try:
+                async with asyncio.timeout(REPORT_S):
+                    is_left = await successor.inherit(secrets, bequest)
+            except Exception as error:  # noqa: BLE001 whatever a call to another process raises
+                _log.warning(
+                    "the governor may not have taken over a token: %s",
+                    type(error).__name__,
+                    extra={"event": "hand_over_failed"},
+                )
+            else:
+                if not is_left:
+                    self._tokens.regain(token)
 
     async def pass_on(self, successor: PermitSource) -> None:
         """Report all refusals to *successor*, which counts them as if they came now.
@@ -122,8 +155,9 @@ class OwnGovernor:
 class DriverGovernor:
     """Governor of the driver's requests: one in this process, until a shared one takes over.
 
-    Both divide the token by its shares in the database, like the governors of two clusters. So the
-    token's limit holds at any moment of the hand-over: this governor grants nothing any more
+    The other continues this one's claims and permits where they stand. A token for which that is
+    impossible is divided by its shares in the database, as between the governors of two clusters.
+    So the token's limit holds at any moment of the hand-over: this governor grants nothing any more
     before it releases its share, and the other may use that share only once the last permit of
     this one is out of the way.
     """
@@ -138,6 +172,8 @@ class DriverGovernor:
         self._retired: OwnGovernor | None = None  # from the hand-over until it is closed
         self._shared: PermitSource | None = None
         self._is_handed_over = asyncio.Event()
+        self._may_lease = asyncio.Event()  # not while tokens change hands
+        self._may_lease.set()
 
     def _present(self) -> PermitSource:
         if self._shared is not None:
@@ -153,6 +189,7 @@ class DriverGovernor:
 
         async def lease(demand: Demand) -> Lease:
             nonlocal source, lease_from
+            await self._may_lease.wait()
             if (present := self._present()) is not source:
                 source, lease_from = present, present.lease_for(secrets)
             return await lease_from(demand)
@@ -177,13 +214,27 @@ class DriverGovernor:
 
         return stopped
 
-    async def hand_over(self, shared: PermitSource) -> None:
+    async def hand_over(self, shared: Successor) -> None:
         """Lease from *shared* from now on. It learns first what this governor knows of refusals.
 
         If *shared* does not answer, retry for ever, and meanwhile go on as before.
         """
         own = self._own
-        while own is not None:
+        if own is not None:
+            await self._pass_on(own, shared)  # it answers from here on
+            self._may_lease.clear()  # for good if this is cancelled: either may have the tokens
+            await own.leave_to(shared)
+            await self._pass_on(own, shared)
+        # nothing is awaited in between, so that no refusal is forgotten
+        self._shared, self._own, self._retired = shared, None, own
+        self._is_handed_over.set()
+        self._may_lease.set()
+        if own is not None:
+            await own.close()
+            self._retired = None
+
+    async def _pass_on(self, own: OwnGovernor, shared: Successor) -> None:
+        while True:
             try:
                 await own.pass_on(shared)
             except Exception as error:  # noqa: BLE001 whatever a call to another process raises
@@ -194,13 +245,7 @@ class DriverGovernor:
                 )
                 await asyncio.sleep(HAND_OVER_RETRY_S)
             else:
-                break
-        # nothing is awaited in between, so that no refusal is forgotten
-        self._shared, self._own, self._retired = shared, None, own
-        self._is_handed_over.set()
-        if own is not None:
-            await own.close()
-            self._retired = None
+                return
 
     async def close(self) -> None:
         """Release the tokens that the governor in this process has."""

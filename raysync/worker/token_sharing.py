@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from raysync.clock import Clock
 from raysync.errors import RunStoppedError
-from raysync.models.permits import Demand, Lease, Sharer
+from raysync.models.permits import Bequest, Demand, Lease, Sharer
 from raysync.ratelimit.budget import QUIET_S, limit_of
 from raysync.ratelimit.governor import Governor
 from raysync.ratelimit.share_keeper import ShareKeeper
@@ -84,6 +84,31 @@ class TokenSharing:
         now_s = self._clock.monotonic_s()
         self._governor.observe(fingerprint, status, scope, retry_after_s, now_s)
         self._refused.set()
+
+    async def bequeath(self, fingerprint: str) -> Bequest | None:
+        """Leave a token to another governor on this machine; see `Governor.bequeath`."""
+        await self._keeper.settle()
+        claimant = self._keeper.claimant(fingerprint)
+        return self._governor.bequeath(fingerprint, claimant, self._clock.monotonic_s())
+
+    def regain(self, fingerprint: str) -> None:
+        """Take back a token that the other governor has refused."""
+        self._governor.regain(fingerprint)
+
+    def inherit(self, fingerprint: str, bequest: Bequest, per_second: float) -> bool:
+        """Continue with a token of another governor; see `Governor.inherit`.
+
+        Raises:
+            LedgerUnknownError: the token's database is unknown.
+        """
+        self._keeper.require(fingerprint)
+        if self._keeper.is_renewing(fingerprint):
+            return False
+        now_s = self._clock.monotonic_s()
+        is_heir = self._governor.inherit(fingerprint, bequest, per_second, now_s)
+        if is_heir:
+            self._keeper.inherit(fingerprint, bequest.claimant)
+        return is_heir
 
     async def stopped(self) -> RunStoppedError | None:
         """Return the reason as soon as requests are forbidden; None after `WATCH_S`.
