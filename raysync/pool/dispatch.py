@@ -95,9 +95,13 @@ class Dispatcher:
                 self._parked -= 1
             raise
 
-    def warm_up(self) -> None:
-        """Start one worker before there is work: a process takes seconds to come up."""
-        self._pool.warm_up()
+    def warm_up(self, channels: int) -> None:
+        """Start workers for *channels* that will come: a process takes seconds to come up."""
+        self._pool.scale(max(channels, 1), parked=0)
+
+    async def warmed_up(self) -> None:
+        """Wait until no worker is starting."""
+        await self._pool.until_started()
 
     def leave(self, nodes: Collection[str]) -> None:
         """Retire the workers on *nodes*, which drain; visits under way finish first."""

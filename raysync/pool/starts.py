@@ -78,6 +78,11 @@ class WorkerStarts:
         self._under_way.add(task)
         task.add_done_callback(self._ended)
 
+    async def ended(self) -> None:
+        """Wait until no start is under way."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
+
     async def cancel(self) -> None:
         """Cancel all starts, and wait until they have ended."""
         for timer in (self._pause, self._warning):

@@ -76,10 +76,9 @@ class WorkerPool:
         if is_saturated and is_settled and not self._members.starting:
             self._is_saturated = True
 
-    def warm_up(self) -> None:
-        """Start one worker before there is work: a process takes seconds to come up."""
-        if not self._members:
-            self._start_one()
+    async def until_started(self) -> None:
+        """Wait until no worker is starting."""
+        await self._starts.ended()
 
     def scale(self, channels: int, parked: int) -> None:
         """Start or retire workers, as the scaling policy decides for that work."""

@@ -13,6 +13,7 @@ from raysync.logs import configure_logs
 from raysync.models.entities import Tenant
 from raysync.models.permits import Sharer
 from raysync.models.results import RunResult, SyncJobResult
+from raysync.pool.early_visits import EarlyVisits
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.interruption import until_signalled
 from raysync.run.keys import RunKeys
@@ -118,9 +119,10 @@ class _Run:
         self._outages = OutageWatch(self._clock, observer, server, policy.run_outage_s)
         self._turns = asyncio.Semaphore(room.tenants)  # first in, first out
         self._governor = DriverGovernor(Sharer(keys.label, DRIVER), self._clock)
+        slots = min(LISTINGS_AT_ONCE * room.tenants, MOST_LISTINGS_AT_ONCE)
         self._planning = ChannelWorker(
             DRIVER,
-            min(LISTINGS_AT_ONCE * room.tenants, MOST_LISTINGS_AT_ONCE),
+            slots,
             self._governor.lease_for,
             self._governor.observe_for,
             self._governor.watch(),
@@ -138,6 +140,7 @@ class _Run:
                 self._clock,
                 self._active,
                 self._governor,
+                EarlyVisits(self._planning.sync_channel, slots, self._clock),
                 lambda: self._planning.in_flight_at(settings.global_requests_per_second),
                 on_ray,
             )

@@ -70,7 +70,7 @@ class OnRay:
         if runtime.is_local and runtime.dashboard_url is None:
             background.append(self._open_dashboard(plan.observer))
         self._background = [asyncio.create_task(coroutine) for coroutine in background]
-        self.dispatcher.warm_up()
+        self.dispatcher.warm_up(plan.early.channels)
 
     @staticmethod
     def _secrets_of(active: ActiveJobs) -> Callable[[JobId], JobSecrets]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raysync.clock import Clock
+from raysync.pool.early_visits import EarlyVisits
 from raysync.run.active_jobs import ActiveJobs
 from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
@@ -26,5 +27,6 @@ class RayPlan:
     clock: Clock
     active: ActiveJobs
     governor: DriverGovernor
+    early: EarlyVisits  #: reads channels while a local Ray starts
     in_flight: Callable[[], float]  #: requests in flight that use the tokens' budgets up
     on_ray: Callable[[], None]  #: called once Ray has started, which touches signal handlers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from raysync.background import in_thread, take_note
 from raysync.models.events import JobHeader
@@ -18,12 +19,19 @@ if TYPE_CHECKING:
     from raysync.run.on_ray import OnRay
 
 
+WORKERS_S: Final = 10.0
+"""Seconds that a local Ray's first workers may take until the driver stops reading.
+
+Then the dispatcher sees all channels, and replaces workers that fail to start.
+"""
+
+
 class RayUse:
     """The Ray of one run.
 
-    A local Ray takes seconds of two cores to start, and a second to end. So a run plans first.
-    A run that has nothing to read needs no Ray. `ray.init` cannot be cancelled: a run that
-    ends meanwhile waits for it.
+    A local Ray takes seconds of two cores to start, and a second to end. So a run plans first, and
+    its driver reads the first pages. A run that has nothing to read needs no Ray. `ray.init` cannot
+    be cancelled: a run that ends meanwhile waits for it.
     """
 
     def __init__(self, plan: RayPlan) -> None:
@@ -59,10 +67,23 @@ class RayUse:
         """
         if self._starting is None and self._present is not None:
             return self._present
+        return await asyncio.shield(self._start_once())  # other channels wait for it, too
+
+    async def visit_early(self, task: ChannelTask) -> ChannelOutcome | ChannelTask:
+        """Read the channel here while a local Ray starts.
+
+        Return its outcome, or what is left of the task for a worker.
+        """
+        if self._starting is None and self._present is not None:
+            return task
+        self._start_once()
+        return await self._plan.early.run(task)
+
+    def _start_once(self) -> asyncio.Task[OnRay]:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(take_note)
-        return await asyncio.shield(self._starting)  # other channels wait for it, too
+        return self._starting
 
     async def _start(self) -> OnRay:
         self._joining = asyncio.create_task(in_thread(self._start_local, None))
@@ -71,9 +92,14 @@ class RayUse:
             runtime = await asyncio.shield(self._joining)
         except Exception as error:
             self.failure = error
+            self._plan.early.end()
             raise
         self._plan.on_ray()
         present = self._present = self._begin(runtime, None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WORKERS_S):
+                await present.dispatcher.warmed_up()
+        self._plan.early.end()
         await self._plan.governor.hand_over(present.actors)
         return present
 
@@ -109,7 +135,8 @@ class RayUse:
     @property
     def most_at_once(self) -> int:
         """Maximum number of channels read at the same moment."""
-        return 0 if self._present is None else self._present.dispatcher.most_at_once
+        present = 0 if self._present is None else self._present.dispatcher.most_at_once
+        return max(present, self._plan.early.most_at_once)
 
     def publish_metrics(self) -> None:
         """Publish the present values of the run's metrics, if Ray is there to export them."""
@@ -161,6 +188,9 @@ class JobChannels:
 
     async def run(self, task: ChannelTask) -> ChannelOutcome:
         """See `ChannelDispatcher`. Workers' reports need the job at Ray's tracker first."""
+        left = await self._ray.visit_early(task)
+        if isinstance(left, ChannelOutcome):
+            return left
         present = await self._ray.started()
         await self._tracker.hand_over(present.tracker_of(self._header, self._database_url))
-        return await present.dispatcher.run(task)
+        return await present.dispatcher.run(left)

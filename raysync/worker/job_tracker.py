@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from raysync.background import take_note
@@ -69,7 +70,7 @@ class OwnTracker:
         self.skipped: list[Skipped] = []
         self.outcomes: list[ChannelOutcome] = []
         self.is_planned = False
-        self.reports: dict[str, WorkerReport] = {}  #: the last one of each worker
+        self.reports: dict[str, WorkerReport] = {}  #: of each worker, with all of its channels
 
     async def open(self) -> None:
         self._jobs.open(self._header)
@@ -84,7 +85,11 @@ class OwnTracker:
         self._jobs.board(self._header.job_id).planned()
 
     async def report(self, report: WorkerReport) -> None:
-        self.reports[report.worker_id] = report
+        last = self.reports.get(report.worker_id)
+        progress = {
+            each.channel_id: each for each in (*(last.channels if last else ()), *report.channels)
+        }
+        self.reports[report.worker_id] = replace(report, channels=tuple(progress.values()))
         self._jobs.report(report)
 
     async def settle(self, outcome: ChannelOutcome) -> None:

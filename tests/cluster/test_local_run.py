@@ -71,6 +71,27 @@ def test_a_run_plans_before_ray_is_there_and_an_unchanged_guild_needs_no_ray(
     assert_within_limits(emulator)
 
 
+def test_the_driver_reads_until_workers_continue_its_channels(
+    without_ray: Installation, serve_tenant: ServeTenant
+) -> None:
+    installation, emulator = serve_tenant(without_ray, wide_world(24, 16))
+
+    run = installation.start("--tenant", "takaro")
+
+    assert run.code == 0, run.err
+    installation.assert_complete("takaro", emulator)
+    assert_within_limits(emulator)
+    counted = installation.query(
+        "SELECT worker_id, sum(calls)::int AS calls FROM job_api_calls"
+        " WHERE position('/messages' IN route) > 0 GROUP BY 1"
+    )
+    pages = {row["worker_id"]: row["calls"] for row in counted}
+    assert pages.keys() == {"driver", *(f"worker-{number}" for number in range(len(pages) - 1))}
+    assert len(pages) > 1
+    assert min(pages.values()) > 0
+    assert run.job["parallel_stats"]["total_api_calls"] == emulator.counters.requests
+
+
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """Return a folder whose path is short enough for Ray's sockets."""

@@ -358,7 +358,7 @@ def test_a_local_pool_starts_at_once_what_the_latency_asks_for(
     tasks = [make_task(number, expected_pages=3.0) for number in range(channels)]
 
     async def scenario() -> None:
-        dispatcher.warm_up()
+        dispatcher.warm_up(1)
         running = asyncio.gather(*(dispatcher.run(task) for task in tasks))
         await asyncio.sleep(cluster.start_s / 2)
         spawned.append(len(cluster.spawned))
@@ -485,7 +485,7 @@ def test_failed_starts_are_retried_after_a_pause() -> None:
     async def scenario() -> list[ChannelOutcome]:
         dispatcher = cluster.dispatcher(2, 1)
         tasks = [make_task(number, expected_pages=5.0) for number in range(20)]
-        dispatcher.warm_up()
+        dispatcher.warm_up(1)
         await asyncio.sleep(1.0)
         cluster.start_errors = [SyncError("no room")] * 3
         return list(await asyncio.gather(*(dispatcher.run(each) for each in tasks)))
@@ -566,7 +566,7 @@ def test_the_last_worker_may_die_during_a_pause_of_starts() -> None:
 
     async def scenario() -> list[ChannelOutcome]:
         dispatcher = cluster.dispatcher(2, 1)
-        dispatcher.warm_up()
+        dispatcher.warm_up(1)
         await asyncio.sleep(1.0)
         cluster.start_errors = [SyncError("no room")] * 3
         tasks = [make_task(number, expected_pages=60.0) for number in range(3)]

@@ -102,6 +102,27 @@ def test_the_other_tracker_gets_everything_once_and_what_comes_meanwhile() -> No
     assert (view.channels_total, view.messages, view.planning) == (3, 40, False)
 
 
+def test_channels_that_the_driver_reads_are_under_way_after_the_hand_over() -> None:
+    """A report names only the channels with news since the one before."""
+
+    async def scenario() -> None:
+        own, shared = TrackedJobs(FakeStore(), FakeSink()), TrackedJobs(FakeStore(), FakeSink())
+        tracker = JobTracker("takaro", OwnTracker(HEADER, own))
+        await tracker.open()
+        await tracker.plan([make_task(1), make_task(2)], [])
+        for sequence, moved in enumerate((progress(10), progress(20, 2), progress(30)), start=1):
+            await tracker.report(WorkerReport(JOB, "driver", sequence, (moved,), usage(sequence)))
+        await tracker.hand_over(OwnTracker(HEADER, shared))
+
+        under_way = await tracker.under_way()
+        assert {key: each.tally.messages for key, each in under_way.items()} == {1: 30, 2: 20}
+        await tracker.close()
+        await own.end()
+        await shared.end()
+
+    run_virtual(scenario())
+
+
 def test_a_hand_over_goes_on_although_the_channel_that_began_it_is_cancelled() -> None:
     """Otherwise both trackers have the job, and the half of the other one is written last."""
     ours, theirs = FakeStore(), FakeStore()
