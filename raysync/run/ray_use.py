@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from raysync.background import in_thread, take_note
 from raysync.models.events import JobHeader
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from raysync.actors.offers import Placement
     from raysync.actors.runtime import RayRuntime
     from raysync.run.on_ray import OnRay
-
-
-WORKERS_S: Final = 10.0
-"""Seconds that a local Ray's first workers may take until the driver stops reading.
-
-Then the dispatcher sees all channels, and replaces workers that fail to start.
-"""
 
 
 class RayUse:
@@ -90,16 +82,14 @@ class RayUse:
         self._joining.add_done_callback(take_note)
         try:
             runtime = await asyncio.shield(self._joining)
+            self._plan.on_ray()
+            present = self._present = self._begin(runtime, None)
+            await present.dispatcher.warmed_up()
         except Exception as error:
             self.failure = error
-            self._plan.early.end()
             raise
-        self._plan.on_ray()
-        present = self._present = self._begin(runtime, None)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WORKERS_S):
-                await present.dispatcher.warmed_up()
-        self._plan.early.end()
+        finally:
+            self._plan.early.end()
         await self._plan.governor.hand_over(present.actors)
         return present
 
