@@ -57,7 +57,7 @@ def test_two_schedulers_make_each_run_once_and_sigterm_ends_them_cleanly(
     assert [end.code for end in ends] == [0, 0], ends
     ticks = [each["details"] for each in installation.query(TICKS)]
     assert {tick["schedule"] for tick in ticks} == {"start --tenant takaro"}
-    assert {tick["exit_code"] for tick in ticks} == {0}
+    assert {tick["exit_code"] for tick in ticks} == {0}, ends
     assert len({tick["tick"] for tick in ticks}) == len(ticks)
     told = "".join(end.err for end in ends)
     assert told.count("The run is completed") == len(ticks)
