@@ -88,7 +88,7 @@ def test_revisions_are_named_like_their_files_and_follow_each_other() -> None:
     assert [script.get_current_head()] == [migrate.head()]
     assert [int(each[:3]) for each in revisions] == list(range(1, len(revisions) + 1))
     assert all(re.fullmatch(r"\d{3}_[a-z_]{1,28}", each) for each in revisions)
-    assert migrate.head() == "020_add_comparisons_of_archives"
+    assert migrate.head() == "021_add_tail"
 
 
 def test_tracking_of_channel_syncs_comes_with_007(empty_database_url: str) -> None:

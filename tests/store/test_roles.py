@@ -36,6 +36,7 @@ from tests.store.rows import add_channel, add_tenant, message, page, task
 
 ACTIONS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 NOBODYS = {"audit_log", "rate_limits", "token_shares", "server_life"}
+NOBODYS |= {"gateway_sessions", "gateway_identifies"}
 NOBODYS |= {"suppressions", "erased_messages", "pseudonym_generations", "key_checks", "scrubbings"}
 """Tables that hold no single tenant's data, name operators, or tell who was forgotten."""
 DOCS = Path(__file__).parents[2] / "docs" / "security.md"
@@ -58,6 +59,8 @@ _TENANTS_OF = {
             "message_emoji_reactions",
             "message_attachments",
             "thread_listings",
+            "live_deletions",
+            "gateway_doubts",
         ),
         "(SELECT tenant_id FROM channels c WHERE c.id = channel_id)",
     ),
@@ -77,6 +80,11 @@ INSERT INTO token_shares (fingerprint, governor, requested, granted, expires_at)
 INSERT INTO job_samples (job_id, slot_s, tenant_id, taken_at, messages, requests,
     rate_limit_encounters)
 SELECT id, 0, tenant_id, now(), 0, 0, 0 FROM sync_jobs;
+INSERT INTO gateway_sessions (fingerprint, shard, shards) VALUES ('f', 0, 1);
+INSERT INTO gateway_identifies (fingerprint) VALUES ('f');
+INSERT INTO tenant_listening (tenant_id) SELECT id FROM tenants;
+INSERT INTO live_deletions (channel_id, platform_message_id) SELECT id, 1 FROM channels;
+INSERT INTO gateway_doubts (channel_id, platform_message_id) SELECT id, 1 FROM channels;
 """
 
 

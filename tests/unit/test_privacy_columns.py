@@ -26,6 +26,8 @@ WITHOUT_PEOPLE = {
     "key_checks": {"mark"},
     "rate_limits": {"api", "route", "bucket", "source", "form"},
     "token_shares": {"fingerprint", "governor"},
+    "gateway_sessions": {"fingerprint", "session_id", "resume_url"},
+    "gateway_identifies": {"fingerprint"},
     "job_api_calls": {"worker_id", "route"},
     "sync_jobs": {"sync_type", "options", "status", "usage", "ray_job_id"},
     "channel_sync_jobs": {"worker_id", "status", "visits"},

@@ -47,6 +47,7 @@ messages = Table(
     created_at(),
     updated_at(),
     Column("quarantine", ARRAY(Text)),  # fields that could not be read; null: none
+    Column("live_at", Moment),  # last event of the gateway; a page requested before it is older
     Index(
         "ix_messages_quarantine",
         "tenant_id",

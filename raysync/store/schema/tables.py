@@ -27,6 +27,7 @@ from raysync.models.entities import Privacy, TenantStatus
 from raysync.models.status import ProgressStatus
 from raysync.store.schema import (  # noqa: F401 their tables belong to the same metadata
     job_tables,
+    live_tables,
     message_tables,
     privacy_tables,
 )
@@ -122,6 +123,8 @@ sync_progress = Table(
     Column("recheck_from", BigInteger, nullable=False, server_default="0"),
     Column("recheck_started_at", Moment),
     Column("rechecked_at", Moment),
+    # grows with every batch of events, so that a page notices one that came before its lock
+    Column("live_batches", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("tenant_id", "channel_id"),
     UniqueConstraint("channel_id"),
     Index(None, "worker_id", "status"),

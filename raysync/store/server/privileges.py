@@ -37,6 +37,11 @@ WORKERS: Final[Mapping[str, str]] = {
     "job_samples": "SELECT, INSERT, UPDATE, DELETE",
     "rate_limits": "SELECT, INSERT, UPDATE",
     "token_shares": "SELECT, INSERT, UPDATE, DELETE",
+    "gateway_sessions": "SELECT, INSERT, UPDATE",
+    "gateway_identifies": "SELECT, INSERT, DELETE",
+    "tenant_listening": "SELECT, INSERT, UPDATE",
+    "live_deletions": "SELECT, INSERT, UPDATE, DELETE",
+    "gateway_doubts": "SELECT, INSERT, UPDATE, DELETE",
     "server_life": "SELECT, INSERT",
     "locks": "SELECT, INSERT, UPDATE",
     "audit_log": "SELECT, INSERT",
@@ -67,6 +72,9 @@ ANALYSTS: Final[Mapping[str, tuple[str, ...]]] = {
     "dead_letters": (),
     "job_api_calls": (),
     "job_samples": (),
+    "tenant_listening": (),
+    "live_deletions": (),
+    "gateway_doubts": (),
     "locks": ("tenant_id", "taken_at", "renewed_at", "expires_at"),
 }
 """Columns that an analyst may read, by table. An empty list: all columns."""
