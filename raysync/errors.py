@@ -13,6 +13,7 @@
     │   │   └── ServerDiskFullError     the embedded server's disk is full
     │   ├── NotPermittedError           the database role lacks a privilege
     │   ├── SchemaOutdatedError         the schema is older or newer than this version needs
+    │   ├── TailRunningError            another process listens with the token
     │   └── JobRunningError             the tenant has a running job
     ├── WorkersUnavailableError         no worker could be started
     ├── OutOfSightError                 the cluster of a submitted job no longer answers
@@ -23,6 +24,7 @@
         │   ├── PermitUnavailableError  the governor did not answer within the timeout
         │   ├── StoreUnavailableError   the database connection was lost during a run
         │   │   └── StatementTimeoutError a statement took too long, or was cancelled
+        │   ├── GatewayClosedError      the connection to Discord's gateway ended
         │   ├── SearchIndexError        Discord has no search index yet
         │   └── AttachmentBrokenError   the downloaded file is not the attachment
         ├── PermanentError              a retry gives the same answer
@@ -38,6 +40,8 @@
         │   ├── TiedMessagesError       more messages in one millisecond than a page holds
         │   ├── AttachmentGoneError     the CDN has no such file, or not at this address
         │   └── FileVaultError          the blob store for attachments cannot be written
+        ├── SessionTakenError           another process listens with the token by now
+        ├── RulesChangedError           the tenant's rules on people were changed
         ├── ClaimLostError              another worker has claimed the channel
         ├── StoreRestartedError         the database server has restarted since the claim
         ├── WorkerLostError             a worker's process died or hangs
@@ -128,6 +132,10 @@ class SchemaOutdatedError(ConfigurationError):
     """The database's schema is older or newer than this version of raysync needs."""
 
 
+class TailRunningError(ConfigurationError):
+    """Another process already listens with the token; two would store every event twice."""
+
+
 class JobRunningError(ConfigurationError):
     """The tenant already has a running job; two jobs would request the same pages."""
 
@@ -173,6 +181,18 @@ class StoreUnavailableError(RetryableError):
 
 class StatementTimeoutError(StoreUnavailableError):
     """The database ended a statement that took too long, or that somebody cancelled."""
+
+
+class GatewayClosedError(RetryableError):
+    """The connection to Discord's gateway ended, or could not be opened."""
+
+    def __init__(self, message: str, is_resumable: bool = True) -> None:
+        """*is_resumable* says whether another connection may continue the session."""
+        super().__init__(message, is_resumable)
+        self.is_resumable = is_resumable
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SearchIndexError(RetryableError):
@@ -250,6 +270,14 @@ class ExtrasRefusedError(PermanentError):
 
 class FileVaultError(PermanentError):
     """The blob store for attachments cannot be written."""
+
+
+class SessionTakenError(SyncError):
+    """Another process listens with the token by now; only its writes count."""
+
+
+class RulesChangedError(SyncError):
+    """The tenant's rules on people were changed, so events must be read under the new ones."""
 
 
 class ClaimLostError(SyncError):

@@ -178,6 +178,7 @@ class PageWrite:
     covered: IdRange | None  #: range in which no message of the channel is missing
     checkpoint: MessageId | None  #: id after which an interrupted attempt continues
     gone: IdRange | None = None  #: range in which stored messages outside the page were deleted
+    requested_s: float | None = None  #: monotonic time of the request; None: now
 
 
 @dataclass(frozen=True, slots=True)

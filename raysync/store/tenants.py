@@ -14,6 +14,7 @@ from raysync.errors import ConfigurationError, TenantTakenError, UnknownTenantEr
 from raysync.models.entities import Privacy, Tenant, TenantStatus
 from raysync.models.ids import GuildId, TenantId
 from raysync.models.status import JobStatus, SyncType
+from raysync.store.archive.people_epoch import rules_changed
 from raysync.store.connection.audit import Note
 from raysync.store.connection.engine import NO_TIMEOUT, translated
 from raysync.store.jobs.lease import add_lock, refuse_while_running
@@ -134,6 +135,8 @@ class TenantStore:
                     change.values(settings=merged, updated_at=text("now()")).returning(*tenants.c)
                 )
                 row = done.mappings().one_or_none()
+                if row is not None:  # the retention is a setting
+                    await rules_changed(connection, TenantId(row["id"]))
         if row is None:
             raise _unknown(slug)
         return _tenant(row)

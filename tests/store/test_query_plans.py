@@ -46,6 +46,7 @@ _PAGE = {
     "epoch": 1,
     "server": None,
     "worker_id": "w",
+    "age_s": 0.0,
 }
 
 

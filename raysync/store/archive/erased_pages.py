@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from raysync.models.entities import Message
-from raysync.models.work import Claim
+from raysync.models.ids import TenantId
 from raysync.store.archive.forwards import WithoutCopies
 
 _NOTE = """
@@ -31,10 +31,9 @@ WHERE tenant_id = %(tenant_id)s AND platform_message_id = ANY(%(ids)s)
 
 
 async def without_erased(
-    driver: psycopg.AsyncConnection[Any], claim: Claim, messages: Sequence[Message]
+    driver: psycopg.AsyncConnection[Any], tenant_id: TenantId, messages: Sequence[Message]
 ) -> Sequence[Message]:
     """Return *messages* without copies of erased ones. Store the ids of suppressed messages."""
-    tenant_id = claim.task.tenant_id
     suppressed = [message for message in messages if message.is_suppressed]
     if suppressed:
         ids, refs = (

@@ -33,7 +33,7 @@ def page_json(messages: Sequence[Message]) -> bytes:
     """
     by_id = {message.id: message for message in messages}
     rows = [
-        _row(by_id[message_id])
+        message_row(by_id[message_id])
         for message_id in sorted(by_id)
         if not by_id[message_id].is_suppressed
     ]
@@ -43,7 +43,7 @@ def page_json(messages: Sequence[Message]) -> bytes:
         return storable_json(orjson.dumps(storable([_plain(row) for row in rows])))
 
 
-def _row(message: Message) -> dict[str, Any]:
+def message_row(message: Message) -> dict[str, Any]:
     """Return the row of *message*, without keys of parts that it lacks.
 
     jsonb stores keys by their length, then their bytes. The server sorts those that come in another

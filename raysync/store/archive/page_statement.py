@@ -4,6 +4,11 @@ It locks the claim, compares it, and merges the page's rows, which come as one J
 that it writes is joined with the claim's locked row, so a worker that lost its channel writes
 nothing. That lock is taken before any other, and is the only one that two page transactions can
 both want, so they cannot deadlock.
+
+An event of the gateway may be newer than a page that was requested before it. Such a row stays as
+it is, unless the page has a later edit. Events take the claim's row, too. If the statement had to
+wait for them, its snapshot lacks what they wrote. So it compares `live_batches` of its snapshot and
+of the locked row. If they differ, it writes nothing and must be repeated.
 """
 
 from __future__ import annotations
@@ -14,13 +19,19 @@ from typing import Final
 from raysync.store.archive.page_columns import ATTACHMENT, MESSAGE, REACTION
 from raysync.store.archive.payload_sql import has_components, has_embeds, has_poll, shows_embeds
 
-_LACKS_PARTS: Final = f"""p.attachments IS NULL AND NOT {has_poll("p.raw")}
+LACKS_PARTS: Final = f"""p.attachments IS NULL AND NOT {has_poll("p.raw")}
             AND NOT {has_embeds("p.raw")} AND NOT {has_components("p.raw")}"""
 """SQL condition: the given message `p` has nothing beside its text."""
 # The author may have removed the embeds, and a flag says so.
-_HAD_PARTS: Final = f"""{has_poll("m.raw")} OR {has_components("m.raw")}
+HAD_PARTS: Final = f"""{has_poll("m.raw")} OR {has_components("m.raw")}
                 OR ({has_embeds("m.raw")} AND {shows_embeds("p.metadata")})"""
 """SQL condition: the stored message `m` has such a part, and no flag of `p` explains its loss."""
+_IS_OLDER: Final = """(m.live_at IS NULL OR m.live_at < requested_at
+            OR p.edited_at > coalesce(m.edited_at, '-infinity'))"""
+"""SQL condition: no event changed the stored message `m` after the page with `p` was requested."""
+_IS_OLDER_THAN_GIVEN: Final = """(m.live_at IS NULL
+        OR m.live_at < (SELECT requested_at FROM claim)
+        OR excluded.edited_at > coalesce(m.edited_at, '-infinity'))"""
 _MESSAGE_DIFFERS: Final = MESSAGE.differs("m")
 _REACTION_DIFFERS: Final = REACTION.differs("e")
 _ATTACHMENT_DIFFERS: Final = ATTACHMENT.differs("e")
@@ -30,16 +41,20 @@ WITH page AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(page)s) AS given (
         {MESSAGE.declared}, reactions jsonb, attachments jsonb)
 ), claim AS MATERIALIZED (
-    SELECT tenant_id, set_config('synchronous_commit', 'off', true) FROM sync_progress
+    SELECT tenant_id, set_config('synchronous_commit', 'off', true),
+        now() - make_interval(secs => %(age_s)s) AS requested_at
+    FROM sync_progress
     WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
         AND EXISTS (SELECT FROM server_life WHERE life = %(server)s::uuid)
+        AND live_batches = (SELECT s.live_batches FROM sync_progress s
+            WHERE s.channel_id = %(channel)s)
     FOR UPDATE
 ), withheld AS MATERIALIZED (  -- content that disappears without an edit was withheld by Discord
     SELECT p.id FROM claim CROSS JOIN page p
         JOIN messages m ON m.channel_id = %(channel)s AND m.platform_message_id = p.id
     WHERE p.content = '' AND m.edited_at IS NOT DISTINCT FROM p.edited_at
         AND (m.content <> '' OR (
-            {_LACKS_PARTS} AND ({_HAD_PARTS}
+            {LACKS_PARTS} AND ({HAD_PARTS}
                 OR EXISTS (SELECT FROM message_attachments a WHERE a.channel_id = m.channel_id
                     AND a.platform_message_id = m.platform_message_id))))
 ), earlier AS (
@@ -54,7 +69,7 @@ WITH page AS MATERIALIZED (
                 AND NOT (m.content = '' AND m.quarantine && '{{content,payload}}'::text[]))
             OR (m.edited_at IS DISTINCT FROM p.edited_at
                 AND NOT m.quarantine && '{{edited_timestamp,payload}}'::text[]))
-        AND p.id NOT IN (SELECT id FROM withheld)
+        AND p.id NOT IN (SELECT id FROM withheld) AND {_IS_OLDER}
     -- locked after the claim: an earlier attempt at this page may have committed meanwhile
     FOR UPDATE OF m
     RETURNING 1
@@ -64,28 +79,35 @@ WITH page AS MATERIALIZED (
     WHERE m.channel_id = %(channel)s AND m.deleted_at IS NULL
         AND m.platform_message_id >= %(gone_start)s AND m.platform_message_id < %(gone_stop)s
         AND m.platform_message_id <> ALL(%(ids)s)
+        AND (m.live_at IS NULL OR m.live_at < claim.requested_at)
     RETURNING 1
 ), merged AS (
     INSERT INTO messages AS m (
-        channel_id, tenant_id, {MESSAGE.names})
-    SELECT %(channel)s, tenant_id, {MESSAGE.keys}
+        channel_id, tenant_id, {MESSAGE.names}, deleted_at)
+    SELECT %(channel)s, tenant_id, {MESSAGE.keys}, d.at
     FROM claim CROSS JOIN page
+        LEFT JOIN live_deletions d ON d.channel_id = %(channel)s AND d.platform_message_id = id
     WHERE id NOT IN (SELECT id FROM withheld)
         AND (SELECT count(*) FROM earlier) >= 0  -- run before the overwrite
     ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET
-        {MESSAGE.assigned}, deleted_at = NULL, updated_at = now()
-    WHERE m.deleted_at IS NOT NULL OR {_MESSAGE_DIFFERS}
+        {MESSAGE.assigned}, deleted_at = excluded.deleted_at, updated_at = now()
+    WHERE (m.deleted_at IS NOT NULL OR {_MESSAGE_DIFFERS}) AND {_IS_OLDER_THAN_GIVEN}
     RETURNING xmax = 0 AS is_new
 ), counted AS (
     SELECT count(*) FILTER (WHERE is_new) AS inserted,
         count(*) FILTER (WHERE NOT is_new) AS updated
     FROM merged
+), newer AS MATERIALIZED (  -- rows that an event wrote after the page was requested
+    SELECT p.id FROM claim CROSS JOIN page p
+        JOIN messages m ON m.channel_id = %(channel)s AND m.platform_message_id = p.id
+    WHERE (SELECT inserted FROM counted) < %(rows)s AND NOT {_IS_OLDER}
 ), known AS MATERIALIZED (  -- stored messages that may have lost reactions or attachments
     SELECT id FROM page WHERE (SELECT inserted FROM counted) < %(rows)s
-        AND EXISTS (SELECT FROM claim)
+        AND EXISTS (SELECT FROM claim) AND id NOT IN (SELECT id FROM newer)
 ), given_reactions AS MATERIALIZED (
     SELECT id, r.* FROM page, jsonb_to_recordset(reactions) AS r ({REACTION.declared})
     WHERE reactions IS NOT NULL AND EXISTS (SELECT FROM claim)
+        AND id NOT IN (SELECT id FROM newer)
 ), gone_reactions AS (
     DELETE FROM message_emoji_reactions e USING known k
     WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
@@ -103,6 +125,7 @@ WITH page AS MATERIALIZED (
     SELECT page.id AS message_id, a.* FROM page, jsonb_to_recordset(attachments)
         AS a ({ATTACHMENT.declared})
     WHERE attachments IS NOT NULL AND EXISTS (SELECT FROM claim)
+        AND page.id NOT IN (SELECT id FROM newer)
 ), gone_attachments AS (
     DELETE FROM message_attachments e USING known k
     WHERE e.channel_id = %(channel)s AND e.platform_message_id BETWEEN %(low)s AND %(high)s
@@ -126,6 +149,16 @@ WITH page AS MATERIALIZED (
         resume_after = coalesce(%(checkpoint)s::bigint, resume_after),
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE channel_id = %(channel)s AND EXISTS (SELECT FROM claim)
+), doubted AS (  -- what a session missed before the event is unknown
+    INSERT INTO gateway_doubts (channel_id, platform_message_id)
+    SELECT %(channel)s, id FROM newer
+    ON CONFLICT (channel_id, platform_message_id) DO UPDATE SET at = now()
+), certain AS (
+    DELETE FROM gateway_doubts d USING claim
+    WHERE d.channel_id = %(channel)s AND d.at < requested_at
+        AND (d.platform_message_id IN (SELECT id FROM page) OR (
+            d.platform_message_id >= %(gone_start)s AND d.platform_message_id < %(gone_stop)s))
+        AND d.platform_message_id NOT IN (SELECT id FROM newer)
 )
 SELECT inserted, updated, (SELECT count(*) FROM earlier), (SELECT count(*) FROM vanished)
 FROM counted WHERE EXISTS (SELECT FROM claim)

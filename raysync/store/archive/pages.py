@@ -19,6 +19,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.clock import SystemClock
 from raysync.errors import ClaimLostError, StoreRestartedError
 from raysync.models.status import ChannelJobStatus, ProgressStatus
 from raysync.models.work import (
@@ -37,6 +38,8 @@ from raysync.store.archive.quarantine import with_stored
 from raysync.store.archive.unreported import count_unreported
 from raysync.store.connection.engine import translated
 
+_MARGIN_S = 1.0
+"""Maximum time, in seconds, from the reading of our clock to the server's reading of its own."""
 _Driver = psycopg.AsyncConnection[Any]
 
 _CLAIM = """
@@ -64,6 +67,11 @@ _BEGIN_LIFE = """
 INSERT INTO server_life (life) VALUES (gen_random_uuid()) ON CONFLICT DO NOTHING
 """
 """The table is unlogged, so a crash of any of the server's processes empties it."""
+
+_IS_CLAIMED = """
+SELECT FROM sync_progress
+WHERE channel_id = %(channel)s AND epoch = %(epoch)s AND worker_id = %(worker_id)s
+"""
 
 _RENEW = """
 UPDATE sync_progress SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
@@ -163,15 +171,20 @@ class PostgresPages:
             "gone_stop": page.gone.stop if page.gone else 0,
         }
         async with self._connection() as driver, psycopg.AsyncRawCursor(driver) as cursor:
-            kept = await without_erased(driver, claim, page.messages)
+            kept = await without_erased(driver, claim.task.tenant_id, page.messages)
             kept = await with_stored(driver, claim, kept)
             values["page"] = Jsonb(kept, page_json)
-            await cursor.execute(NUMBERED_PAGE, [values[name] for name in PAGE_VALUES])
-            row = await cursor.fetchone()
-            if row is None:
+            while True:
+                values["age_s"] = _age_s(page)
+                await cursor.execute(NUMBERED_PAGE, [values[name] for name in PAGE_VALUES])
+                row = await cursor.fetchone()
+                if row is not None:
+                    return PageReceipt(*row)
                 life = await (await driver.execute(_LIFE)).fetchone()
-                raise refusal(claim, is_same_server=life == (claim.server,))
-        return PageReceipt(*row)
+                kept_claim = await (await driver.execute(_IS_CLAIMED, values)).fetchone()
+                if life != (claim.server,) or kept_claim is None:
+                    raise refusal(claim, is_same_server=life == (claim.server,))
+                # events came while the statement waited for the row: its snapshot lacks them
 
     async def renew(self, claim: Claim) -> None:
         """Renew the lease while no page is written.
@@ -236,6 +249,13 @@ class PostgresPages:
                     raise
                 finally:
                     await asyncio.shield(_end_autocommit(driver))  # before another task gets it
+
+
+def _age_s(page: PageWrite) -> float:
+    """Return how many seconds ago *page* was requested, rounded up by `_MARGIN_S`."""
+    if page.requested_s is None:
+        return 0.0
+    return max(SystemClock().monotonic_s() - page.requested_s, 0.0) + _MARGIN_S
 
 
 async def _end_autocommit(driver: _Driver) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from raysync.models.ids import TenantId
 from raysync.models.privacy import PSEUDONYM
+from raysync.store.archive.people_epoch import rules_changed
 from raysync.store.archive.ranges import IN_PIECE, Piece, Progress, in_pieces_from
 from raysync.store.connection.audit import Note, nothing
 from raysync.store.connection.engine import translated
@@ -133,6 +134,7 @@ class Rotation:
             async with self.engine.begin() as connection:
                 await connection.execute(_BEGIN, values)
                 under_way = (await connection.execute(_UNDER_WAY, values)).one()
+                await rules_changed(connection, self.tenant_id)
                 await begun(connection)
         rename = lru_cache(_REMEMBERED)(renaming(under_way.salt))
 
@@ -156,6 +158,7 @@ class Rotation:
                             partial(_FOUND.sub, lambda found: rename(found[0])),
                         )
                 await connection.execute(_COMPLETE, {"tenant_id": self.tenant_id})
+                await rules_changed(connection, self.tenant_id)
         return int(under_way.generation)
 
 

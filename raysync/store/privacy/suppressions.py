@@ -13,6 +13,7 @@ from raysync.models.entities import Tenant
 from raysync.models.ids import ChannelId, TenantId
 from raysync.models.privacy import PeopleRules, Retention, Suppression
 from raysync.store.archive.channels import forget_listings
+from raysync.store.archive.people_epoch import rules_changed
 from raysync.store.connection.audit import Note, nothing
 from raysync.store.connection.engine import translated
 from raysync.store.schema.privacy_tables import SuppressedKind
@@ -64,6 +65,7 @@ class SuppressionStore:
         with translated():
             async with self._engine.begin() as connection:
                 added = int((await connection.execute(_ADD, values)).scalar_one())
+                await rules_changed(connection, self._tenant_id)
                 await begun(added)(connection)
         return added
 
@@ -79,6 +81,7 @@ class SuppressionStore:
         with translated():
             async with self._engine.begin() as connection:
                 lifted = (await connection.execute(_LIFT, values)).scalar_one_or_none()
+                await rules_changed(connection, self._tenant_id)
                 if lifted is not None:  # so that the next run lists skipped threads again
                     await forget_listings(connection, self._tenant_id)
         return lifted

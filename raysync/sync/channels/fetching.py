@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 
+from raysync.clock import Clock
 from raysync.errors import ContentIntentError, PayloadError, RetryableError
 from raysync.models.entities import Message
 from raysync.models.ids import ChannelId, MessageId
@@ -27,7 +28,7 @@ WITHHELD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PageFetcher:
     """Fetches pages of one channel, with retries."""
 
@@ -37,6 +38,8 @@ class PageFetcher:
     again: Retrier
     set_head_start: Callable[[], None]  #: ranks the next page among the worker's requests
     count_request: Callable[[], None]
+    clock: Clock
+    requested_s: float = 0.0  #: monotonic time of the last page's request
 
     async def __call__(
         self, after: MessageId, *, above: MessageId | None = None, limit: int | None = None
@@ -90,6 +93,7 @@ class PageFetcher:
     async def _page(self, after: MessageId, size: int) -> Sequence[Message]:
         self.count_request()
         self.set_head_start()
+        self.requested_s = self.clock.monotonic_s()
         return await self.source.fetch_after(self.channel_id, after, size)
 
     async def _require_content(self, *, anew: bool) -> None:

@@ -67,6 +67,9 @@ class RangeReader:
         messages = await self._fetch(cursor)
         while True:
             step = judge(messages, cursor, bounds)
+            if step.page is not None:  # before another page is requested
+                page = replace(step.page, requested_s=self._fetch.requested_s)
+                step = replace(step, page=page)
             self._note_unplaced(messages, step, cursor)
             if step.is_tied:
                 bounds, cursor, messages = await self._pass_ties(messages, step, bounds)
@@ -120,6 +123,7 @@ class RangeReader:
             bounds = replace(bounds, limit=MAX_PAGE)
             return bounds, step.next_cursor, await self._fetch(step.next_cursor, limit=MAX_PAGE)
         page = tied_page(messages, step, bounds)
+        page = replace(page, requested_s=self._fetch.requested_s)
         await self._writer.finish()
         self._count(page.messages)
         if not step.unplaced:  # they are named by themselves
@@ -162,6 +166,7 @@ class RangeReader:
                 await self._writer.finish()
                 proven = None if is_there is None else nothing_more(step, rest, bounds)
                 if proven is not None:
+                    proven = replace(proven, requested_s=self._fetch.requested_s)
                     await self._writer.write(proven)
                 return ()
         return await self._fetch(step.next_cursor, above=reached)

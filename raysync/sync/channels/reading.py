@@ -97,6 +97,7 @@ class Reading:
             self.again,
             self._pace.set_head_start,
             self._counted.add_request,
+            ports.clock,
         )
         writer = PageWriter(claim, ports.store, self.again, self._counted)
         reader = RangeReader(claim, fetch, writer, self._progress, self._pace, ports.clock)

@@ -38,16 +38,17 @@ async def write_page(write: Write, page: PageWrite) -> PageReceipt:
         _log.warning(
             "the store refuses a page: %s", safe_message(error), extra={"event": "page_refused"}
         )
-    receipt, messages = await _in_halves(write, page.messages)
+    receipt, messages = await _in_halves(write, page.messages, page.requested_s)
     return _sum(receipt, await write(replace(page, messages=messages)))
 
 
 async def _in_halves(
-    write: Write, messages: Sequence[Message]
+    write: Write, messages: Sequence[Message], requested_s: float | None
 ) -> tuple[PageReceipt, tuple[Message, ...]]:
     """Write *messages* in halves. Return the receipt, and the messages to write in the end."""
     try:
-        return await write(PageWrite(tuple(messages), None, None)), tuple(messages)
+        part = PageWrite(tuple(messages), None, None, requested_s=requested_s)
+        return await write(part), tuple(messages)
     except RaysyncError:
         raise
     except Exception as error:  # noqa: BLE001 the cause is unknown: that is what the halving looks for
@@ -60,8 +61,8 @@ async def _in_halves(
             )
             return PageReceipt(0, 0), (_bare(messages[0]),)
     middle = len(messages) // 2
-    first, lower = await _in_halves(write, messages[:middle])
-    second, upper = await _in_halves(write, messages[middle:])
+    first, lower = await _in_halves(write, messages[:middle], requested_s)
+    second, upper = await _in_halves(write, messages[middle:], requested_s)
     return _sum(first, second), lower + upper
 
 
