@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from raysync.discord_api.gate import RequestLimiter
+from raysync.discord_api.gateway import Gateway
 from raysync.discord_api.guild_reader import GuildReader
 from raysync.discord_api.history_reader import HistoryReader
 from raysync.discord_api.people.pseudonyms import Identities
@@ -51,6 +52,7 @@ class DiscordClient:
         people = identities.at_api(base_url)
         self.guilds = GuildReader(self.transport, people)
         self.history = HistoryReader(self.transport, people)
+        self.gateway = Gateway(self.transport, token)
 
     async def __aenter__(self) -> Self:
         await self.login()

@@ -47,6 +47,7 @@ OPTIONAL: Final[Mapping[str, str]] = {
     MESSAGE: "whether a channel's newest message was deleted, and addresses of attachments",
     "GET /channels/{channel_id}/messages/{message_id}/reactions/{emoji}": "who reacted",
     "POST /attachments/refresh-urls": "fresh addresses of attachments",
+    "GET /gateway/bot": "the address of the gateway, which a tail listens to",
 }
 """Routes that a run can do without, and the data that is not covered then.
 

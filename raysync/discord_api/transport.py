@@ -115,6 +115,13 @@ class Transport:
             raise RuntimeError("the client is not logged in")
         return self._identity
 
+    @property
+    def user_agent(self) -> str:
+        """The name by which discord.py introduces itself."""
+        if self._discord is None:
+            raise RuntimeError("the client is not logged in")
+        return self._discord.http.user_agent
+
     async def login(self) -> BotIdentity:
         """Have Discord accept the token; once logged in, do nothing. See `DiscordClient.login`."""
         if self._identity is None:

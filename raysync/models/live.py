@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from raysync.models.entities import Channel, Message
+from raysync.models.entities import BotMember, Channel, Guild, Message, Role
 from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, TenantId
 
 
@@ -24,7 +25,7 @@ class Dispatch:
 
     sequence: int
     name: str  #: as in ``MESSAGE_CREATE``
-    payload: dict[str, object] = field(repr=False)
+    payload: dict[str, Any] = field(repr=False)
     received_s: float  #: monotonic
 
 
@@ -106,6 +107,50 @@ class ChannelGone:
     channel_id: ChannelId
 
 
+@dataclass(frozen=True, slots=True)
+class GuildSeen:
+    """Guild, as the gateway describes it at the start of a session and when the bot joins."""
+
+    guild: Guild
+    member: BotMember | None  #: the bot; None if its roles cannot be read
+    channels: tuple[Channel, ...]  #: channels and active threads
+
+
+@dataclass(frozen=True, slots=True)
+class GuildChanged:
+    """Guild whose owner, or something else of its own, has changed."""
+
+    guild: Guild
+
+
+@dataclass(frozen=True, slots=True)
+class GuildGone:
+    """Guild without events from now on."""
+
+    is_outage: bool  #: Discord's own; otherwise the bot was removed
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSeen:
+    """Role that was created or changed."""
+
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGone:
+    """Role that was deleted."""
+
+    role_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSeen:
+    """Bot's own membership after a change of its roles."""
+
+    member: BotMember
+
+
 LiveEvent = (
     MessageSeen
     | MessagesGone
@@ -114,6 +159,12 @@ LiveEvent = (
     | Doubt
     | ChannelSeen
     | ChannelGone
+    | GuildSeen
+    | GuildChanged
+    | GuildGone
+    | RoleSeen
+    | RoleGone
+    | MemberSeen
 )
 
 

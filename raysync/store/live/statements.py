@@ -60,7 +60,7 @@ WITH given AS MATERIALIZED (
 ), earlier AS (
     INSERT INTO message_versions (
         channel_id, platform_message_id, seen_at, content, edited_at, raw)
-    SELECT m.channel_id, m.platform_message_id, now(), m.content, m.edited_at, m.raw
+    SELECT m.channel_id, m.platform_message_id, clock_timestamp(), m.content, m.edited_at, m.raw
     FROM given p JOIN messages m ON m.channel_id = p.key AND m.platform_message_id = p.id
     WHERE (m.content, m.edited_at) IS DISTINCT FROM (p.content, p.edited_at)
         AND m.quarantine IS NULL AND (p.key, p.id) NOT IN (SELECT key, id FROM held)

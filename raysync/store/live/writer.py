@@ -42,7 +42,7 @@ class LiveWriter:
     ) -> None:
         """Store *batches* and the *position* up to which they go, or nothing.
 
-        *batches* are of different tenants. A position of None ends the session: it cannot be
+        Batches of one tenant are stored in their order. A position of None ends the session: it cannot be
         resumed.
 
         Raises:
