@@ -139,7 +139,7 @@ class GatewayConnection:
         while not socket.inbox:
             try:
                 await socket.poll_event()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 `_closed` returns what it does not know
                 raise _closed(error, socket) from None
         return socket.inbox.popleft()
 

@@ -11,6 +11,7 @@ from raysync.models.ids import ChannelId, TenantId
 from raysync.models.live import (
     Dispatch,
     GatewayAddress,
+    ListenedTenant,
     LiveEvent,
     Position,
     SessionLease,
@@ -85,6 +86,10 @@ class IdentifyLog(Protocol):
 
 class ListeningLog(Protocol):
     """Record of what each tenant's tail has heard without a gap."""
+
+    async def state(self, tenant_id: TenantId) -> ListenedTenant | None:
+        """Return what is known of a tenant's tail; None: it never had one."""
+        ...
 
     async def begin(self, tenants: Collection[TenantId]) -> None:
         """Note that everything that happens from now on is stored."""

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from raysync.errors import UnknownTenantError
 from raysync.models.entities import Tenant
 from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
 from raysync.models.live import DoubtfulMessage, ListenedTenant
@@ -87,11 +89,15 @@ class ListeningStore:
 
         Raises:
             ConfigurationError: a rotation of pseudonyms is unfinished.
+            UnknownTenantError: the tenant was removed.
         """
-        with translated():
-            async with self._engine.begin() as connection:
-                opened = await connection.execute(_OPEN, {"tenant_id": tenant.id})
-                epoch = int(opened.scalar_one())
+        try:
+            with translated():
+                async with self._engine.begin() as connection:
+                    opened = await connection.execute(_OPEN, {"tenant_id": tenant.id})
+                    epoch = int(opened.scalar_one())
+        except IntegrityError:
+            raise UnknownTenantError(f"The tenant {tenant.slug} was removed.") from None
         return epoch, await people_rules(self._engine, tenant, now)  # the epoch is the older one
 
     async def begin(self, tenants: Collection[TenantId]) -> None:

@@ -42,8 +42,8 @@ class LiveWriter:
     ) -> None:
         """Store *batches* and the *position* up to which they go, or nothing.
 
-        Batches of one tenant are stored in their order. A position of None ends the session: it cannot be
-        resumed.
+        Batches of one tenant are stored in their order. A position of None ends the session,
+        which then cannot be resumed.
 
         Raises:
             SessionTakenError: another process listens with the token by now.
