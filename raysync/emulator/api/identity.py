@@ -21,7 +21,8 @@ def add_routes(router: Router) -> None:
     router.add("GET", "/users/{user_id}", user)
     router.add("GET", "/oauth2/applications/@me", application)
     router.add("GET", "/applications/@me", application)
-    router.add("GET", "/gateway/bot", gateway)
+    router.add("GET", "/gateway", gateway)
+    router.add("GET", "/gateway/bot", gateway_bot)
 
 
 def own_user(request: ApiRequest) -> Reply:
@@ -63,5 +64,10 @@ def application(request: ApiRequest) -> Reply:
 
 
 def gateway(request: ApiRequest) -> Reply:
-    """Return Discord's gateway address. The emulator has no gateway."""
-    return json_reply(payloads.gateway_payload(request.bot))
+    """Return the gateway's address."""
+    return json_reply({"url": request.world.gateway_of(request.bot)["url"]})
+
+
+def gateway_bot(request: ApiRequest) -> Reply:
+    """Return the gateway's address, the shards that the bot needs, and its session limit."""
+    return json_reply(request.world.gateway_of(request.bot))

@@ -1,6 +1,8 @@
 """Edits of threads."""
 
 from raysync.emulator.edits.base import WorldEdits
+from raysync.emulator.world import announcements as told
+from raysync.emulator.world.announcements import Announcement
 from raysync.emulator.world.entities import (
     POST_PARENT_TYPES,
     THREAD_TYPES,
@@ -9,8 +11,8 @@ from raysync.emulator.world.entities import (
     Thread,
 )
 from raysync.emulator.world.message_payloads import HAS_THREAD, THREAD_CREATED, text_message
-from raysync.emulator.world.messages import MessageLog
-from raysync.emulator.world.payloads import user_payload
+from raysync.emulator.world.messages import MessageLog, Payload
+from raysync.emulator.world.payloads import thread_member_payload, thread_payload, user_payload
 from raysync.emulator.world.snowflakes import made_at_ms
 
 _OLDER_MS = 60_000
@@ -43,12 +45,15 @@ class ThreadEdits(WorldEdits):
         thread.member_ids = {guild.owner_id}
         if message_id is not None:
             flags = parent.log.payload(message_id)["flags"] | HAS_THREAD
-            self.change(channel_id, message_id, {"flags": flags})
+            self._change(channel_id, message_id, {"flags": flags})
         guild.threads[thread_id] = self.world.channels[thread_id] = thread
         if parent.type in POST_PARENT_TYPES:
             parent.last_message_id = max(parent.last_message_id or 0, thread_id)
         elif kind == ChannelType.PUBLIC_THREAD and now_ms - made_at_ms(thread_id) > _OLDER_MS:
             self._announce(thread, parent)
+        self._tell_thread("THREAD_CREATE", thread, newly_created=True)
+        if message_id is not None:
+            self._tell_message("MESSAGE_UPDATE", channel_id, message_id)
         return thread_id
 
     def archive_thread(self, thread_id: int, *, at_ms: int | None = None) -> None:
@@ -61,11 +66,18 @@ class ThreadEdits(WorldEdits):
 
     def join_thread(self, thread_id: int, user_id: int) -> None:
         """Add a user to the members of a thread."""
-        self._thread(thread_id).member_ids.add(user_id)
+        thread = self._thread(thread_id)
+        seen_by = self.world.viewers(thread)
+        thread.member_ids.add(user_id)
+        self._tell_members(thread, {"added_members": [thread_member_payload(thread, user_id)]})
+        for token in self.world.viewers(thread) - seen_by:  # a private thread that it may see now
+            self._tell_joined(thread, user_id, token)
 
     def leave_thread(self, thread_id: int, user_id: int) -> None:
         """Remove a user from the members of a thread."""
-        self._thread(thread_id).member_ids.discard(user_id)
+        thread = self._thread(thread_id)
+        thread.member_ids.discard(user_id)
+        self._tell_members(thread, {"removed_member_ids": [str(user_id)]})
 
     def _announce(self, thread: Thread, parent: Channel) -> None:
         notice_id, guild = self.world.new_id(), self.world.guild_of(parent)
@@ -74,6 +86,22 @@ class ThreadEdits(WorldEdits):
         reference = {"type": 0, "guild_id": str(guild.id), "channel_id": str(thread.id)}
         parent.log.put(notice | {"type": THREAD_CREATED, "message_reference": reference})
         parent.last_message_id = max(parent.last_message_id or 0, notice_id)
+        self._tell_message("MESSAGE_CREATE", parent.id, notice_id)
+
+    def _tell_joined(self, thread: Thread, user_id: int, token: str) -> None:
+        payload = thread_payload(thread) | {"member": thread_member_payload(thread, user_id)}
+        name = "THREAD_CREATE"
+        self.world.announce(
+            lambda: [Announcement(name, thread.guild_id, payload, told.GUILDS, token=token)]
+        )
+
+    def _tell_members(self, thread: Thread, changes: Payload) -> None:
+        payload: Payload = {"id": str(thread.id), "guild_id": str(thread.guild_id)}
+        payload |= {"member_count": len(thread.member_ids)} | changes
+        name = "THREAD_MEMBERS_UPDATE"
+        self.world.announce(
+            lambda: [Announcement(name, thread.guild_id, payload, told.GUILDS, thread)]
+        )
 
     def _thread(self, thread_id: int) -> Thread:
         thread = self.world.channels[thread_id]
@@ -86,3 +114,4 @@ class ThreadEdits(WorldEdits):
         thread.archived = archived
         thread.archive_ms = self.world.clock.now_ms() if at_ms is None else at_ms
         self.world.touch_parent(thread)
+        self._tell_thread("THREAD_UPDATE", thread)

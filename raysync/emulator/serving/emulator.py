@@ -9,6 +9,7 @@ from raysync.emulator.api.requests import Incoming
 from raysync.emulator.edits.by_name import Edits
 from raysync.emulator.faults.rules import FaultRule
 from raysync.emulator.faults.script import FaultScript
+from raysync.emulator.gateway.gateway import Gateway
 from raysync.emulator.limits.limiter import Limiter
 from raysync.emulator.limits.settings import Limits
 from raysync.emulator.serving.engine import Engine, Outcome
@@ -29,7 +30,18 @@ class Emulator:
         self.engine = Engine(world, limits, quirks)
         self.faults = FaultScript(*faults)
         self.log = RequestLog()
-        self.origin = ""
+        self.gateway = Gateway(world)
+        self._origin = ""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server."""
+        return self._origin
+
+    @origin.setter
+    def origin(self, origin: str) -> None:
+        self._origin = origin
+        self.gateway.origin = origin.replace("http", "ws", 1)
 
     @property
     def url(self) -> str:

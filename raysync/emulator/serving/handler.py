@@ -9,6 +9,8 @@ from aiohttp import web
 
 from raysync.emulator.api.requests import Incoming
 from raysync.emulator.faults.rules import Action, FaultRule
+from raysync.emulator.gateway.connection import Connection
+from raysync.emulator.gateway.gateway import PATH, RESUME_PATH
 from raysync.emulator.serving.control import MAX_BYTES, Control
 from raysync.emulator.serving.control import PREFIX as CONTROL_PREFIX
 from raysync.emulator.serving.emulator import API_PREFIX, Emulator
@@ -39,6 +41,8 @@ class Handler:
         path, _, query = request.path_qs.partition("?")
         if path.startswith(CONTROL_PREFIX):
             return await self._answer_control(request, path.removeprefix(CONTROL_PREFIX), query)
+        if path in (PATH, RESUME_PATH):
+            return await Connection(self._emulator.gateway).serve(request)
         body = await request.read() if request.can_read_body else b""
         if path.startswith(API_PREFIX + "/"):
             return await self._answer_api(request, path.removeprefix(API_PREFIX), query, body)

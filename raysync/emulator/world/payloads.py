@@ -18,6 +18,7 @@ from raysync.emulator.world.entities import (
     User,
 )
 from raysync.emulator.world.messages import Payload
+from raysync.emulator.world.permissions import can_view
 from raysync.emulator.world.snowflakes import iso, made_at_ms
 
 _PRESENCE_LIMITED: Final = 1 << 13
@@ -84,7 +85,7 @@ def application_payload(bot: Bot, owner: User) -> Payload:
 
 
 def gateway_payload(bot: Bot) -> Payload:
-    """Return the answer of /gateway/bot."""
+    """Return the answer of /gateway/bot where no gateway is served."""
     start = {"total": 1000, "remaining": 1000, "reset_after": 14_400_000}
     limit = start | {"max_concurrency": bot.max_concurrency}
     shards = 1 + len(bot.guild_ids) // 1000
@@ -136,6 +137,36 @@ def guild_payload(guild: Guild, with_counts: bool = False) -> Payload:
         payload["approximate_member_count"] = len(guild.members)
         payload["approximate_presence_count"] = 1
     return payload
+
+
+def gateway_guild_payload(guild: Guild, user_id: int) -> Payload:
+    """Return a guild as GUILD_CREATE shows it to a bot: with channels and its active threads."""
+    active = [thread for thread in guild.threads.values() if not thread.archived]
+    threads: list[Payload] = []
+    for thread in active:
+        if can_view(guild, thread, user_id):
+            payload = thread_payload(thread)
+            if user_id in thread.member_ids:
+                payload["member"] = thread_member_payload(thread, user_id)
+            threads.append(payload)
+    member = guild.members.get(user_id)
+    channels = [channel_payload(channel) for channel in guild.channels.values()]
+    for channel in (*channels, *threads):
+        del channel["guild_id"]
+    return guild_payload(guild) | {
+        "joined_at": iso(guild.made_ms if member is None else member.joined_ms),
+        "large": False,
+        "unavailable": False,
+        "member_count": len(guild.members),
+        "voice_states": [],
+        "members": [] if member is None else [member_payload(member, guild.users[user_id])],
+        "channels": channels,
+        "threads": threads,
+        "presences": [],
+        "stage_instances": [],
+        "guild_scheduled_events": [],
+        "soundboard_sounds": [],
+    }
 
 
 def partial_guild_payload(guild: Guild, permissions: int, owner: bool) -> Payload:

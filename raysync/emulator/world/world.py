@@ -1,13 +1,14 @@
 """World of an emulator: guilds, the bots in them, and the messages each bot may read."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 import orjson
 
+from raysync.emulator.world.announcements import Announcement
 from raysync.emulator.world.cdn import Cdn
 from raysync.emulator.world.entities import (
     MESSAGE_TYPES,
@@ -21,8 +22,8 @@ from raysync.emulator.world.entities import (
 )
 from raysync.emulator.world.message_payloads import HAS_THREAD, REPLY, THREAD_STARTER
 from raysync.emulator.world.messages import EncodingBudget, Payload
-from raysync.emulator.world.payloads import thread_payload
-from raysync.emulator.world.permissions import READER, can_read_history
+from raysync.emulator.world.payloads import gateway_payload, thread_payload
+from raysync.emulator.world.permissions import READER, can_read_history, can_view
 from raysync.emulator.world.snowflakes import snowflake
 
 _QUOTING_TYPES: Final = (REPLY, THREAD_STARTER)
@@ -51,8 +52,11 @@ class World:
         self.clock = WorldClock()
         self.budget = EncodingBudget()
         self.unindexed_channel_ids: set[int] = set()
+        self.unavailable_ids: set[int] = set()  #: guilds in an outage of the gateway
         self._sequence = count(1)
         self.referrers: dict[int, list[tuple[int, int]]] = {}
+        self.observers: list[Callable[[Announcement], None]] = []
+        self.gateway_of: Callable[[Bot], Payload] = gateway_payload
         for guild in guilds:
             self.add_guild(guild)
 
@@ -158,6 +162,22 @@ class World:
             if isinstance(thread, Thread):
                 payload = payload | {"thread": thread_payload(thread)}
         return payload
+
+    def announce(self, make: Callable[[], Iterable[Announcement]]) -> None:
+        """Tell the gateway of a change. Without a gateway, nothing is made."""
+        if self.observers:
+            for announcement in make():
+                for observer in self.observers:
+                    observer(announcement)
+
+    def viewers(self, channel: Channel) -> set[str]:
+        """Return the tokens of the bots that can view a channel."""
+        guild = self.guild_of(channel)
+        return {
+            bot.token
+            for bot in self.bots.values()
+            if guild.id in bot.guild_ids and can_view(guild, channel, bot.user.id)
+        }
 
     def touch(self, channel: Channel, message_id: int) -> None:
         """Drop the cached encodings of a changed message and of the messages that quote it."""
