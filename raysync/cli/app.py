@@ -14,6 +14,7 @@ from raysync.cli import (
     report,
     reset,
     status,
+    tail,
     tenant,
 )
 from raysync.cli.database import commands as database
@@ -62,6 +63,7 @@ def raysync(
 app.command()(start.start)
 app.command(context_settings={"allow_interspersed_args": False})(submit.submit)
 app.command(context_settings=schedule.PASS_OPTIONS_ON)(schedule.schedule)
+app.command()(tail.tail)
 app.command()(status.status)
 app.command()(report.report)
 app.command()(resume_cancel.resume)

@@ -17,6 +17,9 @@ class AuditAction(StrEnum):
     VERIFY = "verify"
     CANCEL = "cancel"
     RESET = "reset"
+    SETTLE = "settle"  #: a tail proves by pages what it has heard
+    TAIL_BEGUN = "tail begun"
+    TAIL = "tail"  #: it has ended
     SCHEDULE = "schedule"  #: one tick of a schedule has ended
 
     TENANT_ADD = "tenant add"

@@ -294,8 +294,11 @@ class SyncWindow:
     sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
     archives_every_s: float = 0.0  #: window for comparing lists of archived threads; 0: each run
+    listened_since: datetime | None = None  #: a tail heard everything since; the run relies on it
+    messages: frozenset[tuple[ChannelId, MessageId]] = frozenset()  #: read these and no others
 
     @property
     def is_whole(self) -> bool:
         """True if it covers the whole guild and all of its time."""
-        return not self.channels and self.since is None and self.until is None
+        is_bounded = self.channels or self.since is not None or self.until is not None
+        return not is_bounded and not self.messages

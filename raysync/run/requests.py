@@ -12,7 +12,7 @@ from raysync.errors import ConfigurationError, JobRunningError, UnknownTenantErr
 from raysync.models.audit import AuditAction
 from raysync.models.entities import Tenant, TenantStatus
 from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, JobId, TenantId
+from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
 from raysync.models.status import JobStatus, SyncType
 from raysync.models.work import SyncWindow
 from raysync.settings import Settings
@@ -53,6 +53,9 @@ class SyncRequest:
     sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
     workers: int | None = None  #: None: the number in the settings
+    relies_on_tail: bool = False  #: leave out what a tail has heard, where there is one
+    messages: frozenset[tuple[ChannelId, MessageId]] = frozenset()  #: read these and no others
+    is_settling: bool = False  #: a pass of a tail
     resume: JobId | None = None  #: job to resume; everything but *workers* comes from that job
 
     @property
@@ -68,6 +71,7 @@ class SyncRequest:
             sample=self.sample,
             extras=self.extras,
             archives_every_s=self.archives_every_s,
+            messages=self.messages,
         )
 
     @property
@@ -75,6 +79,8 @@ class SyncRequest:
         """Name of the request in the audit log."""
         if self.resume is not None:
             return AuditAction.RESUME
+        if self.is_settling:
+            return AuditAction.SETTLE
         return AuditAction.VERIFY if self.sync_type is SyncType.VERIFY else AuditAction.START
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from raysync.clock import Clock
 from raysync.errors import (
@@ -19,6 +20,7 @@ from raysync.logs import log_place
 from raysync.models.entities import Tenant
 from raysync.models.events import JobHeader
 from raysync.models.ids import JobId
+from raysync.models.live import ListenedTenant
 from raysync.models.results import SyncJobResult
 from raysync.models.status import JobStatus, SyncType
 from raysync.operators import operator_name
@@ -28,7 +30,8 @@ from raysync.run.channel_names import with_names
 from raysync.run.keys import RunKeys
 from raysync.run.observer import RunObserver
 from raysync.run.quarantine import with_quarantine
-from raysync.run.ray_use import RayUse
+from raysync.run.readers import ChannelReaders
+from raysync.run.relying import relied, settles
 from raysync.run.requests import SyncRequest
 from raysync.settings import Settings
 from raysync.store.archive.channels import ChannelStore
@@ -36,6 +39,9 @@ from raysync.store.connection.audit import AuditLog
 from raysync.store.connection.engine import Engine
 from raysync.store.jobs.lease import JobLease, TenantHolder
 from raysync.store.jobs.lifecycle import JobStore
+from raysync.store.live.listening import ListeningStore
+from raysync.store.live.missed import count_missed, server_time
+from raysync.store.live.statements import LATE_S
 from raysync.store.privacy.suppressions import people_rules
 from raysync.sync.final_write import flush_best_effort, write_despite_outage
 from raysync.sync.job.inputs import JobPorts, JobScope
@@ -65,7 +71,7 @@ class RunParts:
     clock: Clock
     policy: RetryPolicy
     holder: TenantHolder
-    ray: RayUse
+    ray: ChannelReaders
     planning: ChannelWorker  #: sessions of this process, which list the channels
     tracked: TrackedJobs  #: progress of the jobs that Ray's tracker does not have yet
     active: ActiveJobs
@@ -91,6 +97,10 @@ class TenantJob:
         parts, tenant, window = self._parts, self.tenant, self._window
         async with parts.holder.hold(tenant.id) as lease:
             people = await people_rules(parts.engine, tenant, parts.clock.now())
+            began_at = await server_time(parts.engine)
+            listened = await ListeningStore(parts.engine).state(tenant.id)
+            if parts.request.relies_on_tail:
+                window = self._window = relied(window, listened, began_at)
             job_id = await self._begin(lease)
             lease.job_id = self.job_id = job_id
             parts.observer.started(tenant.slug, job_id)
@@ -121,6 +131,7 @@ class TenantJob:
                 lambda: self._store.finish(job_id, status, result, driver=lease.driver)
             )
             await self._purge(lease)
+            await self._note_settled(result, listened, began_at)
         parts.observer.finished(result)
         return result
 
@@ -212,6 +223,28 @@ class TenantJob:
                 await privacy.purge_held(lease)
             except RaysyncError as error:
                 _log.warning("rows past their retention period were not purged: %s", error)
+
+    async def _note_settled(
+        self, result: SyncJobResult, before: ListenedTenant | None, began_at: datetime
+    ) -> None:
+        """Record what this run compared, and what it found that a tail should have heard."""
+        has_ended = result.status in (JobStatus.COMPLETED.value, JobStatus.PARTIAL.value)
+        if before is None or not settles(self._window) or not has_ended:
+            return
+        listening, missed = ListeningStore(self._parts.engine), 0
+        try:
+            now = await listening.state(self.tenant.id)
+            since = before.listened_since
+            if now is not None and since is not None and since == now.listened_since:
+                if before.settled_at is not None and before.settled_at >= since:
+                    await asyncio.sleep(LATE_S)  # the events of deletions that pages have shown
+                    reach = began_at - timedelta(seconds=self._window.lookback_s)
+                    missed = await count_missed(
+                        self._parts.engine, self.tenant.id, since, began_at, reach
+                    )
+            await listening.settled(self.tenant.id, began_at, missed)
+        except RaysyncError as error:
+            _log.warning("the tail's record was not updated: %s", error)
 
     async def _forget(self, job_id: JobId) -> None:
         """Close the job's client and session in this process and in each worker."""

@@ -170,6 +170,12 @@ class ChannelCatalog(Protocol):
         """Choose so many pages of stored messages at random, from *readable* channels."""
         ...
 
+    async def plan_messages(
+        self, messages: Collection[tuple[ChannelId, MessageId]], readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
+        """Return the pages with these *messages* of *readable* channels."""
+        ...
+
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         """List the channels where extras of messages in *window* are missing.
 

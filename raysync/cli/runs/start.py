@@ -92,6 +92,7 @@ def start(
         ),
         extras=Extras(reactors, files),
         workers=workers,
+        relies_on_tail=lookback is None and archives_every is None and not full,
     )
     result = run(request)
     show(result, as_json=as_json, request=request)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from raysync.errors import safe_message
 from raysync.models.entities import Channel
 from raysync.models.extras import Extras
-from raysync.models.ids import ChannelId, ChannelKey, TenantId
+from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
 from raysync.models.storable import storable_text
 from raysync.models.work import (
     ArchiveKey,
@@ -30,7 +30,12 @@ from raysync.models.work import (
 from raysync.store.archive.dead_letters import close_letters, open_letters
 from raysync.store.archive.extras import plan_leftovers
 from raysync.store.archive.page_rows import storable_json
-from raysync.store.archive.rechecks import note_rechecks, plan_rechecks, plan_sample
+from raysync.store.archive.rechecks import (
+    note_rechecks,
+    plan_messages,
+    plan_rechecks,
+    plan_sample,
+)
 from raysync.store.connection.engine import is_refusal, translated
 
 _log = logging.getLogger(__name__)
@@ -205,6 +210,12 @@ class ChannelStore:
     async def plan_sample(self, pages: int, readable: Collection[ChannelId]) -> Sequence[Recheck]:
         """See `raysync.store.archive.rechecks`."""
         return await plan_sample(self._engine, self._tenant_id, pages, readable)
+
+    async def plan_messages(
+        self, messages: Collection[tuple[ChannelId, MessageId]], readable: Collection[ChannelId]
+    ) -> Sequence[Recheck]:
+        """See `raysync.store.archive.rechecks`."""
+        return await plan_messages(self._engine, self._tenant_id, messages, readable)
 
     async def plan_leftovers(self, extras: Extras, window: IdRange) -> Sequence[Recheck]:
         """See `raysync.store.archive.extras`."""

@@ -35,6 +35,15 @@ ORDER BY coalesce(p.rechecked_at, p.created_at), c.platform_channel_id
 LIMIT :most
 """)
 
+_NAMED = text("""
+SELECT c.platform_channel_id, c.type, c.parent_channel_id, c.name, c.last_message_id,
+    p.channel_id, p.coverage, p.message_count, p.recheck_from
+FROM sync_progress p JOIN channels c ON c.id = p.channel_id
+WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL
+    AND c.platform_channel_id = ANY(:channels)
+ORDER BY c.platform_channel_id
+""")
+
 _NEXT = text("""
 SELECT max(id) AS last, count(*) AS messages FROM (
     SELECT platform_message_id AS id FROM messages
@@ -121,6 +130,40 @@ async def plan_sample(
                 for row in rows
                 if picked[row.channel_id]
             ]
+
+
+async def plan_messages(
+    engine: AsyncEngine,
+    tenant_id: TenantId,
+    messages: Collection[tuple[ChannelId, MessageId]],
+    readable: Collection[ChannelId],
+) -> Sequence[Recheck]:
+    """Return the pages with these *messages* of *readable* channels."""
+    wanted: dict[int, list[int]] = {}
+    for channel_id, message_id in sorted(messages):
+        if channel_id in readable:
+            wanted.setdefault(channel_id, []).append(message_id)
+    planned: list[Recheck] = []
+    with translated():
+        async with engine.connect() as connection:
+            values = {"tenant_id": tenant_id, "channels": sorted(wanted)}
+            for row in (await connection.execute(_NAMED, values)).all():
+                ids = wanted[row.platform_channel_id]
+                ranges = await _around(connection, row.channel_id, ids)
+                planned.append(due_of(row, tuple(ranges), len(ranges), is_last=False))
+    return planned
+
+
+async def _around(connection: AsyncConnection, key: int, ids: Sequence[int]) -> list[IdRange]:
+    """Return ranges with all *ids*, each no longer than a page of the stored messages."""
+    ranges: list[IdRange] = []
+    for message_id in ids:
+        if ranges and message_id in ranges[-1]:
+            continue
+        found = await _next_messages(connection, key, message_id, ids[-1] + 1, PER_PAGE)
+        last = max(found.last or message_id, message_id)
+        ranges.append(IdRange(message_id, last + 1))
+    return ranges
 
 
 async def _sample(

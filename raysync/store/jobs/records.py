@@ -116,6 +116,7 @@ def _record(row: Any) -> JobRecord:
             row.options.get("sample", 0),
             extras_from(row.options),
             row.options.get("archives_every_s", 0.0),
+            _moment(row.options.get("listened_since")),
         ),
         ray_job_id=row.ray_job_id,
         started_at=row.started_at,
@@ -127,6 +128,10 @@ def _record(row: Any) -> JobRecord:
         view=_view(row, status),
         result=None if row.result is None else SyncJobResult.model_validate(row.result),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _view(row: Any, status: JobStatus) -> JobView | None:

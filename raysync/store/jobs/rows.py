@@ -80,6 +80,7 @@ def options_of(window: SyncWindow) -> dict[str, Any]:
         "sample": window.sample,
         "archives_every_s": window.archives_every_s,
         "extras": asdict(window.extras),
+        "listened_since": window.listened_since and window.listened_since.isoformat(),
     }
 
 

@@ -78,6 +78,8 @@ class ArchiveLists:
 
     def _lists(self) -> list[Archive]:
         only = self.scope.window.channels
+        if self.scope.window.messages:
+            return []
         parents, _ = exclude_forgotten(self.survey.parents_to_list(), self.scope.forgotten)
         if only and only <= set(self.survey.channels):
             parents = [parent for parent in parents if parent.id in only]

@@ -34,13 +34,16 @@ class Rechecks:
     def reads_old(self) -> bool:
         """True if the run has requests to spend on old pages."""
         window = self.window
-        return bool(window.sample or (window.reconcile_requests and window.is_whole))
+        requests = window.reconcile_requests and window.is_whole
+        return bool(window.messages or window.sample or requests)
 
     async def plan(self, before: int, readable: Collection[ChannelId]) -> None:
         """Choose old pages of *readable* channels, below the id *before*, the look-back's start."""
         window = self.window
         due: Sequence[Recheck] = ()
-        if window.sample:
+        if window.messages:
+            due = await self.catalog.plan_messages(window.messages, readable)
+        elif window.sample:
             due = await self.catalog.plan_sample(window.sample, readable)
         elif self.reads_old:
             requests = window.reconcile_requests
@@ -98,7 +101,7 @@ class Rechecks:
         """Return the id up to which each channel's old messages were compared; None: all."""
         if self.window.sync_type is SyncType.FULL and self.window.is_whole:
             return {task.channel_key: None for task in tasks if has_ended(task.channel_id)}
-        if self.window.sample:
+        if self.window.sample or self.window.messages:
             return {}
         return {
             due.stored.key: None if due.is_last or not due.ids else due.ids[-1].stop
