@@ -9,7 +9,10 @@ revision = "021_add_tail"
 down_revision = "020_add_comparisons_of_archives"
 
 _TENANT = "tenant_id = ANY (ARRAY(SELECT b.tenant_id FROM tenant_roles b))"
-_CHANNEL = f"channel_id IN (SELECT c.id FROM channels c WHERE c.{_TENANT})"
+_CHANNEL = (
+    "channel_id IN (SELECT c.id FROM channels c"
+    " WHERE c.tenant_id = ANY (ARRAY(SELECT b.tenant_id FROM tenant_roles b)))"
+)
 
 
 def upgrade() -> None:

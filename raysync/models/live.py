@@ -218,6 +218,13 @@ class ListenedTenant:
     is_alive: bool = False  #: a tail has said so lately
     identifies_left: int | None = None
 
+    def unbroken_since(self, later: ListenedTenant | None) -> datetime | None:
+        """Return since when everything was heard, up to *later*; None: not all, or not settled."""
+        since = self.listened_since
+        if since is None or later is None or later.listened_since != since:
+            return None
+        return since if self.settled_at is not None and self.settled_at >= since else None
+
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulMessage:

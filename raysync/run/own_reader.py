@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from raysync.clock import Clock
@@ -68,9 +69,7 @@ class OwnReader:
                 raise
             except RaysyncError as error:
                 if task.attempt >= ATTEMPTS:
-                    return self._failed(
-                        replace(task, started_at=task.started_at or started_at), error
-                    )
+                    return self._failed(task, started_at, error)
                 task = replace(task, attempt=task.attempt + 1, paged_ago_s=())
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -93,14 +92,14 @@ class OwnReader:
             finally:
                 self._reading -= 1
 
-    def _failed(self, task: ChannelTask, error: RaysyncError) -> ChannelOutcome:
+    def _failed(self, task: ChannelTask, began_at: datetime, error: RaysyncError) -> ChannelOutcome:
         now = self._clock.now()
         return ChannelOutcome(
             channel_id=task.channel_id,
             status=ChannelJobStatus.FAILED,
             worker_id="",
             attempt=task.attempt,
-            started_at=task.started_at or now,
+            started_at=task.started_at or began_at,
             completed_at=now,
             tally=task.done,
             retry_count=task.retries_before + task.attempt - 1,

@@ -234,17 +234,21 @@ class TenantJob:
         listening, missed = ListeningStore(self._parts.engine), 0
         try:
             now = await listening.state(self.tenant.id)
-            since = before.listened_since
-            if now is not None and since is not None and since == now.listened_since:
-                if before.settled_at is not None and before.settled_at >= since:
-                    await asyncio.sleep(LATE_S)  # the events of deletions that pages have shown
-                    reach = began_at - timedelta(seconds=self._window.lookback_s)
-                    missed = await count_missed(
-                        self._parts.engine, self.tenant.id, since, began_at, reach
-                    )
+            since = before.unbroken_since(now)
+            if since is not None:
+                if result.messages_deleted:  # the events of what pages have shown may come late
+                    await self._pause(LATE_S)
+                reach = began_at - timedelta(seconds=self._window.lookback_s)
+                engine = self._parts.engine
+                missed = await count_missed(engine, self.tenant.id, since, began_at, reach)
             await listening.settled(self.tenant.id, began_at, missed)
         except RaysyncError as error:
             _log.warning("the tail's record was not updated: %s", error)
+
+    async def _pause(self, duration_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(duration_s):
+                await self._parts.active.ending.wait()
 
     async def _forget(self, job_id: JobId) -> None:
         """Close the job's client and session in this process and in each worker."""

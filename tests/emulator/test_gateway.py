@@ -81,14 +81,16 @@ class Raw:
 
 @asynccontextmanager
 async def connected(emulator, path: str = "/gateway/ws?v=10&encoding=json") -> AsyncIterator[Raw]:
-    async with aiohttp.ClientSession() as session:
-        async with session.ws_connect(emulator.origin + path) as socket:
-            raw = Raw(socket)
-            hello = await raw.next()
-            assert hello["op"] == Op.HELLO
-            assert hello["d"]["heartbeat_interval"] == 41_250
-            yield raw
-            await socket.close(code=4000)  # the session stays
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(emulator.origin + path) as socket,
+    ):
+        raw = Raw(socket)
+        hello = await raw.next()
+        assert hello["op"] == Op.HELLO
+        assert hello["d"]["heartbeat_interval"] == 41_250
+        yield raw
+        await socket.close(code=4000)  # the session stays
 
 
 def text_channel(world: World):
