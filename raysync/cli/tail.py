@@ -85,7 +85,7 @@ def print_json_line(note: TailNote) -> None:
     """Print a note for programs."""
     import orjson
 
-    line = {"at": note.at, "tenant": note.tenant, "event": note.event} | note.details
+    line = dict(at=note.at, tenant=note.tenant, event=note.event) | note.details  # noqa: C408 no log record
     print_line(orjson.dumps(line).decode())
     sys.stdout.flush()
 

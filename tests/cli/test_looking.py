@@ -32,7 +32,7 @@ WORKING = {
     "emulator serve", "dead-letters retry", "privacy purge", "privacy rescrub",
     "privacy rotate", "privacy accept-key", "privacy export", "db upgrade", "db stop",
     "db grant-analyst", "db revoke-analyst", "db grant-worker", "db revoke-worker", "tenant add",
-    "tenant pause", "tenant unpause", "tenant remove",
+    "tenant pause", "tenant unpause", "tenant remove", "tail",
 }  # fmt: skip
 _COUNTING = {
     "privacy show --tenant small",  # few enough to be counted, within a second

@@ -26,6 +26,10 @@ INSERT INTO message_emoji_reactions (channel_id, platform_message_id, emoji, cou
 INSERT INTO message_attachments (channel_id, platform_message_id, platform_attachment_id,
         filename, file_size, url)
     SELECT channel_id, platform_message_id, 1, 'f', 1, 'u' FROM messages;
+INSERT INTO live_deletions (channel_id, platform_message_id)
+    SELECT channel_id, platform_message_id FROM messages;
+INSERT INTO gateway_doubts (channel_id, platform_message_id)
+    SELECT channel_id, platform_message_id FROM messages;
 """
 _ROWS = [{"id": 1_000, "reactions": [{"emoji": "x"}], "attachments": [{"id": 1}]}]
 _PAGE = {

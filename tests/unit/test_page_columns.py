@@ -15,7 +15,11 @@ from raysync.store.archive.page_rows import page_json
 from raysync.store.archive.page_statement import NUMBERED_PAGE, PAGE, PAGE_VALUES
 
 BY_THE_STATEMENT = {
-    "messages": {"channel_id", "tenant_id", "deleted_at", "created_at", "updated_at"},
+    "messages": {
+        "channel_id", "tenant_id", "deleted_at", "created_at", "updated_at",
+        # written by the tail
+        "live_at",
+    },
     "message_emoji_reactions": {
         "channel_id", "platform_message_id", "created_at", "updated_at",
         # written with the reactors

@@ -39,6 +39,8 @@ WITH wanted AS MATERIALIZED (
 UPDATE sync_progress p SET live_batches = live_batches + 1 FROM wanted WHERE p.id = wanted.id
 """
 
+_ATTACHMENT_DIFFERS: Final = ATTACHMENT.differs("e")
+_REACTION_DIFFERS: Final = REACTION.differs("e")
 _LOCATED: Final = """
     JOIN channels c ON c.tenant_id = %(tenant)s AND c.platform_channel_id = given.channel
     JOIN sync_progress p ON p.channel_id = c.id
@@ -101,7 +103,7 @@ WITH given AS MATERIALIZED (
     WHERE k.attachments IS NOT NULL
     ON CONFLICT (channel_id, platform_message_id, platform_attachment_id) DO UPDATE SET
         {ATTACHMENT.assigned}, updated_at = now()
-    WHERE {ATTACHMENT.differs("e")}
+    WHERE {_ATTACHMENT_DIFFERS}
 ), gone_reactions AS (
     DELETE FROM message_emoji_reactions e USING written k
     WHERE k.has_reactions AND e.channel_id = k.key AND e.platform_message_id = k.id
@@ -116,7 +118,7 @@ WITH given AS MATERIALIZED (
     WHERE k.has_reactions AND k.reactions IS NOT NULL
     ON CONFLICT (channel_id, platform_message_id, emoji, anonymized_user_id) DO UPDATE SET
         {REACTION.assigned}, updated_at = now()
-    WHERE {REACTION.differs("e")}
+    WHERE {_REACTION_DIFFERS}
 )
 SELECT count(*) FROM merged
 """  # noqa: S608 of constants
