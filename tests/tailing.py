@@ -115,6 +115,13 @@ class Tailed:
             return str(error) or "it differs"
         return None
 
+    async def becomes_true(self, timeout_s: float = WAIT_S) -> None:
+        """Wait until the archive equals the emulator's truth, or say how it differs."""
+        try:
+            await until_true(self.is_true, timeout_s)
+        except TimeoutError:
+            raise AssertionError(await self.differs()) from None
+
     async def is_true(self) -> bool:
         """Return whether the archive equals the emulator's truth."""
         return await self.differs() is None

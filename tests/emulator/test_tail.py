@@ -42,7 +42,7 @@ async def test_what_happens_is_stored_at_once_and_what_was_there_is_settled(tail
     edits.delete_message(channel.id, third)
     edits.add_reaction(channel.id, first, "👍", tail.world.guilds[channel.guild_id].owner_id)
     await tail.has_said("settled")
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     assert tail.events() == ["listening", "settled"]
     deleted = await tail.query("SELECT content FROM messages WHERE deleted_at IS NOT NULL")
@@ -62,7 +62,7 @@ async def test_a_successor_resumes_where_the_database_stands(tail) -> None:
 
     tail.start()
     await tail.has_said("resumed")
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     assert tail.emulator.gateway.identifies() == 1
     assert tail.events() == ["listening", "settled", "stopped", "resumed"]
@@ -79,7 +79,7 @@ async def test_a_killed_tail_loses_nothing(tail) -> None:
         edits.post_message(channel.id, f"after kill {number}")
         tail.start()
         await tail.has_said("resumed", number + 1)
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     assert tail.emulator.gateway.identifies() == 1
 
@@ -93,7 +93,7 @@ async def test_a_broken_connection_is_resumed(tail, cut) -> None:
     getattr(tail.emulator.gateway, cut)()
     edits.post_message(channel.id, "meanwhile")
     await tail.has_said("resumed")
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     assert tail.emulator.gateway.identifies() == 1
 
@@ -108,7 +108,7 @@ async def test_a_session_that_cannot_be_resumed_is_settled_again(tail) -> None:
     edits.edit_message(channel.id, edited, "nobody heard of this")
     tail.emulator.gateway.reset_sockets()
     await tail.has_said("settled", 2)
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     (row,) = await tail.query("SELECT gaps FROM tenant_listening")
     assert row.gaps == 1
@@ -134,7 +134,7 @@ async def test_spoiled_deliveries_change_nothing(tail, fault) -> None:
             edits.delete_message(channel.id, message_id)
     tail.emulator.gateway.faults.clear()
     edits.post_message(channel.id, "the last one")
-    await until_true(tail.is_true)
+    await tail.becomes_true()
 
     assert tail.emulator.gateway.identifies() == 1
 
@@ -182,7 +182,7 @@ async def test_channels_and_threads_are_followed(tail) -> None:
     edits.post_message(thread, "in the thread")
     edits.archive_thread(thread)
     edits.rename_channel(made, "renamed")
-    await until_true(tail.is_true)
+    await tail.becomes_true()
     names = await tail.query("SELECT name FROM channels WHERE platform_channel_id = :id", id=made)
     edits.delete_channel(made)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 UNDER_UV: Final = "uv run raysync"
 COMMANDS: Final = (
-    "start|submit|schedule|status|report|resume|cancel|verify|doctor|audit|reset|export|forget|"
+    "start|submit|schedule|tail|status|report|resume|cancel|verify|doctor|audit|reset|export|forget|"
     "privacy|dead-letters|tenant|db|demo|emulator"
 )
 """Names of all commands. They are not read from the app, whose import takes long."""

@@ -105,6 +105,7 @@ class Lease:
     )  #: distinguishes drivers of one job
     job_id: JobId | None = None  #: the driver's job, once it has begun
     is_taken: bool = False
+    has_epoch: bool = False  #: an epoch refuses writes of an earlier holder
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when another holder may have begun: this one must stop."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -277,8 +278,8 @@ class LockHolder:
     async def _reopen(self) -> None:
         """Keep the locks by another connection.
 
-        A lease without a running job of its own is lost: nothing shows that nobody worked
-        meanwhile.
+        A lease with neither a running job of its own nor an epoch is lost: nothing shows that
+        nobody worked meanwhile.
         """
         taken = [lease for lease in self._leases.values() if lease.is_taken]
         jobs = [lease.job_id for lease in taken if lease.job_id is not None]
@@ -295,7 +296,8 @@ class LockHolder:
                 self._note(why_away(error))
                 await asyncio.sleep(RETAKE_EVERY_S)
         for lease in taken:
-            if lease.name not in rows or drivers.get(lease.job_id) != lease.driver:
+            is_kept = lease.has_epoch or drivers.get(lease.job_id) == lease.driver
+            if lease.name not in rows or not is_kept:
                 lease.lost.set()
 
     async def _rows(self, statement: str) -> dict[str, str | None]:

@@ -68,7 +68,7 @@ class SessionStore:
             values = {"fingerprint": fingerprint, "shard": shard, "shards": shards}
             found.append((await connection.execute(_TAKE, values)).one())
 
-        lock = Lease(name=name)
+        lock = Lease(name=name, has_epoch=True)
         if not await self._locks.take(lock, None, begin):
             raise await self._refusal(name)
         row = found[0]
