@@ -47,6 +47,7 @@ def upgrade() -> None:
         "tenant_listening",
         sa.Column("tenant_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("rules_epoch", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("fingerprint", sa.Text()),
         sa.Column("listened_since", sa.DateTime(timezone=True)),
         sa.Column("alive_at", sa.DateTime(timezone=True)),
         sa.Column("interrupted_at", sa.DateTime(timezone=True)),

@@ -131,11 +131,13 @@ async def _with_comparison(engine: AsyncEngine, record: JobRecord) -> JobRecord:
     from raysync.models.status import JobStatus
     from raysync.store.archive.quarantine import COUNTED_UP_TO, quarantine_of
     from raysync.store.archive.rechecks import rechecked_since
+    from raysync.store.live.listening import ListeningStore
 
     quarantine = await quarantine_of(
         engine, record.tenant_id, SHOWN_MESSAGES, counted_up_to=COUNTED_UP_TO
     )
-    record = replace(record, quarantine=quarantine)
+    tail = await ListeningStore(engine).state(record.tenant_id)
+    record = replace(record, quarantine=quarantine, tail=tail)
     if record.status is JobStatus.RUNNING:
         return record
     since, _ = await rechecked_since(engine, record.tenant_id)

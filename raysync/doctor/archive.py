@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raysync.credentials import another_key, key_mark
 from raysync.doctor.sentences import FAIL, WARN, tenant_check
+from raysync.doctor.tail import check_tail
 from raysync.models.checks import Check
 from raysync.models.entities import Privacy, Tenant
 from raysync.store.archive.dead_letters import DeadLetterStore
@@ -25,6 +26,7 @@ async def check_archive(engine: Engine, tenant: Tenant) -> list[Check]:
         *await _erasures(engine, tenant),
         *await _scrubbing(engine, tenant),
         *await _quarantine(engine, tenant),
+        *await check_tail(engine, tenant),
     ]
 
 

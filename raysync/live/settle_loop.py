@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -17,8 +18,12 @@ LOOK_S: Final = 1.0
 """Seconds between looks for something to settle."""
 NEWS_S: Final = 3600.0
 """Seconds between passes over channels with new messages."""
-DOUBTS_S: Final = 30.0
+DOUBTS_S: Final = 60.0
 """Seconds between passes over messages in doubt."""
+YOUNG_S: Final = 360.0
+"""Seconds after a whole pass, after which pages prove deletions of its last five minutes, too."""
+DAILY_S: Final = 86_400.0
+"""Seconds between whole passes: the tail's own check of what it has heard."""
 RETRY_S: Final = 60.0
 """Seconds before a pass that could not be completed is tried again."""
 
@@ -29,8 +34,12 @@ Figures = dict[str, Any]
 class Settler(Protocol):
     """Runs over one tenant. Each returns its figures, or None where it was not completed."""
 
-    async def whole(self, *, look_back: bool) -> Figures | None:
-        """List and read the guild; with *look_back*, compare what is stored, too."""
+    async def whole(self) -> Figures | None:
+        """List and read the guild, and compare what is stored."""
+        ...
+
+    async def young(self) -> Figures | None:
+        """List the guild, and compare what is minutes old."""
         ...
 
     async def news(self) -> Figures | None:
@@ -62,6 +71,8 @@ class SettleLoop:
         now_s = clock.monotonic_s()
         self._news_s = now_s + NEWS_S
         self._doubts_s = now_s + DOUBTS_S
+        self._young_s = math.inf
+        self._daily_s = now_s + DAILY_S
 
     async def run(self) -> None:
         """Settle until cancelled."""
@@ -78,10 +89,10 @@ class SettleLoop:
         guild, now_s = self._guild, self._clock.monotonic_s()
         if not guild.is_listening or guild.is_removed:
             return None
-        if guild.needs_settling:
+        if guild.needs_settling or now_s >= self._daily_s:
             return self._whole
-        if guild.strangers:
-            return self._strangers
+        if guild.strangers or now_s >= self._young_s:
+            return self._young
         if now_s >= self._news_s:
             return self._news
         return self._doubts if now_s >= self._doubts_s else None
@@ -95,18 +106,21 @@ class SettleLoop:
 
     async def _whole(self) -> bool:
         self._guild.needs_settling = False  # a session that begins meanwhile needs another
-        figures = await self._settler.whole(look_back=True)
+        figures = await self._settler.whole()
         if figures is None:
             self._guild.needs_settling = True
             return False
+        self._daily_s = self._clock.monotonic_s() + DAILY_S
+        self._young_s = self._clock.monotonic_s() + YOUNG_S
         self._note(self._guild, "settled", figures)
         return True
 
-    async def _strangers(self) -> bool:
+    async def _young(self) -> bool:
         strangers = set(self._guild.strangers)
-        figures = await self._settler.whole(look_back=False)
+        figures = await self._settler.young()
         if figures is not None:
             self._guild.strangers -= strangers
+            self._young_s = math.inf
         return figures is not None
 
     async def _news(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from raysync.models.events import JobView
 from raysync.models.ids import ChannelId, JobId, MessageId, TenantId
+from raysync.models.live import ListenedTenant
 from raysync.models.results import SyncJobResult
 from raysync.models.status import FailureClass, JobStatus
 from raysync.models.work import SyncWindow
@@ -63,6 +64,7 @@ class JobRecord:
     result: SyncJobResult | None
     compared_since: datetime | None = None  #: every stored message was compared since then
     quarantine: Quarantine = field(default_factory=Quarantine)  #: of its tenant, at present
+    tail: ListenedTenant | None = None  #: of its tenant, at present; None: it never had one
     driver: LockRecord | None = None  #: of a running job, as its tenant's lock says
     is_abandoned: bool = False  #: its status is running, but no driver holds its tenant's lock
 

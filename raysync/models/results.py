@@ -168,6 +168,7 @@ class SyncJobResult(_Result):
     skipped: list[SkippedChannel]
     not_covered: list[NotCoveredRoute] = []  #: each route once
     archived_threads: ArchivedThreads | None = None  #: null: a failed run, or of named channels
+    listened_since: datetime | None = None  #: a tail heard everything since: nothing was compared
     started_at: datetime
     completed_at: datetime
     parallel_stats: ParallelStats

@@ -9,6 +9,7 @@ from typing import Final
 from raysync.models.live import ListenedTenant
 from raysync.models.status import SyncType
 from raysync.models.work import SyncWindow
+from raysync.run.requests import DEFAULT_LOOKBACK_S
 
 LOOK_BACK_EVERY: Final = timedelta(days=1)
 """Time after which a run looks back although a tail has listened."""
@@ -44,5 +45,5 @@ def relied(window: SyncWindow, state: ListenedTenant | None, now: datetime) -> S
 def settles(window: SyncWindow) -> bool:
     """Return whether a run with this window compares everything that a tail may have missed."""
     is_reading = window.sync_type is not SyncType.VERIFY and window.is_whole
-    looks_back = window.sync_type is SyncType.FULL or window.lookback_s > 0
+    looks_back = window.sync_type is SyncType.FULL or window.lookback_s >= DEFAULT_LOOKBACK_S
     return is_reading and looks_back and window.listened_since is None

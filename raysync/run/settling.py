@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 SLOTS: Final = 16
 """Channels that a tail's process reads at once."""
 NO_LOOK_BACK_S: Final = 0.0
+YOUNG_LOOK_BACK_S: Final = 900.0
 
 
 class SettleRuns:
@@ -96,9 +97,13 @@ class TenantSettler:
         self._tenant = tenant
         self._listening = listening
 
-    async def whole(self, *, look_back: bool) -> Figures | None:
+    async def whole(self) -> Figures | None:
         """See `Settler`."""
-        request = SyncRequest() if look_back else SyncRequest(lookback_s=NO_LOOK_BACK_S)
+        return _figures(await self._runs.run(self._tenant, SyncRequest()))
+
+    async def young(self) -> Figures | None:
+        """See `Settler`."""
+        request = SyncRequest(lookback_s=YOUNG_LOOK_BACK_S)
         return _figures(await self._runs.run(self._tenant, request))
 
     async def news(self) -> Figures | None:

@@ -179,11 +179,12 @@ class _TokenTail:
 
     tail: _Tail
     tenants: Sequence[Tenant]
+    fingerprint: str = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         tail, first = self.tail, self.tenants[0]
         token = tail.keys.tokens[first.id]
-        fingerprint = token_fingerprint(tail.keys.secret, token)
+        self.fingerprint = fingerprint = token_fingerprint(tail.keys.secret, token)
         async with AsyncExitStack() as stack:
             lock, lease, position = await tail.sessions.take(fingerprint)
             stack.push_async_callback(tail.sessions.release, lock)
@@ -267,7 +268,7 @@ class _TokenTail:
         tail = self.tail
         tenant = await TenantStore(tail.engine).get(tenant.slug)
         now = tail.clock.now()
-        epoch, people = await tail.listening.open(tenant, now)
+        epoch, people = await tail.listening.open(tenant, self.fingerprint, now)
         secrets = tail.keys.of(tenant, JobId(""), Extras(), people)
         identities = pseudonymizer_for(
             tenant.privacy, secrets.key(), people, known={str(tenant.guild_id)}

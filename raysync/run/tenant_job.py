@@ -120,6 +120,9 @@ class TenantJob:
                     await self._audit(job_id)
                     result = await self.sync(header, lease)
                     result = await with_quarantine(parts.engine, tenant.id, result)
+                    result = result.model_copy(
+                        update={"listened_since": self._window.listened_since}
+                    )
                     result = await with_names(parts.engine, tenant.id, result)
             except BaseException as error:
                 await self._store_failure(job_id, lease, error)

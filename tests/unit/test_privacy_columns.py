@@ -28,6 +28,7 @@ WITHOUT_PEOPLE = {
     "token_shares": {"fingerprint", "governor"},
     "gateway_sessions": {"fingerprint", "session_id", "resume_url"},
     "gateway_identifies": {"fingerprint"},
+    "tenant_listening": {"fingerprint"},
     "job_api_calls": {"worker_id", "route"},
     "sync_jobs": {"sync_type", "options", "status", "usage", "ray_job_id"},
     "channel_sync_jobs": {"worker_id", "status", "visits"},

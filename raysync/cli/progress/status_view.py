@@ -25,6 +25,7 @@ from raysync.cli.progress.summary import (
     time_lines,
     verified,
 )
+from raysync.cli.progress.tail_lines import tail_as_json, tail_lines
 from raysync.cli.runs.next_command import resume_command
 from raysync.models.events import ChannelView, JobView
 from raysync.models.records import JobRecord, QuarantinedMessage
@@ -197,6 +198,8 @@ def _lines(record: JobRecord, now: datetime) -> list[Text]:
         lines += [] if archives is None else [archives]
         lines += [f"skipped: {reason}" for reason in skip_reasons(record.result)]
         lines += [f"not covered: {missing}" for missing in not_covered(record.result)]
+    if record.tail is not None:
+        lines += tail_lines(record.tail, record.tenant, now)
     if record.quarantine.messages:
         has_more = record.quarantine.has_more
         line = quarantine_line(record.quarantine.messages, record.tenant, has_more=has_more)
@@ -301,6 +304,7 @@ def job_as_json(record: JobRecord) -> dict[str, Any]:
             _quarantined_as_json(message) for message in record.quarantine.first
         ],
         "estimated": ["quarantined"] if record.quarantine.has_more else [],
+        "tail": None if record.tail is None else tail_as_json(record.tail),
         "progress": None if view is None else _view_as_json(view),
         "parallel_stats": stats,
         "channels": [_channel_as_json(channel) for channel in view.channels] if view else [],

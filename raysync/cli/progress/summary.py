@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -60,6 +61,8 @@ def _lines(job: SyncJobResult, *, limited: bool) -> list[tuple[str, Text]]:
     lines += [(label, Text(text)) for label, text in _extras(job)]
     if (archives := archives_line(job)) is not None:
         lines.append(("archives", Text(archives)))
+    if job.listened_since is not None:
+        lines.append(("tail", Text(listened_line(job.listened_since))))
     if job.quarantined:
         lines.append(("quarantined", Text(quarantine_line(job.quarantined, job.tenant), "yellow")))
     lines.append(("requests", Text(_requests(stats))))
@@ -121,6 +124,13 @@ def quarantine_line(messages: int, tenant: str, *, has_more: bool = False) -> st
     stored = f"{number} stored with fields that could not be read"
     doctor = command_line("doctor", "--tenant", tenant)
     return f"{stored}. {doctor} says which, and what to do"
+
+
+def listened_line(since: datetime) -> str:
+    """Return what a run has left out because a tail listens."""
+    return (
+        f"listened since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC, so nothing older was compared"
+    )
 
 
 def archives_line(job: SyncJobResult) -> str | None:

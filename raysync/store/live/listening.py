@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +24,8 @@ ALIVE_S = 60
 """Age of the last sign of a tail, in seconds, from which it counts as gone."""
 
 _OPEN = text("""
-INSERT INTO tenant_listening (tenant_id) VALUES (:tenant_id)
-ON CONFLICT (tenant_id) DO UPDATE SET updated_at = now()
+INSERT INTO tenant_listening (tenant_id, fingerprint) VALUES (:tenant_id, :fingerprint)
+ON CONFLICT (tenant_id) DO UPDATE SET fingerprint = excluded.fingerprint, updated_at = now()
 RETURNING rules_epoch
 """)
 _BEGIN = text("""
@@ -54,7 +55,9 @@ UPDATE tenant_listening SET looked_back_at = :began_at, missed = missed + :misse
 WHERE tenant_id = :tenant_id
 """)
 _STATE = text(f"""
-SELECT l.*, coalesce(l.alive_at > now() - make_interval(secs => {ALIVE_S}), false) AS is_alive
+SELECT l.*, (SELECT min(s.identifies_left) FROM gateway_sessions s
+        WHERE s.fingerprint = l.fingerprint) AS identifies_left,
+    coalesce(l.alive_at > now() - make_interval(secs => {ALIVE_S}), false) AS is_alive
 FROM tenant_listening l WHERE tenant_id = :tenant_id
 """)  # noqa: S608 of constants
 _DOUBTS = text(f"""
@@ -73,9 +76,7 @@ WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL AND EXISTS (
         AND m.platform_message_id >= coalesce(upper(p.coverage), 0))
 ORDER BY 1
 """)
-_FIELDS = tuple(
-    name for name in ListenedTenant.__slots__ if name not in ("is_alive", "identifies_left")
-)
+_FIELDS = tuple(field.name for field in fields(ListenedTenant))
 
 
 class ListeningStore:
@@ -84,8 +85,12 @@ class ListeningStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def open(self, tenant: Tenant, now: datetime) -> tuple[int, PeopleRules]:
+    async def open(
+        self, tenant: Tenant, fingerprint: str, now: datetime
+    ) -> tuple[int, PeopleRules]:
         """Return the epoch of the tenant's rules on people, and the rules.
+
+        *fingerprint* is that of the token that listens.
 
         Raises:
             ConfigurationError: a rotation of pseudonyms is unfinished.
@@ -94,7 +99,9 @@ class ListeningStore:
         try:
             with translated():
                 async with self._engine.begin() as connection:
-                    opened = await connection.execute(_OPEN, {"tenant_id": tenant.id})
+                    opened = await connection.execute(
+                        _OPEN, {"tenant_id": tenant.id, "fingerprint": fingerprint}
+                    )
                     epoch = int(opened.scalar_one())
         except IntegrityError:
             raise UnknownTenantError(f"The tenant {tenant.slug} was removed.") from None
@@ -139,7 +146,7 @@ class ListeningStore:
                 row: Any = found.mappings().one_or_none()
         if row is None:
             return None
-        return ListenedTenant(**{name: row[name] for name in _FIELDS}, is_alive=row["is_alive"])
+        return ListenedTenant(**{name: row[name] for name in _FIELDS})
 
     async def doubts(self, tenant_id: TenantId, most: int = 10_000) -> Sequence[DoubtfulMessage]:
         """Return messages that a settle pass has to read, at most so many."""

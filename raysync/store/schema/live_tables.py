@@ -56,6 +56,7 @@ tenant_listening = Table(
     ),
     # grows with every change of the rules on people; see `store/live/rules.py`
     Column("rules_epoch", BigInteger, nullable=False, server_default="0"),
+    Column("fingerprint", Text),  # of the token that listens
     Column("listened_since", Moment),  # null: not without a gap
     Column("alive_at", Moment),  # when the tail was last seen connected
     Column("interrupted_at", Moment),  # null: connected
