@@ -23,7 +23,7 @@ class Query:
     @property
     def names(self) -> set[str]:
         """Names of the metrics that it reads."""
-        return set(re.findall(r"\bray_\w+", self.expression))
+        return set(re.findall(r"\b(?:ray_|raysync_tail_)\w+", self.expression))
 
 
 def dashboard() -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,7 @@ from raysync.signals import call_at_end, call_at_hangup
 
 if TYPE_CHECKING:
     from raysync.models.live import TailNote
+    from raysync.run.tail_metrics import TailMetrics
 
 _SENTENCES = {
     "listening": "listening: what happens from now on is stored",
@@ -36,6 +38,15 @@ def tail(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line on stdout.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Serve metrics for Prometheus at this port."
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Serve them at this address of the machine.")
+    ] = "127.0.0.1",
 ) -> None:
     """Keep archives up to date to the second, until it is stopped.
 
@@ -53,14 +64,29 @@ def tail(
 
     settings = read_settings()
     configure_logs(settings.log_format, role="tail")
-    interrupted = asyncio.run(_until_signalled(tenant or [], settings, run_tail, as_json=as_json))
+    end_metrics, meter = _metrics(metrics_host, metrics_port)
+    tell = print_json_line if as_json else print_sentence
+    try:
+        interrupted = asyncio.run(
+            _until_signalled(lambda stop: run_tail(tenant or [], settings, tell, stop, meter))
+        )
+    finally:
+        end_metrics()
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _until_signalled(
-    slugs: list[str], settings: Any, run_tail: Any, *, as_json: bool
-) -> bool:
+def _metrics(host: str, port: int | None) -> tuple[Callable[[], None], TailMetrics | None]:
+    """Serve metrics if a port is given. Return what ends that, and the meter."""
+    if port is None:
+        return lambda: None, None
+    from raysync.run.tail_metrics import TailMetrics
+
+    meter = TailMetrics()
+    return meter.serve(host, port), meter
+
+
+async def _until_signalled(run: Callable[[asyncio.Event], Awaitable[None]]) -> bool:
     """Run the tail until a signal. Return whether it was Ctrl-C."""
     stop, interrupted = asyncio.Event(), asyncio.Event()
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -75,7 +101,7 @@ async def _until_signalled(
     call_at_end(stop.set)
     call_at_hangup(stop.set)
     try:
-        await run_tail(slugs, settings, print_json_line if as_json else print_sentence, stop)
+        await run(stop)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     return interrupted.is_set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -37,6 +37,14 @@ class TailMeter(Protocol):
         """Count a connection that ended."""
         ...
 
+    def settled(self, missed: int) -> None:
+        """Count a whole settle pass, with the changes that it found and no event told."""
+        ...
+
+    def watch(self, listening: Callable[[], int]) -> None:
+        """Take the function that counts the tenants that are listened to."""
+        ...
+
 
 class Unmeasured:
     """`TailMeter` that keeps nothing."""
@@ -46,6 +54,8 @@ class Unmeasured:
     def resumed(self) -> None: ...
     def identified(self, left: int) -> None: ...
     def closed(self) -> None: ...
+    def settled(self, missed: int) -> None: ...
+    def watch(self, listening: Callable[[], int]) -> None: ...
 
 
 class Tempo:

@@ -99,7 +99,12 @@ class TenantSettler:
 
     async def whole(self) -> Figures | None:
         """See `Settler`."""
-        return _figures(await self._runs.run(self._tenant, SyncRequest()))
+        before = await self._listening.state(self._tenant.id)
+        figures = _figures(await self._runs.run(self._tenant, SyncRequest()))
+        after = await self._listening.state(self._tenant.id)
+        if figures is not None and before is not None and after is not None:
+            figures["missed"] = after.missed - before.missed
+        return figures
 
     async def young(self) -> Figures | None:
         """See `Settler`."""

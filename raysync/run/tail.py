@@ -113,6 +113,8 @@ class _Tail:
         )
         self.settling = SettleRuns(settings, engine, keys, self.worker, self.active)
         self.turn = asyncio.Semaphore(SETTLING_AT_ONCE)
+        self.guilds: list[GuildListener] = []
+        meter.watch(lambda: sum(guild.is_listening for guild in self.guilds))
 
     async def _report(self, report: WorkerReport) -> None:
         await self.active.report(report)
@@ -163,6 +165,9 @@ class _Tail:
         self.note(tenant.slug, "stopped", {"error": type(error).__name__, "reason": str(error)})
 
     def note(self, slug: str, event: str, details: Mapping[str, Any]) -> None:
+        """Tell the user."""
+        if event == "settled":
+            self.meter.settled(details.get("missed", 0))
         self.tell(TailNote(slug, event, self.clock.now(), dict(details)))
 
     async def _close(self) -> None:
@@ -191,6 +196,7 @@ class _TokenTail:
             client = await self._client(stack)
             shards = 1
             guilds = {tenant.id: self._listener(tenant, client) for tenant in self.tenants}
+            tail.guilds.extend(guilds.values())
             await self._audit(AuditAction.TAIL_BEGUN)
             session = GatewaySession(
                 SessionPorts(

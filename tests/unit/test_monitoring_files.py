@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
+from raysync.run.tail_metrics import ALL as TAIL
+from raysync.run.tail_metrics import TailMetric, TailMetrics
 from raysync.sync.progress import metrics
 from raysync.sync.progress.metrics import Kind, Metric
 from tests.monitoring import Query, alert_queries, alerts, dashboard, panel_queries
@@ -22,9 +25,15 @@ def series_of(metric: Metric) -> set[str]:
     return {metric.exported + each for each in suffixes}
 
 
+def tail_series(metric: TailMetric) -> set[str]:
+    """The names under which Prometheus keeps a metric of the tail."""
+    suffixes = ("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",)
+    return {metric.name + each for each in suffixes}
+
+
 @pytest.mark.parametrize("query", [*panel_queries(), *alert_queries()], ids=lambda each: each.owner)
 def test_a_query_reads_only_metrics_that_there_are(query: Query) -> None:
-    known = OF_RAY.union(*(series_of(each) for each in metrics.ALL))
+    known = OF_RAY.union(*(series_of(each) for each in metrics.ALL), *map(tail_series, TAIL))
 
     assert query.names
     assert query.names <= known
@@ -39,9 +48,32 @@ def test_a_metric_is_in_the_dashboard_and_in_the_docs_as_it_is(metric: Metric) -
     assert f"| `{metric.exported}` | {metric.kind} | {labels} | {metric.help} |" in DOCS
 
 
+@pytest.mark.parametrize("metric", TAIL, ids=lambda each: each.name)
+def test_a_metric_of_the_tail_is_in_the_dashboard_and_in_the_docs(metric: TailMetric) -> None:
+    shown = set[str]().union(*(each.names for each in panel_queries()))
+    labels = ", ".join(f"`{each}`" for each in metric.labels)
+
+    assert shown & tail_series(metric)
+    assert f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |" in DOCS
+
+
+def test_a_tail_serves_the_metrics_that_are_named() -> None:
+    meter = TailMetrics()
+    meter.watch(lambda: 2)
+    meter.event("MESSAGE_CREATE")
+    meter.event("SOMETHING_NEW")
+    text = generate_latest(meter.registry).decode()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    kept = {name for name in names if not name.endswith("_created")}
+
+    assert kept == {metric.name for metric in TAIL}
+    assert 'raysync_tail_events_total{event="other"} 1.0' in text
+    assert "raysync_tail_listening 2.0" in text
+
+
 def test_labels_in_queries_are_labels_that_the_metrics_have() -> None:
     of_ray = {"SessionName", "Component", "alertstate", "le"}
-    known = of_ray.union(*(each.labels for each in metrics.ALL))
+    known = of_ray.union(*(each.labels for each in (*metrics.ALL, *TAIL)))
     for query in [*panel_queries(), *alert_queries()]:
         matched = re.findall(r"(\w+)(?:=~|!=|=)\"", query.expression)
         grouped = re.findall(r"(?:by|on) \(([\w, ]+)\)", query.expression)
