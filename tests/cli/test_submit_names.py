@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raysync.cli.runs.submit import _metadata
+from raysync.cli.runs.submit import RUNNABLE, _excludes, _metadata
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,22 @@ from raysync.cli.runs.submit import _metadata
 )
 def test_a_job_has_a_name_for_the_dashboard(parameters: dict[str, object], name: str) -> None:
     assert _metadata("start", parameters)["job_name"] == name
+
+
+@pytest.mark.parametrize(
+    ("command", "other", "excludes"),
+    [
+        ("start", "start", True),
+        ("start", "verify", True),
+        ("tail", "tail", True),
+        ("tail", "start", False),
+        ("resume", "tail", False),
+        ("doctor", "tail", False),
+        ("start", "doctor", False),
+    ],
+)
+def test_a_tail_is_a_job_beside_the_runs_of_its_tenant(
+    command: str, other: str, excludes: bool
+) -> None:
+    assert {command, other} <= set(RUNNABLE)
+    assert _excludes(command, other) is excludes

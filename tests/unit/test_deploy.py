@@ -137,6 +137,17 @@ SCHEMAS = {
             jobTemplate=JOB,
         ),
     ),
+    "tail.yaml": fields(
+        "apiVersion kind metadata spec",
+        apiVersion={"const": "apps/v1"},
+        kind={"const": "Deployment"},
+        metadata=METADATA,
+        spec={
+            "type": "object",
+            "required": ["replicas", "strategy", "selector", "template"],
+            "properties": {"replicas": {"const": 1}},
+        },
+    ),
     "secret.yaml": fields(
         "apiVersion kind metadata type stringData",
         apiVersion={"const": "v1"},
@@ -330,14 +341,35 @@ def test_the_timers_service_runs_a_command_that_there_is_and_ends_it_cleanly() -
     assert timer["Persistent"] == "yes"
 
 
+def test_a_tail_is_a_service_that_is_started_again_unless_a_user_must_act() -> None:
+    service = unit("raysync-tail.service")["Service"]
+    (words,) = invocations(f"`{service['ExecStart'].removeprefix('/opt/raysync/bin/')}`")
+
+    assert problem_of(words) is None
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
+
+
+def test_a_tail_on_kubernetes_is_one_pod_that_lets_go_first() -> None:
+    spec = manifest("tail.yaml")["spec"]
+    pod = spec["template"]
+    (container,) = pod["spec"]["containers"]
+    keys = {each["name"]: each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"]}
+
+    assert problem_of(container["command"][1:]) is None
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert set(keys) == SECRET_NAMES
+    assert set(keys.values()) == set(manifest("secret.yaml")["stringData"])
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
-    for each in SYSTEMD.glob("raysync.*"):
+    for each in SYSTEMD.glob("raysync*"):
         text = each.read_text().replace("/opt/raysync/bin/raysync", shutil.which("true") or "")
         (tmp_path / each.name).write_text(text)
 
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *tmp_path.glob("raysync.*")],
+        ["systemd-analyze", "verify", "--man=no", *tmp_path.glob("raysync*")],
         capture_output=True,
         text=True,
         check=False,

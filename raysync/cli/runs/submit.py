@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from raysync.submission.jobs import ClusterJobs, JobOrder, SubmissionEnd
 
-RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor")
+RUNNABLE = ("start", "resume", "verify", "dead-letters", "doctor", "tail")
+TAIL = "tail"
 EVERY_TENANT = "*"
 MOST_NAMED = 3
 """Limit on the tenants in a job's name."""
@@ -73,7 +74,7 @@ def submit(
 ) -> None:
     """Run a command as a job of a Ray cluster.
 
-    The command is start, resume, verify, dead-letters or doctor.
+    The command is start, resume, verify, dead-letters, doctor or tail.
 
     The cluster has its own tokens, database address and secret key; none is sent. Only the files
     that --working-dir or --runtime-env names are sent from this machine. Folders with keys, exports
@@ -175,16 +176,17 @@ def _refuse_second(jobs: ClusterJobs, metadata: Mapping[str, str]) -> None:
 
     for submission_id, other in jobs.under_way().items():
         shared = _subjects(metadata) & _subjects(other)
-        if (
-            "raysync" in other
-            and shared
-            and "doctor" not in (metadata["raysync"], other["raysync"])
-        ):
+        if "raysync" in other and shared and _excludes(metadata["raysync"], other["raysync"]):
             raise JobRunningError(
                 f"Job {submission_id} on {jobs.address} already runs for the same tenants or job. "
                 f"Wait for it (`{jobs.command('logs', '--follow', submission_id)}`), or stop it "
                 f"(`{jobs.command('stop', submission_id)}`)."
             )
+
+
+def _excludes(command: str, other: str) -> bool:
+    """Return whether two commands on one tenant exclude each other: a tail listens beside runs."""
+    return "doctor" not in (command, other) and (command == TAIL) == (other == TAIL)
 
 
 def _subjects(metadata: Mapping[str, str]) -> set[str]:
