@@ -441,3 +441,21 @@ async def test_edits_from_another_thread_come_in_order(emulator, world) -> None:
 
     heard = [one["d"]["content"] for one in raw.events if one["t"] == "MESSAGE_CREATE"]
     assert heard == [str(n) for n in range(200)]
+
+
+async def test_programs_stage_faults_by_the_control_endpoint(emulator, world) -> None:
+    url = emulator.origin + "/_emulator/gateway"
+    async with connected(emulator) as raw, aiohttp.ClientSession() as session:
+        await raw.session()
+        steps = [{"do": "rule", "fault": "drop", "times": 1}, {"do": "close_all", "code": 4000}]
+        async with session.post(url, json=steps) as answer:
+            assert await answer.json() == {"done": 2}
+        assert await raw.closed() == 4000
+        async with session.post(url, json=[{"do": "world"}]) as answer:
+            assert answer.status == 400
+            assert "unknown fault" in (await answer.json())["error"]
+        async with session.get(url) as answer:
+            found = await answer.json()
+
+    assert {entry["kind"] for entry in found["log"]} >= {"connect", "identify", "ready", "close"}
+    assert len(emulator.gateway.faults.rules) == 1

@@ -38,6 +38,11 @@ class Session:
     lost_seq: int = 0  #: highest event that is no longer kept
     _late: list[_Late] = field(default_factory=list)
 
+    @property
+    def is_connected(self) -> bool:
+        """True while a connection has the session."""
+        return self.send is not None
+
     def serves(self, guild_id: int) -> bool:
         """Return whether the guild's events belong to this shard."""
         return (guild_id >> 22) % self.shards == self.shard

@@ -13,6 +13,7 @@ from raysync.emulator.api.replies import Reply, json_reply
 from raysync.emulator.edits.by_name import UnknownEditError
 from raysync.emulator.faults.rules import FaultRule
 from raysync.emulator.faults.script import FaultScript
+from raysync.emulator.gateway.by_name import stage
 from raysync.emulator.serving.changes import (
     NAME_SETS,
     UNCHANGEABLE,
@@ -53,6 +54,8 @@ class Control:
             ("GET", "faults"): self.faults,
             ("POST", "faults"): self.set_faults,
             ("POST", "edits"): self.edit,
+            ("POST", "gateway"): self.spoil_gateway,
+            ("GET", "gateway"): self.gateway,
             ("GET", "truth"): self.truth,
             ("POST", "limits"): self.set_limits,
             ("POST", "quirks"): self.set_quirks,
@@ -145,6 +148,24 @@ class Control:
             raise ValueError(f"at most {MAX_EDITS} edits in one request, not {len(edits)}")
         results = [self.emulator.edits.apply(edit) for edit in edits]
         return json_reply({"results": [_with_text_id(result) for result in results]})
+
+    def spoil_gateway(self, _query: Mapping[str, str], body: bytes) -> Reply:
+        """Stage faults of the gateway, in order: `{"do": NAME}` with the arguments of NAME."""
+        steps = orjson.loads(body)
+        for step in steps:
+            arguments = {name: value for name, value in step.items() if name != "do"}
+            stage(self.emulator.gateway, str(step.get("do")), arguments)
+        return json_reply({"done": len(steps)})
+
+    def gateway(self, _query: Mapping[str, str], _body: bytes) -> Reply:
+        """Return the last 1,000 happenings at the gateway, and its sessions."""
+        gateway = self.emulator.gateway
+        sessions = [
+            {"id": one.id, "bot": one.bot.user.name, "seq": one.seq, "connected": one.is_connected}
+            for one in list(gateway.sessions.values())
+        ]
+        log = [entry.as_json() for entry in list(gateway.log)[-1000:]]
+        return json_reply({"sessions": sessions, "log": log})
 
     def truth(self, query: Mapping[str, str], _body: bytes) -> Reply:
         """List the messages that an archive must hold, one `{"channel_id","message"}` a line.
