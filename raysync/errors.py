@@ -41,6 +41,7 @@
         │   ├── AttachmentGoneError     the CDN has no such file, or not at this address
         │   └── FileVaultError          the blob store for attachments cannot be written
         ├── SessionTakenError           another process listens with the token by now
+        ├── ShardsChangedError          Discord wants another number of sessions of the bot
         ├── RulesChangedError           the tenant's rules on people were changed
         ├── ClaimLostError              another worker has claimed the channel
         ├── StoreRestartedError         the database server has restarted since the claim
@@ -274,6 +275,10 @@ class FileVaultError(PermanentError):
 
 class SessionTakenError(SyncError):
     """Another process listens with the token by now; only its writes count."""
+
+
+class ShardsChangedError(SyncError):
+    """Discord wants the bot's guilds divided among another number of sessions."""
 
 
 class RulesChangedError(SyncError):

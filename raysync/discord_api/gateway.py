@@ -31,6 +31,7 @@ from raysync.errors import (
     ContentIntentError,
     GatewayClosedError,
     PayloadError,
+    ShardsChangedError,
     TokenRejectedError,
 )
 from raysync.models.live import Dispatch, GatewayAddress, IdentifyBudget, Position
@@ -307,7 +308,8 @@ def _refused(code: int | None) -> Exception:
             "it on (Discord Developer Portal, your application, Bot), then start again."
         )
     if code in (4010, 4011):
-        return GatewayClosedError(
-            "Discord wants the bot's guilds divided into another number of shards.", False
+        return ShardsChangedError(
+            "Discord wants the bot's servers divided among another number of sessions. Start the "
+            "tail again: it asks for the number."
         )
     return ConfigurationError(f"Discord's gateway refuses the connection (code {code}).")

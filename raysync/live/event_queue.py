@@ -46,6 +46,7 @@ class SessionPorts:
     guild_of: Callable[[Dispatch], GuildId | None]
     note: Callable[[GuildListener, str, dict[str, Any]], None]  #: what the user is told
     meter: TailMeter = field(default_factory=Unmeasured)
+    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)  #: held to begin a session
 
 
 class EventQueue:

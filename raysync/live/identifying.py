@@ -17,18 +17,20 @@ FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 600.0
 
 
-def pause_s(ages_s: Sequence[float], budget: IdentifyBudget) -> float:
+def pause_s(ages_s: Sequence[float], budget: IdentifyBudget, shards: int = 1) -> float:
     """Return how many seconds the next session has to wait.
 
-    *ages_s* says how many seconds ago sessions of the token began within `WITHIN_S`. Each doubles
-    the distance to the next, up to ten minutes: at most 17 sessions begin in an hour, whatever
-    crashes. With no more than the reserve left, wait until Discord counts anew.
+    *ages_s* says how many seconds ago sessions of the token began within `WITHIN_S`. Each round of
+    the token's *shards* doubles the distance to the next, up to ten minutes: at most 17 rounds
+    begin in an hour, whatever crashes. With no more than the reserve left, wait until Discord
+    counts anew.
     """
     if budget.remaining <= RESERVE:
         return max(budget.reset_after_s, FIRST_PAUSE_S)
     if not ages_s:
         return 0.0
-    distance_s = min(FIRST_PAUSE_S * 2.0 ** min(len(ages_s) - 1, 16), LONGEST_PAUSE_S)
+    rounds = len(ages_s) // shards
+    distance_s = min(FIRST_PAUSE_S * 2.0 ** min(rounds - 1, 16), LONGEST_PAUSE_S) if rounds else 0.0
     recent = [age for age in ages_s if age < CONCURRENCY_S]
     if len(recent) >= budget.max_concurrency:
         distance_s = max(distance_s, CONCURRENCY_S)

@@ -126,21 +126,24 @@ class GatewaySession:
 
     async def _begin(self) -> Connection:
         """Begin a session, as slowly as Discord's limit for sessions requires."""
-        while True:
-            address = await self._ports.gateway.address()
-            ages_s = await self._ports.identifies.identify_ages_s(self._lease.fingerprint, WITHIN_S)
-            wait_s = pause_s(ages_s, address.budget)
-            if wait_s <= 0:
-                break
-            if address.budget.remaining <= RESERVE:
-                _log.warning(
-                    "only %d sessions are left today, so the next one waits",
-                    address.budget.remaining,
-                    extra={"event": "identifies_low"},
+        async with self._ports.beginning:  # shards of a token begin one after another
+            while True:
+                address = await self._ports.gateway.address()
+                ages_s = await self._ports.identifies.identify_ages_s(
+                    self._lease.fingerprint, WITHIN_S
                 )
-            await asyncio.sleep(min(wait_s, 60.0))
-        left = address.budget.remaining - 1
-        await self._ports.identifies.note_identify(self._lease, left)
+                wait_s = pause_s(ages_s, address.budget, self._shards)
+                if wait_s <= 0:
+                    break
+                if address.budget.remaining <= RESERVE:
+                    _log.warning(
+                        "only %d sessions are left today, so the next one waits",
+                        address.budget.remaining,
+                        extra={"event": "identifies_low"},
+                    )
+                await asyncio.sleep(min(wait_s, 60.0))
+            left = address.budget.remaining - 1
+            await self._ports.identifies.note_identify(self._lease, left)
         self._ports.meter.identified(left)
         self._url = address.url
         return await self._ports.gateway.connect(address.url, None, self._lease.shard, self._shards)
