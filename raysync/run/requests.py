@@ -47,13 +47,12 @@ class SyncRequest:
     since: datetime | None = None
     until: datetime | None = None
     channels: frozenset[ChannelId] = field(default_factory=frozenset)
-    lookback_s: float = DEFAULT_LOOKBACK_S
+    lookback_s: float | None = None  #: None: the default, or none where a tail has listened
     reconcile_requests: int = 0
-    archives_every_s: float = DEFAULT_ARCHIVES_EVERY_S
+    archives_every_s: float | None = None  #: None: likewise
     sample: int = 0  #: random pages that a verification reads again
     extras: Extras = field(default_factory=Extras)
     workers: int | None = None  #: None: the number in the settings
-    relies_on_tail: bool = False  #: leave out what a tail has heard, where there is one
     messages: frozenset[tuple[ChannelId, MessageId]] = frozenset()  #: read these and no others
     is_settling: bool = False  #: a pass of a tail
     resume: JobId | None = None  #: job to resume; everything but *workers* comes from that job
@@ -66,13 +65,21 @@ class SyncRequest:
             since=self.since,
             until=self.until,
             channels=self.channels,
-            lookback_s=self.lookback_s,
+            lookback_s=DEFAULT_LOOKBACK_S if self.lookback_s is None else self.lookback_s,
             reconcile_requests=self.reconcile_requests,
             sample=self.sample,
             extras=self.extras,
-            archives_every_s=self.archives_every_s,
+            archives_every_s=(
+                DEFAULT_ARCHIVES_EVERY_S if self.archives_every_s is None else self.archives_every_s
+            ),
             messages=self.messages,
         )
+
+    @property
+    def relies_on_tail(self) -> bool:
+        """True if what a tail has heard is left out, because the user asked for nothing else."""
+        asks_for_more = self.lookback_s is not None or self.archives_every_s is not None
+        return not asks_for_more and not self.is_settling
 
     @property
     def action(self) -> AuditAction:

@@ -98,6 +98,7 @@ SILENT = [
     ("status --nonsense", 2),
     ("start --tenant nobody", 2),
     ("start --full --incremental", 2),
+    ("tail --tenant a", 2),
     ("submit --address http://127.0.0.1:1 -- start --tenant a", 2),
     ("schedule --every 0s", 2),
     (f"resume --job-id {NO_JOB}", 2),

@@ -60,7 +60,7 @@ def requested(monkeypatch):
         (
             "nightly.py",
             ["--full"],
-            SyncRequest(sync_type=SyncType.FULL, lookback_s=7 * 86_400.0),
+            SyncRequest(sync_type=SyncType.FULL),
         ),
         (
             "nightly.py",

@@ -70,8 +70,10 @@ def test_a_run_relies_on_nothing_less(window, state) -> None:
 
 
 async def start(tail, *, relies: bool = True):
-    relying = SyncRequest(tenants=(tail.tenant.slug,), relies_on_tail=relies, archives_every_s=0.0)
-    result = await run_sync(relying, tail.settings, _Silent(), asyncio.Event())
+    request = SyncRequest(tenants=(tail.tenant.slug,))
+    if not relies:
+        request = replace(request, lookback_s=7 * 86400.0, archives_every_s=0.0)
+    result = await run_sync(request, tail.settings, _Silent(), asyncio.Event())
     return result.jobs[0]
 
 

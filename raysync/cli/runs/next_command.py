@@ -36,7 +36,6 @@ def start_command(request: SyncRequest, tenants: Iterable[str]) -> str:
 def _scope(request: SyncRequest) -> Iterator[str]:
     """Yield the options that say which messages a run reads."""
     from raysync.models.status import SyncType
-    from raysync.run.requests import DEFAULT_ARCHIVES_EVERY_S, DEFAULT_LOOKBACK_S
 
     if request.sync_type is SyncType.FULL:
         yield "--full"
@@ -48,11 +47,11 @@ def _scope(request: SyncRequest) -> Iterator[str]:
     for channel in sorted(request.channels):
         yield from ("--channel", str(channel))
     if request.sync_type is not SyncType.FULL:
-        for option, length_s, default_s in (
-            ("--lookback", request.lookback_s, DEFAULT_LOOKBACK_S),
-            ("--archives-every", request.archives_every_s, DEFAULT_ARCHIVES_EVERY_S),
+        for option, length_s in (
+            ("--lookback", request.lookback_s),
+            ("--archives-every", request.archives_every_s),
         ):
-            if length_s != default_s:
+            if length_s is not None:
                 yield from (option, f"{round(length_s)}s" if length_s else "0")
     if request.reconcile_requests:
         yield from ("--reconcile-requests", str(request.reconcile_requests))

@@ -74,7 +74,7 @@ def start(
     from raysync.models.extras import Extras, FileRules
     from raysync.models.ids import ChannelId
     from raysync.models.status import SyncType
-    from raysync.run.requests import DEFAULT_ARCHIVES_EVERY_S, DEFAULT_LOOKBACK_S, SyncRequest
+    from raysync.run.requests import SyncRequest
 
     files = None
     if attachments is not None:
@@ -85,14 +85,11 @@ def start(
         since=since,
         until=until,
         channels=frozenset(ChannelId(channel_id) for channel_id in channel or ()),
-        lookback_s=DEFAULT_LOOKBACK_S if lookback is None else lookback.total_seconds(),
+        lookback_s=None if lookback is None else lookback.total_seconds(),
         reconcile_requests=reconcile_requests,
-        archives_every_s=(
-            DEFAULT_ARCHIVES_EVERY_S if archives_every is None else archives_every.total_seconds()
-        ),
+        archives_every_s=None if archives_every is None else archives_every.total_seconds(),
         extras=Extras(reactors, files),
         workers=workers,
-        relies_on_tail=lookback is None and archives_every is None and not full,
     )
     result = run(request)
     show(result, as_json=as_json, request=request)
