@@ -32,6 +32,7 @@ TENANT = "demo"
 FAST_REQUESTS_PER_SECOND = 1000.0
 NEW_CHANNELS = 8
 NEW_MESSAGES = 40  # in each new channel
+LIVE_MESSAGES = 4_000
 _SQL = "select count(*), min(platform_created_at)::date as first from messages"
 
 _DEMO_VARIABLES = ("RAYSYNC_HOME", "RAYSYNC_DISCORD_API_URL")
@@ -46,6 +47,12 @@ def demo(
     ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the emulator and the database running afterwards.")
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Then listen for a minute while people write, edit and delete."
+        ),
     ] = False,
     messages: Annotated[
         int | None,
@@ -62,6 +69,8 @@ def demo(
     The demo syncs an emulated Discord server into an embedded PostgreSQL at Discord's true rate
     limits, then once more after new messages. It takes under two minutes. It uses a folder of its
     own, and can be run again.
+
+    With --live, a small server comes alive afterwards, and the copy follows before your eyes.
     """
     from raysync.cli.demo.emulator_process import LOOPBACK, start_emulator
     from raysync.discord_api.proxies import asked_directly
@@ -73,6 +82,8 @@ def demo(
     home.mkdir(mode=0o700, exist_ok=True)
     _print("Starting an emulated Discord server and an embedded PostgreSQL …")
     with _ending_on_signals():
+        if live and messages is None:
+            messages = LIVE_MESSAGES
         emulator = start_emulator(
             home, limited=not fast, exits_with_parent=not keep, messages=messages
         )
@@ -81,7 +92,7 @@ def demo(
         try:
             _print(f"The emulated API is at {emulator.url}. The copy is stored under {home}.")
             with asked_directly([LOOPBACK]):
-                code = _two_runs(settings, emulator, fast=fast)
+                code = _two_runs(settings, emulator, fast=fast, live=live)
         finally:
             if code != 0 or not keep:
                 _clean_up(emulator, settings)
@@ -131,7 +142,7 @@ def _clean_up(emulator: DemoEmulator, settings: Settings) -> None:
     stop_embedded(settings.home)
 
 
-def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
+def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool, live: bool) -> int:
     asyncio.run(_renew_tenant(settings, emulator))
     limits = "without rate limits" if fast else "at Discord's true rate limits"
     _print(f"Tenant {TENANT} was added. First run: read everything, {limits}.\n")
@@ -141,7 +152,13 @@ def _two_runs(settings: Settings, emulator: DemoEmulator, *, fast: bool) -> int:
     new = NEW_CHANNELS * NEW_MESSAGES
     _print(f"\nNow {new} new messages are posted. Second run: read only what is new.\n")
     emulator.post_messages(_new_messages(first))
-    return exit_code(_sync(settings, fast=fast))
+    code = exit_code(_sync(settings, fast=fast))
+    if code == 0 and live:
+        from raysync.cli.demo.live import show_live
+
+        _print("\nNow the server comes alive for a minute. Ctrl-C ends it.\n")
+        show_live(settings, emulator, _busiest(first), _print)
+    return code
 
 
 async def _renew_tenant(settings: Settings, emulator: DemoEmulator) -> None:
@@ -177,16 +194,21 @@ def _sync(settings: Settings, *, fast: bool) -> RunResult:
 
 def _new_messages(result: RunResult) -> list[tuple[int, str]]:
     """Return new messages, as channel id and content, for the channels with the most messages."""
+    return [
+        (channel_id, f"News of the day, number {number}")
+        for channel_id in _busiest(result)
+        for number in range(1, NEW_MESSAGES + 1)
+    ]
+
+
+def _busiest(result: RunResult) -> list[int]:
+    """Return the channels with the most messages."""
     busiest = sorted(
         result.jobs[0].channel_results,
         key=lambda channel: channel.messages_processed,
         reverse=True,
-    )[:NEW_CHANNELS]
-    return [
-        (int(channel.channel_id), f"News of the day, number {number}")
-        for channel in busiest
-        for number in range(1, NEW_MESSAGES + 1)
-    ]
+    )
+    return [int(channel.channel_id) for channel in busiest[:NEW_CHANNELS]]
 
 
 def _next_steps(home: Path, kept: DemoEmulator | None) -> list[str]:

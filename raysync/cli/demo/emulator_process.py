@@ -45,17 +45,34 @@ class DemoEmulator:
             ]
         )
 
-    def _edit(self, edits: list[dict[str, Any]]) -> None:
+    def post_message(self, channel_id: int, content: str) -> int:
+        """Post one message and return its id."""
+        edit = {"op": "post_message", "channel_id": str(channel_id), "content": content}
+        (message_id,) = self._edit([edit])
+        return int(message_id)
+
+    def edit_message(self, channel_id: int, message_id: int, content: str) -> None:
+        """Edit a message."""
+        place = {"channel_id": str(channel_id), "message_id": str(message_id)}
+        self._edit([{"op": "edit_message", **place, "content": content}])
+
+    def delete_message(self, channel_id: int, message_id: int) -> None:
+        """Delete a message."""
+        place = {"channel_id": str(channel_id), "message_id": str(message_id)}
+        self._edit([{"op": "delete_message", **place}])
+
+    def _edit(self, edits: list[dict[str, Any]]) -> list[Any]:
         request = urllib.request.Request(  # noqa: S310 our own emulator on loopback
             f"{self.url.removesuffix('/api/v10')}/_emulator/edits",
             data=json.dumps(edits).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _OPENER_WITHOUT_PROXY.open(request, timeout=_ANSWER_TIMEOUT_S):
-                pass
+            with _OPENER_WITHOUT_PROXY.open(request, timeout=_ANSWER_TIMEOUT_S) as answer:
+                results: list[Any] = json.load(answer)["results"]
+                return results
         except OSError as error:
-            raise DemoEmulatorError(f"The emulator did not accept new messages: {error}.") from None
+            raise DemoEmulatorError(f"The emulator did not accept an edit: {error}.") from None
 
     def stop(self) -> None:
         """Terminate the process; kill it if it has not ended after 5 seconds."""
