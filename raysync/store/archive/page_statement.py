@@ -27,11 +27,11 @@ HAD_PARTS: Final = f"""{has_poll("m.raw")} OR {has_components("m.raw")}
                 OR ({has_embeds("m.raw")} AND {shows_embeds("p.metadata")})"""
 """SQL condition: the stored message `m` has such a part, and no flag of `p` explains its loss."""
 _IS_OLDER: Final = """(m.live_at IS NULL OR m.live_at < requested_at
-            OR p.edited_at > coalesce(m.edited_at, '-infinity'))"""
+            OR coalesce(p.edited_at, '-infinity') > coalesce(m.edited_at, '-infinity'))"""
 """SQL condition: no event changed the stored message `m` after the page with `p` was requested."""
 _IS_OLDER_THAN_GIVEN: Final = """(m.live_at IS NULL
         OR m.live_at < (SELECT requested_at FROM claim)
-        OR excluded.edited_at > coalesce(m.edited_at, '-infinity'))"""
+        OR coalesce(excluded.edited_at, '-infinity') > coalesce(m.edited_at, '-infinity'))"""
 _MESSAGE_DIFFERS: Final = MESSAGE.differs("m")
 _REACTION_DIFFERS: Final = REACTION.differs("e")
 _ATTACHMENT_DIFFERS: Final = ATTACHMENT.differs("e")
