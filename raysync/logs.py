@@ -73,7 +73,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, followed by the stack if the record has one."""
         line = visible_line(record.getMessage())
-        if record.exc_info is None or record.exc_info[0] is None:
+        if not record.exc_info or record.exc_info[0] is None:  # asyncio sets it to False
             return line
         return f"{line}\n{visible(self.formatException(record.exc_info))}"
 
@@ -114,7 +114,7 @@ class JsonFormatter(logging.Formatter):
             "message": _message(record),
             **{name: _value(name, value) for name, value in places.items()},
         }
-        if record.exc_info is not None and record.exc_info[0] is not None:
+        if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["stack"] = [
                 f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"

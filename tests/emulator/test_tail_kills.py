@@ -24,6 +24,16 @@ EDITS_A_SECOND = 50
 EMOJIS = ("👍", "🎉", "❤️")
 
 
+SCALED = """
+import raysync.sync.window, raysync.live.settle_loop as loop
+raysync.sync.window.LATE_ARRIVAL_S, loop.YOUNG_S, loop.DOUBTS_S = 5.0, 12.0, 5.0
+loop.RETRY_S = 2.0
+from raysync.__main__ import main
+main()
+"""
+"""A tail whose minutes are seconds: how long a message counts as young, and what follows."""
+
+
 class Crowd:
     """People who write, edit, delete and react, at a steady pace."""
 
@@ -101,7 +111,7 @@ class Process:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "raysync", "tail", "--tenant", SLUG, "--json",
+            sys.executable, "-c", SCALED, "tail", "--tenant", SLUG, "--json",
             env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())
@@ -185,24 +195,36 @@ async def prove(tail: Tailed, url: str, log_path: Path, plan: list[str], seed: i
     tail.emulator.gateway.change(identify_window_s=0.0, session_limit=100_000)
     crowd = Crowd(tail.world, tail.emulator.edits, seed)
     with log_path.open("wb") as log:
-        process = Process(tail, url, log)
-        await process.start()
-        await process.has_said("settled")
-        working = asyncio.create_task(crowd.work())
-        for kind in plan:
-            await asyncio.sleep(crowd.dice.uniform(0.05, 0.5))
-            await stage(kind, tail, process)
-        tail.emulator.gateway.faults.clear()
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        crowd.act()
-        await tail.becomes_true(timeout_s=180)
-        code = await process.end(signal.SIGTERM)
-    assert code == 0
+        async with running(Process(tail, url, log)) as process:
+            await prove_by(process, tail, crowd, plan)
     rows = await tail.query(
         "SELECT platform_message_id AS id FROM messages WHERE deleted_at IS NULL"
     )
     assert not crowd.deleted & {row.id for row in rows}, "a deleted message is back"
+
+
+async def prove_by(process: Process, tail: Tailed, crowd: Crowd, plan: list[str]) -> None:
+    await process.has_said("settled")
+    working = asyncio.create_task(crowd.work())
+    for kind in plan:
+        await asyncio.sleep(crowd.dice.uniform(0.05, 0.5))
+        await stage(kind, tail, process)
+    tail.emulator.gateway.faults.clear()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    crowd.act()
+    await tail.becomes_true(timeout_s=180)
+    assert await process.end(signal.SIGTERM) == 0
+
+
+@contextlib.asynccontextmanager
+async def running(process: Process) -> AsyncIterator[Process]:
+    """Start the process, and leave none behind."""
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.end(signal.SIGKILL)
 
 
 @pytest.mark.timeout(300)
