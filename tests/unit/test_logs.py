@@ -90,6 +90,8 @@ def test_a_line_of_an_actor_begins_with_its_time_and_level() -> None:
 
 @pytest.mark.parametrize("formatter", [FORMATTER, TimedFormatter("%(message)s")])
 def test_a_record_without_an_error_as_asyncio_logs_it(formatter: logging.Formatter) -> None:
-    record = logging.makeLogRecord({"msg": "Unclosed client session", "exc_info": False})
+    record = logging.makeLogRecord(
+        {"name": "asyncio", "msg": "Unclosed client session", "exc_info": False}
+    )
 
     assert "Unclosed client session" in formatter.format(record)
