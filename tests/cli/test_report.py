@@ -195,6 +195,15 @@ def test_a_resumed_job_says_that_it_shows_its_last_run():
     assert "and resumed later. All counts, times and charts are of its last run." in text
 
 
+def test_a_run_that_relied_on_a_tail_says_since_when_it_listened():
+    history = finished([channel(1)])
+    window = replace(history.record.window, listened_since=STARTED - timedelta(hours=3))
+    relying = replace(history, record=replace(history.record, window=window))
+
+    assert "so nothing older was compared" in page_of(relying).text
+    assert "so nothing older was compared" not in page_of(history).text
+
+
 def test_a_verification_tells_what_is_proven_and_names_the_gaps():
     gap = CoverageGap(channel_id="1001", name="general", after=STARTED, before=NOW, is_news=True)
     history = with_result(

@@ -170,6 +170,7 @@ async def test_a_deleted_message_does_not_come_back(archive) -> None:
     await archive.see(edited("back", 9))
 
     assert await archive.contents() == [("hello", True)]
+    assert await archive.versions() == []
 
 
 async def test_an_event_of_a_message_that_was_deleted_before_stores_it_as_deleted(archive) -> None:

@@ -82,6 +82,7 @@ class Figures:
     status: str  #: "silent": recorded as running, but without a recent heartbeat
     is_over: bool
     sync_type: SyncType
+    listened_since: datetime | None  #: a tail heard everything since: nothing older was compared
     began_at: datetime  #: start of its last run
     seen_at: datetime  #: its end, or its last heartbeat
     is_resumed: bool
@@ -126,6 +127,7 @@ def figures_of(history: JobHistory, now: datetime) -> Figures:
         status="silent" if seems_dead(record) else record.status.value,
         is_over=is_over,
         sync_type=record.window.sync_type,
+        listened_since=record.window.listened_since,
         began_at=began_at,
         seen_at=_seen_at(history) or now - timedelta(seconds=max(record.heartbeat_age_s, 0.0)),
         is_cut_short=is_over and result is None and bool(history.samples),

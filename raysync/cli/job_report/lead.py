@@ -6,7 +6,7 @@ from typing import Any
 
 from raysync.cli.job_report.figures import Bound, Efficiency, Figures
 from raysync.cli.output import words
-from raysync.cli.progress.summary import verified
+from raysync.cli.progress.summary import listened_line, verified
 from raysync.models.history import JobHistory
 
 
@@ -19,6 +19,8 @@ def lead(figures: Figures) -> str:
         _proof(figures) if figures.is_verification else str(figures.counts),
         f"{words.counted(figures.requests, 'request')}, {_refused(figures)}",
     ]
+    if figures.listened_since is not None:
+        parts.append(listened_line(figures.listened_since))
     return "; ".join(parts) + "."
 
 
@@ -62,6 +64,7 @@ def as_json(history: JobHistory, figures: Figures) -> dict[str, Any]:
         "tenant": history.record.tenant,
         "status": figures.status,
         "sync_type": figures.sync_type.value,
+        "listened_since": figures.listened_since and figures.listened_since.isoformat(),
         "began_at": figures.began_at.isoformat(),
         "seen_at": figures.seen_at.isoformat(),
         "took_s": round(figures.took_s, 3),
