@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from raysync.errors import (
     GatewayClosedError,
@@ -39,6 +39,7 @@ most 45 s apart."""
 LEAVE_S: Final = 5.0
 """Seconds in which a session that ends stores what it has received."""
 RESUMES_AT_ONE_URL: Final = 3
+ABSENT: Final = "The bot is not in this server, so invite it."
 
 
 class GatewaySession:
@@ -187,8 +188,16 @@ class GatewaySession:
             self._position = Position(session_id, url, dispatch.sequence)
             self._order = Order(dispatch.sequence - 1)
             self._hole_at = None
+            self._tell_absent(dispatch.payload.get("guilds"))
         if self._position is not None:
             self._queue.put(self._position, self._order.add(dispatch))
+
+    def _tell_absent(self, listed: Any) -> None:
+        """Tell of guilds that the session will not hear, as the bot is not in them."""
+        present = {str(one.get("id")) for one in listed or () if isinstance(one, dict)}
+        for guild in self._guilds.values():
+            if str(guild.guild_id) not in present:
+                self._ports.note(guild, "interrupted", {"reason": ABSENT})
 
     async def _resumed(self) -> None:
         """Note that the session goes on where the last connection ended."""

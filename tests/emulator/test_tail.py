@@ -170,6 +170,22 @@ async def test_an_intent_that_is_switched_off_ends_the_tail_with_a_sentence(tail
         await tail.task
 
 
+async def test_a_bot_that_is_invited_later_is_heard_from_then_on(tail) -> None:
+    (guild_id,) = tail.world.guilds
+    tail.emulator.edits.remove_bot(TOKEN, guild_id)
+    tail.start()
+    await tail.has_said("interrupted")
+    assert "not in this server" in str(tail.notes[0].details["reason"])
+
+    tail.emulator.edits.restore_bot(TOKEN, guild_id)
+    await tail.has_said("settled")
+    await tail.becomes_true()
+
+    tail.emulator.edits.remove_bot(TOKEN, guild_id)
+    tail.emulator.edits.restore_bot(TOKEN, guild_id)
+    await tail.has_said("settled", 2)
+
+
 async def test_channels_and_threads_are_followed(tail) -> None:
     (guild,) = tail.world.guilds.values()
     edits = tail.emulator.edits
