@@ -59,11 +59,12 @@ class Tailed:
     def events(self) -> list[str]:
         return [note.event for note in self.notes]
 
-    def start(self) -> None:
-        """Start a tail, as a process would."""
+    def start(self, *, every: bool = False) -> None:
+        """Start a tail, as a process would, of the tenant or of *every* one."""
         self.stop = asyncio.Event()
+        slugs = [] if every else [self.tenant.slug]
         self.task = asyncio.create_task(
-            run_tail([self.tenant.slug], self.settings, self.notes.append, self.stop)
+            run_tail(slugs, self.settings, self.notes.append, self.stop)
         )
 
     async def has_said(self, event: str, times: int = 1, timeout_s: float = WAIT_S) -> None:

@@ -70,6 +70,10 @@ class SettleRuns:
             active=active,
         )
 
+    def renew(self, keys: RunKeys) -> None:
+        """Use other keys from now on: tenants came or went."""
+        self._parts = replace(self._parts, keys=keys)
+
     def of(self, tenant: Tenant) -> TenantSettler:
         """Return the passes over one tenant."""
         return TenantSettler(self, tenant, ListeningStore(self._engine))

@@ -174,6 +174,8 @@ class TokenTail:
             for task in (*beside, lost, listening):
                 task.cancel()
             await asyncio.gather(*beside, lost, listening, return_exceptions=True)
+            for guild in guilds.values():
+                tail.guilds.remove(guild)
 
     def _session_ports(self, client: DiscordClient) -> SessionPorts:
         tail = self.tail

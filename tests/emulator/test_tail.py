@@ -9,7 +9,11 @@ import pytest
 from raysync.emulator import GuildSpec, Limits, World, generate_guild, serve
 from raysync.emulator.gateway.faults import DeliveryFault, GatewayRule
 from raysync.errors import ContentIntentError, TailRunningError, TokenRejectedError
+from raysync.models.entities import Privacy, TenantStatus
+from raysync.models.ids import GuildId
+from raysync.run import tail as tail_module
 from raysync.run.tail import run_tail
+from raysync.store.tenants import TenantStore
 from tests.tailing import TOKEN, tailed, until, until_true
 
 pytestmark = pytest.mark.emulator
@@ -184,6 +188,34 @@ async def test_a_bot_that_is_invited_later_is_heard_from_then_on(tail) -> None:
     tail.emulator.edits.remove_bot(TOKEN, guild_id)
     tail.emulator.edits.restore_bot(TOKEN, guild_id)
     await tail.has_said("settled", 2)
+
+
+async def test_tenants_that_come_and_go_are_followed(tail, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "FOLLOW_S", 0.2)
+    other = tail.world.add_guild(generate_guild(GuildSpec.tiny(), 9))
+    tail.world.add_bot("another", [other.id])
+    monkeypatch.setenv("ANOTHER_TOKEN", "another")
+    tail.start(every=True)
+    await tail.has_said("settled")
+
+    store = TenantStore(tail.engine)
+    await store.add("other", GuildId(other.id), "Other", "env:ANOTHER_TOKEN", Privacy.PSEUDONYMOUS)
+    await tail.has_said("settled", 2)
+    await store.set_status("other", TenantStatus.MAINTENANCE)
+    await tail.has_said("stopped")
+    await store.set_status("other", TenantStatus.ACTIVE)
+    await tail.has_said("resumed")
+    await tail.end()
+
+    told = [(note.tenant, note.event) for note in tail.notes if note.tenant == "other"]
+    assert [event for _, event in told] == [
+        "listening",
+        "settled",
+        "stopped",
+        "resumed",
+        "stopped",
+    ]
+    assert tail.emulator.gateway.identifies() == 2
 
 
 async def test_channels_and_threads_are_followed(tail) -> None:
