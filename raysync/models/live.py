@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from raysync.models.entities import BotMember, Channel, Guild, Message, Role
-from raysync.models.ids import ChannelId, ChannelKey, GuildId, MessageId, TenantId
+from raysync.models.ids import ChannelId, MessageId, TenantId
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,6 @@ class ListenedTenant:
 class DoubtfulMessage:
     """Message that a settle pass has to read."""
 
-    channel_key: ChannelKey
     channel_id: ChannelId
     message_id: MessageId
 
@@ -243,4 +242,3 @@ class TailNote:
     event: str  #: listening, settled, interrupted, resumed or stopped
     at: datetime
     details: dict[str, object] = field(default_factory=dict)
-    guild_id: GuildId | None = None

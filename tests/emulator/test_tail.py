@@ -102,6 +102,20 @@ async def test_a_broken_connection_is_resumed(tail, cut) -> None:
     assert tail.emulator.gateway.identifies() == 1
 
 
+async def test_a_silent_connection_is_noticed_by_its_heartbeats(tail) -> None:
+    channel, edits = text_channel(tail.world), tail.emulator.edits
+    tail.emulator.gateway.change(heartbeat_interval_ms=300)
+    tail.start()
+    await tail.has_said("settled")
+
+    tail.emulator.gateway.make_zombies()
+    edits.post_message(channel.id, "into the void")
+    await tail.has_said("resumed")
+    await tail.becomes_true()
+
+    assert tail.emulator.gateway.identifies() == 1
+
+
 async def test_a_session_that_cannot_be_resumed_is_settled_again(tail) -> None:
     channel, edits = text_channel(tail.world), tail.emulator.edits
     edited = edits.post_message(channel.id, "of this week, which a look-back reads")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from raysync.errors import UnknownTenantError
 from raysync.models.entities import Tenant
-from raysync.models.ids import ChannelId, ChannelKey, MessageId, TenantId
+from raysync.models.ids import ChannelId, MessageId, TenantId
 from raysync.models.live import DoubtfulMessage, ListenedTenant
 from raysync.models.privacy import PeopleRules
 from raysync.store.connection.engine import translated
@@ -61,7 +61,7 @@ SELECT l.*, (SELECT min(s.identifies_left) FROM gateway_sessions s
 FROM tenant_listening l WHERE tenant_id = :tenant_id
 """)  # noqa: S608 of constants
 _DOUBTS = text(f"""
-SELECT d.channel_id, c.platform_channel_id, d.platform_message_id
+SELECT c.platform_channel_id, d.platform_message_id
 FROM gateway_doubts d JOIN channels c ON c.id = d.channel_id
 WHERE c.tenant_id = :tenant_id AND c.deleted_at IS NULL
     AND d.at < now() - make_interval(secs => {LATE_S})
@@ -155,7 +155,6 @@ class ListeningStore:
             async with self._engine.connect() as connection:
                 return [
                     DoubtfulMessage(
-                        ChannelKey(row.channel_id),
                         ChannelId(row.platform_channel_id),
                         MessageId(row.platform_message_id),
                     )
